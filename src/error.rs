@@ -1,0 +1,145 @@
+//! What can be wrong, with its numbers.
+
+use core::fmt;
+
+/// Why an operation was refused or stopped. Buffers it was to write may be partly written.
+///
+/// ```
+/// use drmad::Error;
+/// let error = Error::Length { what: "w", want: 44860, got: 100 };
+/// assert_eq!(error.to_string(), "w: 44860 numbers wanted, 100 given");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Error {
+    /// A buffer of the wrong length.
+    Length {
+        /// The buffer's name.
+        what: &'static str,
+        /// The length it must have (of scratch and storage: at least).
+        want: usize,
+        /// The length it has.
+        got: usize,
+    },
+    /// A number that is infinite or not a number.
+    NonFinite {
+        /// What it is.
+        what: &'static str,
+        /// The training step at which it was seen.
+        step: usize,
+    },
+    /// A training of no steps.
+    NoSteps,
+    /// A batch, or a set to draw batches from, without examples.
+    EmptyBatch,
+    /// A momentum outside [0, 1).
+    Momentum {
+        /// The momentum given.
+        value: f64,
+        /// The step it is for.
+        step: usize,
+    },
+    /// A setting outside its range.
+    Range {
+        /// The setting's name.
+        what: &'static str,
+        /// The value given.
+        value: f64,
+        /// The least value allowed.
+        least: f64,
+        /// The greatest value allowed.
+        greatest: f64,
+    },
+    /// An index into something that has fewer elements.
+    Index {
+        /// What is indexed.
+        what: &'static str,
+        /// The index.
+        index: usize,
+        /// How many elements there are.
+        len: usize,
+    },
+    /// Steps recorded or recalled out of order.
+    Order {
+        /// The step that was due.
+        want: usize,
+        /// The step that came.
+        got: usize,
+    },
+    /// A vector level that this processor lacks.
+    Level {
+        /// The level asked for.
+        wanted: &'static str,
+        /// The widest level there is.
+        widest: &'static str,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Error::Length { what, want, got } => {
+                write!(f, "{what}: {want} numbers wanted, {got} given")
+            }
+            Error::NonFinite { what, step } => write!(
+                f,
+                "{what} is not finite at step {step}: lower the rate or the scale, or shorten the run"
+            ),
+            Error::NoSteps => write!(f, "a training needs at least one step"),
+            Error::EmptyBatch => write!(f, "a batch needs at least one example"),
+            Error::Momentum { value, step } => write!(
+                f,
+                "momentum {value} at step {step}: it must be at least 0 and less than 1"
+            ),
+            Error::Range {
+                what,
+                value,
+                least,
+                greatest,
+            } => write!(
+                f,
+                "{what} is {value}: it must lie in {least} ..= {greatest}"
+            ),
+            Error::Index { what, index, len } => {
+                write!(f, "{what} {index} does not exist: there are {len}")
+            }
+            Error::Order { want, got } => write!(
+                f,
+                "step {got} came where step {want} was due: record ascending from 0, recall descending"
+            ),
+            Error::Level { wanted, widest } => write!(
+                f,
+                "this processor has no {wanted}: the widest level it has is {widest}"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// The door of every operation: `slice` must have exactly `want` elements.
+#[inline]
+pub(crate) fn exactly<T>(what: &'static str, slice: &[T], want: usize) -> Result<(), Error> {
+    if slice.len() == want {
+        Ok(())
+    } else {
+        Err(Error::Length {
+            what,
+            want,
+            got: slice.len(),
+        })
+    }
+}
+
+/// Cuts `want` elements off the front of a buffer that must hold at least them.
+#[inline]
+pub(crate) fn cut<'a, T>(
+    what: &'static str,
+    buffer: &mut &'a mut [T],
+    want: usize,
+) -> Result<&'a mut [T], Error> {
+    let got = buffer.len();
+    buffer
+        .split_off_mut(..want)
+        .ok_or(Error::Length { what, want, got })
+}

@@ -1,0 +1,246 @@
+//! How hyperparameters map to weights.
+//!
+//! A [`Layout`] says where the weights lie; a [`Granularity`] how many of them share a
+//! hyperparameter. Together they are [`Groups`], which cuts the flat vector of weights into
+//! [`Block`]s: matrices with one hyperparameter for each row, the shape the kernels work on. A
+//! group's hypergradient is the sum over its members, its true derivative, never the mean.
+//!
+//! Refused: groups of scattered weights; a group is contiguous within each block.
+
+use crate::error::{Error, exactly};
+
+/// Where the weights lie in their flat vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout<'a> {
+    /// A vector of so many weights without further structure.
+    Flat(usize),
+    /// A network of these widths: for each layer its weight matrix, row-major, inputs x outputs,
+    /// then its biases.
+    Layers(&'a [usize]),
+}
+
+impl Layout<'_> {
+    /// How many weights there are.
+    ///
+    /// ```
+    /// use drmad::group::Layout;
+    /// assert_eq!(Layout::Layers(&[784, 50, 50, 50, 10]).weights(), 44_860);
+    /// ```
+    pub const fn weights(&self) -> usize {
+        match self {
+            Layout::Flat(n) => *n,
+            Layout::Layers(widths) => {
+                let (mut sum, mut l) = (0, 1);
+                while l < widths.len() {
+                    sum += (widths[l - 1] + 1) * widths[l];
+                    l += 1;
+                }
+                sum
+            }
+        }
+    }
+}
+
+/// How many weights share a hyperparameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Granularity {
+    /// All of them.
+    Global,
+    /// Those of a layer, its biases with it.
+    Layer,
+    /// Those of a weight matrix; each vector of biases is a group of its own.
+    Tensor,
+    /// Those of a unit: one row of a weight matrix, the weights that leave one input of the layer.
+    /// The biases leave the constant input and are one more unit.
+    Unit,
+    /// None: each weight has its own.
+    Parameter,
+}
+
+/// A map from weights to hyperparameters.
+///
+/// ```
+/// use drmad::group::{Granularity, Groups, Layout};
+/// let units = Groups {
+///     layout: Layout::Layers(&[784, 50, 50, 50, 10]),
+///     by: Granularity::Unit,
+///     biases: false,
+/// };
+/// assert_eq!(units.len(), 934);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Groups<'a> {
+    /// Where the weights lie.
+    pub layout: Layout<'a>,
+    /// How many share a hyperparameter.
+    pub by: Granularity,
+    /// Whether biases belong to a group; otherwise no hyperparameter touches them.
+    pub biases: bool,
+}
+
+/// A contiguous matrix of weights with one hyperparameter for each row, or with none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Its first weight.
+    pub start: usize,
+    /// Its rows, each of one hyperparameter.
+    pub rows: usize,
+    /// The weights of a row.
+    pub columns: usize,
+    /// The hyperparameter of its first row; the rows' are consecutive.
+    pub hyper: Option<usize>,
+}
+
+impl Block {
+    /// Its number of weights.
+    pub const fn len(&self) -> usize {
+        self.rows * self.columns
+    }
+
+    /// Whether it has no weights.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its piece of a vector of weights.
+    #[inline]
+    pub fn of<'s, S>(&self, w: &'s [S]) -> &'s [S] {
+        w.get(self.start..self.start + self.len()).unwrap_or(&[])
+    }
+
+    /// Its piece of a vector of weights, to write.
+    #[inline]
+    pub fn of_mut<'s, S>(&self, w: &'s mut [S]) -> &'s mut [S] {
+        w.get_mut(self.start..self.start + self.len())
+            .unwrap_or_default()
+    }
+
+    /// Its rows' hyperparameters.
+    #[inline]
+    pub fn hypers<'s, S>(&self, h: &'s [S]) -> &'s [S] {
+        self.hyper
+            .and_then(|first| h.get(first..first + self.rows))
+            .unwrap_or(&[])
+    }
+
+    /// Its rows' hyperparameters, to write.
+    #[inline]
+    pub fn hypers_mut<'s, S>(&self, h: &'s mut [S]) -> &'s mut [S] {
+        self.hyper
+            .and_then(|first| h.get_mut(first..first + self.rows))
+            .unwrap_or_default()
+    }
+}
+
+impl<'a> Groups<'a> {
+    /// All weights in one group.
+    pub const fn global(weights: usize) -> Self {
+        Groups {
+            layout: Layout::Flat(weights),
+            by: Granularity::Global,
+            biases: true,
+        }
+    }
+
+    /// How many hyperparameters there are.
+    pub fn len(&self) -> usize {
+        self.blocks()
+            .filter_map(|block| block.hyper.map(|first| first + block.rows))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Whether no weight has a hyperparameter.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many weights there are.
+    pub const fn weights(&self) -> usize {
+        self.layout.weights()
+    }
+
+    /// The blocks in the order of their weights.
+    pub fn blocks(&self) -> Blocks<'a> {
+        Blocks {
+            groups: *self,
+            part: 0,
+            start: 0,
+            hyper: 0,
+        }
+    }
+
+    /// The hyperparameter of each weight, -1 where it has none.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where `map` has not one element a weight.
+    pub fn map(&self, map: &mut [i64]) -> Result<(), Error> {
+        exactly("map", map, self.weights())?;
+        for block in self.blocks() {
+            for (i, m) in block.of_mut(map).iter_mut().enumerate() {
+                *m = match block.hyper {
+                    Some(first) => (first + i / block.columns) as i64,
+                    None => -1,
+                };
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The [`Block`]s of [`Groups`].
+#[derive(Clone, Debug)]
+pub struct Blocks<'a> {
+    groups: Groups<'a>,
+    /// Weight matrices are the even parts, biases the odd ones.
+    part: usize,
+    start: usize,
+    hyper: usize,
+}
+
+impl Iterator for Blocks<'_> {
+    type Item = Block;
+
+    fn next(&mut self) -> Option<Block> {
+        let Groups { layout, by, biases } = self.groups;
+        let (layer, is_bias) = (self.part / 2, self.part % 2 == 1);
+        let (rows, columns) = match layout {
+            Layout::Flat(n) if self.part == 0 => (n, 1),
+            Layout::Flat(_) => return None,
+            Layout::Layers(widths) => match (widths.get(layer), widths.get(layer + 1)) {
+                (Some(_), Some(outputs)) if is_bias => (1, *outputs),
+                (Some(inputs), Some(outputs)) => (*inputs, *outputs),
+                _ => return None,
+            },
+        };
+        self.part += 1;
+        let len = rows * columns;
+        let start = self.start;
+        self.start += len;
+        if is_bias && !biases {
+            return Some(Block {
+                start,
+                rows: 1,
+                columns: len,
+                hyper: None,
+            });
+        }
+        let (rows, columns) = match by {
+            Granularity::Unit => (rows, columns),
+            Granularity::Parameter => (len, 1),
+            _ => (1, len),
+        };
+        let first = match by {
+            Granularity::Global => 0,
+            Granularity::Layer => layer,
+            _ => self.hyper,
+        };
+        self.hyper = first + rows;
+        Some(Block {
+            start,
+            rows,
+            columns,
+            hyper: Some(first),
+        })
+    }
+}

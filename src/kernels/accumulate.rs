@@ -1,0 +1,198 @@
+//! Scaled copies and sums of vectors, plain and by rows.
+//!
+//! The row forms see a block of weights as a matrix `x` (rows x columns, row-major) with one number
+//! per row: the shape of a group of hyperparameters. One row of all columns is a shared
+//! hyperparameter, rows of one column are a hyperparameter for each weight.
+
+use super::dispatch::run;
+use super::reduce::{dot_inline, sum_inline};
+use crate::scalar::{Arithmetic, Scalar};
+
+/// `y += a x`.
+///
+/// ```
+/// use drmad::{kernels::accumulate::add_scaled, Fused};
+/// let mut y = [1.0f32, 2.0];
+/// add_scaled::<Fused, _>(0.5, &[2.0, 4.0], &mut y);
+/// assert_eq!(y, [2.0, 4.0]);
+/// ```
+pub fn add_scaled<A: Arithmetic, S: Scalar>(a: S, x: &[S], y: &mut [S]) {
+    run(
+        #[inline(always)]
+        || {
+            for (y, x) in y.iter_mut().zip(x) {
+                *y = A::mul_add(a, *x, *y);
+            }
+        },
+    );
+}
+
+/// `y = a x`.
+///
+/// ```
+/// use drmad::kernels::accumulate::scale;
+/// let mut y = [0.0f32; 2];
+/// scale(0.5, &[2.0, 4.0], &mut y);
+/// assert_eq!(y, [1.0, 2.0]);
+/// ```
+pub fn scale<S: Scalar>(a: S, x: &[S], y: &mut [S]) {
+    run(
+        #[inline(always)]
+        || {
+            for (y, x) in y.iter_mut().zip(x) {
+                *y = a * *x;
+            }
+        },
+    );
+}
+
+/// Calls `body` with the number of each row and its piece of `x` and of `y`.
+#[inline(always)]
+fn by_row<S>(columns: usize, rows: &[S], x: &[S], y: &mut [S], body: impl Fn(&S, &[S], &mut [S])) {
+    if columns == 1 {
+        // A loop over weights, so that it vectorises.
+        for ((r, x), y) in rows.iter().zip(x).zip(y) {
+            body(r, core::slice::from_ref(x), core::slice::from_mut(y));
+        }
+    } else {
+        let columns = columns.max(1);
+        for ((r, x), y) in rows
+            .iter()
+            .zip(x.chunks_exact(columns))
+            .zip(y.chunks_exact_mut(columns))
+        {
+            body(r, x, y);
+        }
+    }
+}
+
+/// `y_rc = a_r x_rc`.
+///
+/// ```
+/// use drmad::kernels::accumulate::scale_rows;
+/// let mut y = [0.0f32; 4];
+/// scale_rows(2, &[1.0, 10.0], &[1.0, 2.0, 3.0, 4.0], &mut y);
+/// assert_eq!(y, [1.0, 2.0, 30.0, 40.0]);
+/// ```
+pub fn scale_rows<S: Scalar>(columns: usize, a: &[S], x: &[S], y: &mut [S]) {
+    run(
+        #[inline(always)]
+        || {
+            by_row(
+                columns,
+                a,
+                x,
+                y,
+                #[inline(always)]
+                |a, x, y| {
+                    for (y, x) in y.iter_mut().zip(x) {
+                        *y = *a * *x;
+                    }
+                },
+            );
+        },
+    );
+}
+
+/// `y_rc += a_r x_rc`.
+///
+/// ```
+/// use drmad::{kernels::accumulate::add_scaled_rows, Fused};
+/// let mut y = [1.0f32; 4];
+/// add_scaled_rows::<Fused, _>(2, &[1.0, 10.0], &[1.0, 2.0, 3.0, 4.0], &mut y);
+/// assert_eq!(y, [2.0, 3.0, 31.0, 41.0]);
+/// ```
+pub fn add_scaled_rows<A: Arithmetic, S: Scalar>(columns: usize, a: &[S], x: &[S], y: &mut [S]) {
+    run(
+        #[inline(always)]
+        || {
+            by_row(
+                columns,
+                a,
+                x,
+                y,
+                #[inline(always)]
+                |a, x, y| {
+                    for (y, x) in y.iter_mut().zip(x) {
+                        *y = A::mul_add(*a, *x, *y);
+                    }
+                },
+            );
+        },
+    );
+}
+
+/// `h_r += sum_c x_rc y_rc`, each row's sum a [`dot`](super::reduce::dot): how a derivative by
+/// weights becomes one by hyperparameters.
+///
+/// ```
+/// use drmad::{kernels::accumulate::add_row_dots, Fused};
+/// let mut h = [0.5f32, 0.0];
+/// add_row_dots::<Fused, _>(2, &[1.0, 2.0, 3.0, 4.0], &[1.0, 1.0, 10.0, 10.0], &mut h);
+/// assert_eq!(h, [3.5, 70.0]);
+/// ```
+pub fn add_row_dots<A: Arithmetic, S: Scalar>(columns: usize, x: &[S], y: &[S], h: &mut [S]) {
+    run(
+        #[inline(always)]
+        || {
+            if columns == 1 {
+                for ((h, x), y) in h.iter_mut().zip(x).zip(y) {
+                    *h = A::mul_add(*x, *y, *h);
+                }
+            } else {
+                let columns = columns.max(1);
+                for ((h, x), y) in h
+                    .iter_mut()
+                    .zip(x.chunks_exact(columns))
+                    .zip(y.chunks_exact(columns))
+                {
+                    *h += dot_inline::<A, S>(x, y);
+                }
+            }
+        },
+    );
+}
+
+/// `h_r += sum_c x_rc`, each row's sum a [`sum`](super::reduce::sum).
+///
+/// ```
+/// let mut h = [0.5f32, 0.0];
+/// drmad::kernels::accumulate::add_row_sums(2, &[1.0, 2.0, 3.0, 4.0], &mut h);
+/// assert_eq!(h, [3.5, 7.0]);
+/// ```
+pub fn add_row_sums<S: Scalar>(columns: usize, x: &[S], h: &mut [S]) {
+    run(
+        #[inline(always)]
+        || {
+            if columns == 1 {
+                for (h, x) in h.iter_mut().zip(x) {
+                    *h += *x;
+                }
+            } else {
+                for (h, x) in h.iter_mut().zip(x.chunks_exact(columns.max(1))) {
+                    *h += sum_inline(x);
+                }
+            }
+        },
+    );
+}
+
+/// `y_c += sum_r x_rc`, the rows in ascending order: the gradient by biases.
+///
+/// ```
+/// let mut y = [0.0f32, 1.0];
+/// drmad::kernels::accumulate::add_rows(&[1.0, 2.0, 3.0, 4.0], &mut y);
+/// assert_eq!(y, [4.0, 7.0]);
+/// ```
+pub fn add_rows<S: Scalar>(x: &[S], y: &mut [S]) {
+    run(
+        #[inline(always)]
+        || {
+            for x in x.chunks_exact(y.len().max(1)) {
+                for (y, x) in y.iter_mut().zip(x) {
+                    *y += *x;
+                }
+            }
+        },
+    );
+}

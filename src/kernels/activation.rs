@@ -1,0 +1,156 @@
+//! The elementwise parts of a network's passes: tanh and softmax with their derivatives.
+//!
+//! `R x` is the derivative of `x` along a direction of the weights (Pearlmutter 1994).
+
+use super::dispatch::run;
+use crate::scalar::{Arithmetic, Scalar};
+
+/// `y = f(x)`.
+pub(crate) fn map<T: Copy, S>(x: &[T], y: &mut [S], f: impl Fn(T) -> S) {
+    run(
+        #[inline(always)]
+        || {
+            for (y, x) in y.iter_mut().zip(x) {
+                *y = f(*x);
+            }
+        },
+    );
+}
+
+/// `y = exp(x)`.
+///
+/// ```
+/// let mut y = [0.0f32; 2];
+/// drmad::kernels::activation::exp::<drmad::Fused, _>(&[0.0, f32::NEG_INFINITY], &mut y);
+/// assert_eq!(y, [1.0, 0.0]);
+/// ```
+pub fn exp<A: Arithmetic, S: Scalar>(x: &[S], y: &mut [S]) {
+    run(
+        #[inline(always)]
+        || {
+            for (y, x) in y.iter_mut().zip(x) {
+                *y = x.exp::<A>();
+            }
+        },
+    );
+}
+
+/// `x <- tanh(x)`.
+///
+/// ```
+/// let mut x = [0.0f32, f32::INFINITY];
+/// drmad::kernels::activation::tanh::<drmad::Fused, _>(&mut x);
+/// assert_eq!(x, [0.0, 1.0]);
+/// ```
+pub fn tanh<A: Arithmetic, S: Scalar>(x: &mut [S]) {
+    run(
+        #[inline(always)]
+        || {
+            for x in x.iter_mut() {
+                *x = x.tanh::<A>();
+            }
+        },
+    );
+}
+
+/// `d <- d (1 - y^2)`, the derivative of `y = tanh(x)`: of its adjoint, or of its tangent.
+///
+/// ```
+/// let mut d = [2.0f32];
+/// drmad::kernels::activation::tanh_adjoint::<drmad::Fused, _>(&[0.5], &mut d);
+/// assert_eq!(d, [1.5]);
+/// ```
+pub fn tanh_adjoint<A: Arithmetic, S: Scalar>(y: &[S], d: &mut [S]) {
+    run(
+        #[inline(always)]
+        || {
+            for (d, y) in d.iter_mut().zip(y) {
+                *d *= A::mul_add(-*y, *y, S::ONE);
+            }
+        },
+    );
+}
+
+/// The R-pass of [`tanh_adjoint`]: `r_d <- r_d (1 - y^2) - 2 y r_y d`, then `d <- d (1 - y^2)`.
+///
+/// ```
+/// let (mut d, mut r_d) = ([2.0f32], [4.0]);
+/// drmad::kernels::activation::tanh_adjoint_r::<drmad::Fused, _>(&[0.5], &[1.0], &mut d, &mut r_d);
+/// assert_eq!((d, r_d), ([1.5], [1.0]));
+/// ```
+pub fn tanh_adjoint_r<A: Arithmetic, S: Scalar>(y: &[S], r_y: &[S], d: &mut [S], r_d: &mut [S]) {
+    run(
+        #[inline(always)]
+        || {
+            for (((d, r_d), y), r_y) in d.iter_mut().zip(r_d).zip(y).zip(r_y) {
+                let slope = A::mul_add(-*y, *y, S::ONE);
+                let bend = -(*y + *y) * *r_y;
+                *r_d = A::mul_add(bend, *d, *r_d * slope);
+                *d *= slope;
+            }
+        },
+    );
+}
+
+/// Softmax of each row of logits `z` (rows x classes), in place: `p = exp(z - max) / sum`. Writes
+/// `ln(sum) + max`, a row's log partition function, to `log_sums`.
+///
+/// The sum of a row runs over its classes in ascending order.
+///
+/// ```
+/// let (mut z, mut log_sums) = ([0.0f32, 0.0], [0.0]);
+/// drmad::kernels::activation::softmax::<drmad::Fused, _>(2, &mut z, &mut log_sums);
+/// assert_eq!(z, [0.5, 0.5]);
+/// ```
+pub fn softmax<A: Arithmetic, S: Scalar>(classes: usize, z: &mut [S], log_sums: &mut [S]) {
+    run(
+        #[inline(always)]
+        || {
+            let classes = classes.max(1);
+            for (row, top) in z.chunks_exact_mut(classes).zip(log_sums.iter_mut()) {
+                *top = row
+                    .iter()
+                    .fold(row[0], |top, z| if *z > top { *z } else { top });
+                for z in row {
+                    *z -= *top;
+                }
+            }
+            for z in z.iter_mut() {
+                *z = z.exp::<A>();
+            }
+            for (row, log_sum) in z.chunks_exact_mut(classes).zip(log_sums) {
+                let sum = row.iter().fold(S::ZERO, |sum, e| sum + *e);
+                for e in row {
+                    *e = *e / sum;
+                }
+                *log_sum += sum.ln::<A>();
+            }
+        },
+    );
+}
+
+/// The R-pass of [`softmax`]: `r <- p (r - sum_k p_k r_k)` in each row, from the tangents of the
+/// logits to those of the probabilities.
+///
+/// ```
+/// let mut r = [1.0f32, 3.0];
+/// drmad::kernels::activation::softmax_r::<drmad::Fused, _>(2, &[0.5, 0.5], &mut r);
+/// assert_eq!(r, [-0.5, 0.5]);
+/// ```
+pub fn softmax_r<A: Arithmetic, S: Scalar>(classes: usize, p: &[S], r: &mut [S]) {
+    run(
+        #[inline(always)]
+        || {
+            let classes = classes.max(1);
+            for (p, r) in p.chunks_exact(classes).zip(r.chunks_exact_mut(classes)) {
+                let mean = p
+                    .iter()
+                    .zip(r.iter())
+                    .fold(S::ZERO, |sum, (p, r)| A::mul_add(*p, *r, sum));
+                for (p, r) in p.iter().zip(r) {
+                    *r = *p * (*r - mean);
+                }
+            }
+        },
+    );
+}

@@ -1,0 +1,301 @@
+//! Matrix products over skinny row-major matrices.
+//!
+//! `c_ij = [c_ij or 0] + sum_k a_ik b_kj`, the inner index `k` ascending, one accumulator for each
+//! output: `acc = mul_add(a_ik, b_kj, acc)`. Nothing else is promised about order, and nothing else
+//! matters: tiles, vector widths and the packing of `b` change which outputs are computed together,
+//! never an output's own sum. [`reference`] is the definition in five lines; the fast form is held
+//! to its bits.
+//!
+//! An MLP's passes need three forms. For `n` examples, a layer of `i` inputs and `o` outputs:
+//!
+//! | form | product | in an MLP |
+//! |---|---|---|
+//! | [`Form::Nn`] | `a b` | `x (n x i) . W (i x o)`: forward |
+//! | [`Form::Tn`] | `a' b` | `x' (i x n) . d (n x o)`: gradient by weights |
+//! | [`Form::Nt`] | `a b'` | `d (n x o) . W' (o x i)`: gradient by inputs |
+//!
+//! and the fourth is any of them with `accumulate`, which goes on adding to `c`: the product rule
+//! of the R-operator, a bias as the start of a sum, a batch in pieces with the bits of the whole.
+//!
+//! How: `b` is packed into panels as wide as a register tile and padded with zeros, so that the
+//! inner loop has no remainder; a tile of `R` rows and `V` vectors of 8 numbers stays in registers
+//! for the whole inner index. The tile is a function of the vector [level](super::dispatch).
+
+use super::dispatch::{Kernel, Level, run};
+use crate::error::{Error, exactly};
+use crate::scalar::{Arithmetic, Scalar};
+
+/// Numbers in a vector of the tile: 256 bits of f32.
+const WIDTH: usize = 8;
+
+/// Which operand is transposed. All are row-major as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `a` is rows x inner, `b` is inner x columns.
+    Nn,
+    /// `a` is inner x rows, `b` is inner x columns.
+    Tn,
+    /// `a` is rows x inner, `b` is columns x inner.
+    Nt,
+}
+
+/// The shape of a product `c (rows x columns) = a . b`.
+///
+/// ```
+/// use drmad::{kernels::matmul::{Form, MatMul}, Fused};
+/// let product = MatMul { form: Form::Nn, rows: 1, inner: 2, columns: 1, accumulate: false };
+/// let mut c = [0.0f32];
+/// let mut packed = [0.0; 16];
+/// product.run::<Fused, _>(&[1.0, 2.0], &[3.0, 4.0], &mut c, &mut packed)?;
+/// assert_eq!(c, [11.0]);
+/// # Ok::<(), drmad::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatMul {
+    /// Which operand is transposed.
+    pub form: Form,
+    /// Rows of `c`.
+    pub rows: usize,
+    /// Length of each sum.
+    pub inner: usize,
+    /// Columns of `c`.
+    pub columns: usize,
+    /// Whether to add to `c`; otherwise `c` is overwritten.
+    pub accumulate: bool,
+}
+
+impl MatMul {
+    /// Length of the scratch that [`run`](Self::run) packs `b` into.
+    pub const fn required_len(&self) -> usize {
+        self.inner * self.columns.next_multiple_of(WIDTH)
+    }
+
+    /// Computes the product. `a` has rows x inner numbers, `b` inner x columns, `c` rows x columns,
+    /// `packed` at least [`required_len`](Self::required_len).
+    ///
+    /// # Errors
+    /// [`Error::Length`] for a buffer of another length.
+    pub fn run<A: Arithmetic, S: Scalar>(
+        &self,
+        a: &[S],
+        b: &[S],
+        c: &mut [S],
+        packed: &mut [S],
+    ) -> Result<(), Error> {
+        exactly("a", a, self.rows * self.inner)?;
+        exactly("b", b, self.inner * self.columns)?;
+        exactly("c", c, self.rows * self.columns)?;
+        let (want, got) = (self.required_len(), packed.len());
+        let packed = packed.get_mut(..want).ok_or(Error::Length {
+            what: "packed",
+            want,
+            got,
+        })?;
+        run(Job::<A, S> {
+            shape: *self,
+            a,
+            b,
+            c,
+            packed,
+            arithmetic: A::default(),
+        });
+        Ok(())
+    }
+}
+
+/// The definition: what [`MatMul::run`] must equal bit for bit.
+///
+/// ```
+/// use drmad::{kernels::matmul::{reference, Form, MatMul}, Plain};
+/// let product = MatMul { form: Form::Nn, rows: 1, inner: 2, columns: 1, accumulate: true };
+/// let mut c = [1.0f32];
+/// reference::<Plain, _>(&product, &[1.0, 2.0], &[3.0, 4.0], &mut c);
+/// assert_eq!(c, [12.0]);
+/// ```
+pub fn reference<A: Arithmetic, S: Scalar>(shape: &MatMul, a: &[S], b: &[S], c: &mut [S]) {
+    let MatMul {
+        form,
+        rows,
+        inner,
+        columns,
+        accumulate,
+    } = *shape;
+    for (i, c) in c.chunks_exact_mut(columns.max(1)).enumerate().take(rows) {
+        for (j, c) in c.iter_mut().enumerate() {
+            let terms = (0..inner).map(|k| match form {
+                Form::Nn => (a[i * inner + k], b[k * columns + j]),
+                Form::Tn => (a[k * rows + i], b[k * columns + j]),
+                Form::Nt => (a[i * inner + k], b[j * inner + k]),
+            });
+            let start = if accumulate { *c } else { S::ZERO };
+            *c = terms.fold(start, |sum, (a, b)| A::mul_add(a, b, sum));
+        }
+    }
+}
+
+/// A product with its buffers, whose lengths fit.
+struct Job<'a, A, S> {
+    shape: MatMul,
+    a: &'a [S],
+    b: &'a [S],
+    c: &'a mut [S],
+    packed: &'a mut [S],
+    arithmetic: A,
+}
+
+impl<A: Arithmetic, S: Scalar> Kernel for Job<'_, A, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const LEVEL: u8>(mut self) {
+        // Accumulators beyond the registers spill and cost a factor of three: 4 x 7 needs the 32
+        // registers of AVX-512, 6 x 2 fits the 16 of AVX2 (and the 32 half as long of NEON), 3 x 2
+        // of half the length the 16 of SSE2, and a scalar machine keeps a small tile.
+        if LEVEL == Level::Avx512 as u8 {
+            self.panels::<4, 7>();
+        } else if LEVEL == Level::Avx2 as u8 || cfg!(target_arch = "aarch64") {
+            self.panels::<6, 2>();
+        } else if cfg!(target_arch = "x86_64") {
+            self.panels::<6, 1>();
+        } else {
+            self.panels::<2, 1>();
+        }
+    }
+}
+
+impl<A: Arithmetic, S: Scalar> Job<'_, A, S> {
+    /// Cuts the columns into panels of `V` vectors, the last one narrower.
+    #[inline(always)]
+    fn panels<const R: usize, const V: usize>(&mut self) {
+        let _ = self.arithmetic;
+        let mut first = 0;
+        while first < self.shape.columns {
+            let vectors = (self.shape.columns - first).div_ceil(WIDTH).min(V);
+            match vectors {
+                1 => self.panel::<R, 1>(first),
+                2 if V >= 2 => self.panel::<R, 2>(first),
+                3 if V >= 3 => self.panel::<R, 3>(first),
+                4 if V >= 4 => self.panel::<R, 4>(first),
+                5 if V >= 5 => self.panel::<R, 5>(first),
+                6 if V >= 6 => self.panel::<R, 6>(first),
+                _ => self.panel::<R, V>(first),
+            }
+            first += V * WIDTH;
+        }
+    }
+
+    /// Packs and multiplies the columns from `first` on, at most `V` vectors of them.
+    #[inline(always)]
+    fn panel<const R: usize, const V: usize>(&mut self, first: usize) {
+        let MatMul {
+            form,
+            rows,
+            inner,
+            columns,
+            ..
+        } = self.shape;
+        let here = (columns - first).min(V * WIDTH);
+        let (panel, _) = self.packed.as_chunks_mut::<WIDTH>();
+        let (panel, _) = panel.as_chunks_mut::<V>();
+        let Some(panel) = panel.get_mut(..inner) else {
+            return;
+        };
+        if here < V * WIDTH {
+            panel.fill([[S::ZERO; WIDTH]; V]);
+        }
+        match form {
+            Form::Nn | Form::Tn => {
+                for (row, b) in panel.iter_mut().zip(self.b.chunks_exact(columns)) {
+                    row.as_flattened_mut()[..here].copy_from_slice(&b[first..][..here]);
+                }
+            }
+            Form::Nt => {
+                for (j, b) in self
+                    .b
+                    .chunks_exact(inner.max(1))
+                    .skip(first)
+                    .take(here)
+                    .enumerate()
+                {
+                    for (row, b) in panel.iter_mut().zip(b) {
+                        row[j / WIDTH][j % WIDTH] = *b;
+                    }
+                }
+            }
+        }
+        let mut i = 0;
+        while i + R <= rows {
+            self.tile::<R, V>(i, first, here);
+            i += R;
+        }
+        while i < rows {
+            self.tile::<1, V>(i, first, here);
+            i += 1;
+        }
+    }
+
+    /// The rows from `i` on of the packed panel's `here` columns.
+    #[inline(always)]
+    fn tile<const R: usize, const V: usize>(&mut self, i: usize, first: usize, here: usize) {
+        let MatMul {
+            form,
+            rows,
+            inner,
+            columns,
+            accumulate,
+        } = self.shape;
+        let (panel, _) = self.packed.as_chunks::<WIDTH>();
+        let (panel, _) = panel.as_chunks::<V>();
+        let panel = &panel[..inner];
+        // The accumulators themselves are never indexed by a variable nor borrowed by a copy of
+        // variable length: either would put them into memory.
+        let mut buffer = [[[S::ZERO; WIDTH]; V]; R];
+        if accumulate {
+            for (r, row) in buffer.iter_mut().enumerate() {
+                let c = &self.c[(i + r) * columns + first..][..here];
+                row.as_flattened_mut()[..here].copy_from_slice(c);
+            }
+        }
+        let buffer = match form {
+            Form::Nn | Form::Nt => {
+                let a: [&[S]; R] = core::array::from_fn(|r| &self.a[(i + r) * inner..][..inner]);
+                sum::<A, S, R, V>(buffer, panel, |k| a.map(|a| a[k]))
+            }
+            Form::Tn => {
+                let a = &self.a[..inner * rows];
+                sum::<A, S, R, V>(buffer, panel, |k| {
+                    let a = &a[k * rows + i..][..R];
+                    core::array::from_fn(|r| a[r])
+                })
+            }
+        };
+        for (r, row) in buffer.iter().enumerate() {
+            let c = &mut self.c[(i + r) * columns + first..][..here];
+            c.copy_from_slice(&row.as_flattened()[..here]);
+        }
+    }
+}
+
+/// A tile of sums: `R` rows of `V` vectors.
+type Tile<S, const R: usize, const V: usize> = [[[S; WIDTH]; V]; R];
+
+/// `start_rj + sum_k a(k)_r panel_kj`, in registers.
+#[inline(always)]
+fn sum<A: Arithmetic, S: Scalar, const R: usize, const V: usize>(
+    start: Tile<S, R, V>,
+    panel: &[[[S; WIDTH]; V]],
+    a: impl Fn(usize) -> [S; R],
+) -> Tile<S, R, V> {
+    let mut sums = start;
+    for (k, b) in panel.iter().enumerate() {
+        let a = a(k);
+        for r in 0..R {
+            for v in 0..V {
+                for l in 0..WIDTH {
+                    sums[r][v][l] = A::mul_add(a[r], b[v][l], sums[r][v][l]);
+                }
+            }
+        }
+    }
+    sums
+}

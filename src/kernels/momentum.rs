@@ -1,0 +1,71 @@
+//! The heavy-ball step and its adjoint (Maclaurin et al. 2015, algorithms 1 and 2).
+//!
+//! ```text
+//! v <- gamma v - (1 - gamma) g        w <- w + alpha v
+//! ```
+//!
+//! Both work on a range of weights that share a rate `alpha` and a momentum `gamma`; a schedule
+//! calls them once a group. Refused: checking `gamma`, which the trainer does at its door.
+
+use super::dispatch::run;
+use crate::scalar::{Arithmetic, Scalar};
+
+/// The rate `alpha` and the momentum `gamma` of one step of one group.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step<S> {
+    /// The learning rate `alpha`.
+    pub rate: S,
+    /// The momentum `gamma`, in [0, 1).
+    pub momentum: S,
+}
+
+/// One step: `v <- mul_add(-(1 - gamma), g, gamma * v)`, `w <- mul_add(alpha, v, w)`.
+///
+/// ```
+/// use drmad::{kernels::momentum::{step, Step}, Fused};
+/// let (mut w, mut v) = ([1.0f32], [0.0]);
+/// step::<Fused, _>(Step { rate: 0.5, momentum: 0.75 }, &[4.0], &mut v, &mut w);
+/// assert_eq!((w, v), ([0.5], [-1.0]));
+/// ```
+pub fn step<A: Arithmetic, S: Scalar>(by: Step<S>, g: &[S], v: &mut [S], w: &mut [S]) {
+    let Step { rate, momentum } = by;
+    let share = momentum - S::ONE;
+    run(
+        #[inline(always)]
+        || {
+            for ((w, v), g) in w.iter_mut().zip(v).zip(g) {
+                *v = A::mul_add(share, *g, momentum * *v);
+                *w = A::mul_add(rate, *v, *w);
+            }
+        },
+    );
+}
+
+/// The step run backwards for the adjoints, without the objective's part:
+///
+/// ```text
+/// d_v <- d_v + alpha d_w      d_g <- -(1 - gamma) d_v      d_v <- gamma d_v
+/// ```
+///
+/// `d_g` is the direction whose products `H d_g` and `M d_g` then go to `d_w` and `d_h`.
+///
+/// ```
+/// use drmad::{kernels::momentum::{adjoint, Step}, Fused};
+/// let (mut d_v, mut d_g) = ([1.0f32], [0.0]);
+/// adjoint::<Fused, _>(Step { rate: 0.5, momentum: 0.75 }, &[2.0], &mut d_v, &mut d_g);
+/// assert_eq!((d_v, d_g), ([1.5], [-0.5]));
+/// ```
+pub fn adjoint<A: Arithmetic, S: Scalar>(by: Step<S>, d_w: &[S], d_v: &mut [S], d_g: &mut [S]) {
+    let Step { rate, momentum } = by;
+    let share = momentum - S::ONE;
+    run(
+        #[inline(always)]
+        || {
+            for ((d_v, d_g), d_w) in d_v.iter_mut().zip(d_g).zip(d_w) {
+                let d = A::mul_add(rate, *d_w, *d_v);
+                *d_g = share * d;
+                *d_v = momentum * d;
+            }
+        },
+    );
+}

@@ -1,0 +1,126 @@
+//! Sums and dot products with a fixed tree.
+//!
+//! Element `i` is added to lane `i % LANES`, each lane in ascending order from 0; then the lanes are
+//! folded in halves: lane `j` takes lane `j + LANES / 2`, and so on until one is left. The number of
+//! lanes and the tree are part of the result, so no vector width can change a bit.
+//! Refused: compensated or exact summation.
+
+use super::dispatch::run;
+use crate::scalar::{Arithmetic, Scalar};
+
+/// How many partial sums run side by side: four registers of 256 bits, enough to hide the latency
+/// of an addition.
+pub const LANES: usize = 32;
+
+/// Folds the lanes in halves.
+#[inline(always)]
+fn fold<S: Scalar>(mut lanes: [S; LANES]) -> S {
+    let mut half = LANES / 2;
+    while half > 0 {
+        let (low, high) = lanes.split_at_mut(half);
+        for (l, h) in low.iter_mut().zip(high.iter()) {
+            *l += *h;
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// `sum_i f(x_i, y_i)`, where `f` adds its term to the lane.
+#[inline(always)]
+fn reduce<S: Scalar>(x: &[S], y: &[S], add: impl Fn(S, S, S) -> S) -> S {
+    let n = x.len().min(y.len());
+    let (x, y) = (&x[..n], &y[..n]);
+    let (x_chunks, x_rest) = x.as_chunks::<LANES>();
+    let (y_chunks, y_rest) = y.as_chunks::<LANES>();
+    let mut lanes = [S::ZERO; LANES];
+    for (x, y) in x_chunks.iter().zip(y_chunks) {
+        for l in 0..LANES {
+            lanes[l] = add(x[l], y[l], lanes[l]);
+        }
+    }
+    for ((lane, x), y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
+        *lane = add(*x, *y, *lane);
+    }
+    fold(lanes)
+}
+
+/// `sum_i x_i`.
+///
+/// ```
+/// assert_eq!(drmad::kernels::reduce::sum(&[1.0f32, 2.0, 3.5]), 6.5);
+/// ```
+pub fn sum<S: Scalar>(x: &[S]) -> S {
+    run(
+        #[inline(always)]
+        || sum_inline(x),
+    )
+}
+
+/// [`sum`] for use inside other kernels.
+#[inline(always)]
+pub(super) fn sum_inline<S: Scalar>(x: &[S]) -> S {
+    reduce(x, x, |x, _, lane| lane + x)
+}
+
+/// `sum_i x_i y_i`.
+///
+/// ```
+/// use drmad::{kernels::reduce::dot, Fused};
+/// assert_eq!(dot::<Fused, f32>(&[1.0, 2.0], &[3.0, 4.0]), 11.0);
+/// ```
+pub fn dot<A: Arithmetic, S: Scalar>(x: &[S], y: &[S]) -> S {
+    run(
+        #[inline(always)]
+        || dot_inline::<A, S>(x, y),
+    )
+}
+
+/// [`dot`] for use inside other kernels.
+#[inline(always)]
+pub(super) fn dot_inline<A: Arithmetic, S: Scalar>(x: &[S], y: &[S]) -> S {
+    reduce(x, y, |x, y, lane| A::mul_add(x, y, lane))
+}
+
+/// Whether all numbers are finite, the tangents of dual ones too.
+///
+/// ```
+/// use drmad::kernels::reduce::all_finite;
+/// assert!(all_finite(&[1.0f32, -0.0]) && !all_finite(&[1.0, f32::NAN]));
+/// ```
+pub fn all_finite<S: Scalar>(x: &[S]) -> bool {
+    // 0 x is 0 for a finite number and NaN for any other: a sum the compiler can vectorise.
+    run(
+        #[inline(always)]
+        || reduce(x, x, |x, _, lane| lane + x * S::ZERO),
+    )
+    .is_finite()
+}
+
+/// Cosine of the angle between two vectors, in float64; 0 where one of them vanishes.
+///
+/// ```
+/// use drmad::kernels::reduce::cosine;
+/// assert_eq!(cosine(&[1.0f32, 0.0], &[0.0, 2.0]), 0.0);
+/// ```
+pub fn cosine<S: Scalar>(x: &[S], y: &[S]) -> f64 {
+    let (mut xx, mut yy, mut xy) = (0.0f64, 0.0f64, 0.0f64);
+    for (x, y) in x.iter().zip(y) {
+        let (x, y) = (x.to_f64(), y.to_f64());
+        xx += x * x;
+        yy += y * y;
+        xy += x * y;
+    }
+    let norms = Scalar::sqrt(xx) * Scalar::sqrt(yy);
+    if norms > 0.0 { xy / norms } else { 0.0 }
+}
+
+/// Euclidean length, in float64.
+///
+/// ```
+/// assert_eq!(drmad::kernels::reduce::norm(&[3.0f32, 4.0]), 5.0);
+/// ```
+pub fn norm<S: Scalar>(x: &[S]) -> f64 {
+    let squares: f64 = x.iter().map(|x| x.to_f64() * x.to_f64()).sum();
+    Scalar::sqrt(squares)
+}

@@ -1,0 +1,246 @@
+//! Random numbers without state: each is a function of a seed and of where it is used.
+//!
+//! Batches need no storage, initial weights can be made again when they are wanted, and no thread,
+//! rank or device can change them. The generator is ChaCha with 8 rounds; its stream is the use
+//! ([`Stream`]), its position the index. Normal numbers are `probit` of a uniform one, so that one
+//! word gives one number.
+//!
+//! Refused: cryptography, and the last digits of the tails (a uniform number has 24 bits, so no
+//! normal one exceeds 5.4).
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::error::{Error, exactly};
+use crate::group::Groups;
+use crate::kernels::math::probit;
+use crate::scalar::{Plain, Scalar};
+
+/// What a random number is used for: uses of one seed never share numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Weights = 1,
+    Batches = 2,
+    Choice = 3,
+}
+
+/// The generator of a seed and a use, at word `position`.
+fn generator(seed: u64, stream: Stream, position: u64) -> ChaCha8Rng {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    generator.set_stream(stream as u64);
+    generator.set_word_pos(u128::from(position));
+    generator
+}
+
+/// A number below `n` from a word, by the high half of a product; `n` < 2^32 keeps the bias below
+/// `n` in 2^32.
+fn below(generator: &mut ChaCha8Rng, n: u64) -> u64 {
+    (u64::from(generator.next_u32()) * n) >> 32
+}
+
+/// Where training begins: the weights `w_0`, by pieces.
+///
+/// Paths ask for `w_0` when they need it. A slice answers from memory, [`Normal`] from its seed.
+pub trait Origin<S> {
+    /// Writes `w_0[first ..]` to `out`.
+    fn fill(&self, first: usize, out: &mut [S]);
+
+    /// Numbers it keeps in memory for that.
+    fn floats(&self) -> usize;
+}
+
+impl<S: Copy> Origin<S> for &[S] {
+    fn fill(&self, first: usize, out: &mut [S]) {
+        for (out, w) in out.iter_mut().zip(self.iter().skip(first)) {
+            *out = *w;
+        }
+    }
+
+    fn floats(&self) -> usize {
+        self.len()
+    }
+}
+
+/// `w_0 = exp(s_group) N(0, 1)`, made from a seed whenever it is asked for.
+///
+/// ```
+/// use drmad::group::Groups;
+/// use drmad::random::{Normal, Origin};
+/// let start = Normal { seed: 7, groups: Groups::global(100), log_scales: &[-3.0f32] };
+/// let (mut all, mut some) = ([0.0; 100], [0.0; 10]);
+/// start.fill(0, &mut all);
+/// start.fill(40, &mut some);
+/// assert_eq!(all[40..50], some);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Normal<'a, S> {
+    /// The seed.
+    pub seed: u64,
+    /// Which weights share a scale; a weight in no group starts at 0.
+    pub groups: Groups<'a>,
+    /// The logarithm `s` of each group's scale.
+    pub log_scales: &'a [S],
+}
+
+impl<S: Scalar> Origin<S> for Normal<'_, S> {
+    fn fill(&self, first: usize, out: &mut [S]) {
+        let mut generator = generator(self.seed, Stream::Weights, first as u64);
+        let end = first + out.len();
+        for block in self.groups.blocks() {
+            for row in 0..block.rows {
+                let start = block.start + row * block.columns;
+                let (from, to) = (start.max(first), (start + block.columns).min(end));
+                if from >= to {
+                    continue;
+                }
+                let scale = block
+                    .hypers(self.log_scales)
+                    .get(row)
+                    .map_or(S::ZERO, |s| s.exp::<Plain>());
+                for out in &mut out[from - first..to - first] {
+                    // The middle of one of 2^24 intervals, less a half: exact in f32.
+                    let k = generator.next_u32() >> 8;
+                    let centred = (k as f32 + 0.5 - 8_388_608.0) * (1.0 / 16_777_216.0);
+                    *out = scale * S::from_f32(probit::<Plain>(centred));
+                }
+            }
+        }
+    }
+
+    fn floats(&self) -> usize {
+        0
+    }
+}
+
+impl<S: Scalar> Normal<'_, S> {
+    /// The hypergradient by the log scales: `d_s_j = sum_i d_w_i w_0i` over the group.
+    ///
+    /// `w0` are the initial weights, `d_w` the derivative by them that the sweep leaves.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for a buffer of another length.
+    pub fn adjoint(&self, w0: &[S], d_w: &[S], d_log_scales: &mut [S]) -> Result<(), Error> {
+        exactly("w0", w0, self.groups.weights())?;
+        exactly("d_w", d_w, self.groups.weights())?;
+        exactly("d_log_scales", d_log_scales, self.groups.len())?;
+        d_log_scales.fill(S::ZERO);
+        for block in self.groups.blocks() {
+            crate::kernels::accumulate::add_row_dots::<Plain, S>(
+                block.columns,
+                block.of(w0),
+                block.of(d_w),
+                block.hypers_mut(d_log_scales),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Which examples each step trains on: a function of seed and step.
+///
+/// Each epoch walks through all examples once, from its own start and with its own stride, both
+/// drawn from the seed; the stride is prime to the number of examples. That shuffles examples whose
+/// order is already random without storing a permutation. A batch that reaches the end of an epoch
+/// goes on into the next.
+///
+/// ```
+/// use drmad::random::Batches;
+/// let batches = Batches { seed: 1, examples: 6, size: 3 };
+/// let mut epoch = [0; 6];
+/// batches.fill(0, &mut epoch[..3])?;
+/// batches.fill(1, &mut epoch[3..])?;
+/// epoch.sort();
+/// assert_eq!(epoch, [0, 1, 2, 3, 4, 5]);
+/// # Ok::<(), drmad::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batches {
+    /// The seed.
+    pub seed: u64,
+    /// How many examples there are to draw from.
+    pub examples: usize,
+    /// Examples in a batch.
+    pub size: usize,
+}
+
+impl Batches {
+    /// Writes the examples of step `t`.
+    ///
+    /// # Errors
+    /// [`Error::EmptyBatch`] where the size is 0 or there are no examples (or 2^32 and more),
+    /// [`Error::Length`] where `batch` has not `size` elements.
+    pub fn fill(&self, t: usize, batch: &mut [u32]) -> Result<(), Error> {
+        let n = self.examples as u64;
+        if self.size == 0 || n == 0 || n > u64::from(u32::MAX) {
+            return Err(Error::EmptyBatch);
+        }
+        exactly("batch", batch, self.size)?;
+        let first = t as u64 * self.size as u64;
+        let (mut epoch, mut walk) = (first / n, self.walk(first / n));
+        for (position, example) in (first..).zip(batch) {
+            if position / n != epoch {
+                epoch = position / n;
+                walk = self.walk(epoch);
+            }
+            let (stride, offset) = walk;
+            *example = ((position % n * stride + offset) % n) as u32;
+        }
+        Ok(())
+    }
+
+    /// Stride and start of an epoch.
+    fn walk(&self, epoch: u64) -> (u64, u64) {
+        const WORDS: u64 = 64;
+        let n = self.examples as u64;
+        let mut generator = generator(self.seed, Stream::Batches, epoch.wrapping_mul(WORDS));
+        let offset = below(&mut generator, n);
+        for _ in 1..WORDS {
+            let stride = 1 + below(&mut generator, n);
+            if gcd(stride, n) == 1 {
+                return (stride, offset);
+            }
+        }
+        (1, offset)
+    }
+}
+
+fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// Draws `chosen.len()` different numbers below `pool.len()` in random order: the first of a
+/// Fisher-Yates shuffle of `pool`, which is overwritten.
+///
+/// # Errors
+/// [`Error::Length`] where more are wanted than there are.
+///
+/// ```
+/// let (mut pool, mut chosen) = ([0; 10], [0; 4]);
+/// drmad::random::choose(3, &mut pool, &mut chosen)?;
+/// chosen.sort();
+/// assert!(chosen.windows(2).all(|pair| pair[0] < pair[1] && pair[1] < 10));
+/// # Ok::<(), drmad::Error>(())
+/// ```
+pub fn choose(seed: u64, pool: &mut [u32], chosen: &mut [u32]) -> Result<(), Error> {
+    let n = pool.len();
+    if chosen.len() > n {
+        return Err(Error::Length {
+            what: "pool",
+            want: chosen.len(),
+            got: n,
+        });
+    }
+    for (i, p) in pool.iter_mut().enumerate() {
+        *p = i as u32;
+    }
+    let mut generator = generator(seed, Stream::Choice, 0);
+    for (i, chosen) in chosen.iter_mut().enumerate() {
+        let j = i + below(&mut generator, (n - i) as u64) as usize;
+        pool.swap(i, j);
+        *chosen = pool[i];
+    }
+    Ok(())
+}

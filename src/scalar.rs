@@ -1,0 +1,232 @@
+//! The two things every kernel is generic over: the number ([`Scalar`]) and the rounding of a
+//! multiply-add ([`Arithmetic`]).
+//!
+//! A kernel never writes `a * b + c`: it writes `A::mul_add(a, b, c)`, and `A` says whether that is
+//! two roundings ([`Plain`]) or one ([`Fused`]). Each of them gives the same bits on every machine;
+//! a compiler that was free to choose would not.
+//!
+//! [`Scalar`] is `f32` in earnest, `f64` where a test needs a reference, and
+//! [`Dual`](crate::dual::Dual) of either where a derivative of a gradient is wanted. It refuses
+//! integers and complex numbers.
+
+use core::fmt::Debug;
+use core::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
+
+use crate::kernels::math;
+
+/// How a multiply-add is rounded: [`Plain`] or [`Fused`].
+///
+/// ```
+/// use drmad::{Arithmetic, Fused, Plain};
+/// let x = 1.0f32 + 2.0 * f32::EPSILON;
+/// assert_eq!(Plain::mul_add(x, x, -1.0), 4.0 * f32::EPSILON);
+/// assert!(Fused::mul_add(x, x, -1.0) > 4.0 * f32::EPSILON);
+/// ```
+pub trait Arithmetic: Copy + Default + Debug + PartialEq + Send + Sync + 'static {
+    /// The name used on command lines and in reports.
+    const NAME: &'static str;
+
+    /// `a * b + c`.
+    fn mul_add<S: Scalar>(a: S, b: S, c: S) -> S;
+}
+
+/// A product and a sum, each rounded: the arithmetic of firmware, where hardware that fuses is
+/// absent or no faster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plain;
+
+/// Every multiply-add is one rounding: the arithmetic of hosts and GPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fused;
+
+impl Arithmetic for Plain {
+    const NAME: &'static str = "plain";
+
+    #[inline(always)]
+    fn mul_add<S: Scalar>(a: S, b: S, c: S) -> S {
+        a * b + c
+    }
+}
+
+impl Arithmetic for Fused {
+    const NAME: &'static str = "fused";
+
+    #[inline(always)]
+    fn mul_add<S: Scalar>(a: S, b: S, c: S) -> S {
+        a.fused(b, c)
+    }
+}
+
+/// A number the kernels can work on.
+///
+/// ```
+/// use drmad::{Fused, Scalar};
+/// fn logistic<S: Scalar>(x: S) -> S {
+///     S::ONE / (S::ONE + (-x).exp::<Fused>())
+/// }
+/// assert_eq!(logistic(0.0f32), 0.5);
+/// ```
+pub trait Scalar:
+    Copy
+    + Default
+    + Debug
+    + PartialOrd
+    + Send
+    + Sync
+    + 'static
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+{
+    /// 0.
+    const ZERO: Self;
+    /// 1.
+    const ONE: Self;
+
+    /// The nearest number to `x`.
+    fn from_f64(x: f64) -> Self;
+    /// `x`, exactly.
+    fn from_f32(x: f32) -> Self;
+    /// The number itself; of a dual number its value, without the tangent.
+    fn to_f64(self) -> f64;
+    /// `self * b + c` in one rounding.
+    fn fused(self, b: Self, c: Self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
+    /// `e` to the power of `self`.
+    fn exp<A: Arithmetic>(self) -> Self;
+    /// The natural logarithm.
+    fn ln<A: Arithmetic>(self) -> Self;
+    /// The hyperbolic tangent.
+    fn tanh<A: Arithmetic>(self) -> Self;
+
+    /// The absolute value.
+    #[inline(always)]
+    fn abs(self) -> Self {
+        if self < Self::ZERO { -self } else { self }
+    }
+
+    /// Neither infinite nor NaN.
+    #[inline(always)]
+    fn is_finite(self) -> bool {
+        self.to_f64().is_finite()
+    }
+
+    /// The count `n`, rounded to the nearest number.
+    #[inline(always)]
+    fn from_usize(n: usize) -> Self {
+        Self::from_f64(n as f64)
+    }
+}
+
+/// One elementary function for `f32` and `f64` from whichever library the features give.
+macro_rules! from_library {
+    ($(#[$doc:meta])* $name:ident, $type:ty, $std:ident, $libm:ident ( $($arg:ident),* )) => {
+        $(#[$doc])*
+        #[inline(always)]
+        fn $name(x: $type $(, $arg: $type)*) -> $type {
+            #[cfg(feature = "std")]
+            return x.$std($($arg),*);
+            #[cfg(not(feature = "std"))]
+            return libm::$libm(x $(, $arg)*);
+        }
+    };
+}
+
+from_library!(
+    /// With `std` the target's instruction where there is one; `libm` gives the same bits in software.
+    fused_f32, f32, mul_add, fmaf(b, c));
+from_library!(fused_f64, f64, mul_add, fma(b, c));
+from_library!(
+    /// IEEE 754 rounds the square root correctly, so any library gives the same bits.
+    sqrt_f32, f32, sqrt, sqrtf());
+from_library!(sqrt_f64, f64, sqrt, sqrt());
+from_library!(exp_f64, f64, exp, exp());
+from_library!(ln_f64, f64, ln, log());
+from_library!(tanh_f64, f64, tanh, tanh());
+
+impl Scalar for f32 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+
+    #[inline(always)]
+    fn from_f64(x: f64) -> Self {
+        x as f32
+    }
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        x
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+    #[inline(always)]
+    fn fused(self, b: Self, c: Self) -> Self {
+        fused_f32(self, b, c)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        sqrt_f32(self)
+    }
+    #[inline(always)]
+    fn exp<A: Arithmetic>(self) -> Self {
+        math::exp::<A>(self)
+    }
+    #[inline(always)]
+    fn ln<A: Arithmetic>(self) -> Self {
+        math::ln::<A>(self)
+    }
+    #[inline(always)]
+    fn tanh<A: Arithmetic>(self) -> Self {
+        math::tanh::<A>(self)
+    }
+    #[inline(always)]
+    fn is_finite(self) -> bool {
+        f32::is_finite(self)
+    }
+}
+
+/// The reference: its functions are the library's, so its bits are those of one machine only.
+impl Scalar for f64 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+
+    #[inline(always)]
+    fn from_f64(x: f64) -> Self {
+        x
+    }
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        f64::from(x)
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+    #[inline(always)]
+    fn fused(self, b: Self, c: Self) -> Self {
+        fused_f64(self, b, c)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        sqrt_f64(self)
+    }
+    #[inline(always)]
+    fn exp<A: Arithmetic>(self) -> Self {
+        exp_f64(self)
+    }
+    #[inline(always)]
+    fn ln<A: Arithmetic>(self) -> Self {
+        ln_f64(self)
+    }
+    #[inline(always)]
+    fn tanh<A: Arithmetic>(self) -> Self {
+        tanh_f64(self)
+    }
+}
