@@ -1,0 +1,213 @@
+//! The identities that every objective must satisfy, offered to users for their own.
+//!
+//! With a direction `d` and a probe `e` of weights, and a probe `q` of hyperparameters:
+//!
+//! ```text
+//! gradient       <grad_w L, d>    = dL(w + s d, h) / ds            finite differences
+//! by hypers      <grad_h L, q>    = dL(w, h + s q) / ds            finite differences
+//! H d            <H d, e>         = d<grad_w L(w + s d, h), e> / ds   finite differences
+//! M d            <M d, q>         = d<grad_w L(w, h + s q), d> / ds   finite differences
+//! symmetry       <d, H e>         = <e, H d>
+//! dual numbers   H d, M d         = the products from dual numbers
+//! ```
+//!
+//! All in f64, whatever the objective's usual scalar, with central differences. A [`Deviation`]
+//! carries both sides; what is small enough is for the caller to say, with a reason.
+
+use crate::error::{Error, cut, exactly};
+use crate::objective::{At, Objective, Products, by_dual_numbers};
+
+/// Two numbers that should be equal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Deviation {
+    /// What is compared.
+    pub identity: &'static str,
+    /// The derivative under test.
+    pub got: f64,
+    /// What it should be.
+    pub want: f64,
+    /// The size that differences are measured against.
+    pub scale: f64,
+}
+
+impl Deviation {
+    /// The relative error.
+    pub fn error(&self) -> f64 {
+        let difference = (self.got - self.want).abs();
+        if difference == 0.0 {
+            0.0
+        } else {
+            difference / self.scale.max(f64::MIN_POSITIVE)
+        }
+    }
+}
+
+/// Directions along which an objective is checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Probes<'a> {
+    /// A direction of weights (`P`).
+    pub d: &'a [f64],
+    /// Another (`P`).
+    pub e: &'a [f64],
+    /// A direction of hyperparameters (`H`).
+    pub q: &'a [f64],
+    /// The step of the finite differences.
+    pub step: f64,
+}
+
+/// Numbers of f64 scratch that [`objective`] needs.
+pub fn required_len<O: Objective>(objective: &O) -> usize {
+    let (p, h) = (objective.weights(), objective.hypers());
+    let dual = 2 * (2 * p + 2 * h + objective.scratch_len());
+    let inner = objective
+        .second_order_scratch_len()
+        .max(objective.scratch_len())
+        .max(objective.loss_scratch_len())
+        .max(dual);
+    5 * p + 4 * h + inner
+}
+
+fn dot(x: &[f64], y: &[f64]) -> f64 {
+    x.iter().zip(y).map(|(x, y)| x * y).sum()
+}
+
+/// `y = x + s d`.
+fn shift(x: &[f64], s: f64, d: &[f64], y: &mut [f64]) {
+    for ((y, x), d) in y.iter_mut().zip(x).zip(d) {
+        *y = x + s * d;
+    }
+}
+
+/// The greatest difference between two vectors, beside the greatest magnitude of the second.
+fn compare(identity: &'static str, got: &[f64], want: &[f64]) -> Deviation {
+    let mut worst = Deviation {
+        identity,
+        got: 0.0,
+        want: 0.0,
+        scale: 0.0,
+    };
+    for (got, want) in got.iter().zip(want) {
+        if (got - want).abs() > (worst.got - worst.want).abs() {
+            (worst.got, worst.want) = (*got, *want);
+        }
+        worst.scale = worst.scale.max(want.abs());
+    }
+    worst
+}
+
+/// Measures the six identities at a point and hands each to `report`.
+///
+/// # Errors
+/// [`Error::Length`], and what the objective refuses.
+pub fn objective<O: Objective>(
+    objective: &O,
+    at: At<'_, f64>,
+    probes: Probes<'_>,
+    mut scratch: &mut [f64],
+    report: &mut dyn FnMut(Deviation),
+) -> Result<(), Error> {
+    let (p, hypers) = (objective.weights(), objective.hypers());
+    let Probes { d, e, q, step } = probes;
+    exactly("w", at.w, p)?;
+    exactly("d", d, p)?;
+    exactly("e", e, p)?;
+    exactly("q", q, hypers)?;
+    let moved_w = cut("scratch", &mut scratch, p)?;
+    let g = cut("scratch", &mut scratch, p)?;
+    let h_d = cut("scratch", &mut scratch, p)?;
+    let h_e = cut("scratch", &mut scratch, p)?;
+    let h_dual = cut("scratch", &mut scratch, p)?;
+    let moved_h = cut("scratch", &mut scratch, hypers)?;
+    let d_h = cut("scratch", &mut scratch, hypers)?;
+    let m_d = cut("scratch", &mut scratch, hypers)?;
+    let m_dual = cut("scratch", &mut scratch, hypers)?;
+
+    objective.gradient(at, g, Some(d_h), scratch)?;
+    let (g_d, d_h_q) = (dot(g, d), dot(d_h, q));
+    let scale = dot(g, g).max(0.0);
+    let scale = crate::Scalar::sqrt(scale * dot(d, d));
+
+    let mut losses = [0.0; 2];
+    let mut slopes = [0.0; 2];
+    for (i, s) in [-step, step].into_iter().enumerate() {
+        shift(at.w, s, d, moved_w);
+        let moved = At { w: moved_w, ..at };
+        losses[i] = objective.loss(moved, scratch)?;
+        objective.gradient(moved, g, None, scratch)?;
+        slopes[i] = dot(g, e);
+    }
+    let central = |x: [f64; 2]| (x[1] - x[0]) / (2.0 * step);
+    report(Deviation {
+        identity: "gradient by weights",
+        got: g_d,
+        want: central(losses),
+        scale: scale.max(g_d.abs()),
+    });
+    let h_want = central(slopes);
+
+    for (direction, into) in [(d, &mut *h_d), (e, &mut *h_e)] {
+        into.fill(0.0);
+        m_dual.fill(0.0);
+        let out = Products {
+            g: None,
+            h_d: into,
+            m_d: m_dual,
+        };
+        objective.second_order(at, direction, out, scratch)?;
+    }
+    m_d.fill(0.0);
+    h_dual.fill(0.0);
+    let out = Products {
+        g: Some(g),
+        h_d: h_dual,
+        m_d,
+    };
+    objective.second_order(at, d, out, scratch)?;
+    let size = crate::Scalar::sqrt(dot(h_d, h_d) * dot(e, e));
+    report(Deviation {
+        identity: "H d",
+        got: dot(h_d, e),
+        want: h_want,
+        scale: size,
+    });
+    report(Deviation {
+        identity: "symmetry of H",
+        got: dot(d, h_e),
+        want: dot(e, h_d),
+        scale: size,
+    });
+    if hypers > 0 {
+        for (i, s) in [-step, step].into_iter().enumerate() {
+            shift(at.h, s, q, moved_h);
+            let moved = At { h: moved_h, ..at };
+            losses[i] = objective.loss(moved, scratch)?;
+            objective.gradient(moved, g, None, scratch)?;
+            slopes[i] = dot(g, d);
+        }
+        report(Deviation {
+            identity: "gradient by hyperparameters",
+            got: d_h_q,
+            want: central(losses),
+            scale: crate::Scalar::sqrt(dot(d_h, d_h) * dot(q, q)),
+        });
+        report(Deviation {
+            identity: "M d",
+            got: dot(m_d, q),
+            want: central(slopes),
+            scale: crate::Scalar::sqrt(dot(m_d, m_d) * dot(q, q)),
+        });
+    }
+    h_dual.fill(0.0);
+    m_dual.fill(0.0);
+    let out = Products {
+        g: None,
+        h_d: h_dual,
+        m_d: m_dual,
+    };
+    by_dual_numbers(objective, at, d, out, scratch)?;
+    report(compare("H d by dual numbers", h_d, h_dual));
+    if hypers > 0 {
+        report(compare("M d by dual numbers", m_d, m_dual));
+    }
+    Ok(())
+}

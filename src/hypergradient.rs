@@ -1,0 +1,209 @@
+//! From initial weights to a hypergradient: training, validation and sweep in one call, in one
+//! buffer.
+//!
+//! [`Workspace`] cuts a flat buffer into the vectors that the walk and the sweep need, and lets each
+//! serve twice: the adjoints are the path's while training goes on; velocity and gradient are the
+//! path's afterwards.
+
+use crate::error::{Error, cut, exactly};
+use crate::kernels::reduce::all_finite;
+use crate::objective::{At, Objective};
+use crate::path::{Path, Spare};
+use crate::random::Origin;
+use crate::scalar::Scalar;
+use crate::sweep::{Adjoints, ScheduleAdjoint};
+use crate::train::{Run, Scratch, Walk};
+
+/// The validation loss `E(w_T, h)`: an objective with the same `w` and `h` as the training's, and
+/// the examples to evaluate it on.
+#[derive(Clone, Copy, Debug)]
+pub struct Validation<'a, E> {
+    /// The loss, without the training's penalties.
+    pub objective: &'a E,
+    /// Its examples.
+    pub examples: &'a [u32],
+}
+
+/// One flat buffer, cut into the vectors of a hypergradient. All are `P` long but for the scratch.
+#[derive(Debug)]
+pub struct Workspace<'a, S> {
+    /// The weights.
+    pub w: &'a mut [S],
+    /// The velocity.
+    pub v: &'a mut [S],
+    /// The gradient.
+    pub g: &'a mut [S],
+    /// The adjoint of the weights; after the sweep the derivative by the initial weights.
+    pub d_w: &'a mut [S],
+    /// The adjoint of the velocity.
+    pub d_v: &'a mut [S],
+    /// The adjoint of the gradient.
+    pub d_g: &'a mut [S],
+    /// Two more, where hypergradients of rates and momenta are wanted; empty otherwise.
+    pub spare: [&'a mut [S]; 2],
+    /// What objectives compute in.
+    pub scratch: &'a mut [S],
+}
+
+impl<'a, S: Scalar> Workspace<'a, S> {
+    /// Numbers of buffer for `weights`, and `scratch` of the objectives
+    /// ([`scratch_len`]); two vectors more with a `schedule`.
+    ///
+    /// ```
+    /// use drmad::hypergradient::Workspace;
+    /// assert_eq!(Workspace::<f32>::required_len(10, 100, false), 160);
+    /// ```
+    pub const fn required_len(weights: usize, scratch: usize, schedule: bool) -> usize {
+        weights * if schedule { 8 } else { 6 } + scratch
+    }
+
+    /// Cuts `buffer`; all that is left is scratch.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where it is too short for the vectors.
+    pub fn new(mut buffer: &'a mut [S], weights: usize, schedule: bool) -> Result<Self, Error> {
+        let mut vector = |len| cut("workspace", &mut buffer, len);
+        let more = if schedule { weights } else { 0 };
+        Ok(Workspace {
+            w: vector(weights)?,
+            v: vector(weights)?,
+            g: vector(weights)?,
+            d_w: vector(weights)?,
+            d_v: vector(weights)?,
+            d_g: vector(weights)?,
+            spare: [vector(more)?, vector(more)?],
+            scratch: buffer,
+        })
+    }
+}
+
+/// Scratch that a training on `objective` and a validation on `validation` need together.
+pub fn scratch_len<O: Objective, E: Objective>(objective: &O, validation: &E) -> usize {
+    objective
+        .scratch_len()
+        .max(objective.second_order_scratch_len())
+        .max(validation.scratch_len())
+}
+
+/// Where the hypergradient goes.
+#[derive(Debug)]
+pub struct Wanted<'a, S> {
+    /// The derivative by `h` (`H`), overwritten.
+    pub d_h: &'a mut [S],
+    /// The derivatives by the schedule's tables of rates and of momenta, where they are wanted.
+    pub schedule: Option<(&'a mut [S], &'a mut [S])>,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome<S> {
+    /// The validation loss `E(w_T, h)`.
+    pub valid_loss: S,
+    /// Steps that the sweep took back.
+    pub steps_back: usize,
+}
+
+impl<O: Objective, S: Scalar> Run<'_, O, S> {
+    /// Trains from `origin`, leaving `w_T` in `workspace.w`.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train).
+    pub fn walk(
+        &self,
+        origin: &dyn Origin<S>,
+        path: &mut dyn Path<S>,
+        workspace: &mut Workspace<'_, S>,
+        batch: &mut [u32],
+        each: &mut dyn FnMut(usize, S),
+    ) -> Result<(), Error> {
+        exactly("w", workspace.w, self.objective.weights())?;
+        origin.fill(0, workspace.w);
+        let mut walk = Walk {
+            w: workspace.w,
+            v: workspace.v,
+            g: workspace.g,
+            spare: Spare {
+                a: workspace.d_w,
+                b: workspace.d_v,
+            },
+        };
+        let mut scratch = Scratch {
+            numbers: workspace.scratch,
+            batch,
+        };
+        self.train(path, &mut walk, &mut scratch, each)
+    }
+
+    /// The hypergradient of the validation loss after [`walk`](Self::walk), whose weights and path
+    /// it uses up. `workspace.d_w` is left with the derivative by the initial weights.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] for the validation loss or the adjoints; otherwise as
+    /// [`sweep`](Self::sweep).
+    pub fn back<E: Objective>(
+        &self,
+        validation: &Validation<'_, E>,
+        path: &mut dyn Path<S>,
+        workspace: &mut Workspace<'_, S>,
+        batch: &mut [u32],
+        wanted: Wanted<'_, S>,
+    ) -> Result<Outcome<S>, Error> {
+        let at = At {
+            w: workspace.w,
+            h: self.h,
+            batch: validation.examples,
+        };
+        let valid_loss = validation.objective.gradient(
+            at,
+            workspace.d_w,
+            Some(wanted.d_h),
+            workspace.scratch,
+        )?;
+        if !valid_loss.is_finite() || !all_finite(workspace.d_w) {
+            return Err(Error::NonFinite {
+                what: "validation loss",
+                step: self.steps,
+            });
+        }
+        let [spare_a, spare_b] = &mut workspace.spare;
+        let (spare, schedule) = match wanted.schedule {
+            None => (
+                Spare {
+                    a: workspace.v,
+                    b: workspace.g,
+                },
+                None,
+            ),
+            Some((d_rates, d_momenta)) => (
+                Spare {
+                    a: spare_a,
+                    b: spare_b,
+                },
+                Some(ScheduleAdjoint {
+                    v: workspace.v,
+                    g: workspace.g,
+                    d_rates,
+                    d_momenta,
+                }),
+            ),
+        };
+        let mut adjoints = Adjoints {
+            w: workspace.w,
+            d_w: workspace.d_w,
+            d_v: workspace.d_v,
+            d_g: workspace.d_g,
+            d_h: wanted.d_h,
+            spare,
+            schedule,
+        };
+        let mut scratch = Scratch {
+            numbers: workspace.scratch,
+            batch,
+        };
+        let steps_back = self.sweep(path, &mut adjoints, &mut scratch)?;
+        Ok(Outcome {
+            valid_loss,
+            steps_back,
+        })
+    }
+}

@@ -1,0 +1,125 @@
+//! Softmax regression, written the way a user writes an objective: the gradient once, generic over
+//! the scalar; the second-order products come from dual numbers.
+//!
+//! With one example `x` of class `y` and logits `z = x W + b`:
+//!
+//! ```text
+//! L = ln sum_k exp(z_k) - z_y        dL/dz = p - e_y        dL/dW = x' (p - e_y)
+//! ```
+//!
+//! averaged over the batch. It is the reference for [`Mlp`](super::Mlp) without hidden layers,
+//! which computes the same with matrix kernels: take that one where speed counts.
+
+use core::marker::PhantomData;
+
+use super::Examples;
+use crate::error::{Error, cut, exactly};
+use crate::objective::{At, Objective};
+use crate::scalar::{Arithmetic, Scalar};
+
+/// Softmax regression on `examples` into `classes`; weights inputs x classes, then biases.
+#[derive(Clone, Copy, Debug)]
+pub struct Logistic<D, A> {
+    examples: D,
+    classes: usize,
+    arithmetic: PhantomData<A>,
+}
+
+impl<D: Examples, A: Arithmetic> Logistic<D, A> {
+    /// A model of these examples.
+    ///
+    /// # Errors
+    /// [`Error::Range`] where there are no classes.
+    pub fn new(examples: D, classes: usize) -> Result<Self, Error> {
+        if classes == 0 {
+            return Err(Error::Range {
+                what: "classes",
+                value: 0.0,
+                least: 1.0,
+                greatest: f64::INFINITY,
+            });
+        }
+        Ok(Logistic {
+            examples,
+            classes,
+            arithmetic: PhantomData,
+        })
+    }
+}
+
+impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
+    type Arithmetic = A;
+
+    fn weights(&self) -> usize {
+        (self.examples.inputs() + 1) * self.classes
+    }
+
+    fn scratch_len(&self) -> usize {
+        self.examples.inputs() + self.classes
+    }
+
+    fn gradient<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        g: &mut [S],
+        _d_h: Option<&mut [S]>,
+        mut scratch: &mut [S],
+    ) -> Result<S, Error> {
+        exactly("w", at.w, self.weights())?;
+        exactly("g", g, self.weights())?;
+        if at.batch.is_empty() {
+            return Err(Error::EmptyBatch);
+        }
+        let x = cut("scratch", &mut scratch, self.examples.inputs())?;
+        let z = cut("scratch", &mut scratch, self.classes)?;
+        let (matrix, biases) = at.w.split_at(x.len() * self.classes);
+        let share = S::ONE / S::from_usize(at.batch.len());
+        let mut loss = S::ZERO;
+        g.fill(S::ZERO);
+        let (g_matrix, g_biases) = g.split_at_mut(x.len() * self.classes);
+        for example in at.batch {
+            let label = self.examples.label(*example)?;
+            if label >= self.classes {
+                return Err(Error::Index {
+                    what: "class",
+                    index: label,
+                    len: self.classes,
+                });
+            }
+            self.examples
+                .gather::<A, S>(core::slice::from_ref(example), x)?;
+            z.copy_from_slice(biases);
+            for (x, row) in x.iter().zip(matrix.chunks_exact(self.classes)) {
+                for (z, w) in z.iter_mut().zip(row) {
+                    *z = A::mul_add(*x, *w, *z);
+                }
+            }
+            let top = z
+                .iter()
+                .fold(z[0], |top, z| if *z > top { *z } else { top });
+            let right = z[label] - top;
+            let mut sum = S::ZERO;
+            for z in z.iter_mut() {
+                *z = (*z - top).exp::<A>();
+                sum += *z;
+            }
+            loss += sum.ln::<A>() - right;
+            for z in z.iter_mut() {
+                *z = *z / sum;
+            }
+            z[label] -= S::ONE;
+            for z in z.iter_mut() {
+                *z *= share;
+            }
+            for (x, row) in x.iter().zip(g_matrix.chunks_exact_mut(self.classes)) {
+                for (g, d) in row.iter_mut().zip(z.iter()) {
+                    *g = A::mul_add(*x, *d, *g);
+                }
+            }
+            for (g, d) in g_biases.iter_mut().zip(z.iter()) {
+                *g += *d;
+            }
+        }
+        Ok(loss * share)
+    }
+}

@@ -1,0 +1,467 @@
+//! A tanh network of any depth with softmax loss, and its hand-written R-operator.
+//!
+//! Layer `l` has weights `W_l` (inputs x outputs) and biases `b_l`; `a_0` are the inputs,
+//! `n` the size of the batch, `p` the softmax of the last layer:
+//!
+//! ```text
+//! z_l = a_{l-1} W_l + b_l       a_l = tanh(z_l)            L = mean(ln sum exp z - z_y)
+//! d_L = (p - e_y) / n           d_{l-1} = (d_l W_l') (1 - a_{l-1}^2)
+//! grad W_l = a_{l-1}' d_l       grad b_l = sum of the rows of d_l
+//! ```
+//!
+//! The products `H d` come from differentiating all of this once along the direction `R w = d`
+//! (Pearlmutter 1994), where `R a_0 = 0`:
+//!
+//! ```text
+//! R z_l = R a_{l-1} W_l + a_{l-1} R W_l + R b_l            R a_l = (1 - a_l^2) R z_l
+//! R d_L = p (R z - sum p R z) / n
+//! R d_{l-1} = (R d_l W_l' + d_l R W_l') (1 - a^2) - 2 a R a (d_l W_l')
+//! R grad W_l = R a_{l-1}' d_l + a_{l-1}' R d_l
+//! ```
+//!
+//! Order of arithmetic: a sum over inputs begins with the bias and ascends; a gradient's sum over
+//! the batch ascends. A batch is worked through in pieces of `chunk` examples, whose gradients go on
+//! adding to the same accumulators: the size of a piece is a matter of memory and changes no bit.
+//!
+//! Refused: other activations, and any input that depends on `h`.
+
+use core::marker::PhantomData;
+
+use super::Examples;
+use crate::error::{Error, cut, exactly};
+use crate::group::Layout;
+use crate::kernels::accumulate::{add_rows, scale};
+use crate::kernels::activation::{softmax, softmax_r, tanh, tanh_adjoint, tanh_adjoint_r};
+use crate::kernels::matmul::{Form, MatMul};
+use crate::objective::{At, Objective, Products};
+use crate::scalar::{Arithmetic, Scalar};
+
+/// A tanh network with softmax loss.
+///
+/// ```
+/// use drmad::models::{Features, Mlp};
+/// use drmad::objective::{At, Objective};
+/// use drmad::Fused;
+///
+/// let data = Features { x: &[1.0, 0.0, 0.0, 1.0], labels: &[0, 1], width: 2 };
+/// let net = Mlp::<_, Fused>::new(data, &[2, 3, 2], 2)?;
+/// let (w, mut scratch) = (vec![0.0f32; net.weights()], vec![0.0; net.loss_scratch_len()]);
+/// let loss = net.loss(At { w: &w, h: &[], batch: &[0, 1] }, &mut scratch)?;
+/// assert!((loss - 2f32.ln()).abs() < 1e-6);
+/// # Ok::<(), drmad::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Mlp<'a, D, A> {
+    examples: D,
+    widths: &'a [usize],
+    chunk: usize,
+    arithmetic: PhantomData<A>,
+}
+
+/// A layer's place in the network.
+#[derive(Clone, Copy)]
+struct Layer {
+    inputs: usize,
+    outputs: usize,
+    /// Its first weight.
+    start: usize,
+    /// Its inputs' place in the scratch of activations, for one example.
+    before: usize,
+}
+
+impl Layer {
+    /// Its weight matrix and its biases in a vector of weights.
+    fn of<'s, S>(&self, w: &'s [S]) -> (&'s [S], &'s [S]) {
+        w[self.start..][..(self.inputs + 1) * self.outputs].split_at(self.inputs * self.outputs)
+    }
+
+    fn of_mut<'s, S>(&self, w: &'s mut [S]) -> (&'s mut [S], &'s mut [S]) {
+        w[self.start..][..(self.inputs + 1) * self.outputs].split_at_mut(self.inputs * self.outputs)
+    }
+
+    /// Where its inputs and its outputs lie in the activations of `n` examples.
+    fn activations<'s, S>(&self, a: &'s mut [S], n: usize) -> (&'s mut [S], &'s mut [S]) {
+        a[n * self.before..][..n * (self.inputs + self.outputs)].split_at_mut(n * self.inputs)
+    }
+
+    const fn product(&self, form: Form, n: usize, accumulate: bool) -> MatMul {
+        let (rows, inner, columns) = match form {
+            Form::Nn => (n, self.inputs, self.outputs),
+            Form::Tn => (self.inputs, n, self.outputs),
+            Form::Nt => (n, self.outputs, self.inputs),
+        };
+        MatMul {
+            form,
+            rows,
+            inner,
+            columns,
+            accumulate,
+        }
+    }
+}
+
+/// Scratch of one pass over at most `chunk` examples.
+struct Parts<'s, S> {
+    /// Inputs, then each layer's outputs; the last layer's are the probabilities.
+    a: &'s mut [S],
+    /// Adjoints of a layer's outputs, and of its inputs.
+    d: &'s mut [S],
+    d_before: &'s mut [S],
+    log_sums: &'s mut [S],
+    packed: &'s mut [S],
+}
+
+impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
+    /// A network of these widths (inputs, hidden ..., classes) on `examples`, worked through in
+    /// pieces of `chunk` examples.
+    ///
+    /// # Errors
+    /// [`Error::Range`] for less than two widths, a width or a chunk of 0, and where the first
+    /// width is not that of the examples.
+    pub fn new(examples: D, widths: &'a [usize], chunk: usize) -> Result<Self, Error> {
+        let at_least = |what, value: usize, least: usize| {
+            if value >= least {
+                Ok(())
+            } else {
+                Err(Error::Range {
+                    what,
+                    value: value as f64,
+                    least: least as f64,
+                    greatest: f64::INFINITY,
+                })
+            }
+        };
+        at_least("number of widths", widths.len(), 2)?;
+        at_least("width", widths.iter().copied().min().unwrap_or(0), 1)?;
+        at_least("chunk", chunk, 1)?;
+        if widths[0] != examples.inputs() {
+            return Err(Error::Length {
+                what: "inputs of the first layer",
+                want: examples.inputs(),
+                got: widths[0],
+            });
+        }
+        Ok(Mlp {
+            examples,
+            widths,
+            chunk,
+            arithmetic: PhantomData,
+        })
+    }
+
+    /// Its examples.
+    pub const fn examples(&self) -> &D {
+        &self.examples
+    }
+
+    /// Where its weights lie.
+    pub const fn layout(&self) -> Layout<'a> {
+        Layout::Layers(self.widths)
+    }
+
+    /// Probabilities (batch x classes) of the examples of a batch of at most `chunk`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for a buffer of another length or a larger batch.
+    pub fn predict<S: Scalar>(
+        &self,
+        w: &[S],
+        batch: &[u32],
+        probabilities: &mut [S],
+        mut scratch: &mut [S],
+    ) -> Result<(), Error> {
+        exactly("w", w, self.weights())?;
+        exactly("probabilities", probabilities, batch.len() * self.classes())?;
+        if batch.len() > self.chunk {
+            return Err(Error::Length {
+                what: "batch",
+                want: self.chunk,
+                got: batch.len(),
+            });
+        }
+        let mut parts = self.cut(&mut scratch)?;
+        self.forward(w, batch, &mut parts)?;
+        let last = batch.len() * (self.widths.iter().sum::<usize>() - self.classes());
+        probabilities.copy_from_slice(&parts.a[last..][..probabilities.len()]);
+        Ok(())
+    }
+
+    const fn classes(&self) -> usize {
+        self.widths[self.widths.len() - 1]
+    }
+
+    fn layers(&self) -> impl DoubleEndedIterator<Item = Layer> + ExactSizeIterator + use<'a, D, A> {
+        let widths = self.widths;
+        (1..widths.len()).map(move |l| Layer {
+            inputs: widths[l - 1],
+            outputs: widths[l],
+            start: Layout::Layers(&widths[..l]).weights(),
+            before: widths[..l - 1].iter().sum(),
+        })
+    }
+
+    /// The widest adjoint there is: of a layer's outputs, the inputs having none.
+    fn widest(&self) -> usize {
+        self.widths[1..].iter().copied().max().unwrap_or(0)
+    }
+
+    fn packed_len(&self) -> usize {
+        let n = self.chunk;
+        self.layers()
+            .flat_map(|layer| {
+                [Form::Nn, Form::Tn, Form::Nt].map(|form| match form {
+                    // No adjoint goes to the inputs of the first layer.
+                    Form::Nt if layer.start == 0 => 0,
+                    _ => layer.product(form, n, false).required_len(),
+                })
+            })
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn cut<'s, S>(&self, scratch: &mut &'s mut [S]) -> Result<Parts<'s, S>, Error> {
+        let n = self.chunk;
+        Ok(Parts {
+            a: cut("scratch", scratch, n * self.widths.iter().sum::<usize>())?,
+            d: cut("scratch", scratch, n * self.widest())?,
+            d_before: cut("scratch", scratch, n * self.widest())?,
+            log_sums: cut("scratch", scratch, n)?,
+            packed: cut("scratch", scratch, self.packed_len())?,
+        })
+    }
+
+    /// Fills the activations of a piece of a batch; returns the sum of its examples' losses.
+    fn forward<S: Scalar>(
+        &self,
+        w: &[S],
+        piece: &[u32],
+        parts: &mut Parts<'_, S>,
+    ) -> Result<S, Error> {
+        let n = piece.len();
+        let depth = self.layers().len();
+        self.examples
+            .gather::<A, S>(piece, &mut parts.a[..n * self.widths[0]])?;
+        let mut loss = S::ZERO;
+        for (l, layer) in self.layers().enumerate() {
+            let (matrix, biases) = layer.of(w);
+            let (x, z) = layer.activations(parts.a, n);
+            for z in z.chunks_exact_mut(layer.outputs) {
+                z.copy_from_slice(biases);
+            }
+            layer
+                .product(Form::Nn, n, true)
+                .run::<A, S>(x, matrix, z, parts.packed)?;
+            if l + 1 < depth {
+                tanh::<A, S>(z);
+                continue;
+            }
+            let classes = self.classes();
+            for (i, z) in piece.iter().zip(z.chunks_exact(classes)) {
+                let label = self.examples.label(*i)?;
+                loss -= *z.get(label).ok_or(Error::Index {
+                    what: "class",
+                    index: label,
+                    len: classes,
+                })?;
+            }
+            let log_sums = &mut parts.log_sums[..n];
+            softmax::<A, S>(classes, z, log_sums);
+            for log_sum in log_sums {
+                loss += *log_sum;
+            }
+        }
+        Ok(loss)
+    }
+
+    /// The adjoint of the logits: `(p - e_y) share`.
+    fn logits<S: Scalar>(
+        &self,
+        piece: &[u32],
+        share: S,
+        parts: &mut Parts<'_, S>,
+    ) -> Result<(), Error> {
+        let classes = self.classes();
+        let len = piece.len() * classes;
+        let first = piece.len() * (self.widths.iter().sum::<usize>() - classes);
+        let d = &mut parts.d[..len];
+        d.copy_from_slice(&parts.a[first..][..len]);
+        for (i, d) in piece.iter().zip(d.chunks_exact_mut(classes)) {
+            d[self.examples.label(*i)?] -= S::ONE;
+            for d in d {
+                *d *= share;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
+    type Arithmetic = A;
+
+    fn weights(&self) -> usize {
+        self.layout().weights()
+    }
+
+    fn scratch_len(&self) -> usize {
+        self.chunk * (self.widths.iter().sum::<usize>() + 2 * self.widest() + 1) + self.packed_len()
+    }
+
+    fn gradient<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        g: &mut [S],
+        _d_h: Option<&mut [S]>,
+        mut scratch: &mut [S],
+    ) -> Result<S, Error> {
+        exactly("w", at.w, self.weights())?;
+        exactly("g", g, self.weights())?;
+        if at.batch.is_empty() {
+            return Err(Error::EmptyBatch);
+        }
+        let mut parts = self.cut(&mut scratch)?;
+        let share = S::ONE / S::from_usize(at.batch.len());
+        let mut loss = S::ZERO;
+        for (i, piece) in at.batch.chunks(self.chunk).enumerate() {
+            let n = piece.len();
+            loss += self.forward(at.w, piece, &mut parts)?;
+            self.logits(piece, share, &mut parts)?;
+            for layer in self.layers().rev() {
+                let d = &mut parts.d[..n * layer.outputs];
+                let (a, _) = layer.activations(parts.a, n);
+                let (g_matrix, g_biases) = layer.of_mut(g);
+                layer
+                    .product(Form::Tn, n, i > 0)
+                    .run::<A, S>(a, d, g_matrix, parts.packed)?;
+                if i == 0 {
+                    g_biases.fill(S::ZERO);
+                }
+                add_rows(d, g_biases);
+                if layer.start > 0 {
+                    let before = &mut parts.d_before[..n * layer.inputs];
+                    layer.product(Form::Nt, n, false).run::<A, S>(
+                        d,
+                        layer.of(at.w).0,
+                        before,
+                        parts.packed,
+                    )?;
+                    tanh_adjoint::<A, S>(a, before);
+                    core::mem::swap(&mut parts.d, &mut parts.d_before);
+                }
+            }
+        }
+        Ok(loss * share)
+    }
+
+    fn loss_scratch_len(&self) -> usize {
+        self.scratch_len()
+    }
+
+    fn loss<S: Scalar>(&self, at: At<'_, S>, mut scratch: &mut [S]) -> Result<S, Error> {
+        exactly("w", at.w, self.weights())?;
+        if at.batch.is_empty() {
+            return Err(Error::EmptyBatch);
+        }
+        let mut parts = self.cut(&mut scratch)?;
+        let mut loss = S::ZERO;
+        for piece in at.batch.chunks(self.chunk) {
+            loss += self.forward(at.w, piece, &mut parts)?;
+        }
+        Ok(loss * (S::ONE / S::from_usize(at.batch.len())))
+    }
+
+    fn second_order_scratch_len(&self) -> usize {
+        let hidden = self.widths[1..].iter().sum::<usize>();
+        self.scratch_len() + self.chunk * (hidden + 2 * self.widest())
+    }
+
+    fn second_order<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        d: &[S],
+        out: Products<'_, S>,
+        mut scratch: &mut [S],
+    ) -> Result<(), Error> {
+        exactly("w", at.w, self.weights())?;
+        exactly("d", d, self.weights())?;
+        exactly("h_d", out.h_d, self.weights())?;
+        if at.batch.is_empty() {
+            return Err(Error::EmptyBatch);
+        }
+        let (r_w, h_d, mut g) = (d, out.h_d, out.g);
+        if let Some(g) = &mut g {
+            exactly("g", g, self.weights())?;
+            g.fill(S::ZERO);
+        }
+        let mut parts = self.cut(&mut scratch)?;
+        let inputs = self.widths[0];
+        let hidden = self.widths[1..].iter().sum::<usize>();
+        let r_a = cut("scratch", &mut scratch, self.chunk * hidden)?;
+        let mut r_d = cut("scratch", &mut scratch, self.chunk * self.widest())?;
+        let mut r_before = cut("scratch", &mut scratch, self.chunk * self.widest())?;
+        let share = S::ONE / S::from_usize(at.batch.len());
+        let depth = self.layers().len();
+        for piece in at.batch.chunks(self.chunk) {
+            let n = piece.len();
+            self.forward(at.w, piece, &mut parts)?;
+            self.logits(piece, share, &mut parts)?;
+
+            // Where `R a` of a layer's inputs lies; the first layer's vanish and are not stored.
+            let tangents = |layer: &Layer| {
+                let end = n * (layer.before + layer.inputs - inputs);
+                end.saturating_sub(n * layer.inputs)..end
+            };
+            for (l, layer) in self.layers().enumerate() {
+                let (matrix, _) = layer.of(at.w);
+                let (r_matrix, r_biases) = layer.of(r_w);
+                let here = tangents(&layer);
+                let (r_x, r_z) = r_a.split_at_mut(here.end);
+                let (r_x, r_z) = (&r_x[here.start..], &mut r_z[..n * layer.outputs]);
+                let (x, y) = layer.activations(parts.a, n);
+                for r_z in r_z.chunks_exact_mut(layer.outputs) {
+                    r_z.copy_from_slice(r_biases);
+                }
+                let product = layer.product(Form::Nn, n, true);
+                product.run::<A, S>(x, r_matrix, r_z, parts.packed)?;
+                if l > 0 {
+                    product.run::<A, S>(r_x, matrix, r_z, parts.packed)?;
+                }
+                if l + 1 < depth {
+                    tanh_adjoint::<A, S>(y, r_z);
+                } else {
+                    softmax_r::<A, S>(layer.outputs, y, r_z);
+                    scale(share, r_z, &mut r_d[..n * layer.outputs]);
+                }
+            }
+            for (l, layer) in self.layers().enumerate().rev() {
+                let (d, r_d_here) = (&parts.d[..n * layer.outputs], &r_d[..n * layer.outputs]);
+                let (a, _) = layer.activations(parts.a, n);
+                let r_x = &r_a[tangents(&layer)];
+                let product = layer.product(Form::Tn, n, true);
+                if let Some(g) = &mut g {
+                    let (g_matrix, g_biases) = layer.of_mut(g);
+                    product.run::<A, S>(a, d, g_matrix, parts.packed)?;
+                    add_rows(d, g_biases);
+                }
+                let (h_matrix, h_biases) = layer.of_mut(h_d);
+                product.run::<A, S>(a, r_d_here, h_matrix, parts.packed)?;
+                add_rows(r_d_here, h_biases);
+                if l == 0 {
+                    continue;
+                }
+                product.run::<A, S>(r_x, d, h_matrix, parts.packed)?;
+                let before = &mut parts.d_before[..n * layer.inputs];
+                let r_before_here = &mut r_before[..n * layer.inputs];
+                let (matrix, r_matrix) = (layer.of(at.w).0, layer.of(r_w).0);
+                let back = layer.product(Form::Nt, n, false);
+                let go_on = layer.product(Form::Nt, n, true);
+                back.run::<A, S>(d, matrix, before, parts.packed)?;
+                back.run::<A, S>(r_d_here, matrix, r_before_here, parts.packed)?;
+                go_on.run::<A, S>(d, r_matrix, r_before_here, parts.packed)?;
+                tanh_adjoint_r::<A, S>(a, r_x, before, r_before_here);
+                core::mem::swap(&mut parts.d, &mut parts.d_before);
+                core::mem::swap(&mut r_d, &mut r_before);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,210 @@
+//! What is minimised, and its derivatives.
+//!
+//! An objective is a function `L(w, h, batch)` of weights, hyperparameters and a set of examples.
+//! The sweep asks for its gradient by `w` and by `h`, and for two second-order products along a
+//! direction `d`,
+//!
+//! ```text
+//! H d = d/de grad_w L(w + e d, h)        M d = d/de grad_h L(w + e d, h)
+//! ```
+//!
+//! which are the derivatives of `<grad_w L, d>` by `w` and by `h`: both fall out of one pass.
+//! A user writes [`loss`](Objective::loss) and [`gradient`](Objective::gradient) once, generic over
+//! the scalar, and gets the products from [dual numbers](crate::Dual). A hand-written pass may
+//! override them and is tested against these.
+//!
+//! Objectives compose: [`Scaled`](crate::wrap::Scaled), [`L2`](crate::wrap::L2),
+//! [`L1`](crate::wrap::L1) wrap another and append their own block to `h`, after the inner one's.
+//! Nothing is allocated: all that an objective needs it cuts from the `scratch` it is given.
+//!
+//! Refused: objects (`dyn Objective`), since the methods are generic; state between calls.
+
+use crate::dual::Dual;
+use crate::error::{Error, cut, exactly};
+use crate::scalar::{Arithmetic, Scalar};
+
+/// Where an objective is evaluated.
+#[derive(Clone, Copy, Debug)]
+pub struct At<'a, S> {
+    /// The weights, `P` of them.
+    pub w: &'a [S],
+    /// The hyperparameters, `H` of them.
+    pub h: &'a [S],
+    /// The examples, as the objective numbers them.
+    pub batch: &'a [u32],
+}
+
+/// Where the second-order products go.
+#[derive(Debug)]
+pub struct Products<'a, S> {
+    /// The gradient by the weights (`P`), overwritten, where it is wanted.
+    pub g: Option<&'a mut [S]>,
+    /// `H d` (`P`) is added to this.
+    pub h_d: &'a mut [S],
+    /// `M d` (`H`) is added to this.
+    pub m_d: &'a mut [S],
+}
+
+/// A function of weights and hyperparameters with its derivatives.
+///
+/// ```
+/// use drmad::{objective::{At, Objective}, Arithmetic, Error, Fused, Scalar};
+///
+/// /// `sum_i (exp(h) w_i - 1)^2`.
+/// struct Fit;
+///
+/// impl Objective for Fit {
+///     type Arithmetic = Fused;
+///     fn weights(&self) -> usize { 3 }
+///     fn hypers(&self) -> usize { 1 }
+///     fn gradient<S: Scalar>(
+///         &self,
+///         at: At<'_, S>,
+///         g: &mut [S],
+///         d_h: Option<&mut [S]>,
+///         _scratch: &mut [S],
+///     ) -> Result<S, Error> {
+///         let scale = at.h[0].exp::<Fused>();
+///         let (mut loss, mut by_h) = (S::ZERO, S::ZERO);
+///         for (g, w) in g.iter_mut().zip(at.w) {
+///             let miss = scale * *w - S::ONE;
+///             loss += miss * miss;
+///             *g = (miss + miss) * scale;
+///             by_h += *g * *w;
+///         }
+///         if let Some(d_h) = d_h {
+///             d_h[0] = by_h;
+///         }
+///         Ok(loss)
+///     }
+/// }
+/// ```
+pub trait Objective {
+    /// The rounding in which it, the training and the sweep compute.
+    type Arithmetic: Arithmetic;
+
+    /// The number `P` of weights.
+    fn weights(&self) -> usize;
+
+    /// The number `H` of hyperparameters.
+    fn hypers(&self) -> usize {
+        0
+    }
+
+    /// Numbers of scratch that [`gradient`](Self::gradient) and [`loss`](Self::loss) need.
+    fn scratch_len(&self) -> usize {
+        0
+    }
+
+    /// Writes the gradient by the weights to `g` (`P`) and, where wanted, by the hyperparameters to
+    /// `d_h` (`H`); returns the loss.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for a buffer of another length, and what else the objective refuses.
+    fn gradient<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        g: &mut [S],
+        d_h: Option<&mut [S]>,
+        scratch: &mut [S],
+    ) -> Result<S, Error>;
+
+    /// Numbers of scratch that [`loss`](Self::loss) needs.
+    fn loss_scratch_len(&self) -> usize {
+        self.weights() + self.scratch_len()
+    }
+
+    /// The loss alone.
+    ///
+    /// # Errors
+    /// As [`gradient`](Self::gradient).
+    fn loss<S: Scalar>(&self, at: At<'_, S>, mut scratch: &mut [S]) -> Result<S, Error> {
+        let g = cut("scratch", &mut scratch, self.weights())?;
+        self.gradient(at, g, None, scratch)
+    }
+
+    /// Numbers of scratch that [`second_order`](Self::second_order) needs.
+    fn second_order_scratch_len(&self) -> usize {
+        2 * (2 * self.weights() + 2 * self.hypers() + self.scratch_len())
+    }
+
+    /// Adds `H d` and `M d` to `out`.
+    ///
+    /// # Errors
+    /// As [`gradient`](Self::gradient).
+    fn second_order<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        d: &[S],
+        out: Products<'_, S>,
+        scratch: &mut [S],
+    ) -> Result<(), Error> {
+        by_dual_numbers(self, at, d, out, scratch)
+    }
+
+    /// Calls `visit` with the name and the length of each block of `h`, in their order.
+    fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
+        if self.hypers() > 0 {
+            visit("h", self.hypers());
+        }
+    }
+}
+
+/// The second-order products of any objective, from its gradient on dual numbers: what
+/// [`Objective::second_order`] does where it is not overridden, and what an override is tested
+/// against. `scratch` needs `2 (2 P + 2 H + scratch_len)` numbers.
+///
+/// # Errors
+/// As [`Objective::gradient`].
+pub fn by_dual_numbers<O: Objective + ?Sized, S: Scalar>(
+    objective: &O,
+    at: At<'_, S>,
+    d: &[S],
+    out: Products<'_, S>,
+    scratch: &mut [S],
+) -> Result<(), Error> {
+    let (p, h) = (objective.weights(), objective.hypers());
+    exactly("w", at.w, p)?;
+    exactly("h", at.h, h)?;
+    exactly("d", d, p)?;
+    exactly("h_d", out.h_d, p)?;
+    exactly("m_d", out.m_d, h)?;
+    let (want, got) = (2 * (2 * p + 2 * h + objective.scratch_len()), scratch.len());
+    if got < want {
+        return Err(Error::Length {
+            what: "scratch",
+            want,
+            got,
+        });
+    }
+    let mut rest = Dual::view(scratch);
+    let w = cut("scratch", &mut rest, p)?;
+    let hyper = cut("scratch", &mut rest, h)?;
+    let g = cut("scratch", &mut rest, p)?;
+    let d_h = cut("scratch", &mut rest, h)?;
+    for ((w, value), tangent) in w.iter_mut().zip(at.w).zip(d) {
+        *w = Dual::new(*value, *tangent);
+    }
+    for (hyper, value) in hyper.iter_mut().zip(at.h) {
+        *hyper = Dual::new(*value, S::ZERO);
+    }
+    let at = At {
+        w,
+        h: hyper,
+        batch: at.batch,
+    };
+    objective.gradient(at, g, Some(d_h), rest)?;
+    for (sum, g) in out.h_d.iter_mut().zip(g.iter()) {
+        *sum += g.tangent();
+    }
+    for (sum, d_h) in out.m_d.iter_mut().zip(d_h.iter()) {
+        *sum += d_h.tangent();
+    }
+    if let Some(plain) = out.g {
+        exactly("g", plain, p)?;
+        for (plain, g) in plain.iter_mut().zip(g.iter()) {
+            *plain = g.value();
+        }
+    }
+    Ok(())
+}

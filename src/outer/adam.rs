@@ -1,0 +1,93 @@
+//! Adam (Kingma and Ba 2015, algorithm 1): the default outside.
+//!
+//! ```text
+//! m <- b1 m + (1 - b1) d        v <- b2 v + (1 - b2) d^2
+//! h <- h - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+//! ```
+//!
+//! A derivative that is and stays 0 moves nothing. `eps` is small beside the hypergradients of single
+//! weights, which may be 1e-9: the default is far below Adam's usual one.
+
+use super::{Outer, check};
+use crate::error::{Error, exactly};
+use crate::scalar::Scalar;
+
+/// Adam with its state in the caller's buffers.
+///
+/// ```
+/// use drmad::outer::{Adam, Outer};
+/// let (mut m, mut v, mut h) = ([0.0f32], [0.0], [1.0]);
+/// let mut adam = Adam::new(0.25, &mut m, &mut v)?;
+/// adam.step(&mut h, &[1e-3])?;
+/// assert!((h[0] - 0.75).abs() < 1e-4);
+/// # Ok::<(), drmad::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Adam<'a, S> {
+    /// The rate: about the size of a step.
+    pub rate: S,
+    /// How much of the first moment stays (.9).
+    pub b1: S,
+    /// How much of the second moment stays (.999).
+    pub b2: S,
+    /// What keeps the quotient finite (1e-12).
+    pub eps: S,
+    /// Steps taken.
+    pub taken: u32,
+    m: &'a mut [S],
+    v: &'a mut [S],
+}
+
+impl<'a, S: Scalar> Adam<'a, S> {
+    /// Adam with its first and second moment in `m` and `v`, one number a hyperparameter; zeros at
+    /// the start, or what an earlier run left there, then with `taken` set.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where they differ in length.
+    pub fn new(rate: S, m: &'a mut [S], v: &'a mut [S]) -> Result<Self, Error> {
+        exactly("second moment", v, m.len())?;
+        Ok(Adam {
+            rate,
+            b1: S::from_f64(0.9),
+            b2: S::from_f64(0.999),
+            eps: S::from_f64(1e-12),
+            taken: 0,
+            m,
+            v,
+        })
+    }
+}
+
+/// `x^n` by squaring, so that no library's `pow` decides the bits.
+fn power<S: Scalar>(mut x: S, mut n: u32) -> S {
+    let mut y = S::ONE;
+    while n > 0 {
+        if n & 1 == 1 {
+            y *= x;
+        }
+        x *= x;
+        n >>= 1;
+    }
+    y
+}
+
+impl<S: Scalar> Outer<S> for Adam<'_, S> {
+    fn step(&mut self, h: &mut [S], d_h: &[S]) -> Result<(), Error> {
+        exactly("moments", self.m, h.len())?;
+        check(h, d_h, self.taken as usize)?;
+        self.taken = self.taken.saturating_add(1);
+        let first = S::ONE / (S::ONE - power(self.b1, self.taken));
+        let second = S::ONE / (S::ONE - power(self.b2, self.taken));
+        for (((h, d), m), v) in h
+            .iter_mut()
+            .zip(d_h)
+            .zip(self.m.iter_mut())
+            .zip(self.v.iter_mut())
+        {
+            *m = self.b1 * *m + (S::ONE - self.b1) * *d;
+            *v = self.b2 * *v + (S::ONE - self.b2) * *d * *d;
+            *h -= self.rate * (*m * first) / ((*v * second).sqrt() + self.eps);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+//! `h <- h - rate d_h`.
+
+use super::{Outer, check};
+use crate::error::Error;
+use crate::scalar::Scalar;
+
+/// Plain gradient descent.
+///
+/// ```
+/// use drmad::outer::{Outer, Sgd};
+/// let mut h = [1.0f32];
+/// Sgd { rate: 0.5 }.step(&mut h, &[2.0])?;
+/// assert_eq!(h, [0.0]);
+/// # Ok::<(), drmad::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sgd<S> {
+    /// The rate.
+    pub rate: S,
+}
+
+impl<S: Scalar> Outer<S> for Sgd<S> {
+    fn step(&mut self, h: &mut [S], d_h: &[S]) -> Result<(), Error> {
+        check(h, d_h, 0)?;
+        for (h, d) in h.iter_mut().zip(d_h) {
+            *h -= self.rate * *d;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,34 @@
+//! `h <- h - rate sign(d_h)`, with sign(0) = 0: what the DrMAD paper does.
+
+use super::{Outer, check};
+use crate::error::Error;
+use crate::scalar::Scalar;
+
+/// Steps of one size.
+///
+/// ```
+/// use drmad::outer::{Outer, Sign};
+/// let mut h = [1.0f32, 1.0, 1.0];
+/// Sign { rate: 0.25 }.step(&mut h, &[1e9, -1e-9, 0.0])?;
+/// assert_eq!(h, [0.75, 1.25, 1.0]);
+/// # Ok::<(), drmad::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sign<S> {
+    /// The size of a step.
+    pub rate: S,
+}
+
+impl<S: Scalar> Outer<S> for Sign<S> {
+    fn step(&mut self, h: &mut [S], d_h: &[S]) -> Result<(), Error> {
+        check(h, d_h, 0)?;
+        for (h, d) in h.iter_mut().zip(d_h) {
+            if *d > S::ZERO {
+                *h -= self.rate;
+            } else if *d < S::ZERO {
+                *h += self.rate;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,478 @@
+//! The least-squares fit of the walk by hat functions of time, built while training runs.
+//!
+//! Hat `k` is 1 at knot `k` and falls linearly to 0 at its neighbours; `w_t = sum_k c_k hat_k(t)`,
+//! with `c` the least squares over `t = 0 .. T`. The normal equations are tridiagonal and the same
+//! for every weight. At any step two hats are open, and their right-hand sides
+//! `b_k = sum_t hat_k(t) w_t` are the two spare vectors. When a hat closes, the forward half of
+//! Thomas' algorithm takes its row, with `G` the Gram matrix:
+//!
+//! ```text
+//! e_k = G_kk - G_k,k-1 u_{k-1}      u_k = G_k,k+1 / e_k      r_k = (b_k - G_k,k-1 r_{k-1}) / e_k
+//! ```
+//!
+//! and the backward half, `c_k = r_k - u_k c_{k+1}`, runs with the sweep in just the order in which
+//! it asks. What is stored is `x_k = r_k / (1 + u_k)`: of a walk that stands still it is the weight
+//! itself, so each row is predicted by the one before and the first by `w_0`. [`Quantised`] stores
+//! the differences to what is stored already, so errors do not pile up; [`Full`] stores the rows.
+//!
+//! Knots lie at `T (k / K)^spacing`, rounded to different integers.
+//! Refused: fewer steps than knots' intervals, and a horizon that is not known beforehand.
+
+use super::{Path, Spare, Steps};
+use crate::error::{Error, exactly};
+use crate::kernels::accumulate::add_scaled;
+use crate::kernels::interpolate::{between, weights};
+use crate::kernels::math::{exp, ln};
+use crate::kernels::quantise::{self, BLOCK};
+use crate::random::Origin;
+use crate::scalar::{Arithmetic, Plain, Scalar};
+
+use core::marker::PhantomData;
+
+/// Where the knots lie: `K + 1` of them over `T` steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Knots {
+    /// The steps `T`.
+    pub steps: usize,
+    /// The intervals `K`.
+    pub intervals: usize,
+    /// The power: 1 is even, more is denser early.
+    pub spacing: f32,
+}
+
+impl Knots {
+    /// The power that serves few knots best.
+    pub const SPACING: f32 = 1.5;
+
+    /// # Errors
+    /// [`Error::NoSteps`]; [`Error::Range`] for no intervals, for more intervals than steps, and for
+    /// a spacing outside 0.1 ..= 10.
+    fn check(&self) -> Result<(), Error> {
+        if self.steps == 0 {
+            return Err(Error::NoSteps);
+        }
+        if self.intervals == 0 || self.intervals > self.steps {
+            return Err(Error::Range {
+                what: "number of knots' intervals",
+                value: self.intervals as f64,
+                least: 1.0,
+                greatest: self.steps as f64,
+            });
+        }
+        if !(0.1..=10.0).contains(&self.spacing) {
+            return Err(Error::Range {
+                what: "spacing",
+                value: f64::from(self.spacing),
+                least: 0.1,
+                greatest: 10.0,
+            });
+        }
+        Ok(())
+    }
+
+    /// The step of knot `k`. Portable: the power is made of this crate's `exp` and `ln`.
+    ///
+    /// ```
+    /// use drmad::path::Knots;
+    /// let knots = Knots { steps: 1000, intervals: 4, spacing: 1.5 };
+    /// assert_eq!([0, 1, 2, 3, 4].map(|k| knots.step(k)), [0, 125, 354, 650, 1000]);
+    /// ```
+    pub fn step(&self, k: usize) -> usize {
+        let Knots {
+            steps, intervals, ..
+        } = *self;
+        if k >= intervals {
+            return steps;
+        }
+        if k == 0 {
+            return 0;
+        }
+        let share = k as f32 / intervals as f32;
+        let power = exp::<Plain>(self.spacing * ln::<Plain>(share));
+        let step = (power * steps as f32 + 0.5) as usize;
+        // At least one step for each interval before and after.
+        step.max(k).min(steps - (intervals - k))
+    }
+}
+
+/// Storage of the eliminated rows `x_0 .. x_K`, by blocks of [`BLOCK`] weights.
+pub trait Rows<S> {
+    /// Numbers of 32 bits in use.
+    fn floats(&self) -> usize;
+
+    /// Writes the block of row `k` that begins with weight `first` to `x`, which holds `w_0` there.
+    fn read(&self, k: usize, first: usize, x: &mut [S]);
+
+    /// Stores `x` as that block; `before` is the block of row `k - 1` as read, or of `w_0`.
+    fn write(&mut self, k: usize, first: usize, x: &[S], before: &[S]);
+}
+
+/// Rows in full: `(K + 1) P` numbers.
+#[derive(Debug)]
+pub struct Full<'a, S> {
+    weights: usize,
+    storage: &'a mut [S],
+}
+
+impl<'a, S: Scalar> Full<'a, S> {
+    /// Numbers of storage for `weights` and `K` intervals.
+    pub const fn required_len(weights: usize, intervals: usize) -> usize {
+        weights * (intervals + 1)
+    }
+
+    /// Rows in `storage`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where it is too short.
+    pub fn new(weights: usize, intervals: usize, storage: &'a mut [S]) -> Result<Self, Error> {
+        let storage = at_least(storage, Self::required_len(weights, intervals))?;
+        Ok(Full { weights, storage })
+    }
+}
+
+fn at_least<T>(storage: &mut [T], want: usize) -> Result<&mut [T], Error> {
+    let got = storage.len();
+    storage.get_mut(..want).ok_or(Error::Length {
+        what: "storage of the hats",
+        want,
+        got,
+    })
+}
+
+impl<S: Scalar> Rows<S> for Full<'_, S> {
+    fn floats(&self) -> usize {
+        self.storage.len()
+    }
+
+    fn read(&self, k: usize, first: usize, x: &mut [S]) {
+        let stored = self.storage.get(k * self.weights + first..);
+        for (x, stored) in x.iter_mut().zip(stored.unwrap_or_default()) {
+            *x = *stored;
+        }
+    }
+
+    fn write(&mut self, k: usize, first: usize, x: &[S], _before: &[S]) {
+        let stored = self.storage.get_mut(k * self.weights + first..);
+        for (stored, x) in stored.unwrap_or_default().iter_mut().zip(x) {
+            *stored = *x;
+        }
+    }
+}
+
+/// Rows as differences of `BITS` bits (2, 3, 4 or 8) with a scale for each [`BLOCK`] of weights.
+#[derive(Debug)]
+pub struct Quantised<'a, const BITS: u32, A> {
+    blocks: usize,
+    storage: &'a mut [u32],
+    arithmetic: PhantomData<A>,
+}
+
+impl<'a, const BITS: u32, A: Arithmetic> Quantised<'a, BITS, A> {
+    const WORDS: usize = {
+        assert!(matches!(BITS, 2 | 3 | 4 | 8), "2, 3, 4 or 8 bits");
+        quantise::words(BITS)
+    };
+
+    /// Words of storage for `weights` and `K` intervals.
+    pub const fn required_len(weights: usize, intervals: usize) -> usize {
+        weights.div_ceil(BLOCK) * Self::WORDS * (intervals + 1)
+    }
+
+    /// Rows in `storage`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where it is too short.
+    pub fn new(weights: usize, intervals: usize, storage: &'a mut [u32]) -> Result<Self, Error> {
+        let storage = at_least(storage, Self::required_len(weights, intervals))?;
+        Ok(Quantised {
+            blocks: weights.div_ceil(BLOCK),
+            storage,
+            arithmetic: PhantomData,
+        })
+    }
+
+    fn start(&self, k: usize, first: usize) -> usize {
+        (k * self.blocks + first / BLOCK) * Self::WORDS
+    }
+}
+
+impl<const BITS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, BITS, A> {
+    fn floats(&self) -> usize {
+        self.storage.len()
+    }
+
+    fn read(&self, k: usize, first: usize, x: &mut [S]) {
+        for j in 0..=k {
+            let start = self.start(j, first);
+            let code = self.storage.get(start..start + Self::WORDS);
+            quantise::decode::<BITS, A, S>(code.unwrap_or_default(), x);
+        }
+    }
+
+    fn write(&mut self, k: usize, first: usize, x: &[S], before: &[S]) {
+        let mut difference = [0.0; BLOCK];
+        for ((d, x), before) in difference.iter_mut().zip(x).zip(before) {
+            *d = (*x - *before).to_f64() as f32;
+        }
+        let start = self.start(k, first);
+        let code = self.storage.get_mut(start..start + Self::WORDS);
+        let difference = difference.get(..x.len()).unwrap_or_default();
+        quantise::encode::<BITS>(difference, code.unwrap_or_default());
+    }
+}
+
+/// The fit.
+///
+/// ```
+/// use drmad::path::{Hats, Knots, Quantised};
+/// use drmad::Fused;
+/// let knots = Knots { steps: 1000, intervals: 8, spacing: Knots::SPACING };
+/// let w0 = [0.0f32; 100];
+/// let mut storage = [0; Quantised::<4, Fused>::required_len(100, 8)];
+/// let rows = Quantised::<4, Fused>::new(100, 8, &mut storage)?;
+/// let mut factors = [0.0; 9];
+/// let hats = Hats::<Fused, _, _, _>::new(100, knots, &w0[..], rows, &mut factors)?;
+/// # Ok::<(), drmad::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Hats<'a, A, S, G, R> {
+    weights: usize,
+    knots: Knots,
+    origin: G,
+    rows: R,
+    /// `u_0 .. u_K`.
+    factors: &'a mut [S],
+    /// The interval in hand, and whether its left end is the second spare vector.
+    interval: usize,
+    swapped: bool,
+    next: usize,
+    arithmetic: PhantomData<A>,
+}
+
+/// What the Gram matrix gets from an interval of `n` steps: its left hat's square with the left
+/// end and without the right one, the right hat's likewise, and their product.
+fn gram(n: usize) -> (f64, f64, f64) {
+    let n = n as f64;
+    (
+        (n + 1.0) * (2.0 * n + 1.0) / (6.0 * n),
+        (n - 1.0) * (2.0 * n - 1.0) / (6.0 * n),
+        (n * n - 1.0) / (6.0 * n),
+    )
+}
+
+impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R> {
+    /// A fit of `weights` weights. `origin` is `w_0`, which quantised rows start from; `factors`
+    /// are `K + 1` numbers of storage.
+    ///
+    /// # Errors
+    /// [`Error::NoSteps`]; [`Error::Range`] for no intervals, more of them than steps, or a spacing
+    /// outside 0.1 ..= 10; [`Error::Length`].
+    pub fn new(
+        weights: usize,
+        knots: Knots,
+        origin: G,
+        rows: R,
+        factors: &'a mut [S],
+    ) -> Result<Self, Error> {
+        knots.check()?;
+        exactly("factors", factors, knots.intervals + 1)?;
+        Ok(Hats {
+            weights,
+            knots,
+            origin,
+            rows,
+            factors,
+            interval: 0,
+            swapped: false,
+            next: 0,
+            arithmetic: PhantomData,
+        })
+    }
+
+    /// The first step and the length of an interval.
+    fn interval(&self, k: usize) -> (usize, usize) {
+        let start = self.knots.step(k);
+        (start, self.knots.step(k + 1) - start)
+    }
+
+    /// The spare vectors as the left and the right end of the interval in hand.
+    fn ends<'s>(&self, spare: Spare<'s, S>) -> (&'s mut [S], &'s mut [S]) {
+        if self.swapped {
+            (spare.b, spare.a)
+        } else {
+            (spare.a, spare.b)
+        }
+    }
+
+    /// The row of the Gram matrix of hat `k`: its neighbour before, itself, its neighbour after.
+    fn gram(&self, k: usize) -> (f64, f64, f64) {
+        let (mut before, mut itself, mut after) = (0.0, 0.0, 0.0);
+        if k > 0 {
+            let (_, rising, product) = gram(self.interval(k - 1).1);
+            itself += rising;
+            before = product;
+        }
+        if k < self.knots.intervals {
+            let (falling, _, product) = gram(self.interval(k).1);
+            itself += falling;
+            after = product;
+        } else {
+            itself += 1.0;
+        }
+        (before, itself, after)
+    }
+
+    fn factor(&self, k: usize) -> f64 {
+        self.factors.get(k).map_or(0.0, |u| u.to_f64())
+    }
+
+    /// Eliminates hat `k`, whose right-hand side is `b`.
+    fn close(&mut self, k: usize, b: &[S]) {
+        let (before, itself, after) = self.gram(k);
+        let previous = if k > 0 { self.factor(k - 1) } else { 0.0 };
+        let pivot = itself - before * previous;
+        let factor = S::from_f64(after / pivot);
+        if let Some(u) = self.factors.get_mut(k) {
+            *u = factor;
+        }
+        let share = 1.0 / (pivot * (1.0 + factor.to_f64()));
+        let (by_b, by_last) = (
+            S::from_f64(share),
+            S::from_f64(-before * (1.0 + previous) * share),
+        );
+        let (mut last, mut x) = ([S::ZERO; BLOCK], [S::ZERO; BLOCK]);
+        for (i, b) in b.chunks(BLOCK).enumerate() {
+            let first = i * BLOCK;
+            let (last, x) = (&mut last[..b.len()], &mut x[..b.len()]);
+            self.origin.fill(first, last);
+            if k > 0 {
+                self.rows.read(k - 1, first, last);
+            }
+            for ((x, b), last) in x.iter_mut().zip(b).zip(last.iter()) {
+                *x = A::mul_add(by_last, *last, by_b * *b);
+            }
+            self.rows.write(k, first, x, last);
+        }
+    }
+
+    /// Writes `c_k = (1 + u_k) x_k - u_k c_{k+1}`.
+    fn coefficients(&self, k: usize, after: Option<&[S]>, c: &mut [S]) {
+        let u = self.factors.get(k).copied().unwrap_or(S::ZERO);
+        for (i, c) in c.chunks_mut(BLOCK).enumerate() {
+            let first = i * BLOCK;
+            self.origin.fill(first, c);
+            self.rows.read(k, first, c);
+            if let Some(after) = after {
+                for (c, after) in c.iter_mut().zip(after.iter().skip(first)) {
+                    *c = A::mul_add(-u, *after, (S::ONE + u) * *c);
+                }
+            }
+        }
+    }
+}
+
+impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A, S, G, R> {
+    fn floats(&self) -> usize {
+        self.rows.floats() + self.origin.floats() + self.factors.len()
+    }
+
+    fn record(
+        &mut self,
+        t: usize,
+        w: &[S],
+        _v: &[S],
+        mut spare: Spare<'_, S>,
+    ) -> Result<(), Error> {
+        exactly("w", w, self.weights)?;
+        if t == 0 {
+            (self.interval, self.swapped, self.next) = (0, false, 0);
+            spare.a.fill(S::ZERO);
+            spare.b.fill(S::ZERO);
+        }
+        if t != self.next || t >= self.knots.steps {
+            return Err(Error::Order {
+                want: self.next,
+                got: t,
+            });
+        }
+        self.next += 1;
+        let (mut start, mut length) = self.interval(self.interval);
+        if t == start + length {
+            let (left, _) = self.ends(spare.again());
+            self.close(self.interval, left);
+            left.fill(S::ZERO);
+            self.interval += 1;
+            self.swapped = !self.swapped;
+            (start, length) = self.interval(self.interval);
+        }
+        let (fall, rise) = weights::<S>(t - start, length);
+        let (left, right) = self.ends(spare);
+        add_scaled::<A, S>(fall, w, left);
+        if t > start {
+            add_scaled::<A, S>(rise, w, right);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, w: &[S], _v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
+        exactly("w", w, self.weights)?;
+        if self.next != self.knots.steps {
+            return Err(Error::Order {
+                want: self.next,
+                got: self.knots.steps,
+            });
+        }
+        let (left, right) = self.ends(spare);
+        self.close(self.interval, left);
+        add_scaled::<A, S>(S::ONE, w, right);
+        self.close(self.interval + 1, right);
+        Ok(())
+    }
+
+    fn open(&mut self, _w: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
+        exactly("spare a", spare.a, self.weights)?;
+        exactly("spare b", spare.b, self.weights)?;
+        self.interval = self.knots.intervals;
+        self.swapped = false;
+        // The left end of the interval that would follow the last one.
+        self.coefficients(self.knots.intervals, None, spare.a);
+        Ok(())
+    }
+
+    fn recall(
+        &mut self,
+        t: usize,
+        w: &mut [S],
+        v: Option<&mut [S]>,
+        steps: &mut dyn Steps<S>,
+        mut spare: Spare<'_, S>,
+    ) -> Result<(), Error> {
+        exactly("w", w, self.weights)?;
+        while self.interval > 0 && t < self.knots.step(self.interval) {
+            self.interval -= 1;
+            self.swapped = !self.swapped;
+            let (left, right) = self.ends(spare.again());
+            self.coefficients(self.interval, Some(right), left);
+        }
+        let (start, length) = self.interval(self.interval);
+        let Some(into) = t.checked_sub(start).filter(|into| *into < length) else {
+            return Err(Error::Order {
+                want: start + length,
+                got: t,
+            });
+        };
+        let (left, right) = self.ends(spare);
+        between::<A, S>(into, length, left, right, w);
+        let Some(v) = v else { return Ok(()) };
+        if t == 0 {
+            v.fill(S::ZERO);
+            return Ok(());
+        }
+        let n = S::from_usize(length);
+        for ((v, right), left) in v.iter_mut().zip(right).zip(left) {
+            *v = (*right - *left) / n;
+        }
+        steps.velocity(t - 1, v);
+        Ok(())
+    }
+}

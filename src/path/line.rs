@@ -1,0 +1,149 @@
+//! The straight line from the first to the last weights: DrMAD (Fu et al. 2016, equation 5).
+//!
+//! ```text
+//! w_t = (1 - b) w_0 + b w_T        b = t / T
+//! ```
+//!
+//! It remembers nothing: `w_T` is there when the sweep begins, `w_0` comes from the caller's memory
+//! or from its seed. Measured, the line points the wrong way: along the chord the loss has negative
+//! curvature, and the adjoints grow exponentially there.
+//!
+//! The code published with the paper does something else ([`Plan::published`]): it takes `T / 10`
+//! steps back with the rate unscaled, over the first `T / 10` batches. The sign that it takes of
+//! the result hides the scale.
+
+use super::{Path, Spare, Steps};
+use crate::error::{Error, exactly};
+use crate::kernels::interpolate::between;
+use crate::random::Origin;
+use crate::scalar::{Arithmetic, Scalar};
+
+use core::marker::PhantomData;
+
+/// Which batches a shortened sweep runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replayed {
+    /// Those of the first steps, as the published code does.
+    First,
+    /// Those of the steps it stands for, evenly spread over the training.
+    Spread,
+}
+
+/// How a sweep walks back: how many steps, over which batches, with which scale of the rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plan {
+    /// Steps back.
+    pub steps: usize,
+    /// Steps of the training.
+    pub trained: usize,
+    /// Which batches.
+    pub batches: Replayed,
+    /// What the rate is multiplied by.
+    pub rate_scale: f32,
+}
+
+impl Plan {
+    /// Every step of the training, as it was.
+    pub const fn every(trained: usize) -> Self {
+        Plan {
+            steps: trained,
+            trained,
+            batches: Replayed::Spread,
+            rate_scale: 1.0,
+        }
+    }
+
+    /// The published variant: a tenth of the steps, the first batches, the rate unscaled.
+    pub const fn published(trained: usize) -> Self {
+        let steps = trained / 10;
+        Plan {
+            steps: if steps == 0 { 1 } else { steps },
+            trained,
+            batches: Replayed::First,
+            rate_scale: 1.0,
+        }
+    }
+
+    /// The step of the training whose batch, rate and momentum step `s` back takes.
+    pub const fn step(&self, s: usize) -> usize {
+        match self.batches {
+            Replayed::First => s,
+            Replayed::Spread => (s as u64 * self.trained as u64 / self.steps as u64) as usize,
+        }
+    }
+}
+
+/// The straight line.
+///
+/// ```
+/// use drmad::{path::{Line, Plan}, Fused};
+/// let w0 = [0.0f32; 10];
+/// let paper = Line::<Fused, _>::new(&w0[..], 100);
+/// let code = Line::<Fused, _>::new(&w0[..], 100).with(Plan::published(100));
+/// ```
+#[derive(Debug)]
+pub struct Line<A, G> {
+    origin: G,
+    plan: Plan,
+    arithmetic: PhantomData<A>,
+}
+
+impl<A: Arithmetic, G> Line<A, G> {
+    /// The line from `origin` over a training of `steps` steps, each walked back.
+    pub const fn new(origin: G, steps: usize) -> Self {
+        Line {
+            origin,
+            plan: Plan::every(steps),
+            arithmetic: PhantomData,
+        }
+    }
+
+    /// The same line, walked back another way.
+    #[must_use]
+    pub fn with(self, plan: Plan) -> Self {
+        Line { plan, ..self }
+    }
+}
+
+impl<A: Arithmetic, S: Scalar, G: Origin<S>> Path<S> for Line<A, G> {
+    fn floats(&self) -> usize {
+        self.origin.floats()
+    }
+
+    fn record(&mut self, _: usize, _: &[S], _: &[S], _: Spare<'_, S>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn open(&mut self, w: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
+        exactly("spare a", spare.a, w.len())?;
+        spare.a.copy_from_slice(w);
+        self.origin.fill(0, spare.b);
+        Ok(())
+    }
+
+    fn recall(
+        &mut self,
+        t: usize,
+        w: &mut [S],
+        v: Option<&mut [S]>,
+        steps: &mut dyn Steps<S>,
+        spare: Spare<'_, S>,
+    ) -> Result<(), Error> {
+        between::<A, S>(t, self.plan.steps, spare.b, spare.a, w);
+        let Some(v) = v else { return Ok(()) };
+        if t == 0 {
+            v.fill(S::ZERO);
+            return Ok(());
+        }
+        let count = S::from_usize(self.plan.trained);
+        for ((v, last), first) in v.iter_mut().zip(&*spare.a).zip(&*spare.b) {
+            *v = (*last - *first) / count;
+        }
+        steps.velocity(self.plan.step(t - 1), v);
+        Ok(())
+    }
+
+    fn plan(&self, _trained: usize) -> Plan {
+        self.plan
+    }
+}

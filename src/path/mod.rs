@@ -1,0 +1,135 @@
+//! Where were the weights at step `t`?
+//!
+//! A [`Path`] watches the walk from `w_0` to `w_T` and answers that question when the
+//! [sweep](crate::sweep) asks it for `t = T-1 .. 0`. What it remembers is all that distinguishes
+//! the reverse methods:
+//!
+//! | path | remembers | exact |
+//! |---|---|---|
+//! | [`Tape`] | every step | yes |
+//! | [`Line`] | the two ends | no |
+//! | [`Hats`] | a least-squares fit by a few hat functions of time | no |
+//!
+//! A path owns its storage (the caller's buffer) and is lent two vectors for free: while training
+//! the two that will be the adjoints, and in the sweep two that training has done with ([`Spare`]).
+
+mod hats;
+mod line;
+mod tape;
+
+pub use hats::{Full, Hats, Knots, Quantised, Rows};
+pub use line::{Line, Plan, Replayed};
+pub use tape::Tape;
+
+use crate::error::Error;
+use crate::scalar::Scalar;
+
+/// Two vectors of `P` numbers that a path may use. They keep their contents from one call to the
+/// next within the training, and within the sweep, but not from the one to the other.
+#[derive(Debug)]
+pub struct Spare<'a, S> {
+    /// The first.
+    pub a: &'a mut [S],
+    /// The second.
+    pub b: &'a mut [S],
+}
+
+impl<S> Spare<'_, S> {
+    /// The same two, lent on.
+    #[inline]
+    pub fn again(&mut self) -> Spare<'_, S> {
+        Spare {
+            a: self.a,
+            b: self.b,
+        }
+    }
+}
+
+/// The training, handed to paths that must compute.
+pub trait Steps<S> {
+    /// Takes step `t` again, from `w` and `v` in place; `g` is overwritten.
+    ///
+    /// # Errors
+    /// What the objective refuses.
+    fn replay(&mut self, t: usize, w: &mut [S], v: &mut [S], g: &mut [S]) -> Result<(), Error>;
+
+    /// Turns the change of the weights in step `t` into the velocity after it: divides by the rate.
+    fn velocity(&self, t: usize, change: &mut [S]);
+}
+
+/// A memory of the walk.
+///
+/// ```
+/// use drmad::path::{Path, Spare, Steps};
+/// use drmad::Error;
+///
+/// /// Remembers nothing and says that the weights never moved from 0.
+/// struct Nowhere;
+///
+/// impl Path<f32> for Nowhere {
+///     fn floats(&self) -> usize { 0 }
+///     fn record(&mut self, _: usize, _: &[f32], _: &[f32], _: Spare<f32>) -> Result<(), Error> {
+///         Ok(())
+///     }
+///     fn recall(
+///         &mut self,
+///         _t: usize,
+///         w: &mut [f32],
+///         _v: Option<&mut [f32]>,
+///         _steps: &mut dyn Steps<f32>,
+///         _spare: Spare<f32>,
+///     ) -> Result<(), Error> {
+///         w.fill(0.0);
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Path<S: Scalar> {
+    /// Memory it uses beside the spare vectors, in numbers of 32 bits (of `S`, where it stores `S`).
+    fn floats(&self) -> usize;
+
+    /// Sees the weights and the velocity before step `t`; called for `t = 0 .. T-1` in turn.
+    ///
+    /// # Errors
+    /// [`Error::Order`] for a step out of turn, [`Error::Length`] for other lengths than it was
+    /// made for.
+    fn record(&mut self, t: usize, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error>;
+
+    /// Sees `w_T` and `v_T`; the last call of the training.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    fn finish(&mut self, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
+        let _ = (w, v, spare);
+        Ok(())
+    }
+
+    /// Sees `w_T` again, with the spare vectors of the sweep; the first call of the sweep.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    fn open(&mut self, w: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
+        let _ = (w, spare);
+        Ok(())
+    }
+
+    /// Writes the weights before step `t` to `w` and, where it is wanted, the velocity to `v`;
+    /// called for descending `t`.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    fn recall(
+        &mut self,
+        t: usize,
+        w: &mut [S],
+        v: Option<&mut [S]>,
+        steps: &mut dyn Steps<S>,
+        spare: Spare<'_, S>,
+    ) -> Result<(), Error>;
+
+    /// How the sweep is to walk back over `trained` steps; every one of them, unless the path says
+    /// otherwise.
+    fn plan(&self, trained: usize) -> Plan {
+        Plan::every(trained)
+    }
+}

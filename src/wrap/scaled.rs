@@ -1,0 +1,185 @@
+//! Weights with a scale: `w = z exp(t)`, one `t` a group.
+//!
+//! Training moves `z`; the scale says how fast and how far a group can go and, with a penalty on
+//! `z`, how strongly it is held (a penalty `c z^2` is `c exp(-2 t) w^2`). With `f(w)` the inner
+//! objective, `u = exp(t) d` and all at `w = z exp(t)`:
+//!
+//! ```text
+//! grad_z = exp(t) grad f         grad_t = sum_group w . grad f
+//! H d    = exp(t) (H_f u)        M d    = sum_group u . grad f + w . (H_f u)
+//! ```
+//!
+//! Weights in no group are passed on as they are (`t = 0`).
+
+use crate::error::{Error, cut, exactly};
+use crate::group::Groups;
+use crate::kernels::accumulate::{add_row_dots, add_scaled_rows, scale_rows};
+use crate::objective::{At, Objective, Products};
+use crate::scalar::Scalar;
+
+/// An objective of scaled weights; its block of `h` holds the `t`.
+#[derive(Clone, Copy, Debug)]
+pub struct Scaled<'a, O> {
+    /// The objective of the scaled weights `w`.
+    pub inner: O,
+    /// Which weights share a scale.
+    pub groups: Groups<'a>,
+}
+
+/// The vector `x` with each group's number multiplied by its scale.
+fn scaled<S: Scalar>(groups: &Groups<'_>, scales: &[S], x: &[S], y: &mut [S]) {
+    for block in groups.blocks() {
+        match block.hyper {
+            Some(_) => scale_rows(
+                block.columns,
+                block.hypers(scales),
+                block.of(x),
+                block.of_mut(y),
+            ),
+            None => block.of_mut(y).copy_from_slice(block.of(x)),
+        }
+    }
+}
+
+impl<'a, O: Objective> Scaled<'a, O> {
+    /// Cuts `exp(t)` and `w = z exp(t)` from the scratch; returns the inner `h` with them.
+    #[allow(clippy::type_complexity)] // three slices of two lifetimes
+    fn weights_at<'x, 's, S: Scalar>(
+        &self,
+        at: &At<'x, S>,
+        scratch: &mut &'s mut [S],
+    ) -> Result<(&'x [S], &'s [S], &'s [S]), Error> {
+        exactly("w", at.w, self.weights())?;
+        exactly("h", at.h, self.hypers())?;
+        exactly("groups", at.w, self.groups.weights())?;
+        let (inner_h, t) = at.h.split_at(self.inner.hypers());
+        let scales = cut("scratch", scratch, t.len())?;
+        crate::kernels::activation::exp::<O::Arithmetic, S>(t, scales);
+        let w = cut("scratch", scratch, at.w.len())?;
+        scaled(&self.groups, scales, at.w, w);
+        Ok((inner_h, scales, w))
+    }
+}
+
+impl<O: Objective> Objective for Scaled<'_, O> {
+    type Arithmetic = O::Arithmetic;
+
+    fn weights(&self) -> usize {
+        self.inner.weights()
+    }
+
+    fn hypers(&self) -> usize {
+        self.inner.hypers() + self.groups.len()
+    }
+
+    fn scratch_len(&self) -> usize {
+        2 * self.weights() + self.groups.len() + self.inner.scratch_len()
+    }
+
+    fn gradient<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        g: &mut [S],
+        d_h: Option<&mut [S]>,
+        mut scratch: &mut [S],
+    ) -> Result<S, Error> {
+        exactly("g", g, self.weights())?;
+        let (h, scales, w) = self.weights_at(&at, &mut scratch)?;
+        let by_w = cut("scratch", &mut scratch, w.len())?;
+        let at = At { w, h, ..at };
+        let loss = match d_h {
+            None => self.inner.gradient(at, by_w, None, scratch)?,
+            Some(d_h) => {
+                exactly("d_h", d_h, self.hypers())?;
+                let (inner_d_h, d_t) = d_h.split_at_mut(self.inner.hypers());
+                let loss = self.inner.gradient(at, by_w, Some(inner_d_h), scratch)?;
+                d_t.fill(S::ZERO);
+                for block in self.groups.blocks() {
+                    add_row_dots::<O::Arithmetic, S>(
+                        block.columns,
+                        block.of(w),
+                        block.of(by_w),
+                        block.hypers_mut(d_t),
+                    );
+                }
+                loss
+            }
+        };
+        scaled(&self.groups, scales, by_w, g);
+        Ok(loss)
+    }
+
+    fn loss_scratch_len(&self) -> usize {
+        self.weights() + self.groups.len() + self.inner.loss_scratch_len()
+    }
+
+    fn loss<S: Scalar>(&self, at: At<'_, S>, mut scratch: &mut [S]) -> Result<S, Error> {
+        let (h, _, w) = self.weights_at(&at, &mut scratch)?;
+        self.inner.loss(At { w, h, ..at }, scratch)
+    }
+
+    fn second_order_scratch_len(&self) -> usize {
+        4 * self.weights() + self.groups.len() + self.inner.second_order_scratch_len()
+    }
+
+    fn second_order<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        d: &[S],
+        out: Products<'_, S>,
+        mut scratch: &mut [S],
+    ) -> Result<(), Error> {
+        let p = self.weights();
+        exactly("d", d, p)?;
+        exactly("h_d", out.h_d, p)?;
+        exactly("m_d", out.m_d, self.hypers())?;
+        let (h, scales, w) = self.weights_at(&at, &mut scratch)?;
+        let u = cut("scratch", &mut scratch, p)?;
+        let by_w = cut("scratch", &mut scratch, p)?;
+        let h_u = cut("scratch", &mut scratch, p)?;
+        scaled(&self.groups, scales, d, u);
+        h_u.fill(S::ZERO);
+        let (inner_m_d, m_d) = out.m_d.split_at_mut(self.inner.hypers());
+        self.inner.second_order(
+            At { w, h, ..at },
+            u,
+            Products {
+                g: Some(by_w),
+                h_d: h_u,
+                m_d: inner_m_d,
+            },
+            scratch,
+        )?;
+        for block in self.groups.blocks() {
+            let columns = block.columns;
+            match block.hyper {
+                Some(_) => {
+                    let m_d = block.hypers_mut(m_d);
+                    add_row_dots::<O::Arithmetic, S>(columns, block.of(u), block.of(by_w), m_d);
+                    add_row_dots::<O::Arithmetic, S>(columns, block.of(w), block.of(h_u), m_d);
+                    add_scaled_rows::<O::Arithmetic, S>(
+                        columns,
+                        block.hypers(scales),
+                        block.of(h_u),
+                        block.of_mut(out.h_d),
+                    );
+                }
+                None => {
+                    for (sum, h_u) in block.of_mut(out.h_d).iter_mut().zip(block.of(h_u)) {
+                        *sum += *h_u;
+                    }
+                }
+            }
+        }
+        if let Some(g) = out.g {
+            exactly("g", g, p)?;
+            scaled(&self.groups, scales, by_w, g);
+        }
+        Ok(())
+    }
+
+    fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
+        self.inner.visit_blocks(visit);
+        visit("scale", self.groups.len());
+    }
+}
