@@ -1,0 +1,638 @@
+//! MNIST, compiled in, and any other dataset in its format.
+//!
+//! # The IDX format
+//!
+//! A dataset is four files: images and labels, for training and for testing.
+//! Each begins with big-endian 32-bit words, and the bytes of its items follow
+//! to the end of the file:
+//!
+//! | file   | magic number  | then                                 | then            |
+//! |--------|---------------|--------------------------------------|-----------------|
+//! | images | `0x0000_0803` | images, rows of each, columns of each | pixels, row-major |
+//! | labels | `0x0000_0801` | labels                               | labels          |
+//!
+//! In the magic number `08` stands for unsigned bytes and the last digit for the
+//! number of dimensions.
+//!
+//! # What is refused
+//!
+//! A header is a claim, and the file is the evidence. A [`DataError`] meets every
+//! file that is missing or unreadable, has another magic number, is shorter or
+//! longer than its header says, holds nothing, or is damaged in its gzip stream;
+//! and every dataset whose files disagree on the number of items or the size of
+//! an image. Sizes are computed with checked arithmetic, and memory is taken only
+//! for bytes that the file has turned out to hold: no header can make the loader
+//! overflow, panic or allocate.
+
+use std::{
+    fmt::{self, Write as _},
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::Path,
+};
+
+use sha2::{Digest, Sha256};
+
+/// A training and a test split, with images of one size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dataset {
+    /// The examples to learn from.
+    pub train: Split,
+    /// The examples to judge by.
+    pub test: Split,
+}
+
+/// Images of one size, and a label for each.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Split {
+    /// One row of [`width`](Self::width) bytes for each image.
+    pub pixels: Vec<u8>,
+    /// One label for each image.
+    pub labels: Vec<u8>,
+    /// The height of an image, in pixels.
+    pub rows: usize,
+    /// The breadth of an image, in pixels.
+    pub columns: usize,
+}
+
+/// Why a dataset could not be loaded.
+///
+/// Each message names the file, what was expected, what was found and what to
+/// do. The cause, if there is one, is part of the message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// None of the names that a file may have is there.
+    #[error(
+        "{directory}: expected a file `{name}`, raw or with `.gz`, and found none: \
+         give the directory that holds the four IDX files"
+    )]
+    Missing {
+        /// The directory searched.
+        directory: String,
+        /// The usual name of the file.
+        name: &'static str,
+    },
+    /// The system would not open or read the file, or hold its bytes in memory.
+    #[error(
+        "{file}: expected a readable file, found: {cause}: check what it is and who may read it"
+    )]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The compressed stream is damaged.
+    #[error("{file}: expected a whole gzip stream, found: {cause}: fetch the file again")]
+    BrokenGzip {
+        /// The file.
+        file: String,
+        /// What the decoder said.
+        cause: io::Error,
+    },
+    /// The compiled-in file does not decode.
+    #[error(
+        "{file}: expected a whole Zstandard frame, found: {cause}: \
+         restore host-tests/data and build again"
+    )]
+    BrokenFrame {
+        /// The file.
+        file: String,
+        /// What the decoder said.
+        cause: io::Error,
+    },
+    /// The compiled-in file is not the published one.
+    #[error(
+        "{file}: expected sha256 {expected}, found {found}: restore host-tests/data and build again"
+    )]
+    Sha256 {
+        /// The file.
+        file: String,
+        /// The published digest.
+        expected: &'static str,
+        /// The digest of the bytes at hand.
+        found: String,
+    },
+    /// The file is of another kind.
+    #[error(
+        "{file}: expected the magic number {expected:#010x} of IDX {kind}, found {found:#010x}: \
+         put the file of {kind} under this name"
+    )]
+    Magic {
+        /// The file.
+        file: String,
+        /// `images` or `labels`.
+        kind: Kind,
+        /// The magic number of that kind.
+        expected: u32,
+        /// The first four bytes of the file.
+        found: u32,
+    },
+    /// The file ends too early.
+    #[error("{file}: expected {expected} bytes, found {found}: truncated, fetch the file again")]
+    Truncated {
+        /// The file.
+        file: String,
+        /// The bytes that the header asks for, itself included.
+        expected: u64,
+        /// The bytes there are.
+        found: u64,
+    },
+    /// The file goes on for too long.
+    #[error(
+        "{file}: expected {expected} bytes, found {found}: \
+         the end does not belong to it, fetch the file again"
+    )]
+    Oversized {
+        /// The file.
+        file: String,
+        /// The bytes that the header asks for, itself included.
+        expected: u64,
+        /// The bytes there are.
+        found: u64,
+    },
+    /// The header describes images without pixels, or more bytes than there can be.
+    #[error(
+        "{file}: expected images that fit in memory, \
+         found a header of {count} images of {rows} x {columns} pixels: fetch the file again"
+    )]
+    Dimensions {
+        /// The file.
+        file: String,
+        /// The number of images.
+        count: u32,
+        /// The height of each.
+        rows: u32,
+        /// The breadth of each.
+        columns: u32,
+    },
+    /// The file is in order and holds nothing.
+    #[error("{file}: expected at least one of its {kind}, found none: use a dataset with examples")]
+    Empty {
+        /// The file.
+        file: String,
+        /// `images` or `labels`.
+        kind: Kind,
+    },
+    /// Images and labels do not pair up.
+    #[error(
+        "{file}: expected {images} labels, one for each image of {partner}, found {labels}: \
+         take both files from the same dataset"
+    )]
+    Counts {
+        /// The file of labels.
+        file: String,
+        /// The file of images.
+        partner: String,
+        /// How many images there are.
+        images: usize,
+        /// How many labels there are.
+        labels: usize,
+    },
+    /// The two splits have images of different sizes.
+    #[error(
+        "{file}: expected test images of {} x {} pixels, as in {partner}, found {} x {}: \
+         take all four files from the same dataset", train.0, train.1, test.0, test.1
+    )]
+    Sizes {
+        /// The file of test images.
+        file: String,
+        /// The file of training images.
+        partner: String,
+        /// Rows and columns of a training image.
+        train: (usize, usize),
+        /// Rows and columns of a test image.
+        test: (usize, usize),
+    },
+}
+
+/// What an IDX file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Images: three dimensions.
+    Images,
+    /// Labels: one dimension.
+    Labels,
+}
+
+/// A compiled-in file: its usual name, its frame, and the sha256 of what the frame holds.
+struct Embedded {
+    name: &'static str,
+    frame: &'static [u8],
+    sha256: &'static str,
+}
+
+macro_rules! embedded {
+    ($name:literal, $sha256:literal) => {
+        Embedded {
+            name: $name,
+            frame: include_bytes!(concat!("../data/", $name, ".zst")),
+            sha256: $sha256,
+        }
+    };
+}
+
+const TRAIN_IMAGES: Embedded = embedded!(
+    "train-images-idx3-ubyte",
+    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+);
+const TRAIN_LABELS: Embedded = embedded!(
+    "train-labels-idx1-ubyte",
+    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+);
+const TEST_IMAGES: Embedded = embedded!(
+    "t10k-images-idx3-ubyte",
+    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
+);
+const TEST_LABELS: Embedded = embedded!(
+    "t10k-labels-idx1-ubyte",
+    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
+);
+
+impl Dataset {
+    /// MNIST as published, from the harness itself: 60 000 training and 10 000
+    /// test images of 28 × 28 pixels.
+    ///
+    /// # Errors
+    ///
+    /// If a compiled-in file is damaged, which its sha256 would tell.
+    pub fn mnist() -> Result<Self, DataError> {
+        Self::assemble(|file, kind| {
+            let raw = file.unpack()?;
+            Source {
+                file: file.label(),
+                size: raw.len() as u64,
+                gzip: false,
+                reader: &raw[..],
+            }
+            .idx(kind)
+        })
+    }
+
+    /// The dataset in the four IDX files of a directory.
+    ///
+    /// The files are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
+    /// `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`; a `.` may stand for
+    /// the `-` before `idx`, and `.gz` may follow. Of several, the raw file goes
+    /// first, then the dash. Whether a file is compressed is read from its
+    /// content, since downloads are often unpacked under their old name.
+    ///
+    /// # Errors
+    ///
+    /// If anything is amiss with a file, or the files do not belong together.
+    pub fn from_dir(directory: &Path) -> Result<Self, DataError> {
+        Self::assemble(|file, kind| Source::open(directory, file.name)?.idx(kind))
+    }
+
+    /// Loads the four files in turn and checks that they belong together.
+    fn assemble(
+        load: impl Fn(&Embedded, Kind) -> Result<Idx, DataError>,
+    ) -> Result<Self, DataError> {
+        let split = |images, labels| {
+            let images = load(images, Kind::Images)?;
+            let labels = load(labels, Kind::Labels)?;
+            if images.count != labels.count {
+                return Err(DataError::Counts {
+                    file: labels.file,
+                    partner: images.file,
+                    images: images.count,
+                    labels: labels.count,
+                });
+            }
+            let split = Split {
+                pixels: images.bytes,
+                labels: labels.bytes,
+                rows: images.rows,
+                columns: images.columns,
+            };
+            Ok((split, images.file))
+        };
+        let (train, partner) = split(&TRAIN_IMAGES, &TRAIN_LABELS)?;
+        let (test, file) = split(&TEST_IMAGES, &TEST_LABELS)?;
+        if (train.rows, train.columns) != (test.rows, test.columns) {
+            return Err(DataError::Sizes {
+                file,
+                partner,
+                train: (train.rows, train.columns),
+                test: (test.rows, test.columns),
+            });
+        }
+        Ok(Self { train, test })
+    }
+
+    /// The mean of all training pixels, in units of the brightest possible one.
+    ///
+    /// The sum is one of integers, so the order of the images has no bearing on it.
+    pub fn mean_pixel(&self) -> f32 {
+        let sum: u64 = self
+            .train
+            .pixels
+            .iter()
+            .map(|&pixel| u64::from(pixel))
+            .sum();
+        (sum as f64 / (self.train.pixels.len() as f64 * 255.0)) as f32
+    }
+
+    /// The number of classes: one more than the largest label of either split.
+    pub fn classes(&self) -> usize {
+        let labels = self.train.labels.iter().chain(&self.test.labels);
+        labels.max().map_or(0, |&largest| usize::from(largest) + 1)
+    }
+}
+
+impl Split {
+    /// The number of examples.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are no examples, which is never so in a loaded dataset.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The number of pixels in an image.
+    pub fn width(&self) -> usize {
+        self.rows * self.columns
+    }
+}
+
+/// Without the millions of pixels.
+impl fmt::Debug for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rows, columns, .. } = self;
+        write!(f, "Split({} images of {rows} x {columns})", self.len())
+    }
+}
+
+impl Kind {
+    const fn magic(self) -> u32 {
+        match self {
+            Self::Images => 0x0803,
+            Self::Labels => 0x0801,
+        }
+    }
+
+    /// The bytes of the header: the magic number and a word for each dimension.
+    const fn header(self) -> usize {
+        match self {
+            Self::Images => 16,
+            Self::Labels => 8,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Images => "images",
+            Self::Labels => "labels",
+        })
+    }
+}
+
+impl Embedded {
+    fn label(&self) -> String {
+        format!("embedded {}", self.name)
+    }
+
+    /// The raw file, once its digest has been found right.
+    fn unpack(&self) -> Result<Vec<u8>, DataError> {
+        let raw = decode(self.frame).map_err(|cause| DataError::BrokenFrame {
+            file: self.label(),
+            cause,
+        })?;
+        let mut found = String::new();
+        for byte in Sha256::digest(&raw) {
+            let _ = write!(found, "{byte:02x}");
+        }
+        if found == self.sha256 {
+            Ok(raw)
+        } else {
+            Err(DataError::Sha256 {
+                file: self.label(),
+                expected: self.sha256,
+                found,
+            })
+        }
+    }
+}
+
+fn decode(frame: &[u8]) -> io::Result<Vec<u8>> {
+    let mut raw = Vec::new();
+    ruzstd::decoding::StreamingDecoder::new(frame)
+        .map_err(io::Error::other)?
+        .read_to_end(&mut raw)?;
+    Ok(raw)
+}
+
+/// A file that has passed for IDX; a label counts as one pixel.
+struct Idx {
+    file: String,
+    count: usize,
+    rows: usize,
+    columns: usize,
+    bytes: Vec<u8>,
+}
+
+/// A file being read.
+struct Source<R> {
+    file: String,
+    /// The bytes it takes up, compressed or not.
+    size: u64,
+    gzip: bool,
+    reader: R,
+}
+
+impl Source<Box<dyn Read>> {
+    fn open(directory: &Path, name: &'static str) -> Result<Self, DataError> {
+        let dotted = name.replace("-idx", ".idx");
+        for candidate in [
+            name,
+            &dotted,
+            &format!("{name}.gz"),
+            &format!("{dotted}.gz"),
+        ] {
+            let path = directory.join(candidate);
+            let file = path.display().to_string();
+            match Self::start(&path) {
+                Ok((size, gzip, reader)) => {
+                    return Ok(Self {
+                        file,
+                        size,
+                        gzip,
+                        reader,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(cause) => return Err(DataError::Unreadable { file, cause }),
+            }
+        }
+        Err(DataError::Missing {
+            directory: directory.display().to_string(),
+            name,
+        })
+    }
+
+    fn start(path: &Path) -> io::Result<(u64, bool, Box<dyn Read>)> {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        let mut reader = BufReader::new(file);
+        let gzip = reader.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+        Ok(if gzip {
+            let reader = flate2::bufread::MultiGzDecoder::new(reader);
+            (size, gzip, Box::new(reader))
+        } else {
+            (size, gzip, Box::new(reader))
+        })
+    }
+}
+
+impl<R: Read> Source<R> {
+    fn idx(mut self, kind: Kind) -> Result<Idx, DataError> {
+        let header = self.read(kind.header() as u64)?;
+        let mut words = header
+            .chunks_exact(4)
+            .map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
+        // Before the length, which another kind of file may not reach.
+        if let Some(found) = words.next().filter(|&found| found != kind.magic()) {
+            return Err(DataError::Magic {
+                file: self.file,
+                kind,
+                expected: kind.magic(),
+                found,
+            });
+        }
+        if header.len() < kind.header() {
+            return Err(DataError::Truncated {
+                file: self.file,
+                expected: kind.header() as u64,
+                found: header.len() as u64,
+            });
+        }
+        // The dimensions that labels lack are ones.
+        let mut word = || words.next().unwrap_or(1);
+        let (count, rows, columns) = (word(), word(), word());
+        if count == 0 {
+            return Err(DataError::Empty {
+                file: self.file,
+                kind,
+            });
+        }
+        let sizes = [count, rows, columns].map(u64::from);
+        let whole = sizes
+            .iter()
+            .try_fold(1, |product: u64, &size| product.checked_mul(size))
+            .filter(|&payload| payload > 0)
+            .and_then(|payload| payload.checked_add(header.len() as u64))
+            .filter(|&whole| usize::try_from(whole).is_ok());
+        let Some(expected) = whole else {
+            return Err(DataError::Dimensions {
+                file: self.file,
+                count,
+                rows,
+                columns,
+            });
+        };
+
+        let bytes = self.read(expected - header.len() as u64)?;
+        let found = (header.len() + bytes.len()) as u64;
+        if found < expected {
+            return Err(DataError::Truncated {
+                file: self.file,
+                expected,
+                found,
+            });
+        }
+        // Reading on to the end also has the decoder check the sum of a gzip stream.
+        let rest = io::copy(&mut self.reader, &mut io::sink()).map_err(|e| self.failure(e))?;
+        if rest > 0 {
+            return Err(DataError::Oversized {
+                file: self.file,
+                expected,
+                found: found.saturating_add(rest),
+            });
+        }
+        Ok(Idx {
+            file: self.file,
+            count: count as usize,
+            rows: rows as usize,
+            columns: columns as usize,
+            bytes,
+        })
+    }
+
+    /// Up to `wanted` bytes, fewer only at the end of the file.
+    ///
+    /// `wanted` may come from a header, so it reserves no more than the file takes
+    /// up; a compressed file earns the rest as it unfolds.
+    fn read(&mut self, wanted: u64) -> Result<Vec<u8>, DataError> {
+        let mut bytes = Vec::new();
+        let room = usize::try_from(wanted.min(self.size)).unwrap_or(usize::MAX);
+        bytes
+            .try_reserve_exact(room)
+            .map_err(io::Error::from)
+            .and_then(|()| self.reader.by_ref().take(wanted).read_to_end(&mut bytes))
+            .map_err(|error| self.failure(error))?;
+        Ok(bytes)
+    }
+
+    /// The decoder's complaints are about the content, all others about the file.
+    fn failure(&self, cause: io::Error) -> DataError {
+        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        let file = self.file.clone();
+        match cause.kind() {
+            InvalidData | InvalidInput | UnexpectedEof if self.gzip => {
+                DataError::BrokenGzip { file, cause }
+            }
+            _ => DataError::Unreadable { file, cause },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_embedded_file_of_another_sha256_is_refused_with_both() {
+        let error = Embedded {
+            sha256: TRAIN_LABELS.sha256,
+            ..TEST_LABELS
+        }
+        .unpack()
+        .unwrap_err()
+        .to_string();
+        let (expected, found) = (TRAIN_LABELS.sha256, TEST_LABELS.sha256);
+        assert_eq!(
+            error,
+            format!(
+                "embedded t10k-labels-idx1-ubyte: expected sha256 {expected}, found {found}: \
+                 restore host-tests/data and build again"
+            )
+        );
+    }
+
+    #[test]
+    fn a_damaged_embedded_frame_is_refused() {
+        for frame in [
+            &TEST_LABELS.frame[..1000],
+            &TEST_LABELS.frame[1..],
+            b"version https://git-lfs",
+            b"",
+        ] {
+            let damaged = Embedded {
+                frame,
+                ..TEST_LABELS
+            };
+            let error = damaged.unpack().unwrap_err().to_string();
+            assert!(
+                error.starts_with(
+                    "embedded t10k-labels-idx1-ubyte: expected a whole Zstandard frame, found: "
+                ) && error.ends_with(": restore host-tests/data and build again"),
+                "{error}"
+            );
+        }
+    }
+}
