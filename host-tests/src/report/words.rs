@@ -1,0 +1,201 @@
+//! Numbers as a reader wants to meet them.
+//!
+//! A report is read by people, so a number is written with as many digits as it deserves, a true
+//! minus sign, and a separator between thousands. Every function takes any `f64`: what is not
+//! finite is said to be so in words, because a `NaN` in a sentence reads like a fault of the page
+//! and not like a fact about the run.
+//!
+//! What it refuses: locales, units beyond the percent sign, and rounding a number that is too
+//! small for its digits to a bare zero (it goes to powers of ten instead).
+
+/// What is written in the place of a number that is none.
+pub(super) const NOT_FINITE: &str = "not finite";
+
+/// The no-break space that keeps a number and its unit on one line.
+const NBSP: char = '\u{a0}';
+
+/// A number to three significant digits.
+pub(super) fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return NOT_FINITE.into();
+    }
+    if value == 0.0 {
+        return "0".into();
+    }
+    let size = value.abs();
+    if (1e-3..1e7).contains(&size) {
+        let decimals = (2 - size.log10().floor() as i32).max(0);
+        return fixed(value, decimals as usize);
+    }
+    scientific(value, 2)
+}
+
+/// A number with a given count of decimals and thousands set apart.
+pub(super) fn fixed(value: f64, decimals: usize) -> String {
+    if !value.is_finite() {
+        return NOT_FINITE.into();
+    }
+    let plain = format!("{:.decimals$}", value.abs());
+    let (whole, rest) = match plain.split_once('.') {
+        Some((whole, rest)) => (whole, Some(rest)),
+        None => (plain.as_str(), None),
+    };
+    let mut out = String::new();
+    // A value that rounds to nothing has no sign to show.
+    if value < 0.0 && plain.bytes().any(|b| (b'1'..=b'9').contains(&b)) {
+        out.push('\u{2212}');
+    }
+    for (i, digit) in whole.chars().enumerate() {
+        if i > 0 && (whole.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    if let Some(rest) = rest {
+        out.push('.');
+        out.push_str(rest);
+    }
+    out
+}
+
+/// A mantissa times a power of ten, in raised digits.
+pub(super) fn scientific(value: f64, decimals: usize) -> String {
+    if !value.is_finite() {
+        return NOT_FINITE.into();
+    }
+    let plain = format!("{value:.decimals$e}");
+    let (mantissa, exponent) = plain.split_once('e').unwrap_or((&plain, "0"));
+    let mantissa = mantissa.replace('-', "\u{2212}");
+    match mantissa.as_str() {
+        "1" => power_of_ten(exponent),
+        "\u{2212}1" => format!("\u{2212}{}", power_of_ten(exponent)),
+        _ => format!("{mantissa}·{}", power_of_ten(exponent)),
+    }
+}
+
+/// Ten to a power, in raised digits.
+pub(super) fn power_of_ten(exponent: impl ToString) -> String {
+    let raised = exponent
+        .to_string()
+        .chars()
+        .fold(String::new(), |mut out, c| {
+            out.push(match c {
+                '-' => '⁻',
+                '1' => '¹',
+                '2' => '²',
+                '3' => '³',
+                // The other raised digits lie side by side in Unicode.
+                c => c
+                    .to_digit(10)
+                    .and_then(|d| char::from_u32('⁰' as u32 + d))
+                    .unwrap_or(c),
+            });
+            out
+        });
+    format!("10{raised}")
+}
+
+/// A fraction as a percentage: one decimal, or two where one would say too little.
+pub(super) fn percent(fraction: f64) -> String {
+    let value = 100.0 * fraction;
+    if !value.is_finite() {
+        return NOT_FINITE.into();
+    }
+    let decimals = if value.abs() < 2.0 { 2 } else { 1 };
+    format!("{}{NBSP}%", fixed(value, decimals))
+}
+
+/// A length of time: seconds, or minutes and hours where seconds would be many.
+pub(super) fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() {
+        return NOT_FINITE.into();
+    }
+    if seconds >= 3600.0 {
+        format!("{}{NBSP}h", number(seconds / 3600.0))
+    } else if seconds >= 600.0 {
+        format!("{}{NBSP}min", number(seconds / 60.0))
+    } else {
+        format!("{}{NBSP}s", number(seconds))
+    }
+}
+
+/// A count and its noun; the plural is the noun with an s.
+pub(super) fn count(n: usize, noun: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{} {noun}{s}", fixed(n as f64, 0))
+}
+
+/// How a quantity goes from its first value to its last: "falls from 10.2 % to 7.9 %".
+pub(super) fn moves(from: f64, to: f64, say: fn(f64) -> String) -> String {
+    if !from.is_finite() && !to.is_finite() {
+        return format!("is {NOT_FINITE}");
+    }
+    let (a, b) = (say(from), say(to));
+    if a == b {
+        return format!("stays at {a}");
+    }
+    let verb = match to.partial_cmp(&from) {
+        Some(std::cmp::Ordering::Less) => "falls",
+        Some(std::cmp::Ordering::Greater) => "rises",
+        _ => "goes",
+    };
+    format!("{verb} from {a} to {b}")
+}
+
+/// The label of a tick, given the distance between ticks.
+pub(super) fn tick(value: f64, step: f64) -> String {
+    if value.abs() < step * 1e-6 {
+        return "0".into();
+    }
+    let decimals = (-(step.log10() + 1e-9).floor()).max(0.0);
+    if decimals > 4.0 || value.abs() >= 1e7 {
+        return scientific(value, 1);
+    }
+    fixed(value, decimals as usize)
+}
+
+/// The first letter made large, for a caption that opens with a name.
+pub(super) fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_uppercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}
+
+/// A name cut to at most `most` letters, so that it can't run over a picture's edge.
+pub(super) fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.into();
+    }
+    let mut out: String = text.chars().take(most.saturating_sub(1)).collect();
+    out.push('…');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_carry_three_digits_and_never_a_bare_nan() {
+        assert_eq!(number(12345.6), "12,346");
+        assert_eq!(number(0.123456), "0.123");
+        assert_eq!(number(-4.0), "\u{2212}4.00");
+        assert_eq!(number(1.5e-6), "1.50·10⁻⁶");
+        assert_eq!(number(f64::NAN), NOT_FINITE);
+        assert_eq!(fixed(-0.001, 2), "0.00");
+        assert_eq!(power_of_ten(-14), "10⁻¹⁴");
+    }
+
+    #[test]
+    fn sentences_follow_the_direction_of_the_numbers() {
+        assert_eq!(
+            moves(0.102, 0.079, percent),
+            "falls from 10.2\u{a0}% to 7.9\u{a0}%"
+        );
+        assert_eq!(moves(1.0, 1.0, number), "stays at 1.00");
+        assert_eq!(moves(f64::NAN, f64::NAN, number), "is not finite");
+        assert_eq!(moves(1.0, f64::NAN, number), "goes from 1.00 to not finite");
+    }
+}
