@@ -1,0 +1,279 @@
+//! The command line.
+//!
+//! Without arguments `drmad` is `drmad tune mnist-units`. Exit codes: 0 done; 2 bad usage; 1
+//! anything else, with one line on standard error. Numbers on standard output are stable enough to
+//! parse; progress goes to standard error, and only to a terminal.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand};
+use drmad::kernels::dispatch::{self, Level};
+use drmad::path::Knots;
+
+use crate::data::Dataset;
+use crate::dump::Request;
+use crate::experiment::{self, EXPERIMENTS, Experiment, Rounding};
+use crate::method::{Method, Name};
+use crate::tune::{self, Compare, Optimiser, Settings, Tuning};
+use crate::verify;
+
+/// Hypergradients through whole trainings: every method, side by side, on real MNIST.
+#[derive(Debug, Parser)]
+#[command(name = "drmad", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tune an experiment's hyperparameters and write a report (the default).
+    Tune(Tune),
+    /// Compute one hypergradient and print what it cost.
+    Hypergradient(Hypergradient),
+    /// Check every derivative: finite differences and adjoint identities.
+    Check(Source),
+    /// List the experiments and the methods.
+    List,
+}
+
+fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(EXPERIMENTS.iter().map(|e| e.name))
+}
+
+/// Where the images come from.
+#[derive(Clone, Debug, Default, Args)]
+struct Source {
+    /// Folder with four IDX files (raw or .gz) to use in place of the MNIST compiled in.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// The path and its settings.
+#[derive(Clone, Debug, Args)]
+struct Way {
+    /// How the weights along the way are recalled.
+    #[arg(long, value_enum, default_value = "hats")]
+    method: Name,
+    /// Of hats: intervals between knots.
+    #[arg(long, value_name = "K", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    knots: u32,
+    /// Of hats: bits of a stored difference, 2, 3, 4 or 8; 32 stores numbers in full.
+    #[arg(long, default_value = "4", value_parser = PossibleValuesParser::new(["2", "3", "4", "8", "32"]))]
+    bits: String,
+    /// Of hats: the power by which knots are denser early.
+    #[arg(long, default_value_t = Knots::SPACING)]
+    spacing: f32,
+    /// Rounding of multiply-adds.
+    #[arg(long, value_enum, default_value = "fused")]
+    arithmetic: Rounding,
+}
+
+/// `drmad tune`.
+#[derive(Debug, Parser)]
+struct Tune {
+    /// The experiment.
+    #[arg(default_value = EXPERIMENTS[0].name, value_parser = names())]
+    experiment: String,
+    #[command(flatten)]
+    way: Way,
+    /// The outer optimiser.
+    #[arg(long, value_enum, default_value = "adam")]
+    outer: Optimiser,
+    /// Its rate; the experiment's where left out.
+    #[arg(long, value_name = "RATE")]
+    outer_rate: Option<f32>,
+    /// Training steps of each meta-iteration; the experiment's where left out.
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..))]
+    steps: Option<u32>,
+    /// Meta-iterations; the experiment's where left out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    meta_steps: Option<u32>,
+    /// When to compute the exact hypergradient beside, for the angle.
+    #[arg(long, value_enum, default_value = "ends")]
+    compare: Compare,
+    /// Seed of examples, initial weights and batches.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where the report goes [default: out/EXPERIMENT].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on after a kill, with the same bits.
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// `drmad hypergradient`.
+#[derive(Debug, Args)]
+struct Hypergradient {
+    /// The experiment.
+    #[arg(long, value_parser = names())]
+    experiment: String,
+    #[command(flatten)]
+    way: Way,
+    /// Training steps; the experiment's where left out.
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..))]
+    steps: Option<u32>,
+    /// Seed of examples, initial weights and batches.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Write everything that is needed to compute the result again.
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
+}
+
+impl Source {
+    fn load(&self) -> Result<Dataset> {
+        Ok(match &self.data {
+            Some(folder) => Dataset::from_dir(folder)?,
+            None => Dataset::mnist()?,
+        })
+    }
+}
+
+impl Way {
+    fn method(&self) -> Result<Method> {
+        Ok(Method {
+            name: self.method,
+            knots: self.knots as usize,
+            bits: self.bits.parse()?,
+            spacing: self.spacing,
+        })
+    }
+}
+
+fn find(name: &str) -> Result<&'static Experiment> {
+    experiment::find(name).with_context(|| format!("no experiment is called {name}"))
+}
+
+/// Lets `DRMAD_LEVEL` force the vector level; the bits are the same on each.
+fn force_level() -> Result<()> {
+    let Some(name) = std::env::var_os("DRMAD_LEVEL") else {
+        return Ok(());
+    };
+    let name = name.to_string_lossy();
+    match Level::ALL.into_iter().find(|level| level.name() == name) {
+        Some(level) => Ok(dispatch::force(level)?),
+        None => bail!(
+            "DRMAD_LEVEL is {name}: the levels are {}",
+            Level::ALL.map(Level::name).join(", ")
+        ),
+    }
+}
+
+/// Parses the arguments and does what they say.
+///
+/// # Errors
+/// Whatever went wrong, in one line. Bad usage ends the process here, with exit code 2.
+pub fn run() -> Result<()> {
+    let cli = Cli::parse();
+    force_level()?;
+    let command = cli
+        .command
+        .unwrap_or_else(|| Command::Tune(Tune::parse_from(["tune"])));
+    match command {
+        Command::Tune(tune) => tune.run(),
+        Command::Hypergradient(one) => one.run(),
+        Command::Check(source) => verify::run(&source.load()?),
+        Command::List => {
+            list();
+            Ok(())
+        }
+    }
+}
+
+impl Tune {
+    fn run(&self) -> Result<()> {
+        let experiment = find(&self.experiment)?;
+        let data = self.source.load()?;
+        let [adam, sign] = experiment.outer_rates;
+        let own_rate = match self.outer {
+            Optimiser::Adam => adam,
+            Optimiser::Sign => sign,
+            Optimiser::Sgd => 1.0,
+        };
+        let outer_rate = self.outer_rate.unwrap_or(own_rate);
+        if !(outer_rate.is_finite() && outer_rate >= 0.0) {
+            bail!("--outer-rate is {outer_rate}: it must be a number of at least 0");
+        }
+        let tuning = Tuning {
+            experiment,
+            data: &data,
+            settings: Settings {
+                experiment: experiment.name.to_string(),
+                method: self.way.method()?,
+                outer: self.outer,
+                outer_rate,
+                steps: self.steps.map_or(experiment.steps, |t| t as usize),
+                meta_steps: self
+                    .meta_steps
+                    .map_or(experiment.meta_steps, |n| n as usize),
+                compare: self.compare,
+                seed: self.seed,
+                arithmetic: self.way.arithmetic,
+                data: self.source.data.clone(),
+            },
+            out: self
+                .out
+                .clone()
+                .unwrap_or_else(|| tune::default_out(experiment.name)),
+        };
+        tuning.run(self.resume)
+    }
+}
+
+impl Hypergradient {
+    fn run(&self) -> Result<()> {
+        let experiment = find(&self.experiment)?;
+        let data = self.source.load()?;
+        let request = Request {
+            experiment,
+            data: &data,
+            method: self.way.method()?,
+            steps: self.steps.map_or(experiment.steps, |t| t as usize),
+            seed: self.seed,
+            arithmetic: self.way.arithmetic,
+        };
+        let meta = request.run(self.dump.as_deref())?;
+        let serde_json::Value::Object(fields) = serde_json::to_value(&meta)? else {
+            bail!("the result has no fields");
+        };
+        for (name, value) in fields {
+            println!("{name:<24} {value}");
+        }
+        Ok(())
+    }
+}
+
+fn list() {
+    println!("experiments:");
+    for e in EXPERIMENTS {
+        println!(
+            "  {:<16} {:>7} hyperparameters  {}",
+            e.name,
+            e.hypers(e.steps),
+            e.title
+        );
+    }
+    println!("methods:");
+    for (name, what) in [
+        (
+            Name::Hats,
+            "a streamed least-squares fit of the way (default)",
+        ),
+        (
+            Name::Line,
+            "the straight line from first to last weights: DrMAD",
+        ),
+        (Name::LinePublished, "DrMAD as its published code has it"),
+        (Name::Tape, "every step stored: exact"),
+    ] {
+        println!("  {:<16} {what}", name.as_str());
+    }
+}

@@ -1,0 +1,145 @@
+//! One hypergradient, with everything an independent program needs to compute it again.
+//!
+//! The files of `--dump` are a contract: `meta.json` with the settings and results, and arrays in
+//! `.npy`. Their names and meanings do not change.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use drmad::{Arithmetic, Fused, Plain};
+use serde::Serialize;
+
+use crate::data::Dataset;
+use crate::experiment::{Experiment, Rounding};
+use crate::files::{write, write_npy};
+use crate::method::Method;
+use crate::problem::{Problem, Trained};
+
+/// One hypergradient to take.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The experiment.
+    pub experiment: &'a Experiment,
+    /// The data.
+    pub data: &'a Dataset,
+    /// The method.
+    pub method: Method,
+    /// Training steps.
+    pub steps: usize,
+    /// The seed.
+    pub seed: u64,
+    /// The rounding of multiply-adds.
+    pub arithmetic: Rounding,
+}
+
+/// `meta.json`.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)] // the contract's own words
+pub struct Meta {
+    pub experiment: String,
+    pub method: String,
+    pub arithmetic: Rounding,
+    pub seed: u64,
+    pub layers: Vec<usize>,
+    pub steps: usize,
+    pub batch: usize,
+    pub rate: f32,
+    pub momentum: f32,
+    pub l2: f32,
+    pub input_mean: f32,
+    pub valid_loss: f32,
+    pub valid_error: f64,
+    pub test_error: f64,
+    pub floats: usize,
+    pub forward_seconds: f64,
+    pub backward_seconds: f64,
+    pub forward_gradients: usize,
+    pub second_order_products: usize,
+}
+
+impl Request<'_> {
+    /// Trains and takes the hypergradient; writes it to `folder` where one is given.
+    ///
+    /// # Errors
+    /// A training or sweep that diverges, too little memory, what the file system refuses.
+    pub fn run(&self, folder: Option<&Path>) -> Result<Meta> {
+        match self.arithmetic {
+            Rounding::Fused => self.run_in::<Fused>(folder),
+            Rounding::Plain => self.run_in::<Plain>(folder),
+        }
+    }
+
+    fn run_in<A: Arithmetic>(&self, folder: Option<&Path>) -> Result<Meta> {
+        let problem = Problem::draw(self.experiment, self.data, self.steps, self.seed, 0)?;
+        let hyper = self.experiment.start(self.steps);
+        let trained = problem.train::<A>(&hyper, Some(&self.method), &mut |_| ())?;
+        let meta = self.meta(&problem, &trained)?;
+        if let Some(folder) = folder {
+            self.write::<A>(folder, &problem, &hyper, &trained, &meta)?;
+        }
+        Ok(meta)
+    }
+
+    fn meta(&self, problem: &Problem<'_>, trained: &Trained) -> Result<Meta> {
+        let e = self.experiment;
+        let back = trained.back.as_ref().context("no hypergradient")?;
+        Ok(Meta {
+            experiment: e.name.to_string(),
+            method: self.method.name.as_str().to_string(),
+            arithmetic: self.arithmetic,
+            seed: self.seed,
+            layers: e.layers.to_vec(),
+            steps: self.steps,
+            batch: e.batch,
+            rate: e.rate,
+            momentum: e.momentum,
+            l2: e.l2().unwrap_or(0.0),
+            input_mean: problem.mean,
+            valid_loss: back.valid_loss,
+            valid_error: trained.quality.valid_error,
+            test_error: trained.quality.test_error,
+            floats: back.floats,
+            forward_seconds: trained.forward_seconds,
+            backward_seconds: back.seconds,
+            forward_gradients: self.steps,
+            second_order_products: back.products,
+        })
+    }
+
+    fn write<A: Arithmetic>(
+        &self,
+        folder: &Path,
+        problem: &Problem<'_>,
+        hyper: &[f32],
+        trained: &Trained,
+        meta: &Meta,
+    ) -> Result<()> {
+        let e = self.experiment;
+        let back = trained.back.as_ref().context("no hypergradient")?;
+        let index = |name: &str, shape: &[u64], values: &[u32]| {
+            let values = values.iter().map(|i| i64::from(*i));
+            write_npy(&folder.join(name), shape, values)
+        };
+        let numbers = |name: &str, values: &[f32]| {
+            let shape = [values.len() as u64];
+            write_npy(&folder.join(name), &shape, values.iter().copied())
+        };
+        let (train, outside) = (&problem.drawn.train, &problem.drawn.outside);
+        index("train_index.npy", &[train.len() as u64], train)?;
+        index("valid_index.npy", &[outside.len() as u64], outside)?;
+        index(
+            "batches.npy",
+            &[self.steps as u64, e.batch as u64],
+            &problem.all_batches()?,
+        )?;
+        let mut group = vec![0i64; e.weights()];
+        e.groups().map(&mut group)?;
+        write_npy(&folder.join("group.npy"), &[group.len() as u64], group)?;
+        numbers("w0.npy", &problem.initial::<A>(hyper))?;
+        numbers("wT.npy", &trained.w)?;
+        numbers("hyper.npy", hyper)?;
+        numbers("hypergradient.npy", &back.hypergradient)?;
+        // Last, so that a folder with this file is whole.
+        write(&folder.join("meta.json"), &serde_json::to_vec_pretty(meta)?)
+    }
+}

@@ -1,0 +1,45 @@
+//! Files written whole or not at all.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use npyz::WriterBuilder;
+
+/// Writes a file so that whoever reads it, even after a kill, sees the old contents or the new.
+///
+/// # Errors
+/// What the file system refuses, with the file's name.
+pub fn write(path: &Path, contents: &[u8]) -> Result<()> {
+    let attempt = || -> std::io::Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(contents)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    attempt().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes an array as `.npy`, little-endian, of this shape.
+///
+/// # Errors
+/// What the file system refuses, with the file's name.
+pub fn write_npy<T: npyz::AutoSerialize + Copy>(
+    path: &Path,
+    shape: &[u64],
+    values: impl IntoIterator<Item = T>,
+) -> Result<()> {
+    let mut bytes = Vec::new();
+    let mut writer = npyz::WriteOptions::new()
+        .default_dtype()
+        .shape(shape)
+        .writer(&mut bytes)
+        .begin_nd()?;
+    writer.extend(values)?;
+    writer.finish()?;
+    write(path, &bytes)
+}

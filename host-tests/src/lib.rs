@@ -1,0 +1,25 @@
+//! The host harness of [`drmad`]: the papers' MNIST experiments, every method side by side.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`data`] | MNIST, compiled in, and any other IDX dataset |
+//! | [`experiment`] | the settings of each experiment |
+//! | [`method`] | the ways to a hypergradient, with their memory |
+//! | [`problem`] | an experiment with its data drawn: hyperparameters to hypergradients |
+//! | [`tune`] | the outer loop, which survives a kill |
+//! | [`dump`] | a result with all that is needed to compute it again elsewhere |
+//! | [`verify`] | `drmad check` |
+//! | [`report`] | the page with the pictures |
+//! | [`cli`] | the command line |
+
+pub mod cli;
+pub mod data;
+pub mod dump;
+pub mod experiment;
+pub mod files;
+pub mod loss;
+pub mod method;
+pub mod problem;
+pub mod report;
+pub mod tune;
+pub mod verify;

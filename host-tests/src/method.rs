@@ -1,0 +1,215 @@
+//! The ways to a hypergradient, by name, with the memory each needs.
+
+use anyhow::{Context, Result, bail};
+use drmad::Arithmetic;
+use drmad::path::{Full, Hats, Knots, Line, Path, Plan, Quantised, Tape};
+use drmad::random::Origin;
+use serde::{Deserialize, Serialize};
+
+/// A method of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Name {
+    /// Every step stored: exact.
+    Tape,
+    /// The straight line from the first to the last weights (DrMAD as its formula says).
+    Line,
+    /// The line as the paper's code has it: T/10 steps, the first batches, the rate unscaled.
+    LinePublished,
+    /// A streamed least-squares fit by hat functions of time.
+    Hats,
+}
+
+impl Name {
+    /// The name on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Name::Tape => "tape",
+            Name::Line => "line",
+            Name::LinePublished => "line-published",
+            Name::Hats => "hats",
+        }
+    }
+}
+
+/// A method with its settings.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Method {
+    /// Which.
+    pub name: Name,
+    /// Of hats: intervals between knots.
+    pub knots: usize,
+    /// Of hats: bits of a stored difference; 32 stores numbers in full.
+    pub bits: u32,
+    /// Of hats: the power by which knots are denser early.
+    pub spacing: f32,
+}
+
+impl Method {
+    /// A method with the default settings.
+    pub const fn new(name: Name) -> Self {
+        Method {
+            name,
+            knots: 8,
+            bits: 4,
+            spacing: Knots::SPACING,
+        }
+    }
+
+    /// Whether it is exact.
+    pub const fn is_exact(&self) -> bool {
+        matches!(self.name, Name::Tape)
+    }
+
+    /// One line for people.
+    pub fn describe(&self) -> String {
+        match self.name {
+            Name::Hats if self.bits == 32 => format!("hats, K = {}, in full", self.knots),
+            Name::Hats => format!("hats, K = {}, {} bits", self.knots, self.bits),
+            name => name.as_str().to_string(),
+        }
+    }
+}
+
+/// The path's memory, allocated once.
+#[derive(Debug, Default)]
+pub struct Storage {
+    numbers: Vec<f32>,
+    words: Vec<u32>,
+    factors: Vec<f32>,
+}
+
+/// A vector of zeros, or an error that says how many bytes were wanted where there are not so many.
+pub fn zeros<T: Clone + Default>(what: &str, len: usize) -> Result<Vec<T>> {
+    let bytes = len.saturating_mul(size_of::<T>());
+    if let Some(free) = free_memory()
+        && bytes > free
+    {
+        bail!(
+            "{what} needs {:.1} GB of memory and {:.1} GB are free: take fewer steps or another method",
+            bytes as f64 / 1e9,
+            free as f64 / 1e9
+        );
+    }
+    let mut vector = Vec::new();
+    vector
+        .try_reserve_exact(len)
+        .with_context(|| format!("{what} needs {bytes} bytes of memory"))?;
+    vector.resize(len, T::default());
+    Ok(vector)
+}
+
+/// Free memory where the system tells it: an allocation that is too large is granted there and kills
+/// the process only when it is touched.
+fn free_memory() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("MemAvailable:"))?;
+    let kilobytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+impl Method {
+    /// Makes the path of a training of `weights` weights and `steps` steps.
+    ///
+    /// # Errors
+    /// Too little memory, and what the path refuses.
+    pub fn path<'s, A: Arithmetic>(
+        &self,
+        weights: usize,
+        steps: usize,
+        velocities: bool,
+        origin: impl Origin<f32> + 's,
+        storage: &'s mut Storage,
+    ) -> Result<Box<dyn Path<f32> + 's>> {
+        Ok(match self.name {
+            Name::Tape => {
+                let len = weights
+                    .checked_mul(steps)
+                    .and_then(|len| len.checked_mul(2))
+                    .map_or(usize::MAX, |_| {
+                        Tape::<f32>::required_len(weights, steps, velocities)
+                    });
+                storage.numbers = zeros("the tape", len)?;
+                Box::new(Tape::new(weights, steps, velocities, &mut storage.numbers)?)
+            }
+            Name::Line => Box::new(Line::<A, _>::new(origin, steps)),
+            Name::LinePublished => {
+                Box::new(Line::<A, _>::new(origin, steps).with(Plan::published(steps)))
+            }
+            Name::Hats => {
+                let knots = Knots {
+                    steps,
+                    intervals: self.knots,
+                    spacing: self.spacing,
+                };
+                let Storage {
+                    numbers,
+                    words,
+                    factors,
+                } = storage;
+                *factors = zeros("the hats", self.knots + 1)?;
+                let fit = Fit {
+                    weights,
+                    knots,
+                    origin,
+                    factors,
+                };
+                match self.bits {
+                    32 => {
+                        *numbers = zeros(
+                            "the hats",
+                            Full::<f32>::required_len(weights, knots.intervals),
+                        )?;
+                        let rows = Full::new(weights, knots.intervals, numbers)?;
+                        fit.with::<A, _>(rows)?
+                    }
+                    8 => fit.quantised::<8, A>(words)?,
+                    4 => fit.quantised::<4, A>(words)?,
+                    3 => fit.quantised::<3, A>(words)?,
+                    2 => fit.quantised::<2, A>(words)?,
+                    bits => bail!("hats are stored in 2, 3, 4, 8 or 32 bits, not in {bits}"),
+                }
+            }
+        })
+    }
+}
+
+/// Hats but for their rows.
+struct Fit<'s, G> {
+    weights: usize,
+    knots: Knots,
+    origin: G,
+    factors: &'s mut [f32],
+}
+
+impl<'s, G: Origin<f32> + 's> Fit<'s, G> {
+    fn with<A: Arithmetic, R: drmad::path::Rows<f32> + 's>(
+        self,
+        rows: R,
+    ) -> Result<Box<dyn Path<f32> + 's>> {
+        let Fit {
+            weights,
+            knots,
+            origin,
+            factors,
+        } = self;
+        Ok(Box::new(Hats::<A, f32, _, _>::new(
+            weights, knots, origin, rows, factors,
+        )?))
+    }
+
+    fn quantised<const BITS: u32, A: Arithmetic>(
+        self,
+        words: &'s mut Vec<u32>,
+    ) -> Result<Box<dyn Path<f32> + 's>> {
+        let (weights, intervals) = (self.weights, self.knots.intervals);
+        *words = zeros(
+            "the hats",
+            Quantised::<BITS, A>::required_len(weights, intervals),
+        )?;
+        let rows = Quantised::<BITS, A>::new(weights, intervals, words)?;
+        self.with::<A, _>(rows)
+    }
+}

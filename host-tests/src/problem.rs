@@ -1,0 +1,485 @@
+//! An experiment with its data drawn: a function from hyperparameters to losses and hypergradients.
+//!
+//! Everything here is a function of the experiment, the data and a seed. A meta-iteration has a seed
+//! of its own, so its examples, its initial weights and its batches are its own too; the test
+//! examples are those of the whole run.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use drmad::group::Groups;
+use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
+use drmad::models::{Examples, Mlp, Pixels};
+use drmad::objective::Objective;
+use drmad::random::{Batches, Normal, Origin, choose};
+use drmad::train::{Run, Schedule};
+use drmad::wrap::{L2, Scaled, Strength};
+use drmad::{Arithmetic, Scalar};
+
+use crate::data::{Dataset, Split};
+use crate::experiment::{Experiment, Outside, Tuned};
+use crate::loss::Loss;
+use crate::method::{Method, Storage, zeros};
+
+/// The images of an experiment, as positions in the data's files.
+#[derive(Clone, Debug)]
+pub struct Drawn {
+    /// Positions in the training file that are trained on.
+    pub train: Vec<u32>,
+    /// Positions in the training file that the outer loss is taken over.
+    pub outside: Vec<u32>,
+    /// Positions in the test file.
+    pub test: Vec<u32>,
+}
+
+/// An experiment, its data and a seed.
+#[derive(Debug)]
+pub struct Problem<'a> {
+    /// The settings.
+    pub experiment: &'a Experiment,
+    /// Training steps.
+    pub steps: usize,
+    /// The images.
+    pub data: &'a Dataset,
+    /// What is subtracted from inputs.
+    pub mean: f32,
+    /// The examples.
+    pub drawn: Drawn,
+    /// The seed of initial weights and batches.
+    pub seed: u64,
+}
+
+/// How good some weights are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quality {
+    /// Outer loss.
+    pub valid_loss: f64,
+    /// Share of the outer examples that are misclassified.
+    pub valid_error: f64,
+    /// Loss on the test examples.
+    pub test_loss: f64,
+    /// Share of the test examples that are misclassified.
+    pub test_error: f64,
+}
+
+/// A trained network, and its hypergradient where one was asked for.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The weights at the end.
+    pub w: Vec<f32>,
+    /// The training loss of every step.
+    pub losses: Vec<f32>,
+    /// How good it is.
+    pub quality: Quality,
+    /// Seconds of the training.
+    pub forward_seconds: f64,
+    /// What the sweep gave.
+    pub back: Option<Back>,
+}
+
+/// A hypergradient and its costs.
+#[derive(Clone, Debug)]
+pub struct Back {
+    /// By each hyperparameter.
+    pub hypergradient: Vec<f32>,
+    /// The outer loss as the sweep saw it.
+    pub valid_loss: f32,
+    /// Seconds of validation and sweep.
+    pub seconds: f64,
+    /// Numbers the path kept, beyond weights, velocity, gradient and the adjoints.
+    pub floats: usize,
+    /// Second-order products computed.
+    pub products: usize,
+}
+
+/// Rates, momenta and initial scales in the form that training wants them.
+struct Tables {
+    log_scales: Vec<f32>,
+    rates: Vec<f32>,
+    momenta: Vec<f32>,
+    /// What is left for the objective.
+    h: Vec<f32>,
+    groups: Groups<'static>,
+}
+
+/// `1 / (1 + exp(-x))`.
+fn logistic<A: Arithmetic>(x: f32) -> f32 {
+    1.0 / (1.0 + Scalar::exp::<A>(-x))
+}
+
+impl<'a> Problem<'a> {
+    /// Draws the examples of meta-iteration `meta_step`.
+    ///
+    /// # Errors
+    /// Fewer examples in the data than the experiment needs, other image sizes, more classes.
+    pub fn draw(
+        experiment: &'a Experiment,
+        data: &'a Dataset,
+        steps: usize,
+        seed: u64,
+        meta_step: usize,
+    ) -> Result<Self> {
+        let [train, valid, test] = experiment.examples;
+        let (inputs, classes) = (
+            experiment.layers[0],
+            experiment.layers[experiment.layers.len() - 1],
+        );
+        if data.train.width() != inputs {
+            bail!(
+                "{} takes images of {inputs} pixels and the data have {} x {}",
+                experiment.name,
+                data.train.rows,
+                data.train.columns
+            );
+        }
+        if data.classes() > classes {
+            bail!(
+                "{} knows {classes} classes and the data have {}",
+                experiment.name,
+                data.classes()
+            );
+        }
+        let seed = seed.wrapping_add((meta_step as u64) << 32);
+        let mut chosen = vec![0; train + valid];
+        for (what, have, want) in [
+            ("training", data.train.len(), train + valid),
+            ("test", data.test.len(), test),
+        ] {
+            if have < want {
+                bail!(
+                    "{} draws {want} of the {what} images and there are {have}",
+                    experiment.name
+                );
+            }
+        }
+        choose(seed, &mut vec![0; data.train.len()], &mut chosen)?;
+        let outside = match experiment.outside {
+            Outside::Valid => chosen[train..].to_vec(),
+            Outside::Train => chosen[..train].to_vec(),
+        };
+        chosen.truncate(train);
+        // The test examples are the same for every seed, so that runs compare.
+        let mut tested = vec![0; test];
+        choose(0, &mut vec![0; data.test.len()], &mut tested)?;
+        Ok(Problem {
+            experiment,
+            steps,
+            data,
+            mean: data.mean_pixel(),
+            drawn: Drawn {
+                train: chosen,
+                outside,
+                test: tested,
+            },
+            seed,
+        })
+    }
+
+    fn pixels<'s>(&'s self, split: &'s Split, chosen: &'s [u32]) -> Pixels<'s> {
+        Pixels {
+            bytes: &split.pixels,
+            labels: &split.labels,
+            width: split.width(),
+            chosen,
+            mean: self.mean,
+        }
+    }
+
+    fn network<'s, A: Arithmetic>(
+        &'s self,
+        split: &'s Split,
+        chosen: &'s [u32],
+    ) -> Result<Mlp<'s, Pixels<'s>, A>> {
+        let chunk = self.experiment.batch;
+        Ok(Mlp::new(
+            self.pixels(split, chosen),
+            self.experiment.layers,
+            chunk,
+        )?)
+    }
+
+    /// The training loss.
+    ///
+    /// # Errors
+    /// What the network refuses.
+    pub fn training<A: Arithmetic>(&self) -> Result<Loss<'_, A>> {
+        let network = self.network(&self.data.train, &self.drawn.train)?;
+        let groups = self.experiment.groups();
+        let everywhere = Groups::global(self.experiment.weights());
+        Ok(match (self.experiment.tuned, self.experiment.l2()) {
+            (Tuned::Scales(_), Some(l2)) => Loss::ScaledL2(L2::new(
+                Scaled {
+                    inner: network,
+                    groups,
+                },
+                Strength::Fixed(l2, everywhere),
+            )),
+            (Tuned::Scales(_), None) => Loss::Scaled(Scaled {
+                inner: network,
+                groups,
+            }),
+            (Tuned::Penalties(_), _) => Loss::L2(L2::new(network, Strength::Tuned(groups))),
+            (Tuned::Schedules, Some(l2)) => {
+                Loss::L2(L2::new(network, Strength::Fixed(l2, everywhere)))
+            }
+            (Tuned::Schedules, None) => Loss::Plain(network),
+        })
+    }
+
+    /// The outer loss, without penalties.
+    ///
+    /// # Errors
+    /// What the network refuses.
+    pub fn outside<A: Arithmetic>(&self) -> Result<Loss<'_, A>> {
+        self.unpenalised(&self.data.train, &self.drawn.outside)
+    }
+
+    fn unpenalised<'s, A: Arithmetic>(
+        &'s self,
+        split: &'s Split,
+        chosen: &'s [u32],
+    ) -> Result<Loss<'s, A>> {
+        let network = self.network(split, chosen)?;
+        let groups = self.experiment.groups();
+        Ok(match self.experiment.tuned {
+            Tuned::Scales(_) => Loss::Scaled(Scaled {
+                inner: network,
+                groups,
+            }),
+            Tuned::Penalties(_) => Loss::L2(L2::new(network, Strength::Off(groups))),
+            Tuned::Schedules => Loss::Plain(network),
+        })
+    }
+
+    fn tables<A: Arithmetic>(&self, hyper: &[f32]) -> Tables {
+        let e = self.experiment;
+        match e.tuned {
+            Tuned::Schedules => {
+                let groups = e.groups();
+                let (log_scales, rest) = hyper.split_at(groups.len());
+                let (log_rates, logit_momenta) = rest.split_at(groups.len() * self.steps);
+                Tables {
+                    log_scales: log_scales.to_vec(),
+                    rates: log_rates.iter().map(|x| Scalar::exp::<A>(*x)).collect(),
+                    momenta: logit_momenta.iter().map(|x| logistic::<A>(*x)).collect(),
+                    h: vec![],
+                    groups,
+                }
+            }
+            _ => Tables {
+                log_scales: vec![e.log_scale],
+                rates: vec![e.rate],
+                momenta: vec![e.momentum],
+                h: hyper.to_vec(),
+                groups: Groups::global(e.weights()),
+            },
+        }
+    }
+
+    fn batches(&self) -> Batches {
+        Batches {
+            seed: self.seed,
+            examples: self.drawn.train.len(),
+            size: self.experiment.batch,
+        }
+    }
+
+    /// The examples of every step, steps x batch, as positions in `drawn.train`.
+    ///
+    /// # Errors
+    /// None for an experiment that can be trained.
+    pub fn all_batches(&self) -> Result<Vec<u32>> {
+        let size = self.experiment.batch;
+        let mut all = zeros("the list of batches", self.steps * size)?;
+        for (t, batch) in all.chunks_exact_mut(size).enumerate() {
+            self.batches().fill(t, batch)?;
+        }
+        Ok(all)
+    }
+
+    /// The initial weights for these hyperparameters.
+    pub fn initial<A: Arithmetic>(&self, hyper: &[f32]) -> Vec<f32> {
+        let tables = self.tables::<A>(hyper);
+        let mut w = vec![0.0; self.experiment.weights()];
+        self.normal(&tables).fill(0, &mut w);
+        w
+    }
+
+    fn normal<'s>(&self, tables: &'s Tables) -> Normal<'s, f32> {
+        Normal {
+            seed: self.seed,
+            groups: tables.groups,
+            log_scales: &tables.log_scales,
+        }
+    }
+
+    /// Trains with these hyperparameters and, where a method is given, takes the hypergradient.
+    /// `each` hears of every training step.
+    ///
+    /// # Errors
+    /// A training or a sweep that diverges, and too little memory.
+    pub fn train<A: Arithmetic>(
+        &self,
+        hyper: &[f32],
+        method: Option<&Method>,
+        each: &mut dyn FnMut(usize),
+    ) -> Result<Trained> {
+        let (p, steps) = (self.experiment.weights(), self.steps);
+        let tables = self.tables::<A>(hyper);
+        let (training, outside) = (self.training::<A>()?, self.outside::<A>()?);
+        let schedules = self.experiment.tuned == Tuned::Schedules;
+        let run = Run {
+            objective: &training,
+            h: &tables.h,
+            schedule: Schedule {
+                groups: tables.groups,
+                rates: &tables.rates,
+                momenta: &tables.momenta,
+            },
+            batches: self.batches(),
+            steps,
+        };
+        let origin = self.normal(&tables);
+        let len = Workspace::<f32>::required_len(p, scratch_len(&training, &outside), schedules);
+        let mut buffer = zeros("the workspace", len)?;
+        let mut workspace = Workspace::new(&mut buffer, p, schedules)?;
+        let mut batch = vec![0; self.experiment.batch];
+        let mut storage = Storage::default();
+        // Without a sweep any path will do, and the line costs nothing.
+        let method_or_line = method
+            .copied()
+            .unwrap_or(Method::new(crate::method::Name::Line));
+        let mut path = method_or_line.path::<A>(p, steps, schedules, origin, &mut storage)?;
+
+        let mut losses = vec![0.0; steps];
+        let clock = Instant::now();
+        run.walk(
+            &origin,
+            &mut *path,
+            &mut workspace,
+            &mut batch,
+            &mut |t, loss| {
+                losses[t] = loss;
+                each(t);
+            },
+        )?;
+        let forward_seconds = clock.elapsed().as_secs_f64();
+        let w = workspace.w.to_vec();
+        let quality = self.quality::<A>(&w, &tables.h)?;
+        let back = match method {
+            None => None,
+            Some(_) => {
+                let examples: Vec<u32> = (0..self.drawn.outside.len() as u32).collect();
+                let validation = Validation {
+                    objective: &outside,
+                    examples: &examples,
+                };
+                let mut hypergradient = vec![0.0; hyper.len()];
+                let clock = Instant::now();
+                let outcome = if schedules {
+                    let groups = tables.groups.len();
+                    let (d_scales, rest) = hypergradient.split_at_mut(groups);
+                    let (d_rates, d_momenta) = rest.split_at_mut(groups * steps);
+                    let wanted = Wanted {
+                        d_h: &mut [],
+                        schedule: Some((&mut *d_rates, &mut *d_momenta)),
+                    };
+                    let outcome =
+                        run.back(&validation, &mut *path, &mut workspace, &mut batch, wanted)?;
+                    for (d, rate) in d_rates.iter_mut().zip(&tables.rates) {
+                        *d *= rate;
+                    }
+                    for (d, momentum) in d_momenta.iter_mut().zip(&tables.momenta) {
+                        *d *= momentum * (1.0 - momentum);
+                    }
+                    let w0 = self.initial::<A>(hyper);
+                    origin.adjoint(&w0, workspace.d_w, d_scales)?;
+                    outcome
+                } else {
+                    let wanted = Wanted {
+                        d_h: &mut hypergradient,
+                        schedule: None,
+                    };
+                    run.back(&validation, &mut *path, &mut workspace, &mut batch, wanted)?
+                };
+                Some(Back {
+                    hypergradient,
+                    valid_loss: outcome.valid_loss,
+                    seconds: clock.elapsed().as_secs_f64(),
+                    floats: path.floats(),
+                    products: outcome.steps_back,
+                })
+            }
+        };
+        Ok(Trained {
+            w,
+            losses,
+            quality,
+            forward_seconds,
+            back,
+        })
+    }
+
+    /// Losses and errors of trained weights (of `z`, where weights are scaled).
+    fn quality<A: Arithmetic>(&self, w: &[f32], h: &[f32]) -> Result<Quality> {
+        let of = |split: &Split, chosen: &[u32]| -> Result<(f64, f64)> {
+            let network = self.network::<A>(split, chosen)?;
+            let scaled;
+            let w = match self.experiment.tuned {
+                Tuned::Scales(_) => {
+                    scaled = self.scaled::<A>(w, h);
+                    &scaled[..]
+                }
+                _ => w,
+            };
+            let classes = self.experiment.layers[self.experiment.layers.len() - 1];
+            let mut scratch = vec![0.0; network.scratch_len()];
+            let mut p = vec![0.0f32; self.experiment.batch * classes];
+            let examples: Vec<u32> = (0..chosen.len() as u32).collect();
+            let (mut loss, mut wrong) = (0.0, 0);
+            for batch in examples.chunks(self.experiment.batch) {
+                let p = &mut p[..batch.len() * classes];
+                network.predict(w, batch, p, &mut scratch)?;
+                for (i, p) in batch.iter().zip(p.chunks_exact(classes)) {
+                    let label = network.examples().label(*i)?;
+                    loss -= f64::from(p[label]).max(1e-45).ln();
+                    // A tie with a wrong class is an error, and so is what is not a number.
+                    let right = p
+                        .iter()
+                        .enumerate()
+                        .all(|(k, q)| k == label || *q < p[label]);
+                    wrong += usize::from(!right);
+                }
+            }
+            let n = chosen.len() as f64;
+            Ok((loss / n, wrong as f64 / n))
+        };
+        let (valid_loss, valid_error) = of(&self.data.train, &self.drawn.outside)?;
+        let (test_loss, test_error) = of(&self.data.test, &self.drawn.test)?;
+        Ok(Quality {
+            valid_loss,
+            valid_error,
+            test_loss,
+            test_error,
+        })
+    }
+
+    /// `z exp(t)`.
+    fn scaled<A: Arithmetic>(&self, z: &[f32], t: &[f32]) -> Vec<f32> {
+        let mut w = z.to_vec();
+        for block in self.experiment.groups().blocks() {
+            let scales = block.hypers(t);
+            for (row, scale) in block
+                .of_mut(&mut w)
+                .chunks_exact_mut(block.columns)
+                .zip(scales)
+            {
+                let scale = Scalar::exp::<A>(*scale);
+                for w in row {
+                    *w *= scale;
+                }
+            }
+        }
+        w
+    }
+}

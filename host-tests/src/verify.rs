@@ -1,0 +1,415 @@
+//! `drmad check`: every identity on every objective and method, with its error and its tolerance.
+//!
+//! Objectives are checked in f64 on a small network over real digits; methods by training it for a
+//! few steps and comparing the sweep with finite differences of the whole training, and the
+//! approximate ones with the exact one by their angle.
+
+use anyhow::{Result, bail};
+use drmad::Fused;
+use drmad::check::{Deviation, Probes, objective, required_len};
+use drmad::group::{Granularity, Groups, Layout};
+use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
+use drmad::kernels::reduce::cosine;
+use drmad::models::{Logistic, Mlp, Pixels, Quadratic};
+use drmad::objective::{At, Objective};
+use drmad::path::{Full, Hats, Knots, Line, Path, Plan, Quantised, Tape};
+use drmad::random::{Batches, Normal, Origin, choose};
+use drmad::train::{Run, Schedule};
+use drmad::wrap::{L1, L2, Scaled, Strength};
+
+use crate::data::Dataset;
+
+/// The tolerances of this page, each with its reason.
+mod tolerance {
+    /// Central differences with step 1e-5 in f64: truncation 1e-10 and rounding 1e-11 relative,
+    /// beside derivatives that may cancel to a hundredth of their scale.
+    pub(super) const DIFFERENCE: f64 = 1e-6;
+    /// Two orders of the same f64 sums.
+    pub(super) const SYMMETRY: f64 = 1e-11;
+    /// The same derivative by two programs, each a few hundred f64 operations deep.
+    pub(super) const DUAL: f64 = 1e-10;
+    /// Finite differences of a whole training: as `DIFFERENCE`, amplified by the steps.
+    pub(super) const TRAINING: f64 = 1e-5;
+    /// Hats of this small training: the fit's own error.
+    pub(super) const HATS_COSINE: f64 = 0.98;
+    /// The same in 4 bits.
+    pub(super) const BITS_COSINE: f64 = 0.97;
+}
+
+const WIDTHS: &[usize] = &[784, 6, 5, 10];
+const STEPS: usize = 60;
+
+/// One line of the table.
+struct Row {
+    what: String,
+    identity: &'static str,
+    error: f64,
+    tolerance: Option<f64>,
+}
+
+impl Row {
+    fn print(&self) -> bool {
+        let passed = self
+            .tolerance
+            .is_none_or(|tolerance| self.error <= tolerance);
+        let tolerance = self
+            .tolerance
+            .map_or("reported".to_string(), |t| format!("{t:.0e}"));
+        let verdict = match (self.tolerance, passed) {
+            (None, _) => "",
+            (_, true) => "ok",
+            (_, false) => "FAILED",
+        };
+        println!(
+            "{:<34} {:<28} {:>10.1e} {:>9} {verdict}",
+            self.what, self.identity, self.error, tolerance
+        );
+        passed
+    }
+}
+
+/// Numbers in [-1, 1), a function of the seed.
+fn probe(seed: u64, n: usize, scale: f64) -> Vec<f64> {
+    let normal = Normal {
+        seed,
+        groups: Groups::global(n),
+        log_scales: &[scale.ln()],
+    };
+    let mut x = vec![0.0; n];
+    normal.fill(0, &mut x);
+    x
+}
+
+fn check_objective<O: Objective>(what: &str, loss: &O, hyper: f64) -> Result<bool> {
+    let (p, h) = (loss.weights(), loss.hypers());
+    let w = probe(11, p, 0.3);
+    let hyper: Vec<f64> = probe(12, h, 0.1).iter().map(|x| x + hyper).collect();
+    let (d, e, q) = (probe(13, p, 1.0), probe(14, p, 1.0), probe(15, h, 1.0));
+    let batch: Vec<u32> = (0..20).collect();
+    let mut scratch = vec![0.0; required_len(loss)];
+    let at = At {
+        w: &w,
+        h: &hyper,
+        batch: &batch,
+    };
+    let probes = Probes {
+        d: &d,
+        e: &e,
+        q: &q,
+        step: 1e-5,
+    };
+    let mut passed = true;
+    objective(
+        loss,
+        at,
+        probes,
+        &mut scratch,
+        &mut |deviation: Deviation| {
+            let tolerance = match deviation.identity {
+                "symmetry of H" => tolerance::SYMMETRY,
+                "H d by dual numbers" | "M d by dual numbers" => tolerance::DUAL,
+                _ => tolerance::DIFFERENCE,
+            };
+            passed &= Row {
+                what: what.to_string(),
+                identity: deviation.identity,
+                error: deviation.error(),
+                tolerance: Some(tolerance),
+            }
+            .print();
+        },
+    )?;
+    Ok(passed)
+}
+
+/// A training in f64 as a function of all its hyperparameters.
+struct Training<'a> {
+    pixels: Pixels<'a>,
+    valid: Pixels<'a>,
+    groups: Groups<'a>,
+    tensors: Groups<'a>,
+}
+
+/// All hyperparameters of a [`Training`], in f64.
+#[derive(Clone)]
+struct Hypers {
+    h: Vec<f64>,
+    rates: Vec<f64>,
+    momenta: Vec<f64>,
+    log_scales: Vec<f64>,
+}
+
+/// Which path a [`Training`] is swept over.
+type MakePath<'m> =
+    dyn Fn(&Normal<'_, f64>, &mut dyn FnMut(&mut dyn Path<f64>) -> Result<f64>) -> Result<f64> + 'm;
+
+impl Training<'_> {
+    /// The validation loss, and the derivative of it by everything where `into` is given.
+    fn evaluate(
+        &self,
+        at: &Hypers,
+        make: &MakePath<'_>,
+        mut into: Option<&mut Hypers>,
+    ) -> Result<f64> {
+        let network = |pixels| Mlp::<_, Fused>::new(pixels, WIDTHS, 10);
+        // Scales and tuned penalties together: h holds the scales, then the penalties.
+        let strength = Strength::Tuned(self.groups);
+        let training = L2::new(
+            Scaled {
+                inner: network(self.pixels)?,
+                groups: self.groups,
+            },
+            strength,
+        );
+        let outside = L2::new(
+            Scaled {
+                inner: network(self.valid)?,
+                groups: self.groups,
+            },
+            Strength::Off(self.groups),
+        );
+        let run = Run {
+            objective: &training,
+            h: &at.h,
+            schedule: Schedule {
+                groups: self.tensors,
+                rates: &at.rates,
+                momenta: &at.momenta,
+            },
+            batches: Batches {
+                seed: 5,
+                examples: self.pixels.chosen.len(),
+                size: 20,
+            },
+            steps: STEPS,
+        };
+        let origin = Normal {
+            seed: 6,
+            groups: self.tensors,
+            log_scales: &at.log_scales,
+        };
+        let p = training.weights();
+        let len = Workspace::<f64>::required_len(p, scratch_len(&training, &outside), true);
+        let mut buffer = vec![0.0; len];
+        let mut batch = vec![0; 20];
+        let examples: Vec<u32> = (0..self.valid.chosen.len() as u32).collect();
+        make(&origin, &mut |path| {
+            let mut workspace = Workspace::new(&mut buffer, p, true)?;
+            run.walk(&origin, path, &mut workspace, &mut batch, &mut |_, _| ())?;
+            let validation = Validation {
+                objective: &outside,
+                examples: &examples,
+            };
+            let Some(into) = &mut into else {
+                let at = At {
+                    w: workspace.w,
+                    h: &at.h,
+                    batch: &examples,
+                };
+                return Ok(outside.loss(at, workspace.scratch)?);
+            };
+            let wanted = Wanted {
+                d_h: &mut into.h,
+                schedule: Some((&mut into.rates, &mut into.momenta)),
+            };
+            let outcome = run.back(&validation, path, &mut workspace, &mut batch, wanted)?;
+            let mut w0 = vec![0.0; p];
+            origin.fill(0, &mut w0);
+            origin.adjoint(&w0, workspace.d_w, &mut into.log_scales)?;
+            Ok(outcome.valid_loss)
+        })
+    }
+}
+
+/// Runs all checks and prints them.
+///
+/// # Errors
+/// Any identity beyond its tolerance, after all have been printed.
+pub fn run(data: &Dataset) -> Result<()> {
+    let mut chosen = vec![0; 60];
+    choose(3, &mut vec![0; data.train.len()], &mut chosen)?;
+    let (train, valid) = chosen.split_at(40);
+    let pixels = |chosen| Pixels {
+        bytes: &data.train.pixels,
+        labels: &data.train.labels,
+        width: data.train.width(),
+        chosen,
+        mean: data.mean_pixel(),
+    };
+    if data.train.width() != WIDTHS[0] || data.classes() > 10 {
+        bail!("check works on images of 784 pixels in at most 10 classes");
+    }
+    println!(
+        "{:<34} {:<28} {:>10} {:>9}",
+        "objective", "identity", "error", "tolerance"
+    );
+    let network = || Mlp::<_, Fused>::new(pixels(train), WIDTHS, 7);
+    let layout = Layout::Layers(WIDTHS);
+    let groups = |by, biases| Groups { layout, by, biases };
+    let units = groups(Granularity::Unit, false);
+    let mut passed = true;
+    let curvature: Vec<f32> = (1..=9).map(|i| i as f32).collect();
+    passed &= check_objective("quadratic", &Quadratic::<Fused>::new(&curvature), 0.0)?;
+    passed &= check_objective(
+        "logistic",
+        &Logistic::<_, Fused>::new(pixels(train), 10)?,
+        0.0,
+    )?;
+    passed &= check_objective("mlp", &network()?, 0.0)?;
+    for (name, groups) in [
+        ("scaled by global", groups(Granularity::Global, true)),
+        ("scaled by layer", groups(Granularity::Layer, true)),
+        ("scaled by unit", units),
+        ("scaled by parameter", groups(Granularity::Parameter, true)),
+    ] {
+        let inner = network()?;
+        passed &= check_objective(name, &Scaled { inner, groups }, 0.2)?;
+    }
+    let tuned = Strength::Tuned(units);
+    passed &= check_objective("l2", &L2::new(network()?, tuned), -4.0)?;
+    passed &= check_objective("l1", &L1::new(network()?, tuned), -4.0)?;
+    passed &= check_objective(
+        "l2 (l1 (mlp))",
+        &L2::new(L1::new(network()?, tuned), tuned),
+        -4.0,
+    )?;
+    let fixed = Strength::Fixed(0.02, Groups::global(layout.weights()));
+    let scaled = Scaled {
+        inner: network()?,
+        groups: units,
+    };
+    passed &= check_objective("fixed l2 (scaled (mlp))", &L2::new(scaled, fixed), 0.2)?;
+
+    println!();
+    println!(
+        "{:<34} {:<28} {:>10} {:>9}",
+        "method", "identity", "error", "tolerance"
+    );
+    passed &= check_methods(&Training {
+        pixels: pixels(train),
+        valid: pixels(valid),
+        groups: units,
+        tensors: groups(Granularity::Tensor, true),
+    })?;
+    if passed {
+        println!("all identities hold");
+        Ok(())
+    } else {
+        bail!("some identities do not hold: see FAILED above");
+    }
+}
+
+fn check_methods(training: &Training<'_>) -> Result<bool> {
+    let p = Layout::Layers(WIDTHS).weights();
+    let (units, tensors) = (training.groups.len(), training.tensors.len());
+    let mut h = vec![0.2; units];
+    h.resize(2 * units, -5.0);
+    let at = Hypers {
+        h,
+        rates: vec![0.3; tensors * STEPS],
+        momenta: vec![0.7; tensors * STEPS],
+        log_scales: vec![-2.0; tensors],
+    };
+    let zero = Hypers {
+        h: vec![0.0; at.h.len()],
+        rates: vec![0.0; at.rates.len()],
+        momenta: vec![0.0; at.momenta.len()],
+        log_scales: vec![0.0; tensors],
+    };
+    let tape: &MakePath<'_> = &|_, sweep| {
+        let mut storage = vec![0.0; Tape::<f64>::required_len(p, STEPS, true)];
+        sweep(&mut Tape::new(p, STEPS, true, &mut storage)?)
+    };
+    let mut exact = zero.clone();
+    training.evaluate(&at, tape, Some(&mut exact))?;
+
+    // The derivative by each kind along a random direction, against whole trainings.
+    type Kind = fn(&mut Hypers) -> &mut Vec<f64>;
+    let kinds: [(&'static str, Kind); 4] = [
+        ("scales and penalties", |x| &mut x.h),
+        ("rates", |x| &mut x.rates),
+        ("momenta", |x| &mut x.momenta),
+        ("initial scales", |x| &mut x.log_scales),
+    ];
+    let mut passed = true;
+    for (i, (identity, of)) in kinds.into_iter().enumerate() {
+        let direction = probe(20 + i as u64, of(&mut exact).len(), 1.0);
+        let got: f64 = of(&mut exact)
+            .iter()
+            .zip(&direction)
+            .map(|(x, d)| x * d)
+            .sum();
+        let mut losses = [0.0; 2];
+        let step = 1e-5;
+        for (loss, s) in losses.iter_mut().zip([-step, step]) {
+            let mut moved = at.clone();
+            for (x, d) in of(&mut moved).iter_mut().zip(&direction) {
+                *x += s * d;
+            }
+            *loss = training.evaluate(&moved, tape, None)?;
+        }
+        let want = (losses[1] - losses[0]) / (2.0 * step);
+        passed &= Row {
+            what: "tape".to_string(),
+            identity,
+            error: (got - want).abs() / want.abs().max(1e-3),
+            tolerance: Some(tolerance::TRAINING),
+        }
+        .print();
+    }
+
+    let knots = Knots {
+        steps: STEPS,
+        intervals: 8,
+        spacing: Knots::SPACING,
+    };
+    let hats_full: &MakePath<'_> = &|origin, sweep| {
+        let mut storage = vec![0.0; Full::<f64>::required_len(p, 8)];
+        let mut factors = [0.0; 9];
+        let rows = Full::new(p, 8, &mut storage)?;
+        sweep(&mut Hats::<Fused, f64, _, _>::new(
+            p,
+            knots,
+            *origin,
+            rows,
+            &mut factors,
+        )?)
+    };
+    let hats_4: &MakePath<'_> = &|origin, sweep| {
+        let mut storage = vec![0; Quantised::<4, Fused>::required_len(p, 8)];
+        let mut factors = [0.0; 9];
+        let rows = Quantised::<4, Fused>::new(p, 8, &mut storage)?;
+        sweep(&mut Hats::<Fused, f64, _, _>::new(
+            p,
+            knots,
+            *origin,
+            rows,
+            &mut factors,
+        )?)
+    };
+    let line: &MakePath<'_> = &|origin, sweep| sweep(&mut Line::<Fused, _>::new(*origin, STEPS));
+    let published: &MakePath<'_> = &|origin, sweep| {
+        sweep(&mut Line::<Fused, _>::new(*origin, STEPS).with(Plan::published(STEPS)))
+    };
+    for (what, path, least) in [
+        (
+            "hats, K = 8, in full",
+            hats_full,
+            Some(tolerance::HATS_COSINE),
+        ),
+        ("hats, K = 8, 4 bits", hats_4, Some(tolerance::BITS_COSINE)),
+        ("line", line, None),
+        ("line-published", published, None),
+    ] {
+        let mut got = zero.clone();
+        training.evaluate(&at, path, Some(&mut got))?;
+        passed &= Row {
+            what: what.to_string(),
+            identity: "1 - cosine to tape, by h",
+            error: 1.0 - cosine(&got.h, &exact.h),
+            tolerance: least.map(|least| 1.0 - least),
+        }
+        .print();
+    }
+    Ok(passed)
+}
