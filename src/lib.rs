@@ -1,4 +1,79 @@
-//! drmad
+//! Hypergradients: the derivative of a validation loss with respect to thousands of hyperparameters,
+//! taken through a whole training run. `no_std`, no heap, the same bits on every machine.
+//!
+//! # The one idea
+//! Training is a walk `w_0 -> w_T`. Its reverse derivative is one backward sweep that asks, for
+//! `t = T-1 .. 0`, only two questions: *where were the weights at step `t`?* and *what does the
+//! objective's second derivative do to this vector there?* All reverse methods are the same sweep
+//! over another answer to the first question, a [`path`]:
+//!
+//! | path | remembers | floats beyond the weights | exact |
+//! |---|---|---|---|
+//! | [`Tape`](path::Tape) | every step | `T P` | yes |
+//! | [`Line`](path::Line) (DrMAD) | the two ends | 0 with `w_0` from its seed | no |
+//! | [`Hats`](path::Hats) | a least-squares fit by `K + 1` hat functions of time | `(K + 1) P / 8` in 4 bits, and the scales | no |
+//!
+//! The answer to the second is an [`objective`]: a gradient written once, generic over the scalar.
+//!
+//! # Ten lines to a hypergradient
+//! ```
+//! use drmad::{group::Groups, hypergradient::*, models::Quadratic, path::Tape, random::Batches, train::*};
+//! use drmad::Fused;
+//!
+//! // 1/2 sum a (w - h)^2, trained from w_0 = (1, 1): how does the loss at the end depend on h?
+//! let bowl = Quadratic::<Fused>::new(&[1.0, 10.0]);
+//! let schedule = Schedule { groups: Groups::global(2), rates: &[0.1f32], momenta: &[0.5] };
+//! let batches = Batches { seed: 0, examples: 1, size: 1 };
+//! let run = Run { objective: &bowl, h: &[0.0, 0.5], schedule, batches, steps: 20 };
+//!
+//! let mut buffer = [0.0; 12 + 40];
+//! let mut workspace = Workspace::new(&mut buffer, 2, false)?;
+//! let (mut storage, mut batch, mut d_h) = ([0.0; 40], [0], [0.0; 2]);
+//! let mut tape = Tape::new(2, 20, false, &mut storage)?;
+//! run.walk(&&[1.0, 1.0][..], &mut tape, &mut workspace, &mut batch, &mut |_, _| ())?;
+//! let validation = Validation { objective: &bowl, examples: &[] };
+//! let wanted = Wanted { d_h: &mut d_h, schedule: None };
+//! run.back(&validation, &mut tape, &mut workspace, &mut batch, wanted)?;
+//! assert!(d_h[0] < 0.0, "a minimum nearer to where training ends lowers the loss");
+//! # Ok::<(), drmad::Error>(())
+//! ```
+//!
+//! # What it is not
+//! No automatic differentiation of programs, no tensors, no layers beyond the models that its papers
+//! need, no training framework. It neither allocates nor reads files nor starts threads. Objectives
+//! are generic, not objects. Whoever wants data, pictures and a command line takes the harness,
+//! `host-tests/` of the repository.
+//!
+//! # The map
+//! Arrows point down this list only.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`kernels`] | momentum, interpolation, sums, matrix products, tanh, exp, ln, quantisation: slices in, slices out |
+//! | [`scalar`], [`dual`] | the number and the rounding that everything is generic over; dual numbers |
+//! | [`group`], [`random`] | how hyperparameters map to weights; numbers that are a function of a seed |
+//! | [`objective`], [`wrap`], [`models`] | what is minimised, with its second-order products |
+//! | [`path`] | where the weights were |
+//! | [`train`], [`sweep`], [`hypergradient`] | the walk, the one sweep, and both in one call |
+//! | [`outer`] | what moves the hyperparameters |
+//! | [`check`], [`error`] | the identities every objective must satisfy; what can be wrong |
+//!
+//! # The same bits everywhere
+//! Two named arithmetics, [`Plain`] and [`Fused`], say how a multiply-add is rounded. For each of
+//! them results have the same bits on any processor with any vector width: loops are vectorised over
+//! outputs whose sums run in ascending order, and sums over vectors have a fixed tree. Elementary
+//! functions are our own. A golden bit that changes is a breaking change.
+//!
+//! # Memory
+//! All of it is the caller's. Each operation has a `required_len` beside it, `const` where the sizes
+//! are; [`hypergradient::Workspace`] cuts one flat buffer into the vectors of a hypergradient, six of
+//! `P` numbers, and the objective's scratch.
+//!
+//! # Features
+//! - `libm` (default): square roots and multiply-adds in software, for targets without `std`.
+//! - `std`: hardware multiply-adds, and the vector width chosen at run time.
+//!
+//! At least one of them is needed.
 #![no_std]
 #![deny(unsafe_code)]
 

@@ -175,15 +175,17 @@ impl Batches {
             return Err(Error::EmptyBatch);
         }
         exactly("batch", batch, self.size)?;
-        let first = t as u64 * self.size as u64;
-        let (mut epoch, mut walk) = (first / n, self.walk(first / n));
-        for (position, example) in (first..).zip(batch) {
-            if position / n != epoch {
-                epoch = position / n;
-                walk = self.walk(epoch);
+        // No training gets as far as 2^64 examples; one that asks for them gets some.
+        let first = (t as u64).wrapping_mul(self.size as u64);
+        let (mut epoch, mut place) = (first / n, first % n);
+        let (mut stride, mut offset) = self.walk(epoch);
+        for example in batch {
+            if place == n {
+                (epoch, place) = (epoch.wrapping_add(1), 0);
+                (stride, offset) = self.walk(epoch);
             }
-            let (stride, offset) = walk;
-            *example = ((position % n * stride + offset) % n) as u32;
+            *example = ((place * stride + offset) % n) as u32;
+            place += 1;
         }
         Ok(())
     }

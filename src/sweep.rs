@@ -70,7 +70,8 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     ///
     /// # Errors
     /// [`Error::NonFinite`] with the step at which the adjoints were no longer finite;
-    /// [`Error::Length`]; what the run, the objective or the path refuse.
+    /// [`Error::Length`], also where the path's plan is for another number of steps;
+    /// [`Error::Range`] where it takes back none, or more than there are; what the run, the objective or the path refuse.
     pub fn sweep(
         &self,
         path: &mut dyn Path<S>,
@@ -109,6 +110,21 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         }
         let groups = self.schedule.groups.len();
         let plan = path.plan(self.steps);
+        if plan.trained != self.steps {
+            return Err(Error::Length {
+                what: "steps of the path's plan",
+                want: self.steps,
+                got: plan.trained,
+            });
+        }
+        if plan.steps == 0 || plan.steps > self.steps {
+            return Err(Error::Range {
+                what: "steps back",
+                value: plan.steps as f64,
+                least: 1.0,
+                greatest: self.steps as f64,
+            });
+        }
         let rate_scale = S::from_f32(plan.rate_scale);
         d_v.fill(S::ZERO);
         d_g.fill(S::ZERO);
@@ -176,7 +192,10 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                 });
             }
         }
-        if !all_finite(d_h) {
+        let schedule_is_finite = schedule
+            .as_ref()
+            .is_none_or(|wanted| all_finite(wanted.d_rates) && all_finite(wanted.d_momenta));
+        if !(all_finite(d_h) && schedule_is_finite) {
             return Err(Error::NonFinite {
                 what: "hypergradient",
                 step: 0,

@@ -1,7 +1,7 @@
 //! Which vector width the kernels run on: the one place of the core with `unsafe`.
 //!
-//! Every kernel is a struct of its arguments with an inlined [`Kernel::run`]; [`run`] compiles that
-//! body once for each [`Level`] and jumps to the widest one the processor has. The bits do not
+//! Every kernel is an inlined closure, or a struct of its arguments where the body depends on the
+//! level; `run` compiles it once for each [`Level`] and jumps to the widest one the processor has. The bits do not
 //! depend on the level: kernels vectorise over outputs, never over a sum, so the level is a matter
 //! of speed alone and may be changed at any time ([`force`]).
 //!
@@ -111,9 +111,8 @@ pub fn force(level: Level) -> Result<(), Error> {
     Ok(())
 }
 
-/// A kernel with its arguments: a closure, or a struct where the body depends on the level. The body
-/// must be `#[inline(always)]`, and so must all it calls in its loops: only what is inlined is
-/// compiled for the level.
+/// A kernel with its arguments. The body must be `#[inline(always)]`, and so must all it calls in its
+/// loops: only what is inlined is compiled for the level.
 pub(crate) trait Kernel {
     /// What it returns.
     type Output;
@@ -121,17 +120,25 @@ pub(crate) trait Kernel {
     fn run<const LEVEL: u8>(self) -> Self::Output;
 }
 
-impl<R, F: FnOnce() -> R> Kernel for F {
-    type Output = R;
-    #[inline(always)]
-    fn run<const LEVEL: u8>(self) -> R {
-        self()
+/// Runs a closure, which must be `#[inline(always)]`, on the present [`level`].
+#[inline]
+pub(crate) fn run<R>(body: impl FnOnce() -> R) -> R {
+    // The bound makes the closure one that is called once. A closure of another kind would be called
+    // through a shim of the compiler's, which is not inlined and so not compiled for the level.
+    struct Closure<F>(F);
+    impl<R, F: FnOnce() -> R> Kernel for Closure<F> {
+        type Output = R;
+        #[inline(always)]
+        fn run<const LEVEL: u8>(self) -> R {
+            self.0()
+        }
     }
+    run_kernel(Closure(body))
 }
 
 /// Runs `kernel` on the present [`level`].
 #[inline]
-pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
+pub(crate) fn run_kernel<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2,fma")]

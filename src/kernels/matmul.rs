@@ -21,7 +21,7 @@
 //! inner loop has no remainder; a tile of `R` rows and `V` vectors of 8 numbers stays in registers
 //! for the whole inner index. The tile is a function of the vector [level](super::dispatch).
 
-use super::dispatch::{Kernel, Level, run};
+use super::dispatch::{Kernel, Level, run_kernel};
 use crate::error::{Error, exactly};
 use crate::scalar::{Arithmetic, Scalar};
 
@@ -91,7 +91,7 @@ impl MatMul {
             want,
             got,
         })?;
-        run(Job::<A, S> {
+        run_kernel(Job::<A, S> {
             shape: *self,
             a,
             b,

@@ -389,10 +389,17 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
             spare.a.fill(S::ZERO);
             spare.b.fill(S::ZERO);
         }
-        if t != self.next || t >= self.knots.steps {
+        if t != self.next {
             return Err(Error::Order {
                 want: self.next,
                 got: t,
+            });
+        }
+        if t >= self.knots.steps {
+            return Err(Error::Index {
+                what: "step of the hats",
+                index: t,
+                len: self.knots.steps,
             });
         }
         self.next += 1;
@@ -457,7 +464,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
         let (start, length) = self.interval(self.interval);
         let Some(into) = t.checked_sub(start).filter(|into| *into < length) else {
             return Err(Error::Order {
-                want: start + length,
+                want: start + length - 1,
                 got: t,
             });
         };

@@ -68,7 +68,12 @@ impl Plan {
     pub const fn step(&self, s: usize) -> usize {
         match self.batches {
             Replayed::First => s,
-            Replayed::Spread => (s as u64 * self.trained as u64 / self.steps as u64) as usize,
+            Replayed::Spread => {
+                match (s as u64 * self.trained as u64).checked_div(self.steps as u64) {
+                    Some(t) => t as usize,
+                    None => 0,
+                }
+            }
         }
     }
 }

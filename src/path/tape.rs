@@ -103,6 +103,13 @@ impl<S: Scalar> Path<S> for Tape<'_, S> {
         _spare: Spare<'_, S>,
     ) -> Result<(), Error> {
         exactly("w", w, self.weights)?;
+        if t >= self.next {
+            return Err(Error::Index {
+                what: "step of the tape",
+                index: t,
+                len: self.next,
+            });
+        }
         w.copy_from_slice(self.at(t, 0)?);
         let Some(v) = v else { return Ok(()) };
         exactly("v", v, self.weights)?;

@@ -168,7 +168,12 @@ impl<'a, O: Objective, R: Term> Penalty<'a, O, R> {
     fn value<S: Scalar>(&self, w: &[S], parts: &mut Parts<'_, S>, d_own: Option<&mut [S]>) -> S {
         for block in self.groups().blocks() {
             let terms = block.of_mut(parts.terms);
-            activation::map(block.of(w), terms, R::value);
+            activation::map(
+                block.of(w),
+                terms,
+                #[inline(always)]
+                |w| R::value(w),
+            );
             add_row_sums(block.columns, terms, block.hypers_mut(parts.sums));
         }
         if let Some(d_own) = d_own {
@@ -181,7 +186,12 @@ impl<'a, O: Objective, R: Term> Penalty<'a, O, R> {
 
     /// Adds `c r'(w)` to `g`; leaves `r'(w)` in the terms.
     fn add_gradient<S: Scalar>(&self, w: &[S], parts: &mut Parts<'_, S>, g: Option<&mut [S]>) {
-        activation::map(w, parts.terms, R::slope);
+        activation::map(
+            w,
+            parts.terms,
+            #[inline(always)]
+            |w| R::slope(w),
+        );
         if let Some(g) = g {
             self.add_scaled(parts.coefficients, parts.terms, g);
         }

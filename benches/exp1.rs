@@ -1,0 +1,118 @@
+//! Ten steps of the work called exp1: 784-50-50-50-10, batches of 50, a scale for each weight, a
+//! penalty on `z`; forward, and backward over each path.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use drmad::Fused;
+use drmad::group::{Granularity, Groups, Layout};
+use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
+use drmad::models::{Mlp, Pixels};
+use drmad::path::{Hats, Knots, Line, Path, Quantised, Tape};
+use drmad::random::{Batches, Normal};
+use drmad::train::{Run, Schedule};
+use drmad::wrap::{L2, Scaled, Strength};
+
+const WIDTHS: &[usize] = &[784, 50, 50, 50, 10];
+const P: usize = 44_860;
+const STEPS: usize = 10;
+
+fn exp1(c: &mut Criterion) {
+    // As sparse as MNIST: a fifth of the pixels are lit.
+    let bytes: Vec<u8> = (0..1000 * 784u32)
+        .map(|i| i.wrapping_mul(2_654_435_761) >> 24)
+        .map(|x| if x < 49 { (5 * x) as u8 } else { 0 })
+        .collect();
+    let labels: Vec<u8> = (0..1000).map(|i| (i % 10) as u8).collect();
+    let chosen: Vec<u32> = (0..1000).collect();
+    let pixels = Pixels {
+        bytes: &bytes,
+        labels: &labels,
+        width: 784,
+        chosen: &chosen,
+        mean: 0.13,
+    };
+    let network = || Mlp::<_, Fused>::new(pixels, WIDTHS, 50).expect("a good network");
+    let groups = Groups {
+        layout: Layout::Layers(WIDTHS),
+        by: Granularity::Parameter,
+        biases: true,
+    };
+    let everywhere = Groups::global(P);
+    let scaled = || Scaled {
+        inner: network(),
+        groups,
+    };
+    let training = L2::new(scaled(), Strength::Fixed(0.018, everywhere));
+    let outside = scaled();
+    let h = vec![0.2f32; P];
+    let run = Run {
+        objective: &training,
+        h: &h,
+        schedule: Schedule {
+            groups: everywhere,
+            rates: &[0.05],
+            momenta: &[0.95],
+        },
+        batches: Batches {
+            seed: 1,
+            examples: 1000,
+            size: 50,
+        },
+        steps: STEPS,
+    };
+    let origin = Normal {
+        seed: 1,
+        groups: everywhere,
+        log_scales: &[-3.0],
+    };
+    let mut buffer =
+        vec![0.0; Workspace::<f32>::required_len(P, scratch_len(&training, &outside), false)];
+    let mut workspace = Workspace::new(&mut buffer, P, false).expect("long enough");
+    let (mut batch, mut d_h) = (vec![0; 50], vec![0.0; P]);
+    let validation = Validation {
+        objective: &outside,
+        examples: &chosen[..50],
+    };
+    let mut stored = vec![0.0; Tape::<f32>::required_len(P, STEPS, false)];
+    let mut tape = Tape::new(P, STEPS, false, &mut stored).expect("long enough");
+    let mut line = Line::<Fused, _>::new(origin, STEPS);
+    let knots = Knots {
+        steps: STEPS,
+        intervals: 4,
+        spacing: Knots::SPACING,
+    };
+    let mut words = vec![0; Quantised::<4, Fused>::required_len(P, 4)];
+    let mut factors = [0.0; 5];
+    let rows = Quantised::<4, Fused>::new(P, 4, &mut words).expect("long enough");
+    let mut hats =
+        Hats::<Fused, f32, _, _>::new(P, knots, origin, rows, &mut factors).expect("good knots");
+
+    let mut group = c.benchmark_group("exp1");
+    group.throughput(Throughput::Elements(STEPS as u64));
+    let paths: [(&str, &mut dyn Path<f32>); 3] = [
+        ("tape", &mut tape),
+        ("line", &mut line),
+        ("hats", &mut hats),
+    ];
+    for (name, path) in paths {
+        group.bench_function(format!("forward ({name})"), |b| {
+            b.iter(|| {
+                run.walk(&origin, path, &mut workspace, &mut batch, &mut |_, _| ())
+                    .expect("training converges");
+            });
+        });
+        group.bench_function(format!("backward ({name})"), |b| {
+            b.iter(|| {
+                let wanted = Wanted {
+                    d_h: &mut d_h,
+                    schedule: None,
+                };
+                run.back(&validation, path, &mut workspace, &mut batch, wanted)
+                    .expect("the sweep stays finite");
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, exp1);
+criterion_main!(benches);

@@ -1,0 +1,115 @@
+//! Each kernel at the sizes of the paper's network, with bytes or multiply-adds a second, so that the
+//! distance to the machine's limit can be read off.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use drmad::Fused;
+use drmad::kernels::matmul::{Form, MatMul};
+use drmad::kernels::momentum::{Step, adjoint, step};
+use drmad::kernels::quantise::{BLOCK, decode, encode, words};
+use drmad::kernels::{accumulate, activation, interpolate, reduce};
+
+/// Weights of 784-50-50-50-10.
+const P: usize = 44_860;
+
+fn numbers(n: usize) -> Vec<f32> {
+    (0..n).map(|i| (i % 97) as f32 / 97.0 - 0.5).collect()
+}
+
+fn products(c: &mut Criterion) {
+    let mut group = c.benchmark_group("matmul");
+    let shapes = [
+        ("layer 1 forward", Form::Nn, 50, 784, 50),
+        ("layer 1 gradient", Form::Tn, 784, 50, 50),
+        ("hidden forward", Form::Nn, 50, 50, 50),
+        ("hidden gradient", Form::Tn, 50, 50, 50),
+        ("hidden backward", Form::Nt, 50, 50, 50),
+        ("last forward", Form::Nn, 50, 50, 10),
+        ("last backward", Form::Nt, 50, 10, 50),
+    ];
+    for (name, form, rows, inner, columns) in shapes {
+        let shape = MatMul {
+            form,
+            rows,
+            inner,
+            columns,
+            accumulate: false,
+        };
+        let (a, b) = (numbers(rows * inner), numbers(inner * columns));
+        let mut out = vec![0.0; rows * columns];
+        let mut packed = vec![0.0; shape.required_len()];
+        group.throughput(Throughput::Elements((rows * inner * columns) as u64));
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter(|| shape.run::<Fused, _>(&a, &b, &mut out, &mut packed));
+        });
+    }
+    group.finish();
+}
+
+fn vectors(c: &mut Criterion) {
+    let mut group = c.benchmark_group("vectors");
+    let by = Step {
+        rate: 0.05,
+        momentum: 0.95,
+    };
+    let (x, y) = (numbers(P), numbers(P));
+    let (mut v, mut w) = (numbers(P), numbers(P));
+    let bytes = |streams: usize| Throughput::Bytes((streams * P * 4) as u64);
+    group.throughput(bytes(5));
+    group.bench_function("momentum step", |b| {
+        b.iter(|| step::<Fused, _>(by, &x, &mut v, &mut w));
+    });
+    group.bench_function("momentum adjoint", |b| {
+        b.iter(|| adjoint::<Fused, _>(by, &x, &mut v, &mut w));
+    });
+    group.throughput(bytes(3));
+    group.bench_function("interpolate", |b| {
+        b.iter(|| interpolate::between::<Fused, _>(3, 7, &x, &y, &mut w));
+    });
+    group.bench_function("accumulate", |b| {
+        b.iter(|| accumulate::add_scaled::<Fused, _>(1e-9, &x, &mut w));
+    });
+    let rows = numbers(P / 50);
+    group.bench_function("scale rows", |b| {
+        b.iter(|| accumulate::scale_rows(50, &rows, &x, &mut w));
+    });
+    group.throughput(bytes(2));
+    group.bench_function("dot", |b| b.iter(|| reduce::dot::<Fused, _>(&x, &y)));
+    let mut sums = numbers(P / 50);
+    group.bench_function("row dots", |b| {
+        b.iter(|| accumulate::add_row_dots::<Fused, _>(50, &x, &y, &mut sums));
+    });
+    group.throughput(bytes(1));
+    group.bench_function("sum", |b| b.iter(|| reduce::sum(&x)));
+    group.finish();
+}
+
+fn functions(c: &mut Criterion) {
+    let mut group = c.benchmark_group("functions");
+    let n = 7_500;
+    group.throughput(Throughput::Elements(n as u64));
+    let x = numbers(n);
+    let mut y = numbers(n);
+    group.bench_function("tanh", |b| b.iter(|| activation::tanh::<Fused, _>(&mut y)));
+    group.bench_function("exp", |b| {
+        b.iter(|| activation::exp::<Fused, _>(&x, &mut y));
+    });
+    let (mut z, mut log_sums) = (numbers(500), vec![0.0; 50]);
+    group.throughput(Throughput::Elements(500));
+    group.bench_function("softmax", |b| {
+        b.iter(|| activation::softmax::<Fused, _>(10, &mut z, &mut log_sums));
+    });
+    group.throughput(Throughput::Elements(BLOCK as u64));
+    let block = numbers(BLOCK);
+    let mut code = [0; words(4)];
+    group.bench_function("encode in 4 bits", |b| {
+        b.iter(|| encode::<4>(&block, &mut code));
+    });
+    let mut y = numbers(BLOCK);
+    group.bench_function("decode from 4 bits", |b| {
+        b.iter(|| decode::<4, Fused, _>(&code, &mut y));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, products, vectors, functions);
+criterion_main!(benches);
