@@ -14,7 +14,8 @@ use drmad::path::Knots;
 
 use crate::data::Dataset;
 use crate::dump::Request;
-use crate::experiment::{self, EXPERIMENTS, Experiment, Rounding};
+use crate::experiment::{self, EXPERIMENTS, Experiment, Rounding, Tuned};
+use crate::files;
 use crate::method::{Method, Name};
 use crate::tune::{self, Compare, Optimiser, Settings, Tuning};
 use crate::verify;
@@ -69,6 +70,15 @@ struct Way {
     /// Rounding of multiply-adds.
     #[arg(long, value_enum, default_value = "fused")]
     arithmetic: Rounding,
+    /// Training steps; the experiment's where left out.
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..))]
+    steps: Option<u32>,
+    /// Learning rate; the experiment's where left out.
+    #[arg(long)]
+    rate: Option<f32>,
+    /// Momentum in [0, 1); the experiment's where left out.
+    #[arg(long)]
+    momentum: Option<f32>,
 }
 
 /// `drmad tune`.
@@ -85,9 +95,6 @@ struct Tune {
     /// Its rate; the experiment's where left out.
     #[arg(long, value_name = "RATE")]
     outer_rate: Option<f32>,
-    /// Training steps of each meta-iteration; the experiment's where left out.
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..))]
-    steps: Option<u32>,
     /// Meta-iterations; the experiment's where left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     meta_steps: Option<u32>,
@@ -115,9 +122,10 @@ struct Hypergradient {
     experiment: String,
     #[command(flatten)]
     way: Way,
-    /// Training steps; the experiment's where left out.
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..))]
-    steps: Option<u32>,
+    /// Hyperparameters to take it at (.npy, f32), such as a run's hyper.npy; the experiment's start
+    /// where left out.
+    #[arg(long, value_name = "FILE")]
+    hyper: Option<PathBuf>,
     /// Seed of examples, initial weights and batches.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -146,10 +154,23 @@ impl Way {
             spacing: self.spacing,
         })
     }
-}
 
-fn find(name: &str) -> Result<&'static Experiment> {
-    experiment::find(name).with_context(|| format!("no experiment is called {name}"))
+    /// The experiment of this name with what the command line changes in it.
+    fn experiment(&self, name: &str) -> Result<Experiment> {
+        let mut experiment = experiment::find(name)
+            .with_context(|| format!("no experiment is called {name}"))?
+            .clone();
+        if let Some(steps) = self.steps {
+            experiment.steps = steps as usize;
+        }
+        if experiment.tuned == Tuned::Schedules && (self.rate.is_some() || self.momentum.is_some())
+        {
+            bail!("{name} tunes rates and momenta: --rate and --momentum have no meaning there");
+        }
+        experiment.rate = self.rate.unwrap_or(experiment.rate);
+        experiment.momentum = self.momentum.unwrap_or(experiment.momentum);
+        Ok(experiment)
+    }
 }
 
 /// Lets `DRMAD_LEVEL` force the vector level; the bits are the same on each.
@@ -190,7 +211,7 @@ pub fn run() -> Result<()> {
 
 impl Tune {
     fn run(&self) -> Result<()> {
-        let experiment = find(&self.experiment)?;
+        let experiment = &self.way.experiment(&self.experiment)?;
         let data = self.source.load()?;
         let [adam, sign] = experiment.outer_rates;
         let own_rate = match self.outer {
@@ -210,7 +231,9 @@ impl Tune {
                 method: self.way.method()?,
                 outer: self.outer,
                 outer_rate,
-                steps: self.steps.map_or(experiment.steps, |t| t as usize),
+                steps: experiment.steps,
+                rate: experiment.rate,
+                momentum: experiment.momentum,
                 meta_steps: self
                     .meta_steps
                     .map_or(experiment.meta_steps, |n| n as usize),
@@ -230,13 +253,16 @@ impl Tune {
 
 impl Hypergradient {
     fn run(&self) -> Result<()> {
-        let experiment = find(&self.experiment)?;
+        let experiment = &self.way.experiment(&self.experiment)?;
         let data = self.source.load()?;
         let request = Request {
             experiment,
             data: &data,
             method: self.way.method()?,
-            steps: self.steps.map_or(experiment.steps, |t| t as usize),
+            hyper: match &self.hyper {
+                Some(file) => files::read_npy(file)?,
+                None => experiment.start(),
+            },
             seed: self.seed,
             arithmetic: self.way.arithmetic,
         };
@@ -257,7 +283,7 @@ fn list() {
         println!(
             "  {:<16} {:>7} hyperparameters  {}",
             e.name,
-            e.hypers(e.steps),
+            e.hypers(),
             e.title
         );
     }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use drmad::{Arithmetic, Fused, Plain};
 use serde::Serialize;
 
@@ -24,8 +24,8 @@ pub struct Request<'a> {
     pub data: &'a Dataset,
     /// The method.
     pub method: Method,
-    /// Training steps.
-    pub steps: usize,
+    /// The hyperparameters to take it at.
+    pub hyper: Vec<f32>,
     /// The seed.
     pub seed: u64,
     /// The rounding of multiply-adds.
@@ -70,12 +70,20 @@ impl Request<'_> {
     }
 
     fn run_in<A: Arithmetic>(&self, folder: Option<&Path>) -> Result<Meta> {
-        let problem = Problem::draw(self.experiment, self.data, self.steps, self.seed, 0)?;
-        let hyper = self.experiment.start(self.steps);
-        let trained = problem.train::<A>(&hyper, Some(&self.method), &mut |_| ())?;
+        let problem = Problem::draw(self.experiment, self.data, self.seed, 0)?;
+        let want = self.experiment.hypers();
+        if self.hyper.len() != want {
+            bail!(
+                "{} has {want} hyperparameters and {} were given",
+                self.experiment.name,
+                self.hyper.len()
+            );
+        }
+        let hyper = &self.hyper;
+        let trained = problem.train::<A>(hyper, Some(&self.method), &mut |_| ())?;
         let meta = self.meta(&problem, &trained)?;
         if let Some(folder) = folder {
-            self.write::<A>(folder, &problem, &hyper, &trained, &meta)?;
+            self.write::<A>(folder, &problem, &trained, &meta)?;
         }
         Ok(meta)
     }
@@ -89,7 +97,7 @@ impl Request<'_> {
             arithmetic: self.arithmetic,
             seed: self.seed,
             layers: e.layers.to_vec(),
-            steps: self.steps,
+            steps: self.experiment.steps,
             batch: e.batch,
             rate: e.rate,
             momentum: e.momentum,
@@ -101,7 +109,7 @@ impl Request<'_> {
             floats: back.floats,
             forward_seconds: trained.forward_seconds,
             backward_seconds: back.seconds,
-            forward_gradients: self.steps,
+            forward_gradients: self.experiment.steps,
             second_order_products: back.products,
         })
     }
@@ -110,7 +118,6 @@ impl Request<'_> {
         &self,
         folder: &Path,
         problem: &Problem<'_>,
-        hyper: &[f32],
         trained: &Trained,
         meta: &Meta,
     ) -> Result<()> {
@@ -129,15 +136,15 @@ impl Request<'_> {
         index("valid_index.npy", &[outside.len() as u64], outside)?;
         index(
             "batches.npy",
-            &[self.steps as u64, e.batch as u64],
+            &[self.experiment.steps as u64, e.batch as u64],
             &problem.all_batches()?,
         )?;
         let mut group = vec![0i64; e.weights()];
         e.groups().map(&mut group)?;
         write_npy(&folder.join("group.npy"), &[group.len() as u64], group)?;
-        numbers("w0.npy", &problem.initial::<A>(hyper))?;
+        numbers("w0.npy", &problem.initial::<A>(&self.hyper))?;
         numbers("wT.npy", &trained.w)?;
-        numbers("hyper.npy", hyper)?;
+        numbers("hyper.npy", &self.hyper)?;
         numbers("hypergradient.npy", &back.hypergradient)?;
         // Last, so that a folder with this file is whole.
         write(&folder.join("meta.json"), &serde_json::to_vec_pretty(meta)?)

@@ -161,23 +161,23 @@ impl Experiment {
         }
     }
 
-    /// The number of hyperparameters in a training of `steps` steps.
-    pub fn hypers(&self, steps: usize) -> usize {
+    /// The number of hyperparameters.
+    pub fn hypers(&self) -> usize {
         let groups = self.groups().len();
         match self.tuned {
-            Tuned::Schedules => groups * (1 + 2 * steps),
+            Tuned::Schedules => groups * (1 + 2 * self.steps),
             _ => groups,
         }
     }
 
     /// Their values at the start.
-    pub fn start(&self, steps: usize) -> Vec<f32> {
+    pub fn start(&self) -> Vec<f32> {
         let groups = self.groups().len();
         match self.tuned {
             Tuned::Schedules => {
                 let mut hyper = vec![self.log_scale; groups];
-                hyper.resize(groups * (1 + steps), -1.0);
-                hyper.resize(groups * (1 + 2 * steps), 0.5);
+                hyper.resize(groups * (1 + self.steps), -1.0);
+                hyper.resize(groups * (1 + 2 * self.steps), 0.5);
                 hyper
             }
             _ => vec![self.start; groups],

@@ -43,3 +43,14 @@ pub fn write_npy<T: npyz::AutoSerialize + Copy>(
     writer.finish()?;
     write(path, &bytes)
 }
+
+/// Reads a vector of f32 from `.npy`.
+///
+/// # Errors
+/// A file that cannot be read, or that holds something else.
+pub fn read_npy(path: &Path) -> Result<Vec<f32>> {
+    let what = || format!("cannot read numbers from {}", path.display());
+    let bytes = fs::read(path).with_context(what)?;
+    let file = npyz::NpyFile::new(&bytes[..]).with_context(what)?;
+    file.into_vec().with_context(what)
+}

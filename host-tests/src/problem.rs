@@ -37,8 +37,6 @@ pub struct Drawn {
 pub struct Problem<'a> {
     /// The settings.
     pub experiment: &'a Experiment,
-    /// Training steps.
-    pub steps: usize,
     /// The images.
     pub data: &'a Dataset,
     /// What is subtracted from inputs.
@@ -115,7 +113,6 @@ impl<'a> Problem<'a> {
     pub fn draw(
         experiment: &'a Experiment,
         data: &'a Dataset,
-        steps: usize,
         seed: u64,
         meta_step: usize,
     ) -> Result<Self> {
@@ -163,7 +160,6 @@ impl<'a> Problem<'a> {
         choose(0, &mut vec![0; data.test.len()], &mut tested)?;
         Ok(Problem {
             experiment,
-            steps,
             data,
             mean: data.mean_pixel(),
             drawn: Drawn {
@@ -257,7 +253,8 @@ impl<'a> Problem<'a> {
             Tuned::Schedules => {
                 let groups = e.groups();
                 let (log_scales, rest) = hyper.split_at(groups.len());
-                let (log_rates, logit_momenta) = rest.split_at(groups.len() * self.steps);
+                let (log_rates, logit_momenta) =
+                    rest.split_at(groups.len() * self.experiment.steps);
                 Tables {
                     log_scales: log_scales.to_vec(),
                     rates: log_rates.iter().map(|x| Scalar::exp::<A>(*x)).collect(),
@@ -290,7 +287,7 @@ impl<'a> Problem<'a> {
     /// None for an experiment that can be trained.
     pub fn all_batches(&self) -> Result<Vec<u32>> {
         let size = self.experiment.batch;
-        let mut all = zeros("the list of batches", self.steps * size)?;
+        let mut all = zeros("the list of batches", self.experiment.steps * size)?;
         for (t, batch) in all.chunks_exact_mut(size).enumerate() {
             self.batches().fill(t, batch)?;
         }
@@ -324,7 +321,7 @@ impl<'a> Problem<'a> {
         method: Option<&Method>,
         each: &mut dyn FnMut(usize),
     ) -> Result<Trained> {
-        let (p, steps) = (self.experiment.weights(), self.steps);
+        let (p, steps) = (self.experiment.weights(), self.experiment.steps);
         let tables = self.tables::<A>(hyper);
         let (training, outside) = (self.training::<A>()?, self.outside::<A>()?);
         let schedules = self.experiment.tuned == Tuned::Schedules;

@@ -59,6 +59,10 @@ pub struct Settings {
     pub outer_rate: f32,
     /// Training steps.
     pub steps: usize,
+    /// The rate of the training.
+    pub rate: f32,
+    /// Its momentum.
+    pub momentum: f32,
     /// Meta-iterations.
     pub meta_steps: usize,
     /// When the exact hypergradient is computed beside.
@@ -83,6 +87,9 @@ struct State {
     comparison: Vec<report::Scatter>,
     costs: Vec<report::Cost>,
 }
+
+/// How far away the other draw is that exact hypergradients are compared with: beyond any run.
+const ANOTHER_DRAW: usize = 1 << 20;
 
 fn to_bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
@@ -141,7 +148,7 @@ impl Tuning<'_> {
                 serde_json::to_string(&self.settings)?
             );
         }
-        let hypers = self.experiment.hypers(self.settings.steps);
+        let hypers = self.experiment.hypers();
         if [&state.hyper, &state.first_moment, &state.second_moment]
             .iter()
             .any(|x| x.len() != hypers)
@@ -153,7 +160,7 @@ impl Tuning<'_> {
     }
 
     fn start(&self) -> State {
-        let hyper = self.experiment.start(self.settings.steps);
+        let hyper = self.experiment.start();
         State {
             settings: self.settings.clone(),
             first_moment: vec![0; hyper.len()],
@@ -193,22 +200,37 @@ impl Tuning<'_> {
         let bar = Bar::new(steps, meta_steps, state.meta_steps.len());
         for meta_step in state.meta_steps.len()..meta_steps {
             let clock = Instant::now();
-            let problem = Problem::draw(self.experiment, self.data, steps, seed, meta_step)?;
-            let compare = !method.is_exact() && (meta_step == 0 || meta_step + 1 == meta_steps);
-            let (ours, exact) = rayon::join(
+            let problem = Problem::draw(self.experiment, self.data, seed, meta_step)?;
+            let compare = !method.is_exact()
+                && match self.settings.compare {
+                    Compare::Ends => meta_step == 0 || meta_step + 1 == meta_steps,
+                    Compare::Every => true,
+                    Compare::Never => false,
+                };
+            let tape = Method::new(Name::Tape);
+            let exact_of = |draw: usize| -> Result<Option<Trained>> {
+                if !compare {
+                    return Ok(None);
+                }
+                let problem = Problem::draw(self.experiment, self.data, seed, draw)?;
+                let trained = problem.train::<A>(&hyper, Some(&tape), &mut |_| ());
+                trained.map(Some).context("the exact hypergradient")
+            };
+            let (ours, (exact, another)) = rayon::join(
                 || problem.train::<A>(&hyper, Some(&method), &mut |_| bar.step()),
-                || {
-                    compare.then(|| {
-                        let tape = Method::new(Name::Tape);
-                        problem.train::<A>(&hyper, Some(&tape), &mut |_| ())
-                    })
-                },
+                // Two tapes at once would double the memory.
+                || (exact_of(meta_step), exact_of(meta_step + ANOTHER_DRAW)),
             );
             let ours = ours.with_context(|| {
                 format!("meta-iteration {meta_step} of {}", self.experiment.name)
             })?;
-            let exact = exact.transpose().context("the exact hypergradient")?;
-            self.note(&mut state, meta_step, &ours, exact.as_ref(), &clock);
+            self.note(
+                &mut state,
+                meta_step,
+                &ours,
+                [exact?.as_ref(), another?.as_ref()],
+                &clock,
+            );
             let back = ours.back.as_ref().context("no hypergradient")?;
             self.step(&mut state, &mut hyper, &back.hypergradient, meta_step)?;
             state.hyper = to_bits(&hyper);
@@ -227,8 +249,8 @@ impl Tuning<'_> {
         }
 
         // The start and the result on the same draw, which neither has seen.
-        let problem = Problem::draw(self.experiment, self.data, steps, seed, meta_steps)?;
-        let start = self.experiment.start(steps);
+        let problem = Problem::draw(self.experiment, self.data, seed, meta_steps)?;
+        let start = self.experiment.start();
         let (before, after) = rayon::join(
             || problem.train::<A>(&start, None, &mut |_| ()),
             || problem.train::<A>(&hyper, None, &mut |_| bar.step()),
@@ -266,7 +288,7 @@ impl Tuning<'_> {
         state: &mut State,
         meta_step: usize,
         ours: &Trained,
-        exact: Option<&Trained>,
+        [exact, another]: [Option<&Trained>; 2],
         clock: &Instant,
     ) {
         let Some(back) = &ours.back else { return };
@@ -282,16 +304,18 @@ impl Tuning<'_> {
         if meta_step == 0 {
             state.costs = costs(&self.settings.method, self.experiment, ours, exact);
         }
-        if let Some(exact) = exact.and_then(|exact| exact.back.as_ref()) {
+        let back_of = |trained: Option<&Trained>| trained.and_then(|t| t.back.clone());
+        if let (Some(exact), Some(another)) = (back_of(exact), back_of(another)) {
             let angle = cosine(&back.hypergradient, &exact.hypergradient);
             state.angles.push(report::Angle {
                 meta_step,
                 cosine: angle,
                 norm_ratio: norm(&back.hypergradient) / norm(&exact.hypergradient),
+                another_draw: cosine(&exact.hypergradient, &another.hypergradient),
             });
             state.comparison.push(report::Scatter {
                 meta_step,
-                exact: exact.hypergradient.clone(),
+                exact: exact.hypergradient,
                 approximate: back.hypergradient.clone(),
                 cosine: angle,
             });
@@ -328,8 +352,9 @@ impl Tuning<'_> {
         }
         for angle in &state.angles {
             println!(
-                "angle to the exact hypergradient at meta-iteration {}: cosine {:.4}, norm ratio {:.3}",
-                angle.meta_step, angle.cosine, angle.norm_ratio
+                "angle to the exact hypergradient at meta-iteration {}: cosine {:.4}, norm ratio {:.3} \
+                 (two draws among themselves: {:.4})",
+                angle.meta_step, angle.cosine, angle.norm_ratio, angle.another_draw
             );
         }
         let report = self.report(state, hyper, before, after);

@@ -140,6 +140,10 @@ pub struct Angle {
     /// The norm of the approximate one over the norm of the exact one.
     #[serde(deserialize_with = "null_is_nan")]
     pub norm_ratio: f64,
+    /// The cosine between the exact one and the exact one of another draw of examples, initial
+    /// weights and batches: how much of it is more than the chance of one draw.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub another_draw: f64,
 }
 
 /// The training loss of one training run.
@@ -350,11 +354,15 @@ fn tiles(report: &Report) -> Vec<Tile> {
             percent(after.valid_error)
         ),
     }];
-    if let Some(angle) = report.angles.last() {
+    if let (Some(first), Some(last)) = (report.angles.first(), report.angles.last()) {
         tiles.push(Tile {
             label: "cosine to exact",
-            value: number(angle.cosine),
-            note: format!("at meta-iteration {}", angle.meta_step),
+            value: format!("{} → {}", number(first.cosine), number(last.cosine)),
+            note: format!(
+                "two draws among themselves {} → {}",
+                number(first.another_draw),
+                number(last.another_draw)
+            ),
         });
     } else if let Some(scatter) = report.comparison.last() {
         tiles.push(Tile {
@@ -710,7 +718,10 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
         let lines = Lines {
             x_label: "meta-iteration".into(),
             y_label: "cosine to the exact hypergradient".into(),
-            series: vec![series("cosine", |a| a.cosine)],
+            series: vec![
+                series(method, |a| a.cosine),
+                series("exact, of another draw", |a| a.another_draw),
+            ],
             log: false,
         };
         let path = if one {
@@ -728,7 +739,13 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
         };
         let caption = format!(
             "The cosine between {method} and the exact hypergradient {path}.{least} At one \
-             both have the same direction.{}",
+             both have the same direction. Between the exact hypergradients of two draws it {}: \
+             what lies above is the chance of one draw.{}",
+            if one {
+                format!("is {}", number(first.another_draw))
+            } else {
+                moves(first.another_draw, last.another_draw, number)
+            },
             left_out(cosines())
         );
         let label = format!("Cosine between {method} and exact hypergradient");
