@@ -78,7 +78,7 @@ pub struct Normal<'a, S> {
     pub seed: u64,
     /// Which weights share a scale; a weight in no group starts at 0.
     pub groups: Groups<'a>,
-    /// The logarithm `s` of each group's scale.
+    /// The logarithm `s` of each group's scale; a group without one starts at 0.
     pub log_scales: &'a [S],
 }
 

@@ -16,6 +16,7 @@ use crate::data::Dataset;
 use crate::dump::Request;
 use crate::experiment::{self, EXPERIMENTS, Experiment, Rounding, Tuned};
 use crate::files;
+use crate::frontier::Frontier;
 use crate::method::{Method, Name};
 use crate::tune::{self, Compare, Optimiser, Settings, Tuning};
 use crate::verify;
@@ -34,6 +35,8 @@ enum Command {
     Tune(Tune),
     /// Compute one hypergradient and print what it cost.
     Hypergradient(Hypergradient),
+    /// Compare every method on one experiment: memory, time, angle to the exact hypergradient.
+    Frontier(Compared),
     /// Check every derivative: finite differences and adjoint identities.
     Check(Source),
     /// List the experiments and the methods.
@@ -52,7 +55,7 @@ struct Source {
     data: Option<PathBuf>,
 }
 
-/// The path and its settings.
+/// How the weights along the way are recalled.
 #[derive(Clone, Debug, Args)]
 struct Way {
     /// How the weights along the way are recalled.
@@ -67,6 +70,11 @@ struct Way {
     /// Of hats: the power by which knots are denser early.
     #[arg(long, default_value_t = Knots::SPACING)]
     spacing: f32,
+}
+
+/// The training, where it is not the experiment's own.
+#[derive(Clone, Debug, Args)]
+struct Training {
     /// Rounding of multiply-adds.
     #[arg(long, value_enum, default_value = "fused")]
     arithmetic: Rounding,
@@ -81,6 +89,21 @@ struct Way {
     momentum: Option<f32>,
 }
 
+/// `drmad frontier`.
+#[derive(Debug, Args)]
+struct Compared {
+    /// The experiment.
+    #[arg(long, default_value = EXPERIMENTS[0].name, value_parser = names())]
+    experiment: String,
+    #[command(flatten)]
+    training: Training,
+    /// Seed of examples, initial weights and batches.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    source: Source,
+}
+
 /// `drmad tune`.
 #[derive(Debug, Parser)]
 struct Tune {
@@ -89,6 +112,8 @@ struct Tune {
     experiment: String,
     #[command(flatten)]
     way: Way,
+    #[command(flatten)]
+    training: Training,
     /// The outer optimiser.
     #[arg(long, value_enum, default_value = "adam")]
     outer: Optimiser,
@@ -122,6 +147,8 @@ struct Hypergradient {
     experiment: String,
     #[command(flatten)]
     way: Way,
+    #[command(flatten)]
+    training: Training,
     /// Hyperparameters to take it at (.npy, f32), such as a run's hyper.npy; the experiment's start
     /// where left out.
     #[arg(long, value_name = "FILE")]
@@ -154,7 +181,9 @@ impl Way {
             spacing: self.spacing,
         })
     }
+}
 
+impl Training {
     /// The experiment of this name with what the command line changes in it.
     fn experiment(&self, name: &str) -> Result<Experiment> {
         let mut experiment = experiment::find(name)
@@ -201,6 +230,7 @@ pub fn run() -> Result<()> {
     match command {
         Command::Tune(tune) => tune.run(),
         Command::Hypergradient(one) => one.run(),
+        Command::Frontier(compared) => compared.run(),
         Command::Check(source) => verify::run(&source.load()?),
         Command::List => {
             list();
@@ -211,7 +241,7 @@ pub fn run() -> Result<()> {
 
 impl Tune {
     fn run(&self) -> Result<()> {
-        let experiment = &self.way.experiment(&self.experiment)?;
+        let experiment = &self.training.experiment(&self.experiment)?;
         let data = self.source.load()?;
         let [adam, sign] = experiment.outer_rates;
         let own_rate = match self.outer {
@@ -239,7 +269,7 @@ impl Tune {
                     .map_or(experiment.meta_steps, |n| n as usize),
                 compare: self.compare,
                 seed: self.seed,
-                arithmetic: self.way.arithmetic,
+                arithmetic: self.training.arithmetic,
                 data: self.source.data.clone(),
             },
             out: self
@@ -251,9 +281,21 @@ impl Tune {
     }
 }
 
+impl Compared {
+    fn run(&self) -> Result<()> {
+        let frontier = Frontier {
+            experiment: &self.training.experiment(&self.experiment)?,
+            data: &self.source.load()?,
+            seed: self.seed,
+            arithmetic: self.training.arithmetic,
+        };
+        frontier.run()
+    }
+}
+
 impl Hypergradient {
     fn run(&self) -> Result<()> {
-        let experiment = &self.way.experiment(&self.experiment)?;
+        let experiment = &self.training.experiment(&self.experiment)?;
         let data = self.source.load()?;
         let request = Request {
             experiment,
@@ -264,7 +306,7 @@ impl Hypergradient {
                 None => experiment.start(),
             },
             seed: self.seed,
-            arithmetic: self.way.arithmetic,
+            arithmetic: self.training.arithmetic,
         };
         let meta = request.run(self.dump.as_deref())?;
         let serde_json::Value::Object(fields) = serde_json::to_value(&meta)? else {

@@ -8,6 +8,7 @@
 //! | [`problem`] | an experiment with its data drawn: hyperparameters to hypergradients |
 //! | [`tune`] | the outer loop, which survives a kill |
 //! | [`dump`] | a result with all that is needed to compute it again elsewhere |
+//! | [`frontier`] | every method on one experiment |
 //! | [`verify`] | `drmad check` |
 //! | [`report`] | the page with the pictures |
 //! | [`cli`] | the command line |
@@ -17,6 +18,7 @@ pub mod data;
 pub mod dump;
 pub mod experiment;
 pub mod files;
+pub mod frontier;
 pub mod loss;
 pub mod method;
 pub mod problem;

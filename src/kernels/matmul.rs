@@ -67,7 +67,8 @@ pub struct MatMul {
 impl MatMul {
     /// Length of the scratch that [`run`](Self::run) packs `b` into.
     pub const fn required_len(&self) -> usize {
-        self.inner * self.columns.next_multiple_of(WIDTH)
+        let vectors = self.columns.div_ceil(WIDTH);
+        self.inner.saturating_mul(vectors.saturating_mul(WIDTH))
     }
 
     /// Computes the product. `a` has rows x inner numbers, `b` inner x columns, `c` rows x columns,
@@ -82,9 +83,9 @@ impl MatMul {
         c: &mut [S],
         packed: &mut [S],
     ) -> Result<(), Error> {
-        exactly("a", a, self.rows * self.inner)?;
-        exactly("b", b, self.inner * self.columns)?;
-        exactly("c", c, self.rows * self.columns)?;
+        exactly("a", a, self.rows.saturating_mul(self.inner))?;
+        exactly("b", b, self.inner.saturating_mul(self.columns))?;
+        exactly("c", c, self.rows.saturating_mul(self.columns))?;
         let (want, got) = (self.required_len(), packed.len());
         let packed = packed.get_mut(..want).ok_or(Error::Length {
             what: "packed",

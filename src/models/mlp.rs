@@ -20,8 +20,11 @@
 //! ```
 //!
 //! Order of arithmetic: a sum over inputs begins with the bias and ascends; a gradient's sum over
-//! the batch ascends. A batch is worked through in pieces of `chunk` examples, whose gradients go on
-//! adding to the same accumulators: the size of a piece is a matter of memory and changes no bit.
+//! the batch ascends, and so do the two sums of a loss, `ln sum exp z` and `z_y`. A batch is worked
+//! through in pieces of `chunk` examples that go on adding to the same accumulators: for loss and
+//! gradient the size of a piece is a matter of memory and changes no bit. `H d` has two sums in one
+//! accumulator, `R a' d` after `a' R d` of each piece, so there a batch of more than one piece is
+//! another order, and `chunk` part of the numerics.
 //!
 //! Refused: other activations, and any input that depends on `h`.
 
@@ -98,6 +101,15 @@ impl Layer {
             accumulate,
         }
     }
+}
+
+/// The sums that make a loss, each over the examples in ascending order, whatever the pieces.
+#[derive(Default)]
+struct Sums<S> {
+    /// Of `ln sum exp z`.
+    all: S,
+    /// Of `z_y`.
+    right: S,
 }
 
 /// Scratch of one pass over at most `chunk` examples.
@@ -180,7 +192,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             });
         }
         let mut parts = self.cut(&mut scratch)?;
-        self.forward(w, batch, &mut parts)?;
+        self.forward(w, batch, &mut parts, &mut Sums::default())?;
         let last = batch.len() * (self.widths.iter().sum::<usize>() - self.classes());
         probabilities.copy_from_slice(&parts.a[last..][..probabilities.len()]);
         Ok(())
@@ -230,18 +242,18 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         })
     }
 
-    /// Fills the activations of a piece of a batch; returns the sum of its examples' losses.
+    /// Fills the activations of a piece of a batch and adds its examples' losses to `loss`.
     fn forward<S: Scalar>(
         &self,
         w: &[S],
         piece: &[u32],
         parts: &mut Parts<'_, S>,
-    ) -> Result<S, Error> {
+        loss: &mut Sums<S>,
+    ) -> Result<(), Error> {
         let n = piece.len();
         let depth = self.layers().len();
         self.examples
             .gather::<A, S>(piece, &mut parts.a[..n * self.widths[0]])?;
-        let mut loss = S::ZERO;
         for (l, layer) in self.layers().enumerate() {
             let (matrix, biases) = layer.of(w);
             let (x, z) = layer.activations(parts.a, n);
@@ -258,7 +270,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             let classes = self.classes();
             for (i, z) in piece.iter().zip(z.chunks_exact(classes)) {
                 let label = self.examples.label(*i)?;
-                loss -= *z.get(label).ok_or(Error::Index {
+                loss.right += *z.get(label).ok_or(Error::Index {
                     what: "class",
                     index: label,
                     len: classes,
@@ -267,10 +279,10 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             let log_sums = &mut parts.log_sums[..n];
             softmax::<A, S>(classes, z, log_sums);
             for log_sum in log_sums {
-                loss += *log_sum;
+                loss.all += *log_sum;
             }
         }
-        Ok(loss)
+        Ok(())
     }
 
     /// The adjoint of the logits: `(p - e_y) share`.
@@ -320,10 +332,10 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         }
         let mut parts = self.cut(&mut scratch)?;
         let share = S::ONE / S::from_usize(at.batch.len());
-        let mut loss = S::ZERO;
+        let mut loss = Sums::default();
         for (i, piece) in at.batch.chunks(self.chunk).enumerate() {
             let n = piece.len();
-            loss += self.forward(at.w, piece, &mut parts)?;
+            self.forward(at.w, piece, &mut parts, &mut loss)?;
             self.logits(piece, share, &mut parts)?;
             for layer in self.layers().rev() {
                 let d = &mut parts.d[..n * layer.outputs];
@@ -349,7 +361,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
                 }
             }
         }
-        Ok(loss * share)
+        Ok((loss.all - loss.right) * share)
     }
 
     fn loss_scratch_len(&self) -> usize {
@@ -362,11 +374,11 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
             return Err(Error::EmptyBatch);
         }
         let mut parts = self.cut(&mut scratch)?;
-        let mut loss = S::ZERO;
+        let mut loss = Sums::default();
         for piece in at.batch.chunks(self.chunk) {
-            loss += self.forward(at.w, piece, &mut parts)?;
+            self.forward(at.w, piece, &mut parts, &mut loss)?;
         }
-        Ok(loss * (S::ONE / S::from_usize(at.batch.len())))
+        Ok((loss.all - loss.right) * (S::ONE / S::from_usize(at.batch.len())))
     }
 
     fn second_order_scratch_len(&self) -> usize {
@@ -402,7 +414,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         let depth = self.layers().len();
         for piece in at.batch.chunks(self.chunk) {
             let n = piece.len();
-            self.forward(at.w, piece, &mut parts)?;
+            self.forward(at.w, piece, &mut parts, &mut Sums::default())?;
             self.logits(piece, share, &mut parts)?;
 
             // Where `R a` of a layer's inputs lies; the first layer's vanish and are not stored.

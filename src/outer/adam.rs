@@ -74,7 +74,15 @@ fn power<S: Scalar>(mut x: S, mut n: u32) -> S {
 impl<S: Scalar> Outer<S> for Adam<'_, S> {
     fn step(&mut self, h: &mut [S], d_h: &[S]) -> Result<(), Error> {
         exactly("moments", self.m, h.len())?;
-        check(h, d_h, self.taken as usize)?;
+        let taken = self.taken as usize;
+        check(h, d_h, taken)?;
+        // A second moment once infinite would stop its hyperparameter for ever, without a word.
+        if !d_h.iter().all(|d| (*d * *d).is_finite()) {
+            return Err(Error::NonFinite {
+                what: "square of the hypergradient",
+                step: taken,
+            });
+        }
         self.taken = self.taken.saturating_add(1);
         let first = S::ONE / (S::ONE - power(self.b1, self.taken));
         let second = S::ONE / (S::ONE - power(self.b2, self.taken));

@@ -1,0 +1,210 @@
+//! What the tests share: noise, small problems, an independent network in nested loops, and one call
+//! that goes from initial weights to a hypergradient.
+#![allow(dead_code)] // each test program uses its own part
+
+pub(crate) mod plain;
+pub(crate) mod tolerances;
+
+use std::sync::Mutex;
+
+use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
+use drmad::kernels::dispatch::{self, Level};
+use drmad::models::Features;
+use drmad::objective::Objective;
+use drmad::path::Path;
+use drmad::random::{Batches, Origin};
+use drmad::train::Run;
+use drmad::{Error, Scalar};
+
+/// The smallest network with two hidden layers in which no two widths agree.
+pub(crate) const WIDTHS: &[usize] = &[6, 5, 4, 3];
+
+/// Fixed pseudo-random numbers (SplitMix64), which share nothing with the crate's generator.
+pub(crate) struct Noise(pub(crate) u64);
+
+impl Noise {
+    pub(crate) fn word(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in -1 .. 1, exact in f32.
+    pub(crate) fn number(&mut self) -> f32 {
+        (self.word() >> 40) as f32 / 8_388_608.0 - 1.0
+    }
+
+    pub(crate) fn f32s(&mut self, n: usize, scale: f32) -> Vec<f32> {
+        (0..n).map(|_| scale * self.number()).collect()
+    }
+
+    pub(crate) fn f64s(&mut self, n: usize, scale: f64) -> Vec<f64> {
+        (0..n).map(|_| scale * f64::from(self.number())).collect()
+    }
+}
+
+/// Labelled examples of f32 features.
+pub(crate) struct Data {
+    pub(crate) x: Vec<f32>,
+    pub(crate) labels: Vec<u8>,
+    pub(crate) width: usize,
+}
+
+impl Data {
+    /// `count` examples whose class is the greatest of `classes` random linear functions of them:
+    /// something a network can learn.
+    pub(crate) fn learnable(seed: u64, count: usize, width: usize, classes: usize) -> Data {
+        let teacher = Noise(1).f32s(width * classes, 1.0);
+        let x = Noise(seed).f32s(count * width, 1.0);
+        let score = |x: &[f32], class: usize| -> f32 {
+            x.iter()
+                .zip(teacher.chunks(classes))
+                .map(|(x, row)| x * row[class])
+                .sum()
+        };
+        let labels = x
+            .chunks(width)
+            .map(|x| {
+                (0..classes)
+                    .max_by(|a, b| score(x, *a).total_cmp(&score(x, *b)))
+                    .unwrap() as u8
+            })
+            .collect();
+        Data { x, labels, width }
+    }
+
+    /// Twelve examples for [`WIDTHS`].
+    pub(crate) fn small() -> Data {
+        Data::learnable(2, 12, WIDTHS[0], WIDTHS[3])
+    }
+
+    pub(crate) fn features(&self) -> Features<'_> {
+        Features {
+            x: &self.x,
+            labels: &self.labels,
+            width: self.width,
+        }
+    }
+}
+
+pub(crate) fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
+pub(crate) fn wide(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|x| f64::from(*x)).collect()
+}
+
+/// Runs `body` once on each vector level of this processor. The level belongs to the whole process,
+/// so only one test at a time may set it.
+pub(crate) fn on_every_level(mut body: impl FnMut(Level)) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
+    for level in Level::ALL {
+        if level.is_available() {
+            dispatch::force(level).unwrap();
+            body(level);
+        }
+    }
+    dispatch::force(Level::widest()).unwrap();
+}
+
+/// The largest difference between two vectors, beside the largest magnitude in the second.
+pub(crate) fn relative_error(got: &[f64], want: &[f64]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    assert!(!want.is_empty());
+    let difference = got
+        .iter()
+        .zip(want)
+        .map(|(got, want)| (got - want).abs())
+        .fold(0.0, nan_max);
+    let size = want.iter().map(|x| x.abs()).fold(0.0, nan_max);
+    assert!(size > 0.0, "a comparison with nothing but zeros");
+    difference / size
+}
+
+/// A maximum that a NaN survives.
+fn nan_max(x: f64, y: f64) -> f64 {
+    if x > y || x.is_nan() { x } else { y }
+}
+
+/// The one assertion of closeness.
+#[track_caller]
+pub(crate) fn assert_close<S: Scalar>(what: &str, got: &[S], want: &[f64], tolerance: f64) {
+    let got: Vec<f64> = got.iter().map(|x| x.to_f64()).collect();
+    let error = relative_error(&got, want);
+    assert!(
+        error <= tolerance,
+        "{what}: relative error {error:e}, more than {tolerance:e}\n got {got:?}\nwant {want:?}"
+    );
+}
+
+/// The examples of every step.
+pub(crate) fn all_batches(batches: &Batches, steps: usize) -> Vec<Vec<u32>> {
+    (0..steps)
+        .map(|t| {
+            let mut batch = vec![0; batches.size];
+            batches.fill(t, &mut batch).unwrap();
+            batch
+        })
+        .collect()
+}
+
+/// All that comes out of a training with its sweep.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Answer<S> {
+    /// The losses before each step.
+    pub(crate) losses: Vec<S>,
+    /// `w_T`.
+    pub(crate) w: Vec<S>,
+    pub(crate) valid_loss: S,
+    pub(crate) steps_back: usize,
+    pub(crate) d_h: Vec<S>,
+    pub(crate) d_w0: Vec<S>,
+    /// Empty where the schedule's hypergradients are not wanted.
+    pub(crate) d_rates: Vec<S>,
+    pub(crate) d_momenta: Vec<S>,
+}
+
+/// Trains, validates and sweeps; with the hypergradients of the schedule where `schedule` says so.
+pub(crate) fn hypergradient<O: Objective, E: Objective, S: Scalar>(
+    run: &Run<'_, O, S>,
+    validation: &Validation<'_, E>,
+    origin: &dyn Origin<S>,
+    path: &mut dyn Path<S>,
+    schedule: bool,
+) -> Result<Answer<S>, Error> {
+    let p = run.objective.weights();
+    let scratch = scratch_len(run.objective, validation.objective);
+    let mut buffer = vec![S::ZERO; Workspace::<S>::required_len(p, scratch, schedule)];
+    let mut workspace = Workspace::new(&mut buffer, p, schedule)?;
+    let mut batch = vec![0; run.batches.size];
+    let mut losses = Vec::new();
+    run.walk(origin, path, &mut workspace, &mut batch, &mut |t, loss| {
+        assert_eq!(t, losses.len());
+        losses.push(loss);
+    })?;
+    let w = workspace.w.to_vec();
+    let mut d_h = vec![S::ZERO; run.h.len()];
+    let (mut d_rates, mut d_momenta) = (Vec::new(), Vec::new());
+    if schedule {
+        d_rates = vec![S::ZERO; run.schedule.rates.len()];
+        d_momenta = vec![S::ZERO; run.schedule.momenta.len()];
+    }
+    let wanted = Wanted {
+        d_h: &mut d_h,
+        schedule: schedule.then_some((&mut d_rates[..], &mut d_momenta[..])),
+    };
+    let outcome = run.back(validation, path, &mut workspace, &mut batch, wanted)?;
+    Ok(Answer {
+        losses,
+        w,
+        valid_loss: outcome.valid_loss,
+        steps_back: outcome.steps_back,
+        d_w0: workspace.d_w.to_vec(),
+        d_h,
+        d_rates,
+        d_momenta,
+    })
+}
