@@ -104,3 +104,8 @@ pub mod wrap;
 pub use dual::Dual;
 pub use error::Error;
 pub use scalar::{Arithmetic, Fused, Plain, Scalar};
+
+/// The README's example is compiled and run with the other tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -113,11 +113,12 @@ pub struct Tuning<'a> {
 }
 
 impl Tuning<'_> {
-    /// Runs to the end and writes the result; `resume` goes on from the state of an earlier run.
+    /// Runs to the end and writes the result; `resume` goes on from the state of an earlier run, which
+    /// a run from the start replaces.
     ///
     /// # Errors
-    /// A state that is of another run, unreadable, or there although `resume` was not asked for; a
-    /// training that diverges; too little memory; what the file system refuses.
+    /// A state to resume that is of another run or unreadable; a training that diverges; too little
+    /// memory; what the file system refuses.
     pub fn run(&self, resume: bool) -> Result<()> {
         match self.settings.arithmetic {
             Rounding::Fused => self.run_in::<Fused>(resume),
