@@ -19,7 +19,7 @@ use crate::scalar::{Arithmetic, Scalar};
 pub fn add_scaled<A: Arithmetic, S: Scalar>(a: S, x: &[S], y: &mut [S]) {
     run(
         #[inline(always)]
-        || {
+        move || {
             for (y, x) in y.iter_mut().zip(x) {
                 *y = A::mul_add(a, *x, *y);
             }
@@ -38,7 +38,7 @@ pub fn add_scaled<A: Arithmetic, S: Scalar>(a: S, x: &[S], y: &mut [S]) {
 pub fn scale<S: Scalar>(a: S, x: &[S], y: &mut [S]) {
     run(
         #[inline(always)]
-        || {
+        move || {
             for (y, x) in y.iter_mut().zip(x) {
                 *y = a * *x;
             }
@@ -77,7 +77,7 @@ fn by_row<S>(columns: usize, rows: &[S], x: &[S], y: &mut [S], body: impl Fn(&S,
 pub fn scale_rows<S: Scalar>(columns: usize, a: &[S], x: &[S], y: &mut [S]) {
     run(
         #[inline(always)]
-        || {
+        move || {
             by_row(
                 columns,
                 a,
@@ -105,7 +105,7 @@ pub fn scale_rows<S: Scalar>(columns: usize, a: &[S], x: &[S], y: &mut [S]) {
 pub fn add_scaled_rows<A: Arithmetic, S: Scalar>(columns: usize, a: &[S], x: &[S], y: &mut [S]) {
     run(
         #[inline(always)]
-        || {
+        move || {
             by_row(
                 columns,
                 a,
@@ -134,7 +134,7 @@ pub fn add_scaled_rows<A: Arithmetic, S: Scalar>(columns: usize, a: &[S], x: &[S
 pub fn add_row_dots<A: Arithmetic, S: Scalar>(columns: usize, x: &[S], y: &[S], h: &mut [S]) {
     run(
         #[inline(always)]
-        || {
+        move || {
             if columns == 1 {
                 for ((h, x), y) in h.iter_mut().zip(x).zip(y) {
                     *h = A::mul_add(*x, *y, *h);
@@ -163,7 +163,7 @@ pub fn add_row_dots<A: Arithmetic, S: Scalar>(columns: usize, x: &[S], y: &[S], 
 pub fn add_row_sums<S: Scalar>(columns: usize, x: &[S], h: &mut [S]) {
     run(
         #[inline(always)]
-        || {
+        move || {
             if columns == 1 {
                 for (h, x) in h.iter_mut().zip(x) {
                     *h += *x;
@@ -187,7 +187,7 @@ pub fn add_row_sums<S: Scalar>(columns: usize, x: &[S], h: &mut [S]) {
 pub fn add_rows<S: Scalar>(x: &[S], y: &mut [S]) {
     run(
         #[inline(always)]
-        || {
+        move || {
             for x in x.chunks_exact(y.len().max(1)) {
                 for (y, x) in y.iter_mut().zip(x) {
                     *y += *x;

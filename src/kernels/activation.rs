@@ -9,7 +9,7 @@ use crate::scalar::{Arithmetic, Scalar};
 pub(crate) fn map<T: Copy, S>(x: &[T], y: &mut [S], f: impl Fn(T) -> S) {
     run(
         #[inline(always)]
-        || {
+        move || {
             for (y, x) in y.iter_mut().zip(x) {
                 *y = f(*x);
             }
@@ -27,7 +27,7 @@ pub(crate) fn map<T: Copy, S>(x: &[T], y: &mut [S], f: impl Fn(T) -> S) {
 pub fn exp<A: Arithmetic, S: Scalar>(x: &[S], y: &mut [S]) {
     run(
         #[inline(always)]
-        || {
+        move || {
             for (y, x) in y.iter_mut().zip(x) {
                 *y = x.exp::<A>();
             }
@@ -45,7 +45,7 @@ pub fn exp<A: Arithmetic, S: Scalar>(x: &[S], y: &mut [S]) {
 pub fn tanh<A: Arithmetic, S: Scalar>(x: &mut [S]) {
     run(
         #[inline(always)]
-        || {
+        move || {
             for x in x.iter_mut() {
                 *x = x.tanh::<A>();
             }
@@ -63,7 +63,7 @@ pub fn tanh<A: Arithmetic, S: Scalar>(x: &mut [S]) {
 pub fn tanh_adjoint<A: Arithmetic, S: Scalar>(y: &[S], d: &mut [S]) {
     run(
         #[inline(always)]
-        || {
+        move || {
             for (d, y) in d.iter_mut().zip(y) {
                 *d *= A::mul_add(-*y, *y, S::ONE);
             }
@@ -81,7 +81,7 @@ pub fn tanh_adjoint<A: Arithmetic, S: Scalar>(y: &[S], d: &mut [S]) {
 pub fn tanh_adjoint_r<A: Arithmetic, S: Scalar>(y: &[S], r_y: &[S], d: &mut [S], r_d: &mut [S]) {
     run(
         #[inline(always)]
-        || {
+        move || {
             for (((d, r_d), y), r_y) in d.iter_mut().zip(r_d).zip(y).zip(r_y) {
                 let slope = A::mul_add(-*y, *y, S::ONE);
                 let bend = -(*y + *y) * *r_y;
@@ -105,7 +105,7 @@ pub fn tanh_adjoint_r<A: Arithmetic, S: Scalar>(y: &[S], r_y: &[S], d: &mut [S],
 pub fn softmax<A: Arithmetic, S: Scalar>(classes: usize, z: &mut [S], log_sums: &mut [S]) {
     run(
         #[inline(always)]
-        || {
+        move || {
             let classes = classes.max(1);
             for (row, top) in z.chunks_exact_mut(classes).zip(log_sums.iter_mut()) {
                 *top = row
@@ -140,7 +140,7 @@ pub fn softmax<A: Arithmetic, S: Scalar>(classes: usize, z: &mut [S], log_sums: 
 pub fn softmax_r<A: Arithmetic, S: Scalar>(classes: usize, p: &[S], r: &mut [S]) {
     run(
         #[inline(always)]
-        || {
+        move || {
             let classes = classes.max(1);
             for (p, r) in p.chunks_exact(classes).zip(r.chunks_exact_mut(classes)) {
                 let mean = p

@@ -120,7 +120,8 @@ pub(crate) trait Kernel {
     fn run<const LEVEL: u8>(self) -> Self::Output;
 }
 
-/// Runs a closure, which must be `#[inline(always)]`, on the present [`level`].
+/// Runs a closure on the present [`level`]. It must be `#[inline(always)]`, and `move`: what it holds by
+/// reference might alias what it writes, and then nothing vectorises.
 #[inline]
 pub(crate) fn run<R>(body: impl FnOnce() -> R) -> R {
     // The bound makes the closure one that is called once. A closure of another kind would be called

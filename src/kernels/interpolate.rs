@@ -42,7 +42,7 @@ pub fn between<A: Arithmetic, S: Scalar>(i: usize, n: usize, x0: &[S], x1: &[S],
     let (a, b) = weights::<S>(i, n);
     run(
         #[inline(always)]
-        || {
+        move || {
             for ((y, x0), x1) in y.iter_mut().zip(x0).zip(x1) {
                 *y = A::mul_add(b, *x1, a * *x0);
             }

@@ -207,7 +207,7 @@ impl<A: Arithmetic, S: Scalar> Job<'_, A, S> {
         match form {
             Form::Nn | Form::Tn => {
                 for (row, b) in panel.iter_mut().zip(self.b.chunks_exact(columns)) {
-                    row.as_flattened_mut()[..here].copy_from_slice(&b[first..][..here]);
+                    load(&b[first..][..here], row);
                 }
             }
             Form::Nt => {
@@ -272,7 +272,39 @@ impl<A: Arithmetic, S: Scalar> Job<'_, A, S> {
         };
         for (r, row) in buffer.iter().enumerate() {
             let c = &mut self.c[(i + r) * columns + first..][..here];
-            c.copy_from_slice(&row.as_flattened()[..here]);
+            store(row, c);
+        }
+    }
+}
+
+/// The start of `row` from `x`, which may be shorter. Vector by vector, since a copy of variable
+/// length is a call, and there are thousands of them in a product.
+#[inline(always)]
+fn load<S: Scalar, const V: usize>(x: &[S], row: &mut [[S; WIDTH]; V]) {
+    let (full, rest) = x.as_chunks::<WIDTH>();
+    for (v, row) in row.iter_mut().enumerate() {
+        if let Some(x) = full.get(v) {
+            *row = *x;
+        } else if v == full.len() {
+            for (row, x) in row.iter_mut().zip(rest) {
+                *row = *x;
+            }
+        }
+    }
+}
+
+/// The start of `row` to `x`, likewise.
+#[inline(always)]
+fn store<S: Scalar, const V: usize>(row: &[[S; WIDTH]; V], x: &mut [S]) {
+    let (full, rest) = x.as_chunks_mut::<WIDTH>();
+    let vectors = full.len();
+    for (v, row) in row.iter().enumerate() {
+        if let Some(x) = full.get_mut(v) {
+            *x = *row;
+        } else if v == vectors {
+            for (x, row) in rest.iter_mut().zip(row) {
+                *x = *row;
+            }
         }
     }
 }
@@ -287,15 +319,34 @@ fn sum<A: Arithmetic, S: Scalar, const R: usize, const V: usize>(
     panel: &[[[S; WIDTH]; V]],
     a: impl Fn(usize) -> [S; R],
 ) -> Tile<S, R, V> {
+    // The rows are written out, not looped over: whether such a loop is unrolled depends on where this
+    // is inlined, and where it is not, every sum goes through memory.
+    macro_rules! each_row {
+        ($sums:ident, $a:ident, $b:ident: $($r:literal)*) => {
+            $(if R > $r {
+                $sums[$r] = add_row::<A, S, V>($sums[$r], $a[$r], $b);
+            })*
+        };
+    }
+    const { assert!(R <= 6) };
     let mut sums = start;
     for (k, b) in panel.iter().enumerate() {
         let a = a(k);
-        for r in 0..R {
-            for v in 0..V {
-                for l in 0..WIDTH {
-                    sums[r][v][l] = A::mul_add(a[r], b[v][l], sums[r][v][l]);
-                }
-            }
+        each_row!(sums, a, b: 0 1 2 3 4 5);
+    }
+    sums
+}
+
+/// `sums_j + a b_j`, of one row.
+#[inline(always)]
+fn add_row<A: Arithmetic, S: Scalar, const V: usize>(
+    mut sums: [[S; WIDTH]; V],
+    a: S,
+    b: &[[S; WIDTH]; V],
+) -> [[S; WIDTH]; V] {
+    for (sums, b) in sums.iter_mut().zip(b) {
+        for (sum, b) in sums.iter_mut().zip(b) {
+            *sum = A::mul_add(a, *b, *sum);
         }
     }
     sums

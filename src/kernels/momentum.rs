@@ -32,7 +32,7 @@ pub fn step<A: Arithmetic, S: Scalar>(by: Step<S>, g: &[S], v: &mut [S], w: &mut
     let share = momentum - S::ONE;
     run(
         #[inline(always)]
-        || {
+        move || {
             for ((w, v), g) in w.iter_mut().zip(v).zip(g) {
                 *v = A::mul_add(share, *g, momentum * *v);
                 *w = A::mul_add(rate, *v, *w);
@@ -60,7 +60,7 @@ pub fn adjoint<A: Arithmetic, S: Scalar>(by: Step<S>, d_w: &[S], d_v: &mut [S], 
     let share = momentum - S::ONE;
     run(
         #[inline(always)]
-        || {
+        move || {
             for ((d_v, d_g), d_w) in d_v.iter_mut().zip(d_g).zip(d_w) {
                 let d = A::mul_add(rate, *d_w, *d_v);
                 *d_g = share * d;

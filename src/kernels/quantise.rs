@@ -46,7 +46,7 @@ pub fn encode<const BITS: u32>(x: &[f32], code: &mut [u32]) {
     };
     run(
         #[inline(always)]
-        || {
+        move || {
             let m = greatest(BITS) as f32;
             let top = x
                 .iter()
@@ -82,7 +82,7 @@ pub fn decode<const BITS: u32, A: Arithmetic, S: Scalar>(code: &[u32], y: &mut [
     };
     run(
         #[inline(always)]
-        || {
+        move || {
             let scale = S::from_f32(f32::from_bits(*scale));
             let mask = (1 << BITS) - 1;
             for (word, y) in packed.iter().zip(y.chunks_mut(32 / BITS as usize)) {

@@ -53,7 +53,7 @@ fn reduce<S: Scalar>(x: &[S], y: &[S], add: impl Fn(S, S, S) -> S) -> S {
 pub fn sum<S: Scalar>(x: &[S]) -> S {
     run(
         #[inline(always)]
-        || sum_inline(x),
+        move || sum_inline(x),
     )
 }
 
@@ -72,7 +72,7 @@ pub(super) fn sum_inline<S: Scalar>(x: &[S]) -> S {
 pub fn dot<A: Arithmetic, S: Scalar>(x: &[S], y: &[S]) -> S {
     run(
         #[inline(always)]
-        || dot_inline::<A, S>(x, y),
+        move || dot_inline::<A, S>(x, y),
     )
 }
 
@@ -92,7 +92,7 @@ pub fn all_finite<S: Scalar>(x: &[S]) -> bool {
     // 0 x is 0 for a finite number and NaN for any other: a sum the compiler can vectorise.
     run(
         #[inline(always)]
-        || reduce(x, x, |x, _, lane| lane + x * S::ZERO),
+        move || reduce(x, x, |x, _, lane| lane + x * S::ZERO),
     )
     .is_finite()
 }

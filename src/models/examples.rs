@@ -108,7 +108,7 @@ impl Examples for Pixels<'_> {
                 bytes,
                 x,
                 #[inline(always)]
-                |byte| A::mul_add(S::from_f32(f32::from(byte)), unit, mean),
+                move |byte| A::mul_add(S::from_f32(f32::from(byte)), unit, mean),
             );
         }
         Ok(())

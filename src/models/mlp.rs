@@ -20,9 +20,9 @@
 //! ```
 //!
 //! Order of arithmetic: a sum over inputs begins with the bias and ascends; a gradient's sum over
-//! the batch ascends, and so do the two sums of a loss, `ln sum exp z` and `z_y`. A batch is worked
-//! through in pieces of `chunk` examples that go on adding to the same accumulators: for loss and
-//! gradient the size of a piece is a matter of memory and changes no bit. `H d` has two sums in one
+//! the batch ascends, and so does the sum of the losses `ln sum exp z - z_y`. A batch is worked through
+//! in pieces of `chunk` examples that go on adding to the same accumulators: for loss and gradient
+//! the size of a piece is a matter of memory and changes no bit. `H d` has two sums in one
 //! accumulator, `R a' d` after `a' R d` of each piece, so there a batch of more than one piece is
 //! another order, and `chunk` part of the numerics.
 //!
@@ -103,15 +103,6 @@ impl Layer {
     }
 }
 
-/// The sums that make a loss, each over the examples in ascending order, whatever the pieces.
-#[derive(Default)]
-struct Sums<S> {
-    /// Of `ln sum exp z`.
-    all: S,
-    /// Of `z_y`.
-    right: S,
-}
-
 /// Scratch of one pass over at most `chunk` examples.
 struct Parts<'s, S> {
     /// Inputs, then each layer's outputs; the last layer's are the probabilities.
@@ -119,7 +110,9 @@ struct Parts<'s, S> {
     /// Adjoints of a layer's outputs, and of its inputs.
     d: &'s mut [S],
     d_before: &'s mut [S],
+    /// `ln sum exp z` and `z_y` of each example.
     log_sums: &'s mut [S],
+    right: &'s mut [S],
     packed: &'s mut [S],
 }
 
@@ -192,7 +185,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             });
         }
         let mut parts = self.cut(&mut scratch)?;
-        self.forward(w, batch, &mut parts, &mut Sums::default())?;
+        self.forward(w, batch, &mut parts, &mut S::default())?;
         let last = batch.len() * (self.widths.iter().sum::<usize>() - self.classes());
         probabilities.copy_from_slice(&parts.a[last..][..probabilities.len()]);
         Ok(())
@@ -238,6 +231,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             d: cut("scratch", scratch, n * self.widest())?,
             d_before: cut("scratch", scratch, n * self.widest())?,
             log_sums: cut("scratch", scratch, n)?,
+            right: cut("scratch", scratch, n)?,
             packed: cut("scratch", scratch, self.packed_len())?,
         })
     }
@@ -248,7 +242,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         w: &[S],
         piece: &[u32],
         parts: &mut Parts<'_, S>,
-        loss: &mut Sums<S>,
+        loss: &mut S,
     ) -> Result<(), Error> {
         let n = piece.len();
         let depth = self.layers().len();
@@ -268,18 +262,22 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
                 continue;
             }
             let classes = self.classes();
-            for (i, z) in piece.iter().zip(z.chunks_exact(classes)) {
+            let (log_sums, right) = (&mut parts.log_sums[..n], &mut parts.right[..n]);
+            for ((i, z), right) in piece
+                .iter()
+                .zip(z.chunks_exact(classes))
+                .zip(right.iter_mut())
+            {
                 let label = self.examples.label(*i)?;
-                loss.right += *z.get(label).ok_or(Error::Index {
+                *right = *z.get(label).ok_or(Error::Index {
                     what: "class",
                     index: label,
                     len: classes,
                 })?;
             }
-            let log_sums = &mut parts.log_sums[..n];
             softmax::<A, S>(classes, z, log_sums);
-            for log_sum in log_sums {
-                loss.all += *log_sum;
+            for (log_sum, right) in log_sums.iter().zip(right) {
+                *loss += *log_sum - *right;
             }
         }
         Ok(())
@@ -315,7 +313,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
     }
 
     fn scratch_len(&self) -> usize {
-        self.chunk * (self.widths.iter().sum::<usize>() + 2 * self.widest() + 1) + self.packed_len()
+        self.chunk * (self.widths.iter().sum::<usize>() + 2 * self.widest() + 2) + self.packed_len()
     }
 
     fn gradient<S: Scalar>(
@@ -332,7 +330,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         }
         let mut parts = self.cut(&mut scratch)?;
         let share = S::ONE / S::from_usize(at.batch.len());
-        let mut loss = Sums::default();
+        let mut loss = S::ZERO;
         for (i, piece) in at.batch.chunks(self.chunk).enumerate() {
             let n = piece.len();
             self.forward(at.w, piece, &mut parts, &mut loss)?;
@@ -361,7 +359,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
                 }
             }
         }
-        Ok((loss.all - loss.right) * share)
+        Ok(loss * share)
     }
 
     fn loss_scratch_len(&self) -> usize {
@@ -374,11 +372,11 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
             return Err(Error::EmptyBatch);
         }
         let mut parts = self.cut(&mut scratch)?;
-        let mut loss = Sums::default();
+        let mut loss = S::ZERO;
         for piece in at.batch.chunks(self.chunk) {
             self.forward(at.w, piece, &mut parts, &mut loss)?;
         }
-        Ok((loss.all - loss.right) * (S::ONE / S::from_usize(at.batch.len())))
+        Ok(loss * (S::ONE / S::from_usize(at.batch.len())))
     }
 
     fn second_order_scratch_len(&self) -> usize {
@@ -414,7 +412,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         let depth = self.layers().len();
         for piece in at.batch.chunks(self.chunk) {
             let n = piece.len();
-            self.forward(at.w, piece, &mut parts, &mut Sums::default())?;
+            self.forward(at.w, piece, &mut parts, &mut S::default())?;
             self.logits(piece, share, &mut parts)?;
 
             // Where `R a` of a layer's inputs lies; the first layer's vanish and are not stored.
