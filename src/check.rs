@@ -95,7 +95,19 @@ fn compare(identity: &'static str, got: &[f64], want: &[f64]) -> Deviation {
     worst
 }
 
-/// Measures the six identities at a point and hands each to `report`.
+/// Measures the identities at a point and hands each to `report`.
+///
+/// ```
+/// use drmad::{check, models::Quadratic, objective::At, Fused};
+/// let bowl = Quadratic::<Fused>::new(&[1.0, 3.0]);
+/// let at = At { w: &[0.5, 0.2], h: &[0.0, 0.1], batch: &[] };
+/// let probes = check::Probes { d: &[1.0, 0.3], e: &[0.2, 1.0], q: &[1.0, 1.0], step: 1e-5 };
+/// let mut scratch = vec![0.0; check::required_len(&bowl)];
+/// check::objective(&bowl, at, probes, &mut scratch, &mut |deviation| {
+///     assert!(deviation.error() < 1e-8, "{deviation:?}");
+/// })?;
+/// # Ok::<(), drmad::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Length`], and what the objective refuses.

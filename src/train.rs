@@ -107,7 +107,8 @@ impl<S: Scalar> Schedule<'_, S> {
     }
 }
 
-/// A training: everything the walk is a function of, but for `w_0`.
+/// A training: everything the walk is a function of, but for `w_0`. The crate's first page has an
+/// example.
 #[derive(Debug)]
 pub struct Run<'a, O, S> {
     /// What is minimised.

@@ -6,6 +6,7 @@
 //! | [`experiment`] | the settings of each experiment |
 //! | [`method`] | the ways to a hypergradient, with their memory |
 //! | [`problem`] | an experiment with its data drawn: hyperparameters to hypergradients |
+//! | [`tolerances`] | how close is close enough, and why |
 //! | [`tune`] | the outer loop, which survives a kill |
 //! | [`dump`] | a result with all that is needed to compute it again elsewhere |
 //! | [`frontier`] | every method on one experiment |
@@ -23,5 +24,6 @@ pub mod loss;
 pub mod method;
 pub mod problem;
 pub mod report;
+pub mod tolerances;
 pub mod tune;
 pub mod verify;

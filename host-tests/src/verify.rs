@@ -18,23 +18,7 @@ use drmad::train::{Run, Schedule};
 use drmad::wrap::{L1, L2, Scaled, Strength};
 
 use crate::data::Dataset;
-
-/// The tolerances of this page, each with its reason.
-mod tolerance {
-    /// Central differences with step 1e-5 in f64: truncation 1e-10 and rounding 1e-11 relative,
-    /// beside derivatives that may cancel to a hundredth of their scale.
-    pub(super) const DIFFERENCE: f64 = 1e-6;
-    /// Two orders of the same f64 sums.
-    pub(super) const SYMMETRY: f64 = 1e-11;
-    /// The same derivative by two programs, each a few hundred f64 operations deep.
-    pub(super) const DUAL: f64 = 1e-10;
-    /// Finite differences of a whole training: as `DIFFERENCE`, amplified by the steps.
-    pub(super) const TRAINING: f64 = 1e-5;
-    /// Hats of this small training: the fit's own error.
-    pub(super) const HATS_COSINE: f64 = 0.98;
-    /// The same in 4 bits.
-    pub(super) const BITS_COSINE: f64 = 0.97;
-}
+use crate::tolerances;
 
 const WIDTHS: &[usize] = &[784, 6, 5, 10];
 const STEPS: usize = 60;
@@ -106,9 +90,9 @@ fn check_objective<O: Objective>(what: &str, loss: &O, hyper: f64) -> Result<boo
         &mut scratch,
         &mut |deviation: Deviation| {
             let tolerance = match deviation.identity {
-                "symmetry of H" => tolerance::SYMMETRY,
-                "H d by dual numbers" | "M d by dual numbers" => tolerance::DUAL,
-                _ => tolerance::DIFFERENCE,
+                "symmetry of H" => tolerances::CHECK_SYMMETRY,
+                "H d by dual numbers" | "M d by dual numbers" => tolerances::CHECK_DUAL,
+                _ => tolerances::CHECK_DIFFERENCES,
             };
             passed &= Row {
                 what: what.to_string(),
@@ -353,7 +337,7 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
             what: "tape".to_string(),
             identity,
             error: (got - want).abs() / want.abs().max(1e-3),
-            tolerance: Some(tolerance::TRAINING),
+            tolerance: Some(tolerances::CHECK_TRAINING),
         }
         .print();
     }
@@ -391,13 +375,17 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
     let published: &MakePath<'_> = &|origin, sweep| {
         sweep(&mut Line::<Fused, _>::new(*origin, STEPS).with(Plan::published(STEPS)))
     };
-    for (what, path, least) in [
+    for (what, path, tolerance) in [
         (
             "hats, K = 8, in full",
             hats_full,
-            Some(tolerance::HATS_COSINE),
+            Some(tolerances::CHECK_HATS),
         ),
-        ("hats, K = 8, 4 bits", hats_4, Some(tolerance::BITS_COSINE)),
+        (
+            "hats, K = 8, 4 bits",
+            hats_4,
+            Some(tolerances::CHECK_HATS_4_BITS),
+        ),
         ("line", line, None),
         ("line-published", published, None),
     ] {
@@ -407,7 +395,7 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
             what: what.to_string(),
             identity: "1 - cosine to tape, by h",
             error: 1.0 - cosine(&got.h, &exact.h),
-            tolerance: least.map(|least| 1.0 - least),
+            tolerance,
         }
         .print();
     }

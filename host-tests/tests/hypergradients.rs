@@ -8,10 +8,7 @@ mod common;
 use std::cell::RefCell;
 
 use common::plain::{self, Training};
-use common::{
-    Answer, Data, Noise, WIDTHS, all_batches, assert_close, bits, hypergradient, tolerances::*,
-    wide,
-};
+use common::{Answer, Data, Noise, WIDTHS, all_batches, assert_close, bits, hypergradient, wide};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::kernels::quantise::BLOCK;
@@ -25,6 +22,7 @@ use drmad::random::{Batches, Normal, Origin};
 use drmad::train::{Run, Schedule};
 use drmad::wrap::{L1, L2, Scaled, Strength};
 use drmad::{Arithmetic, Dual, Error, Fused, Plain, Scalar};
+use drmad_host::tolerances::*;
 
 // ---------------------------------------------------------------- the quadratic in closed form
 

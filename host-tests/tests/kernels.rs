@@ -4,12 +4,13 @@
 
 mod common;
 
-use common::{Noise, bits, on_every_level, tolerances::*, wide};
+use common::{Noise, bits, on_every_level, wide};
 use drmad::kernels::matmul::{self, Form, MatMul};
 use drmad::kernels::momentum::{self, Step};
 use drmad::kernels::quantise::{self, BLOCK};
 use drmad::kernels::{accumulate, interpolate, reduce};
 use drmad::{Arithmetic, Fused, Plain, Scalar};
+use drmad_host::tolerances::*;
 
 /// Rows, inner, columns: single numbers, odd and prime ones, MNIST's layers, more columns than a
 /// panel of any level (16, 56), more rows than a tile, and nothing at all.

@@ -3,13 +3,14 @@
 
 mod common;
 
-use common::{Data, Noise, WIDTHS, assert_close, bits, plain, tolerances::*, wide};
+use common::{Data, Noise, WIDTHS, assert_close, bits, plain, wide};
 use drmad::check::{self, Deviation, Probes};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::models::{Examples, Features, Logistic, Mlp, Pixels, Quadratic};
 use drmad::objective::{At, Objective, Products, by_dual_numbers};
 use drmad::wrap::{L1, L2, Scaled, Strength};
 use drmad::{Arithmetic, Fused, Plain, Scalar};
+use drmad_host::tolerances::*;
 
 const ALL: [Granularity; 5] = [
     Granularity::Global,

@@ -2,9 +2,10 @@
 
 mod common;
 
-use common::{WIDTHS, all_batches, bits, tolerances::*};
+use common::{WIDTHS, all_batches, bits};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::random::{Batches, Normal, Origin, choose};
+use drmad_host::tolerances::*;
 
 /// Examples and batch size: equal, prime, one, a batch larger than several epochs, a power of two
 /// (whose strides must be odd), highly composite.

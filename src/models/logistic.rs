@@ -18,6 +18,18 @@ use crate::objective::{At, Objective};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// Softmax regression on `examples` into `classes`; weights inputs x classes, then biases.
+///
+/// ```
+/// use drmad::{models::{Features, Logistic}, objective::{At, Objective}, Fused};
+/// let data = Features { x: &[1.0, 0.0], labels: &[1], width: 2 };
+/// let model = Logistic::<_, Fused>::new(data, 2)?;
+/// let (mut g, mut scratch) = ([0.0f32; 6], [0.0; 4]);
+/// let at = At { w: &[0.0; 6], h: &[], batch: &[0] };
+/// let loss = model.gradient(at, &mut g, None, &mut scratch)?;
+/// assert!((loss - 2f32.ln()).abs() < 1e-6);
+/// assert_eq!(g, [0.5, -0.5, 0.0, 0.0, 0.5, -0.5]);
+/// # Ok::<(), drmad::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Logistic<D, A> {
     examples: D,

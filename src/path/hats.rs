@@ -108,6 +108,10 @@ pub trait Rows<S> {
 }
 
 /// Rows in full: `(K + 1) P` numbers.
+///
+/// ```
+/// assert_eq!(drmad::path::Full::<f32>::required_len(44_860, 8), 403_740);
+/// ```
 #[derive(Debug)]
 pub struct Full<'a, S> {
     weights: usize,
@@ -160,6 +164,12 @@ impl<S: Scalar> Rows<S> for Full<'_, S> {
 }
 
 /// Rows as differences of `BITS` bits (2, 3, 4 or 8) with a scale for each [`BLOCK`] of weights.
+///
+/// ```
+/// use drmad::{path::Quantised, Fused};
+/// // 1.24 words a weight.
+/// assert_eq!(Quantised::<4, Fused>::required_len(44_860, 8), 55_539);
+/// ```
 #[derive(Debug)]
 pub struct Quantised<'a, const BITS: u32, A> {
     blocks: usize,

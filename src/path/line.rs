@@ -30,6 +30,12 @@ pub enum Replayed {
 }
 
 /// How a sweep walks back: how many steps, over which batches, with which scale of the rate.
+///
+/// ```
+/// use drmad::path::Plan;
+/// let plan = Plan::published(2000);
+/// assert_eq!((plan.steps, plan.step(199)), (200, 199));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plan {
     /// Steps back.

@@ -100,8 +100,28 @@ pub struct Penalty<'a, O, R> {
 }
 
 /// The penalty `c w^2`.
+///
+/// ```
+/// use drmad::{group::Groups, models::Quadratic, objective::{At, Objective}, Fused};
+/// use drmad::wrap::{L2, Strength};
+/// let bowl = Quadratic::<Fused>::new(&[0.0, 0.0]);
+/// let held = L2::new(bowl, Strength::Fixed(0.5, Groups::global(2)));
+/// let at = At { w: &[3.0f32, 1.0], h: &[0.0, 0.0], batch: &[] };
+/// let (mut g, mut scratch) = ([0.0; 2], [0.0; 4]);
+/// assert_eq!(held.gradient(at, &mut g, None, &mut scratch)?, 5.0);
+/// assert_eq!(g, [3.0, 1.0]);
+/// # Ok::<(), drmad::Error>(())
+/// ```
 pub type L2<'a, O> = Penalty<'a, O, Square>;
-/// The penalty `c |w|`.
+/// The penalty `c |w|`, with `sign(0) = 0`.
+///
+/// ```
+/// use drmad::{group::{Granularity, Groups, Layout}, models::Quadratic, objective::Objective, Fused};
+/// use drmad::wrap::{L1, Strength};
+/// let each = Groups { layout: Layout::Flat(2), by: Granularity::Parameter, biases: false };
+/// let sparse = L1::new(Quadratic::<Fused>::new(&[1.0, 1.0]), Strength::Tuned(each));
+/// assert_eq!(sparse.hypers(), 2 + 2);
+/// ```
 pub type L1<'a, O> = Penalty<'a, O, Absolute>;
 
 impl<'a, O: Objective, R: Term> Penalty<'a, O, R> {

@@ -18,6 +18,17 @@ use crate::objective::{At, Objective, Products};
 use crate::scalar::Scalar;
 
 /// An objective of scaled weights; its block of `h` holds the `t`.
+///
+/// ```
+/// use drmad::{group::Groups, models::Quadratic, objective::{At, Objective}, wrap::Scaled, Fused};
+/// let scaled = Scaled { inner: Quadratic::<Fused>::new(&[1.0, 1.0]), groups: Groups::global(2) };
+/// // h: the quadratic's minimum, then the one scale.
+/// let at = At { w: &[1.0f64, 2.0], h: &[0.0, 0.0, 2f64.ln()], batch: &[] };
+/// let (mut g, mut d_h, mut scratch) = ([0.0; 2], [0.0; 3], [0.0; 5]);
+/// let loss = scaled.gradient(at, &mut g, Some(&mut d_h), &mut scratch)?;
+/// assert!((loss - 10.0).abs() < 1e-12 && (d_h[2] - 20.0).abs() < 1e-12);
+/// # Ok::<(), drmad::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Scaled<'a, O> {
     /// The objective of the scaled weights `w`.

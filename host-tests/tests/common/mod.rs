@@ -3,7 +3,6 @@
 #![allow(dead_code)] // each test program uses its own part
 
 pub(crate) mod plain;
-pub(crate) mod tolerances;
 
 use std::sync::Mutex;
 

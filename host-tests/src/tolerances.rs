@@ -1,64 +1,79 @@
-//! Every tolerance of the integration tests, with its reason. What is not here is compared bit for
-//! bit. Errors are relative to the largest magnitude of the vector compared.
+//! Every tolerance of the tests and of `drmad check`, with its reason. What is not here is compared
+//! bit for bit. Errors are relative to the largest magnitude of the vector compared.
 
 /// Half a unit in the last place of an f32 near 1: the relative error of one rounding.
-pub(crate) const F32_ROUNDING: f64 = 5.960_464_477_539_063e-8;
+pub const F32_ROUNDING: f64 = 5.960_464_477_539_063e-8;
 /// The same of an f64.
-pub(crate) const F64_ROUNDING: f64 = 1.110_223_024_625_156_5e-16;
+pub const F64_ROUNDING: f64 = 1.110_223_024_625_156_5e-16;
 
 /// One heavy-ball step or adjoint in f32: four roundings, of numbers no larger than the largest
 /// intermediate one.
-pub(crate) const MOMENTUM_F32: f64 = 4.0 * F32_ROUNDING;
+pub const MOMENTUM_F32: f64 = 4.0 * F32_ROUNDING;
 /// `exp` in f32, good to one unit in the last place, and the rounding of the product by it.
-pub(crate) const SCALED_F32: f64 = 3.0 * F32_ROUNDING;
+pub const SCALED_F32: f64 = 3.0 * F32_ROUNDING;
 /// Quantising: half a step, and the roundings of the scale, its inverse, the product by it and the
 /// product on the way back, each relative to codes of at most 127.
-pub(crate) const HALF_A_STEP: f64 = 0.5 + 4.0 * 127.0 * F32_ROUNDING;
+pub const HALF_A_STEP: f64 = 0.5 + 4.0 * 127.0 * F32_ROUNDING;
 
 /// Central differences in f64 with a step of 1e-5: 1e-10 times a third derivative of order 10, and
 /// an error of 1e-16 in the losses divided by the step.
-pub(crate) const CENTRAL_DIFFERENCES: f64 = 1e-8;
+pub const CENTRAL_DIFFERENCES: f64 = 1e-8;
 /// The step that goes with it.
-pub(crate) const CENTRAL_STEP: f64 = 1e-5;
+pub const CENTRAL_STEP: f64 = 1e-5;
 /// Two hand-derived formulas in f64 for one number: some hundred roundings that do not pile up.
-pub(crate) const SAME_FORMULA_F64: f64 = 1e-13;
+pub const SAME_FORMULA_F64: f64 = 1e-13;
 /// The same in f32: the sums over 12 examples and 7 inputs, and `tanh` and `exp`, each good to a
 /// few units in the last place, through four layers.
-pub(crate) const SAME_FORMULA_F32: f64 = 64.0 * F32_ROUNDING;
+pub const SAME_FORMULA_F32: f64 = 64.0 * F32_ROUNDING;
 
 /// Fourth-order differences of a whole training in f64 with a step of 2e-4: 1.6e-15 times a thirtieth
 /// of a fifth derivative, which some weights drive to 1e5, and 1e-16 / 2e-4 from the rounding of
 /// losses of order 1.
-pub(crate) const WHOLE_TRAINING: f64 = 1e-10;
+pub const WHOLE_TRAINING: f64 = 1e-10;
 /// The step that goes with it.
-pub(crate) const WHOLE_TRAINING_STEP: f64 = 2e-4;
+pub const WHOLE_TRAINING_STEP: f64 = 2e-4;
 /// The same for the penalties alone, whose derivatives are a hundredth of those by the scales: the
 /// rounding of the losses is what it was.
-pub(crate) const WHOLE_TRAINING_PENALTIES: f64 = 1e-8;
+pub const WHOLE_TRAINING_PENALTIES: f64 = 1e-8;
 /// Forward mode through a whole training in f64 against the sweep, or the training itself against
 /// nested loops: exact but for some hundred roundings a step, which mostly cancel.
-pub(crate) const TWO_EXACT_METHODS: f64 = 1e-13;
+pub const TWO_EXACT_METHODS: f64 = 1e-13;
 /// A closed form of 30 steps in f64 against the sweep: as above, the powers of matrices adding a
 /// rounding a step.
-pub(crate) const CLOSED_FORM: f64 = 1e-13;
+pub const CLOSED_FORM: f64 = 1e-13;
 /// Velocities by `(w_t - w_{t-1}) / rate` in f64: the difference of two weights of order 1 that are
 /// .01 apart has lost two digits.
-pub(crate) const DIFFERENCED_VELOCITIES: f64 = 1e-13;
+pub const DIFFERENCED_VELOCITIES: f64 = 1e-13;
 /// A training of some tens of steps and its sweep in f32 against f64: the rounding of a step (some
 /// units in the last place) may grow with the training by a factor of ten.
-pub(crate) const F32_SWEEP: f64 = 1e-5;
+pub const F32_SWEEP: f64 = 1e-5;
 
 /// Hats in f64 against their definition: a solve of a tridiagonal system whose condition is below
 /// 20, of sums of up to 200 weights.
-pub(crate) const HATS_F64: f64 = 1e-13;
+pub const HATS_F64: f64 = 1e-13;
 /// Quantised hats against full ones, in units of half the coarsest quantisation step: an error of a
 /// row goes into a coefficient with a factor of 1 + u, and through its neighbours with geometrically
 /// falling ones; u is below .55.
-pub(crate) const QUANTISED_HATS: f64 = 3.0;
+pub const QUANTISED_HATS: f64 = 3.0;
 /// Cosine between the hypergradients of eight 4-bit hats and of the tape on a training of 200 steps:
 /// MNIST gives .97 to .999; small networks are rougher.
-pub(crate) const HATS_COSINE: f64 = 0.9;
+pub const HATS_COSINE: f64 = 0.9;
 
 /// How many standard deviations of their sampling distribution moments of 100,000 normal numbers
 /// may lie off: beyond 4 is one seed in 16,000.
-pub(crate) const SIGMAS: f64 = 4.0;
+pub const SIGMAS: f64 = 4.0;
+
+/// `drmad check`, central differences with step 1e-5 on a network of 5,000 weights: truncation 1e-10
+/// and rounding 1e-11, beside derivatives that may cancel to a hundredth of their scale.
+pub const CHECK_DIFFERENCES: f64 = 1e-6;
+/// `<a, H b>` against `<b, H a>`: two orders of the same f64 sums.
+pub const CHECK_SYMMETRY: f64 = 1e-11;
+/// The R-operator against dual numbers: the same derivative by two programs, each some hundred f64
+/// roundings deep.
+pub const CHECK_DUAL: f64 = 1e-10;
+/// The sweep against differences of whole trainings: as `CHECK_DIFFERENCES`, amplified by 60 steps.
+pub const CHECK_TRAINING: f64 = 1e-5;
+/// 1 - cosine of eight hats in full to the tape on that training: the fit's own error.
+pub const CHECK_HATS: f64 = 0.02;
+/// The same in 4 bits.
+pub const CHECK_HATS_4_BITS: f64 = 0.03;
