@@ -9,6 +9,7 @@
 //! M d            <M d, q>         = d<grad_w L(w, h + s q), d> / ds   finite differences
 //! symmetry       <d, H e>         = <e, H d>
 //! dual numbers   H d, M d         = the products from dual numbers
+//! bookkeeping    products are added to what is there, the gradient beside them is the gradient
 //! ```
 //!
 //! All in f64, whatever the objective's usual scalar, with central differences. A [`Deviation`]
@@ -87,7 +88,8 @@ fn compare(identity: &'static str, got: &[f64], want: &[f64]) -> Deviation {
         scale: 0.0,
     };
     for (got, want) in got.iter().zip(want) {
-        if (got - want).abs() > (worst.got - worst.want).abs() {
+        let (here, least) = ((got - want).abs(), (worst.got - worst.want).abs());
+        if here.is_nan() || here > least {
             (worst.got, worst.want) = (*got, *want);
         }
         worst.scale = worst.scale.max(want.abs());
@@ -136,8 +138,7 @@ pub fn objective<O: Objective>(
 
     objective.gradient(at, g, Some(d_h), scratch)?;
     let (g_d, d_h_q) = (dot(g, d), dot(d_h, q));
-    let scale = dot(g, g).max(0.0);
-    let scale = crate::Scalar::sqrt(scale * dot(d, d));
+    let scale = crate::Scalar::sqrt(dot(g, g) * dot(d, d));
 
     let mut losses = [0.0; 2];
     let mut slopes = [0.0; 2];
@@ -167,14 +168,21 @@ pub fn objective<O: Objective>(
         };
         objective.second_order(at, direction, out, scratch)?;
     }
-    m_d.fill(0.0);
-    h_dual.fill(0.0);
+    // Products are added to what is there, so here something is.
+    m_d.fill(1.0);
+    h_dual.fill(1.0);
     let out = Products {
         g: Some(g),
         h_d: h_dual,
         m_d,
     };
     objective.second_order(at, d, out, scratch)?;
+    for x in h_dual.iter_mut().chain(m_d.iter_mut()) {
+        *x -= 1.0;
+    }
+    report(compare("H d is added", h_dual, h_d));
+    objective.gradient(at, moved_w, None, scratch)?;
+    report(compare("gradient beside the products", g, moved_w));
     let size = crate::Scalar::sqrt(dot(h_d, h_d) * dot(e, e));
     report(Deviation {
         identity: "H d",

@@ -21,9 +21,16 @@ pub enum Error {
         /// The length it has.
         got: usize,
     },
-    /// A number that is infinite or not a number.
+    /// A number given that is infinite or not a number.
     NonFinite {
         /// What it is.
+        what: &'static str,
+        /// The step it is for: of the training, or of the outer optimiser.
+        step: usize,
+    },
+    /// A training, or the way back through it, that left the finite numbers.
+    Diverged {
+        /// What did.
         what: &'static str,
         /// The training step at which it was seen.
         step: usize,
@@ -81,9 +88,12 @@ impl fmt::Display for Error {
             Error::Length { what, want, got } => {
                 write!(f, "{what}: {want} numbers wanted, {got} given")
             }
-            Error::NonFinite { what, step } => write!(
+            Error::NonFinite { what, step } => {
+                write!(f, "{what} is not a finite number at step {step}")
+            }
+            Error::Diverged { what, step } => write!(
                 f,
-                "{what} is not finite at step {step}: lower the rate or the scale, or shorten the run"
+                "{what} is not finite at step {step}: lower the rate or the scale, or take fewer steps"
             ),
             Error::NoSteps => write!(f, "a training needs at least one step"),
             Error::EmptyBatch => write!(f, "a batch needs at least one example"),
@@ -120,14 +130,16 @@ impl core::error::Error for Error {}
 /// The door of every operation: `slice` must have exactly `want` elements.
 #[inline]
 pub(crate) fn exactly<T>(what: &'static str, slice: &[T], want: usize) -> Result<(), Error> {
-    if slice.len() == want {
+    same(what, want, slice.len())
+}
+
+/// The same for a count.
+#[inline]
+pub(crate) fn same(what: &'static str, want: usize, got: usize) -> Result<(), Error> {
+    if got == want {
         Ok(())
     } else {
-        Err(Error::Length {
-            what,
-            want,
-            got: slice.len(),
-        })
+        Err(Error::Length { what, want, got })
     }
 }
 

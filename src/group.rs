@@ -32,7 +32,8 @@ impl Layout<'_> {
             Layout::Layers(widths) => {
                 let (mut sum, mut l) = (0, 1);
                 while l < widths.len() {
-                    sum += (widths[l - 1] + 1) * widths[l];
+                    let layer = widths[l - 1].saturating_add(1).saturating_mul(widths[l]);
+                    sum = layer.saturating_add(sum);
                     l += 1;
                 }
                 sum
@@ -214,9 +215,9 @@ impl Iterator for Blocks<'_> {
             },
         };
         self.part += 1;
-        let len = rows * columns;
+        let len = rows.saturating_mul(columns);
         let start = self.start;
-        self.start += len;
+        self.start = start.saturating_add(len);
         if is_bias && !biases {
             return Some(Block {
                 start,

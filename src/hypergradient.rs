@@ -5,7 +5,7 @@
 //! serve twice: the adjoints are the path's while training goes on; velocity and gradient are the
 //! path's afterwards.
 
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, cut, exactly, same};
 use crate::kernels::reduce::all_finite;
 use crate::objective::{At, Objective};
 use crate::path::{Path, Spare};
@@ -54,7 +54,8 @@ impl<'a, S: Scalar> Workspace<'a, S> {
     /// assert_eq!(Workspace::<f32>::required_len(10, 100, false), 160);
     /// ```
     pub const fn required_len(weights: usize, scratch: usize, schedule: bool) -> usize {
-        weights * if schedule { 8 } else { 6 } + scratch
+        let vectors = if schedule { 8 } else { 6 };
+        weights.saturating_mul(vectors).saturating_add(scratch)
     }
 
     /// Cuts `buffer`; all that is left is scratch.
@@ -117,6 +118,11 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         each: &mut dyn FnMut(usize, S),
     ) -> Result<(), Error> {
         exactly("w", workspace.w, self.objective.weights())?;
+        same(
+            "weights of the origin",
+            self.objective.weights(),
+            origin.weights(),
+        )?;
         origin.fill(0, workspace.w);
         let mut walk = Walk {
             w: workspace.w,
@@ -138,7 +144,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// it uses up. `workspace.d_w` is left with the derivative by the initial weights.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] for the validation loss or the adjoints; otherwise as
+    /// [`Error::Diverged`] for the validation loss or the adjoints; otherwise as
     /// [`sweep`](Self::sweep).
     pub fn back<E: Objective>(
         &self,
@@ -148,6 +154,19 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         batch: &mut [u32],
         wanted: Wanted<'_, S>,
     ) -> Result<Outcome<S>, Error> {
+        let (training, outside) = (self.objective, validation.objective);
+        same(
+            "weights of the validation loss",
+            training.weights(),
+            outside.weights(),
+        )?;
+        same(
+            "hyperparameters of the validation loss",
+            training.hypers(),
+            outside.hypers(),
+        )?;
+        // An objective without hyperparameters of its own leaves these as they are.
+        wanted.d_h.fill(S::ZERO);
         let at = At {
             w: workspace.w,
             h: self.h,
@@ -159,11 +178,14 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             Some(wanted.d_h),
             workspace.scratch,
         )?;
-        if !valid_loss.is_finite() || !all_finite(workspace.d_w) {
-            return Err(Error::NonFinite {
-                what: "validation loss",
-                step: self.steps,
-            });
+        for (what, finite) in [
+            ("validation loss", valid_loss.is_finite()),
+            ("gradient of the validation loss", all_finite(workspace.d_w)),
+        ] {
+            if !finite {
+                let step = self.steps;
+                return Err(Error::Diverged { what, step });
+            }
         }
         let [spare_a, spare_b] = &mut workspace.spare;
         let (spare, schedule) = match wanted.schedule {

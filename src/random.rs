@@ -1,8 +1,8 @@
 //! Random numbers without state: each is a function of a seed and of where it is used.
 //!
 //! Batches need no storage, initial weights can be made again when they are wanted, and no thread,
-//! rank or device can change them. The generator is ChaCha with 8 rounds; its stream is the use
-//! ([`Stream`]), its position the index. Normal numbers are `probit` of a uniform one, so that one
+//! rank or device can change them. The generator is ChaCha with 8 rounds; its stream is the
+//! use, its position the index. Normal numbers are `probit` of a uniform one, so that one
 //! word gives one number.
 //!
 //! Refused: cryptography, and the last digits of the tails (a uniform number has 24 bits, so no
@@ -38,12 +38,21 @@ fn below(generator: &mut ChaCha8Rng, n: u64) -> u64 {
     (u64::from(generator.next_u32()) * n) >> 32
 }
 
+/// A uniform number in (-1/2, 1/2): the middle of one of 2^24 intervals. Both operations are exact,
+/// and no number is an end, where a normal one would be infinite.
+fn centred(word: u32) -> f32 {
+    ((word >> 8) as f32 - 8_388_607.5) * (1.0 / 16_777_216.0)
+}
+
 /// Where training begins: the weights `w_0`, by pieces.
 ///
 /// Paths ask for `w_0` when they need it. A slice answers from memory, [`Normal`] from its seed.
 pub trait Origin<S> {
     /// Writes `w_0[first ..]` to `out`.
     fn fill(&self, first: usize, out: &mut [S]);
+
+    /// How many weights there are.
+    fn weights(&self) -> usize;
 
     /// Numbers it keeps in memory for that.
     fn floats(&self) -> usize;
@@ -54,6 +63,10 @@ impl<S: Copy> Origin<S> for &[S] {
         for (out, w) in out.iter_mut().zip(self.iter().skip(first)) {
             *out = *w;
         }
+    }
+
+    fn weights(&self) -> usize {
+        self.len()
     }
 
     fn floats(&self) -> usize {
@@ -85,7 +98,7 @@ pub struct Normal<'a, S> {
 impl<S: Scalar> Origin<S> for Normal<'_, S> {
     fn fill(&self, first: usize, out: &mut [S]) {
         let mut generator = generator(self.seed, Stream::Weights, first as u64);
-        let end = first + out.len();
+        let end = first.saturating_add(out.len());
         for block in self.groups.blocks() {
             for row in 0..block.rows {
                 let start = block.start + row * block.columns;
@@ -98,13 +111,15 @@ impl<S: Scalar> Origin<S> for Normal<'_, S> {
                     .get(row)
                     .map_or(S::ZERO, |s| s.exp::<Plain>());
                 for out in &mut out[from - first..to - first] {
-                    // The middle of one of 2^24 intervals, less a half: exact in f32.
-                    let k = generator.next_u32() >> 8;
-                    let centred = (k as f32 + 0.5 - 8_388_608.0) * (1.0 / 16_777_216.0);
+                    let centred = centred(generator.next_u32());
                     *out = scale * S::from_f32(probit::<Plain>(centred));
                 }
             }
         }
+    }
+
+    fn weights(&self) -> usize {
+        self.groups.weights()
     }
 
     fn floats(&self) -> usize {
@@ -167,12 +182,21 @@ impl Batches {
     /// Writes the examples of step `t`.
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`] where the size is 0 or there are no examples (or 2^32 and more),
+    /// [`Error::EmptyBatch`] where the size is 0 or there are no examples, [`Error::Range`] for 2^32
+    /// examples and more,
     /// [`Error::Length`] where `batch` has not `size` elements.
     pub fn fill(&self, t: usize, batch: &mut [u32]) -> Result<(), Error> {
         let n = self.examples as u64;
-        if self.size == 0 || n == 0 || n > u64::from(u32::MAX) {
+        if self.size == 0 || n == 0 {
             return Err(Error::EmptyBatch);
+        }
+        if n > u64::from(u32::MAX) {
+            return Err(Error::Range {
+                what: "number of examples",
+                value: n as f64,
+                least: 1.0,
+                greatest: f64::from(u32::MAX),
+            });
         }
         exactly("batch", batch, self.size)?;
         // No training gets as far as 2^64 examples; one that asks for them gets some.
@@ -245,4 +269,22 @@ pub fn choose(seed: u64, pool: &mut [u32], chosen: &mut [u32]) -> Result<(), Err
         *chosen = pool[i];
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::centred;
+
+    #[test]
+    fn uniform_numbers_are_odd_about_their_middle_and_never_reach_an_end() {
+        let of = |k: u32| centred(k << 8);
+        let unit = 1.0 / 16_777_216.0;
+        assert_eq!(of((1 << 24) - 1), 0.5 - 0.5 * unit);
+        assert_eq!(of(0), -of((1 << 24) - 1));
+        assert_eq!(of(1 << 23), 0.5 * unit);
+        for k in [0, 1, 77, (1 << 23) - 2, (1 << 23) - 1] {
+            assert_eq!(of(k), -of((1 << 24) - 1 - k));
+            assert_eq!(of(k + 1) - of(k), unit);
+        }
+    }
 }

@@ -69,7 +69,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// The sweep over `path`; returns the number of steps it took.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] with the step at which the adjoints were no longer finite;
+    /// [`Error::Diverged`] with the step at which the adjoints were no longer finite;
     /// [`Error::Length`], also where the path's plan is for another number of steps;
     /// [`Error::Range`] where it takes back none, or more than there are; what the run, the objective or the path refuse.
     pub fn sweep(
@@ -186,7 +186,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                 });
             }
             if !all_finite(d_w) {
-                return Err(Error::NonFinite {
+                return Err(Error::Diverged {
                     what: "adjoint of the weights",
                     step: t,
                 });
@@ -196,7 +196,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             .as_ref()
             .is_none_or(|wanted| all_finite(wanted.d_rates) && all_finite(wanted.d_momenta));
         if !(all_finite(d_h) && schedule_is_finite) {
-            return Err(Error::NonFinite {
+            return Err(Error::Diverged {
                 what: "hypergradient",
                 step: 0,
             });

@@ -197,7 +197,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// The walk. `path` records it; `each` is told every step's loss before the step.
     ///
     /// # Errors
-    /// As [`check`](Self::check); [`Error::NonFinite`] with the step at which the loss or the
+    /// As [`check`](Self::check); [`Error::Diverged`] with the step at which the loss or the
     /// weights were no longer finite; what the objective or the path refuse.
     pub fn train(
         &self,
@@ -230,7 +230,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             path.record(t, walk.w, walk.v, walk.spare.again())?;
             let loss = self.step(t, walk.w, walk.v, walk.g, scratch)?;
             if !loss.is_finite() {
-                return Err(Error::NonFinite {
+                return Err(Error::Diverged {
                     what: "training loss",
                     step: t,
                 });
@@ -238,7 +238,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             each(t, loss);
         }
         if !(all_finite(walk.w) && all_finite(walk.v)) {
-            return Err(Error::NonFinite {
+            return Err(Error::Diverged {
                 what: "weights",
                 step: self.steps,
             });

@@ -257,6 +257,7 @@ impl Tune {
             experiment,
             data: &data,
             settings: Settings {
+                version: env!("CARGO_PKG_VERSION").to_string(),
                 experiment: experiment.name.to_string(),
                 method: self.way.method()?,
                 outer: self.outer,
@@ -313,23 +314,23 @@ impl Hypergradient {
             bail!("the result has no fields");
         };
         for (name, value) in fields {
-            println!("{name:<24} {value}");
+            say!("{name:<24} {value}");
         }
         Ok(())
     }
 }
 
 fn list() {
-    println!("experiments:");
+    say!("experiments:");
     for e in EXPERIMENTS {
-        println!(
+        say!(
             "  {:<16} {:>7} hyperparameters  {}",
             e.name,
             e.hypers(),
             e.title
         );
     }
-    println!("methods:");
+    say!("methods:");
     for (name, what) in [
         (
             Name::Hats,
@@ -342,6 +343,6 @@ fn list() {
         (Name::LinePublished, "DrMAD as its published code has it"),
         (Name::Tape, "every step stored: exact"),
     ] {
-        println!("  {:<16} {what}", name.as_str());
+        say!("  {:<16} {what}", name.as_str());
     }
 }

@@ -123,6 +123,11 @@ impl Request<'_> {
     ) -> Result<()> {
         let e = self.experiment;
         let back = trained.back.as_ref().context("no hypergradient")?;
+        let last = folder.join("meta.json");
+        if last.exists() {
+            std::fs::remove_file(&last)
+                .with_context(|| format!("cannot replace {}", last.display()))?;
+        }
         let index = |name: &str, shape: &[u64], values: &[u32]| {
             let values = values.iter().map(|i| i64::from(*i));
             write_npy(&folder.join(name), shape, values)
@@ -147,6 +152,6 @@ impl Request<'_> {
         numbers("hyper.npy", &self.hyper)?;
         numbers("hypergradient.npy", &back.hypergradient)?;
         // Last, so that a folder with this file is whole.
-        write(&folder.join("meta.json"), &serde_json::to_vec_pretty(meta)?)
+        write(&last, &serde_json::to_vec_pretty(meta)?)
     }
 }

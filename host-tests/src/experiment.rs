@@ -68,7 +68,7 @@ const DEEP: &[usize] = &[784, 50, 50, 50, 10];
 
 const UNITS: Experiment = Experiment {
     name: "mnist-units",
-    title: "a scale for each unit of 784-50-50-50-10 on MNIST (Fu et al. 2016)",
+    title: "A scale for each unit of 784-50-50-50-10 on MNIST (Fu et al. 2016)",
     layers: DEEP,
     examples: [15_000, 5_000, 5_000],
     outside: Outside::Valid,
@@ -89,14 +89,14 @@ pub const EXPERIMENTS: &[Experiment] = &[
     UNITS,
     Experiment {
         name: "mnist-scales",
-        title: "the same with a scale for each weight",
+        title: "The same with a scale for each weight",
         steps: 1000,
         tuned: Tuned::Scales(Granularity::Parameter),
         ..UNITS
     },
     Experiment {
         name: "mnist-l2-units",
-        title: "an L2 coefficient for each unit of 784-50-50-50-10 on MNIST",
+        title: "An L2 coefficient for each unit of 784-50-50-50-10 on MNIST",
         log_l2: None,
         tuned: Tuned::Penalties(Granularity::Unit),
         start: -6.0,
@@ -105,7 +105,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
     },
     Experiment {
         name: "mnist-l2",
-        title: "an L2 coefficient for each of its 44,860 weights",
+        title: "An L2 coefficient for each of its 44,860 weights",
         log_l2: None,
         tuned: Tuned::Penalties(Granularity::Parameter),
         start: -6.0,
@@ -114,7 +114,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
     },
     Experiment {
         name: "schedules",
-        title: "rate and momentum of each step and tensor, and initial scales (Maclaurin et al. 2015)",
+        title: "Rate and momentum of each step and tensor, and initial scales (Maclaurin et al. 2015)",
         layers: DEEP,
         examples: [10_000, 10_000, 10_000],
         outside: Outside::Train,

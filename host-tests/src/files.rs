@@ -1,4 +1,4 @@
-//! Files written whole or not at all.
+//! Files written whole or not at all, and lines for whoever still reads.
 
 use std::fs;
 use std::io::Write;
@@ -6,6 +6,21 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use npyz::WriterBuilder;
+
+/// A line on standard output.
+pub fn say(line: std::fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = writeln!(out, "{line}") {
+        let code = match error.kind() {
+            std::io::ErrorKind::BrokenPipe => 0,
+            _ => {
+                eprintln!("drmad: cannot write to standard output: {error}");
+                1
+            }
+        };
+        std::process::exit(code);
+    }
+}
 
 /// Writes a file so that whoever reads it, even after a kill, sees the old contents or the new.
 ///

@@ -62,16 +62,21 @@ impl Frontier<'_> {
         let problem = Problem::draw(e, self.data, self.seed, 0)?;
         let hyper = e.start();
         let take = |method: &Method| problem.train::<A>(&hyper, Some(method), &mut |_| ());
-        println!(
+        say!(
             "{}: {} hyperparameters, {} steps, momentum {}",
             e.name,
             hyper.len(),
             e.steps,
             e.momentum
         );
-        println!(
+        say!(
             "{:<24} {:>14} {:>9} {:>9} {:>9} {:>11}",
-            "method", "floats/weight", "forward", "backward", "cosine", "norm ratio"
+            "method",
+            "floats/weight",
+            "forward",
+            "backward",
+            "cosine",
+            "norm ratio"
         );
         let methods = methods(e.steps);
         let bar = ProgressBar::new(methods.len() as u64);
@@ -94,7 +99,7 @@ impl Frontier<'_> {
                 Err(error) => format!("{error:#}"),
             };
             bar.inc(1);
-            bar.suspend(|| println!("{:<24} {row}", method.describe()));
+            bar.suspend(|| say!("{:<24} {row}", method.describe()));
         }
         bar.finish_and_clear();
         Ok(())

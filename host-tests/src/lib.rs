@@ -14,6 +14,14 @@
 //! | [`report`] | the page with the pictures |
 //! | [`cli`] | the command line |
 
+/// `println!` for output that somebody may stop reading: a closed pipe ends the process as if it were
+/// done, where the standard macro panics.
+macro_rules! say {
+    ($($words:tt)*) => {
+        $crate::files::say(format_args!($($words)*))
+    };
+}
+
 pub mod cli;
 pub mod data;
 pub mod dump;

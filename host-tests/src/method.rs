@@ -125,12 +125,7 @@ impl Method {
     ) -> Result<Box<dyn Path<f32> + 's>> {
         Ok(match self.name {
             Name::Tape => {
-                let len = weights
-                    .checked_mul(steps)
-                    .and_then(|len| len.checked_mul(2))
-                    .map_or(usize::MAX, |_| {
-                        Tape::<f32>::required_len(weights, steps, velocities)
-                    });
+                let len = Tape::<f32>::required_len(weights, steps, velocities);
                 storage.numbers = zeros("the tape", len)?;
                 Box::new(Tape::new(weights, steps, velocities, &mut storage.numbers)?)
             }
@@ -139,6 +134,12 @@ impl Method {
                 Box::new(Line::<A, _>::new(origin, steps).with(Plan::published(steps)))
             }
             Name::Hats => {
+                if self.knots > steps {
+                    bail!(
+                        "--knots {} needs at least as many steps and there are {steps}",
+                        self.knots
+                    );
+                }
                 let knots = Knots {
                     steps,
                     intervals: self.knots,

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use drmad::group::Groups;
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::models::{Examples, Mlp, Pixels};
-use drmad::objective::Objective;
+use drmad::objective::{At, Objective};
 use drmad::random::{Batches, Normal, Origin, choose};
 use drmad::train::{Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
@@ -433,23 +433,27 @@ impl<'a> Problem<'a> {
             let mut scratch = vec![0.0; network.scratch_len()];
             let mut p = vec![0.0f32; self.experiment.batch * classes];
             let examples: Vec<u32> = (0..chosen.len() as u32).collect();
-            let (mut loss, mut wrong) = (0.0, 0);
+            let at = At {
+                w,
+                h: &[],
+                batch: &examples,
+            };
+            let loss = network.loss(at, &mut scratch)?;
+            if !loss.is_finite() {
+                bail!("the trained network's loss is not finite: lower the rate or the scales");
+            }
+            let mut wrong = 0;
             for batch in examples.chunks(self.experiment.batch) {
                 let p = &mut p[..batch.len() * classes];
                 network.predict(w, batch, p, &mut scratch)?;
                 for (i, p) in batch.iter().zip(p.chunks_exact(classes)) {
                     let label = network.examples().label(*i)?;
-                    loss -= f64::from(p[label]).max(1e-45).ln();
                     // A tie with a wrong class is an error, and so is what is not a number.
-                    let right = p
-                        .iter()
-                        .enumerate()
-                        .all(|(k, q)| k == label || *q < p[label]);
+                    let right = (0..classes).all(|k| k == label || p[k] < p[label]);
                     wrong += usize::from(!right);
                 }
             }
-            let n = chosen.len() as f64;
-            Ok((loss / n, wrong as f64 / n))
+            Ok((f64::from(loss), wrong as f64 / chosen.len() as f64))
         };
         let (valid_loss, valid_error) = of(&self.data.train, &self.drawn.outside)?;
         let (test_loss, test_error) = of(&self.data.test, &self.drawn.test)?;

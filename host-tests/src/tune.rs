@@ -49,6 +49,8 @@ pub enum Compare {
 /// What determines a run, and so must be the same when it is resumed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
+    /// The version of the program.
+    pub version: String,
     /// The experiment's name.
     pub experiment: String,
     /// The method.
@@ -184,7 +186,7 @@ impl Tuning<'_> {
         } = self.settings;
         let mut state = if resume { self.load()? } else { self.start() };
         let mut hyper = from_bits(&state.hyper);
-        println!(
+        say!(
             "{}: {} hyperparameters by {}, {} meta-iterations of {steps} steps",
             self.experiment.name,
             hyper.len(),
@@ -192,11 +194,16 @@ impl Tuning<'_> {
             meta_steps,
         );
         if resume {
-            println!("resumed after meta-iteration {}", state.meta_steps.len());
+            say!("resumed after meta-iteration {}", state.meta_steps.len());
         }
-        println!(
+        say!(
             "{:>4} {:>11} {:>12} {:>11} {:>11} {:>8}",
-            "step", "valid_loss", "valid_error", "test_error", "norm", "seconds"
+            "step",
+            "valid_loss",
+            "valid_error",
+            "test_error",
+            "norm",
+            "seconds"
         );
         let bar = Bar::new(steps, meta_steps, state.meta_steps.len());
         for meta_step in state.meta_steps.len()..meta_steps {
@@ -217,11 +224,9 @@ impl Tuning<'_> {
                 let trained = problem.train::<A>(&hyper, Some(&tape), &mut |_| ());
                 trained.map(Some).context("the exact hypergradient")
             };
-            let (ours, (exact, another)) = rayon::join(
-                || problem.train::<A>(&hyper, Some(&method), &mut |_| bar.step()),
-                // Two tapes at once would double the memory.
-                || (exact_of(meta_step), exact_of(meta_step + ANOTHER_DRAW)),
-            );
+            // One after the other: their times are compared.
+            let ours = problem.train::<A>(&hyper, Some(&method), &mut |_| bar.step());
+            let (exact, another) = (exact_of(meta_step), exact_of(meta_step + ANOTHER_DRAW));
             let ours = ours.with_context(|| {
                 format!("meta-iteration {meta_step} of {}", self.experiment.name)
             })?;
@@ -331,31 +336,38 @@ impl Tuning<'_> {
         before: &Trained,
         after: &Trained,
     ) -> Result<()> {
-        println!();
-        println!("{:<28} {:>10} {:>10}", "", "before", "after");
+        say!("");
+        say!("{:<28} {:>10} {:>10}", "", "before", "after");
         let (b, a) = (&before.quality, &after.quality);
-        println!(
+        say!(
             "{:<28} {:>10.5} {:>10.5}",
-            "validation loss", b.valid_loss, a.valid_loss
+            "validation loss",
+            b.valid_loss,
+            a.valid_loss
         );
         for (what, b, a) in [
             ("validation error", b.valid_error, a.valid_error),
             ("test error", b.test_error, a.test_error),
         ] {
-            println!("{what:<28} {:>9.2}% {:>9.2}%", 100.0 * b, 100.0 * a);
+            say!("{what:<28} {:>9.2}% {:>9.2}%", 100.0 * b, 100.0 * a);
         }
-        println!();
+        say!("");
         for cost in &state.costs {
-            println!(
+            say!(
                 "{:<28} {:>8.2} s {:>10.3} floats per weight",
-                cost.name, cost.seconds, cost.floats_per_weight
+                cost.name,
+                cost.seconds,
+                cost.floats_per_weight
             );
         }
         for angle in &state.angles {
-            println!(
+            say!(
                 "angle to the exact hypergradient at meta-iteration {}: cosine {:.4}, norm ratio {:.3} \
                  (two draws among themselves: {:.4})",
-                angle.meta_step, angle.cosine, angle.norm_ratio, angle.another_draw
+                angle.meta_step,
+                angle.cosine,
+                angle.norm_ratio,
+                angle.another_draw
             );
         }
         let report = self.report(state, hyper, before, after);
@@ -367,7 +379,7 @@ impl Tuning<'_> {
             &[hyper.len() as u64],
             hyper.iter().copied(),
         )?;
-        println!("report: {}", page.display());
+        say!("report: {}", page.display());
         Ok(())
     }
 
@@ -567,7 +579,7 @@ impl Bar {
 
     /// A line on standard output, with the bar out of its way.
     fn println(&self, line: &str) {
-        self.bar.suspend(|| println!("{line}"));
+        self.bar.suspend(|| say!("{line}"));
     }
 
     fn finish(&self) {

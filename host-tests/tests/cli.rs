@@ -93,7 +93,10 @@ fn what_is_wrong_is_said_in_one_line_with_its_numbers() {
         one(&["--momentum", "1.5"]),
         &["momentum 1.5", "less than 1"],
     );
-    says(one(&["--momentum", "nan"]), &["momenta", "not finite"]);
+    says(
+        one(&["--momentum", "nan"]),
+        &["momenta", "not a finite number"],
+    );
     says(
         one(&["--rate", "1e30"]),
         &["not finite at step", "lower the rate"],

@@ -67,7 +67,7 @@ fn keeps_the_identities<O: Objective>(what: &str, objective: &O) {
         seen += 1;
     })
     .unwrap();
-    assert_eq!(seen, if h > 0 { 7 } else { 4 }, "{what}");
+    assert_eq!(seen, if h > 0 { 9 } else { 6 }, "{what}");
 }
 
 fn net<'a, A: Arithmetic>(

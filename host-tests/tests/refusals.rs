@@ -43,7 +43,7 @@ fn wrong_length<T: std::fmt::Debug>(
 #[track_caller]
 fn not_finite<T: std::fmt::Debug>(result: Result<T, Error>, expected: &str) -> usize {
     let error = result.expect_err("this should have been refused");
-    let Error::NonFinite { what, step } = error else {
+    let (Error::NonFinite { what, step } | Error::Diverged { what, step }) = error else {
         panic!("{error:?}")
     };
     assert_eq!(what, expected);
@@ -99,7 +99,13 @@ fn empty_batches_are_refused() {
         examples: 1 << 32,
         ..ONE
     };
-    refused(too_many.fill(0, &mut [0]), Error::EmptyBatch, &[]);
+    let want = Error::Range {
+        what: "number of examples",
+        value: 4_294_967_296.0,
+        least: 1.0,
+        greatest: 4_294_967_295.0,
+    };
+    refused(too_many.fill(0, &mut [0]), want, &["4294967296"]);
     let data = Data::small();
     let mlp = Mlp::<_, Fused>::new(data.features(), WIDTHS, 4).unwrap();
     let logistic = Logistic::<_, Fused>::new(data.features(), 3).unwrap();
@@ -760,7 +766,7 @@ fn a_diverging_training_stops_at_the_step_of_its_first_infinite_loss() {
         .unwrap();
     let mut line = Line::<Plain, _>::new(&w0[..], steps);
     let (losses, done) = bowl([0.0; 4], w0, rate, steps, &mut line);
-    let want = Error::NonFinite {
+    let want = Error::Diverged {
         what: "training loss",
         step: first,
     };
@@ -834,7 +840,7 @@ fn a_network_never_returns_numbers_that_are_not_finite_however_it_is_trained() {
                     let finite = all.iter().all(|x| x.iter().all(|x| x.is_finite()));
                     assert!(finite && answer.valid_loss.is_finite(), "{rate} {scale}");
                 }
-                Err(Error::NonFinite { step, .. }) => {
+                Err(Error::Diverged { step, .. }) => {
                     refused += 1;
                     assert!(step <= 40);
                 }
@@ -896,7 +902,7 @@ fn an_exploding_adjoint_is_refused_with_its_step_though_training_stands_still() 
     let mut line = Line::<Plain, _>::new(&minimum[..], steps);
     let answer = hypergradient(&run, &validation, &&minimum[..], &mut line, false);
     let step = steps - exploded;
-    let want = Error::NonFinite {
+    let want = Error::Diverged {
         what: "adjoint of the weights",
         step,
     };
@@ -982,7 +988,7 @@ fn knots(steps: usize, intervals: usize, spacing: f32) -> Result<(), Error> {
         spacing,
     };
     let mut storage = vec![0.0; 1000];
-    let rows = Full::new(4, 20, &mut storage).unwrap();
+    let rows = Full::new(4, intervals, &mut storage).unwrap();
     let mut factors = vec![0.0; intervals + 1];
     let origin = [0.0f32; 4];
     Hats::<Fused, f32, _, _>::new(4, knots, &origin[..], rows, &mut factors).map(|_| ())
@@ -1333,4 +1339,85 @@ fn a_vector_level_that_is_lacking_is_refused() {
             refused(dispatch::force(level), want, &[level.name()]);
         }
     }
+}
+
+/// Hats of a training of the quadratic, with rows for `K` intervals and an origin of `weights`.
+fn hats_with(rows: usize, weights: usize) -> Result<(), Error> {
+    let knots = Knots {
+        steps: 10,
+        intervals: 4,
+        spacing: 1.5,
+    };
+    let mut storage = vec![0.0; 1000];
+    let rows = Full::new(4, rows, &mut storage)?;
+    let mut factors = [0.0; 5];
+    let origin = vec![0.0f32; weights];
+    Hats::<Fused, f32, _, _>::new(4, knots, &origin[..], rows, &mut factors).map(|_| ())
+}
+
+#[test]
+fn rows_and_origins_made_for_others_are_refused() {
+    hats_with(4, 4).unwrap();
+    wrong_length(hats_with(3, 4), "storage of the hats", 20, 16);
+    wrong_length(hats_with(4, 3), "weights of the origin", 4, 3);
+}
+
+#[test]
+fn a_fit_that_was_never_finished_is_not_swept() {
+    let knots = Knots {
+        steps: 10,
+        intervals: 4,
+        spacing: 1.5,
+    };
+    let mut storage = [0.0; 20];
+    let rows = Full::new(4, 4, &mut storage).unwrap();
+    let (mut factors, origin) = ([0.0; 5], [0.0f32; 4]);
+    let mut hats =
+        Hats::<Fused, f32, _, _>::new(4, knots, &origin[..], rows, &mut factors).unwrap();
+    let (mut a, mut b) = ([0.0; 4], [0.0; 4]);
+    let spare = Spare {
+        a: &mut a,
+        b: &mut b,
+    };
+    let want = Error::Order { want: 0, got: 10 };
+    refused(hats.open(&origin, spare), want, &["step 10", "step 0"]);
+}
+
+#[test]
+fn a_validation_loss_of_other_hyperparameters_is_refused() {
+    let data = Data::small();
+    let mlp = || Mlp::<_, Fused>::new(data.features(), WIDTHS, 4).unwrap();
+    let groups = Groups::global(mlp().weights());
+    let scaled = Scaled {
+        inner: mlp(),
+        groups,
+    };
+    let run = Run {
+        objective: &scaled,
+        h: &[0.1f32],
+        schedule: Schedule {
+            groups,
+            rates: &[0.1],
+            momenta: &[0.5],
+        },
+        batches: Batches {
+            seed: 0,
+            examples: 12,
+            size: 4,
+        },
+        steps: 3,
+    };
+    let bare = mlp();
+    let validation = Validation {
+        objective: &bare,
+        examples: &[0, 1],
+    };
+    let w0 = vec![0.1f32; bare.weights()];
+    let mut line = Line::<Fused, _>::new(&w0[..], 3);
+    let answer = hypergradient(&run, &validation, &&w0[..], &mut line, false);
+    wrong_length(answer, "hyperparameters of the validation loss", 1, 0);
+    let short = &w0[1..];
+    let answer = hypergradient(&run, &validation, &short, &mut line, false);
+    let got = short.len();
+    wrong_length(answer, "weights of the origin", got + 1, got);
 }

@@ -122,8 +122,8 @@ pub fn add_scaled_rows<A: Arithmetic, S: Scalar>(columns: usize, a: &[S], x: &[S
     );
 }
 
-/// `h_r += sum_c x_rc y_rc`, each row's sum a [`dot`](super::reduce::dot): how a derivative by
-/// weights becomes one by hyperparameters.
+/// `h_r += sum_c x_rc y_rc`: how a derivative by weights becomes one by hyperparameters. Each row's
+/// sum is a [`dot`](super::reduce::dot); rows of one column are `h_r <- mul_add(x_r, y_r, h_r)`.
 ///
 /// ```
 /// use drmad::{kernels::accumulate::add_row_dots, Fused};

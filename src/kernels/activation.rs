@@ -1,6 +1,8 @@
 //! The elementwise parts of a network's passes: tanh and softmax with their derivatives.
 //!
-//! `R x` is the derivative of `x` along a direction of the weights (Pearlmutter 1994).
+//! Order of arithmetic: `1 - y^2` is `mul_add(-y, y, 1)`; sums of products are one `mul_add` after
+//! another as the formulas read from left to right, the R-pass of tanh as
+//! `mul_add(-(2 y) r_y, d, r_d (1 - y^2))`. `R x` is the derivative of `x` along a direction of the weights (Pearlmutter 1994).
 
 use super::dispatch::run;
 use crate::scalar::{Arithmetic, Scalar};

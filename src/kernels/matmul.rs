@@ -3,7 +3,7 @@
 //! `c_ij = [c_ij or 0] + sum_k a_ik b_kj`, the inner index `k` ascending, one accumulator for each
 //! output: `acc = mul_add(a_ik, b_kj, acc)`. Nothing else is promised about order, and nothing else
 //! matters: tiles, vector widths and the packing of `b` change which outputs are computed together,
-//! never an output's own sum. [`reference`] is the definition in five lines; the fast form is held
+//! never an output's own sum. [`reference()`] is the definition in five lines; the fast form is held
 //! to its bits.
 //!
 //! An MLP's passes need three forms. For `n` examples, a layer of `i` inputs and `o` outputs:
@@ -71,6 +71,12 @@ impl MatMul {
         self.inner.saturating_mul(vectors.saturating_mul(WIDTH))
     }
 
+    fn check<S>(&self, a: &[S], b: &[S], c: &[S]) -> Result<(), Error> {
+        exactly("a", a, self.rows.saturating_mul(self.inner))?;
+        exactly("b", b, self.inner.saturating_mul(self.columns))?;
+        exactly("c", c, self.rows.saturating_mul(self.columns))
+    }
+
     /// Computes the product. `a` has rows x inner numbers, `b` inner x columns, `c` rows x columns,
     /// `packed` at least [`required_len`](Self::required_len).
     ///
@@ -83,9 +89,7 @@ impl MatMul {
         c: &mut [S],
         packed: &mut [S],
     ) -> Result<(), Error> {
-        exactly("a", a, self.rows.saturating_mul(self.inner))?;
-        exactly("b", b, self.inner.saturating_mul(self.columns))?;
-        exactly("c", c, self.rows.saturating_mul(self.columns))?;
+        self.check(a, b, c)?;
         let (want, got) = (self.required_len(), packed.len());
         let packed = packed.get_mut(..want).ok_or(Error::Length {
             what: "packed",
@@ -110,10 +114,20 @@ impl MatMul {
 /// use drmad::{kernels::matmul::{reference, Form, MatMul}, Plain};
 /// let product = MatMul { form: Form::Nn, rows: 1, inner: 2, columns: 1, accumulate: true };
 /// let mut c = [1.0f32];
-/// reference::<Plain, _>(&product, &[1.0, 2.0], &[3.0, 4.0], &mut c);
+/// reference::<Plain, _>(&product, &[1.0, 2.0], &[3.0, 4.0], &mut c)?;
 /// assert_eq!(c, [12.0]);
+/// # Ok::<(), drmad::Error>(())
 /// ```
-pub fn reference<A: Arithmetic, S: Scalar>(shape: &MatMul, a: &[S], b: &[S], c: &mut [S]) {
+///
+/// # Errors
+/// As [`MatMul::run`].
+pub fn reference<A: Arithmetic, S: Scalar>(
+    shape: &MatMul,
+    a: &[S],
+    b: &[S],
+    c: &mut [S],
+) -> Result<(), Error> {
+    shape.check(a, b, c)?;
     let MatMul {
         form,
         rows,
@@ -132,6 +146,7 @@ pub fn reference<A: Arithmetic, S: Scalar>(shape: &MatMul, a: &[S], b: &[S], c: 
             *c = terms.fold(start, |sum, (a, b)| A::mul_add(a, b, sum));
         }
     }
+    Ok(())
 }
 
 /// A product with its buffers, whose lengths fit.
@@ -150,7 +165,7 @@ impl<A: Arithmetic, S: Scalar> Kernel for Job<'_, A, S> {
     #[inline(always)]
     fn run<const LEVEL: u8>(mut self) {
         // Accumulators beyond the registers spill and cost a factor of three: 4 x 7 needs the 32
-        // registers of AVX-512, 6 x 2 fits the 16 of AVX2 (and the 32 half as long of NEON), 3 x 2
+        // registers of AVX-512, 6 x 2 fits the 16 of AVX2 (and the 32 half as long of NEON), 6 x 1
         // of half the length the 16 of SSE2, and a scalar machine keeps a small tile.
         if LEVEL == Level::Avx512 as u8 {
             self.panels::<4, 7>();

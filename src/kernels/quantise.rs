@@ -1,7 +1,7 @@
 //! Blocks of numbers as small integers with one scale a block.
 //!
 //! A block of [`BLOCK`] numbers `x` becomes its scale `s = max |x| / m` and integers
-//! `q = round(x / s)` in `-m ..= m`, `m = 2^(BITS - 1) - 1`, packed as `q + m` into words of 32 bits,
+//! `q = round(x * (m / max |x|))` in `-m ..= m` (0 where `s` is not a normal number), `m = 2^(BITS - 1) - 1`, packed as `q + m` into words of 32 bits,
 //! the first in the lowest bits, `32 / BITS` in a word. Decoding adds: `y <- mul_add(s, q, y)`, so
 //! that blocks of differences are summed up as they are read. Rounding is to nearest, ties to even.
 //!
@@ -18,7 +18,11 @@ pub const BLOCK: usize = 80;
 /// ```
 /// assert_eq!(drmad::kernels::quantise::words(4), 11);
 /// ```
+///
+/// # Panics
+/// At compile time, where it is used as a constant, for other than 2, 3, 4 or 8 bits.
 pub const fn words(bits: u32) -> usize {
+    assert!(matches!(bits, 2 | 3 | 4 | 8), "2, 3, 4 or 8 bits");
     BLOCK / (32 / bits as usize) + 1
 }
 
@@ -41,6 +45,7 @@ const MAGIC: f32 = 12_582_912.0;
 /// assert_eq!(y, [1.0, -7.0, 3.0]);
 /// ```
 pub fn encode<const BITS: u32>(x: &[f32], code: &mut [u32]) {
+    const { words(BITS) };
     let Some((scale, packed)) = code.split_first_mut() else {
         return;
     };
@@ -77,6 +82,7 @@ pub fn encode<const BITS: u32>(x: &[f32], code: &mut [u32]) {
 
 /// Adds a block's numbers to `y`.
 pub fn decode<const BITS: u32, A: Arithmetic, S: Scalar>(code: &[u32], y: &mut [S]) {
+    const { words(BITS) };
     let Some((scale, packed)) = code.split_first() else {
         return;
     };

@@ -33,7 +33,10 @@ pub trait Examples {
 
 /// The piece of example `i` in a table of rows.
 fn row<T>(table: &[T], width: usize, i: usize) -> Result<&[T], Error> {
-    table.get(i * width..(i + 1) * width).ok_or(Error::Index {
+    let piece = i
+        .checked_mul(width)
+        .and_then(|start| table.get(start..start.checked_add(width)?));
+    piece.ok_or(Error::Index {
         what: "example",
         index: i,
         len: table.len() / width.max(1),

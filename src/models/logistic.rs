@@ -78,6 +78,7 @@ impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
         mut scratch: &mut [S],
     ) -> Result<S, Error> {
         exactly("w", at.w, self.weights())?;
+        exactly("h", at.h, 0)?;
         exactly("g", g, self.weights())?;
         if at.batch.is_empty() {
             return Err(Error::EmptyBatch);

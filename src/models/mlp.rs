@@ -19,7 +19,7 @@
 //! R grad W_l = R a_{l-1}' d_l + a_{l-1}' R d_l
 //! ```
 //!
-//! Order of arithmetic: a sum over inputs begins with the bias and ascends; a gradient's sum over
+//! Order of arithmetic: means are products by `1 / n`, rounded. A sum over inputs begins with the bias and ascends; a gradient's sum over
 //! the batch ascends, and so does the sum of the losses `ln sum exp z - z_y`. A batch is worked through
 //! in pieces of `chunk` examples that go on adding to the same accumulators: for loss and gradient
 //! the size of a piece is a matter of memory and changes no bit. `H d` has two sums in one
@@ -324,6 +324,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         mut scratch: &mut [S],
     ) -> Result<S, Error> {
         exactly("w", at.w, self.weights())?;
+        exactly("h", at.h, 0)?;
         exactly("g", g, self.weights())?;
         if at.batch.is_empty() {
             return Err(Error::EmptyBatch);
@@ -368,6 +369,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
 
     fn loss<S: Scalar>(&self, at: At<'_, S>, mut scratch: &mut [S]) -> Result<S, Error> {
         exactly("w", at.w, self.weights())?;
+        exactly("h", at.h, 0)?;
         if at.batch.is_empty() {
             return Err(Error::EmptyBatch);
         }
@@ -392,6 +394,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         mut scratch: &mut [S],
     ) -> Result<(), Error> {
         exactly("w", at.w, self.weights())?;
+        exactly("h", at.h, 0)?;
         exactly("d", d, self.weights())?;
         exactly("h_d", out.h_d, self.weights())?;
         if at.batch.is_empty() {

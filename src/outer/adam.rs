@@ -5,7 +5,8 @@
 //! h <- h - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
 //! ```
 //!
-//! A derivative that is and stays 0 moves nothing. `eps` is small beside the hypergradients of single
+//! The two quotients by `1 - b^t` are products by their rounded reciprocals, `b^t` by squaring; nothing
+//! is fused. A derivative that is and stays 0 moves nothing. `eps` is small beside the hypergradients of single
 //! weights, which may be 1e-9: the default is far below Adam's usual one.
 
 use super::{Outer, check};

@@ -16,10 +16,13 @@
 //! the differences to what is stored already, so errors do not pile up; [`Full`] stores the rows.
 //!
 //! Knots lie at `T (k / K)^spacing`, rounded to different integers.
+//! Order of arithmetic: `x_k = mul_add(-G (1 + u_{k-1}) / (e_k (1 + u_k)), x_{k-1},
+//! b_k / (e_k (1 + u_k)))` and `c_k = mul_add(-u_k, c_{k+1}, (1 + u_k) x_k)`, the factors computed in
+//! f64 and rounded once.
 //! Refused: fewer steps than knots' intervals, and a horizon that is not known beforehand.
 
 use super::{Path, Spare, Steps};
-use crate::error::{Error, exactly};
+use crate::error::{Error, exactly, same};
 use crate::kernels::accumulate::add_scaled;
 use crate::kernels::interpolate::{between, weights};
 use crate::kernels::math::{exp, ln};
@@ -67,6 +70,17 @@ impl Knots {
                 greatest: 10.0,
             });
         }
+        // The power is rounded: many knots over hardly more steps may fall on one step.
+        for k in 0..self.intervals {
+            if self.step(k + 1) <= self.step(k) {
+                return Err(Error::Range {
+                    what: "number of knots' intervals",
+                    value: self.intervals as f64,
+                    least: 1.0,
+                    greatest: k as f64,
+                });
+            }
+        }
         Ok(())
     }
 
@@ -100,6 +114,12 @@ pub trait Rows<S> {
     /// Numbers of 32 bits in use.
     fn floats(&self) -> usize;
 
+    /// Whether it holds the rows of `weights` and `K` intervals.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where it was made for others.
+    fn check(&self, weights: usize, intervals: usize) -> Result<(), Error>;
+
     /// Writes the block of row `k` that begins with weight `first` to `x`, which holds `w_0` there.
     fn read(&self, k: usize, first: usize, x: &mut [S]);
 
@@ -121,7 +141,7 @@ pub struct Full<'a, S> {
 impl<'a, S: Scalar> Full<'a, S> {
     /// Numbers of storage for `weights` and `K` intervals.
     pub const fn required_len(weights: usize, intervals: usize) -> usize {
-        weights * (intervals + 1)
+        weights.saturating_mul(intervals.saturating_add(1))
     }
 
     /// Rows in `storage`.
@@ -146,6 +166,12 @@ fn at_least<T>(storage: &mut [T], want: usize) -> Result<&mut [T], Error> {
 impl<S: Scalar> Rows<S> for Full<'_, S> {
     fn floats(&self) -> usize {
         self.storage.len()
+    }
+
+    fn check(&self, weights: usize, intervals: usize) -> Result<(), Error> {
+        same("weights of the rows", weights, self.weights)?;
+        let want = Self::required_len(weights, intervals);
+        same("storage of the hats", want, self.storage.len())
     }
 
     fn read(&self, k: usize, first: usize, x: &mut [S]) {
@@ -178,14 +204,11 @@ pub struct Quantised<'a, const BITS: u32, A> {
 }
 
 impl<'a, const BITS: u32, A: Arithmetic> Quantised<'a, BITS, A> {
-    const WORDS: usize = {
-        assert!(matches!(BITS, 2 | 3 | 4 | 8), "2, 3, 4 or 8 bits");
-        quantise::words(BITS)
-    };
+    const WORDS: usize = quantise::words(BITS);
 
     /// Words of storage for `weights` and `K` intervals.
     pub const fn required_len(weights: usize, intervals: usize) -> usize {
-        weights.div_ceil(BLOCK) * Self::WORDS * (intervals + 1)
+        (weights.div_ceil(BLOCK) * Self::WORDS).saturating_mul(intervals.saturating_add(1))
     }
 
     /// Rows in `storage`.
@@ -209,6 +232,11 @@ impl<'a, const BITS: u32, A: Arithmetic> Quantised<'a, BITS, A> {
 impl<const BITS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, BITS, A> {
     fn floats(&self) -> usize {
         self.storage.len()
+    }
+
+    fn check(&self, weights: usize, intervals: usize) -> Result<(), Error> {
+        let want = Self::required_len(weights, intervals);
+        same("storage of the hats", want, self.storage.len())
     }
 
     fn read(&self, k: usize, first: usize, x: &mut [S]) {
@@ -256,6 +284,8 @@ pub struct Hats<'a, A, S, G, R> {
     interval: usize,
     swapped: bool,
     next: usize,
+    /// Whether all hats are closed.
+    finished: bool,
     arithmetic: PhantomData<A>,
 }
 
@@ -286,6 +316,8 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
     ) -> Result<Self, Error> {
         knots.check()?;
         exactly("factors", factors, knots.intervals + 1)?;
+        same("weights of the origin", weights, origin.weights())?;
+        rows.check(weights, knots.intervals)?;
         Ok(Hats {
             weights,
             knots,
@@ -295,6 +327,7 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
             interval: 0,
             swapped: false,
             next: 0,
+            finished: false,
             arithmetic: PhantomData,
         })
     }
@@ -396,6 +429,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
         exactly("w", w, self.weights)?;
         if t == 0 {
             (self.interval, self.swapped, self.next) = (0, false, 0);
+            self.finished = false;
             spare.a.fill(S::ZERO);
             spare.b.fill(S::ZERO);
         }
@@ -443,12 +477,19 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
         self.close(self.interval, left);
         add_scaled::<A, S>(S::ONE, w, right);
         self.close(self.interval + 1, right);
+        self.finished = true;
         Ok(())
     }
 
     fn open(&mut self, _w: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
         exactly("spare a", spare.a, self.weights)?;
         exactly("spare b", spare.b, self.weights)?;
+        if !self.finished {
+            return Err(Error::Order {
+                want: self.next,
+                got: self.knots.steps,
+            });
+        }
         self.interval = self.knots.intervals;
         self.swapped = false;
         // The left end of the interval that would follow the last one.

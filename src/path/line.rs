@@ -13,7 +13,7 @@
 //! the result hides the scale.
 
 use super::{Path, Spare, Steps};
-use crate::error::{Error, exactly};
+use crate::error::{Error, exactly, same};
 use crate::kernels::interpolate::between;
 use crate::random::Origin;
 use crate::scalar::{Arithmetic, Scalar};
@@ -127,6 +127,8 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>> Path<S> for Line<A, G> {
 
     fn open(&mut self, w: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
         exactly("spare a", spare.a, w.len())?;
+        exactly("spare b", spare.b, w.len())?;
+        same("weights of the origin", w.len(), self.origin.weights())?;
         spare.a.copy_from_slice(w);
         self.origin.fill(0, spare.b);
         Ok(())

@@ -27,7 +27,8 @@ pub struct Tape<'a, S> {
 impl<'a, S: Scalar> Tape<'a, S> {
     /// Numbers of storage for `weights` and `steps`, with or without `velocities`.
     pub const fn required_len(weights: usize, steps: usize, velocities: bool) -> usize {
-        weights * steps * if velocities { 2 } else { 1 }
+        let vectors = if velocities { 2 } else { 1 };
+        weights.saturating_mul(steps).saturating_mul(vectors)
     }
 
     /// A tape for a training of `steps` steps.
