@@ -740,7 +740,7 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
         let caption = format!(
             "The cosine between {method} and the exact hypergradient {path}.{least} At one \
              both have the same direction. Between the exact hypergradients of two draws it {}: \
-             what lies above is the chance of one draw.{}",
+             the rest belongs to one draw alone.{}",
             if one {
                 format!("is {}", number(first.another_draw))
             } else {
