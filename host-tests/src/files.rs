@@ -22,6 +22,14 @@ pub fn say(line: std::fmt::Arguments<'_>) {
     }
 }
 
+/// Makes a folder that results will go to, before the work that they are results of.
+///
+/// # Errors
+/// What the file system refuses, with the folder's name.
+pub fn prepare(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot write to {}", folder.display()))
+}
+
 /// Writes a file so that whoever reads it, even after a kill, sees the old contents or the new.
 ///
 /// # Errors

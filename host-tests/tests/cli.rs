@@ -320,9 +320,9 @@ fn a_killed_run_resumes_with_the_same_bits() {
         "tune",
         "mnist-units",
         "--steps",
-        "60",
+        "100",
         "--meta-steps",
-        "6",
+        "12",
         "--compare",
         "never",
     ];
@@ -366,6 +366,42 @@ fn a_killed_run_resumes_with_the_same_bits() {
     );
     let bits = |folder: &Path| fs::read(folder.join("hyper.npy")).expect("the result");
     assert!(bits(whole.path()) == bits(killed.path()));
+    assert_eq!(untimed(whole.path()), untimed(killed.path()));
+}
+
+/// The result without what the clock says.
+fn untimed(folder: &Path) -> serde_json::Value {
+    fn forget(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                fields.remove("seconds");
+                fields.values_mut().for_each(forget);
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(forget),
+            _ => (),
+        }
+    }
+    let text = fs::read(folder.join("result.json")).expect("the result");
+    let mut result = serde_json::from_slice(&text).expect("JSON");
+    forget(&mut result);
+    result
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_refused_before_the_work() {
+    for command in [
+        &["tune", "--out", "/dev/null/x"][..],
+        &[
+            "hypergradient",
+            "--experiment",
+            "mnist-units",
+            "--dump",
+            "/dev/null/x",
+        ],
+    ] {
+        assert!(refusal(command).contains("cannot write to /dev/null/x"));
+        assert!(output(command).stdout.is_empty());
+    }
 }
 
 #[test]

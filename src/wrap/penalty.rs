@@ -156,9 +156,12 @@ impl<'a, O: Objective, R: Term> Penalty<'a, O, R> {
         Ok(at.h.split_at(self.inner.hypers()))
     }
 
-    /// Numbers of scratch beyond the inner objective's use of it: one a weight, two a group.
+    /// Numbers of scratch that the penalty itself needs: one a weight, two a group.
     fn own_scratch_len(&self) -> usize {
-        self.weights() + 2 * self.groups().len()
+        match self.strength {
+            Strength::Off(_) => 0,
+            _ => self.weights() + 2 * self.groups().len(),
+        }
     }
 
     /// Cuts the scratch; nothing where there is no penalty.
@@ -167,14 +170,16 @@ impl<'a, O: Objective, R: Term> Penalty<'a, O, R> {
         own: &[S],
         scratch: &mut &'s mut [S],
     ) -> Result<Option<Parts<'s, S>>, Error> {
+        if let Strength::Off(_) = self.strength {
+            return Ok(None);
+        }
         let groups = self.groups().len();
         let coefficients = cut("scratch", scratch, groups)?;
         let sums = cut("scratch", scratch, groups)?;
         let terms = cut("scratch", scratch, self.weights())?;
         match self.strength {
-            Strength::Off(_) => return Ok(None),
             Strength::Fixed(c, _) => coefficients.fill(S::from_f32(c)),
-            Strength::Tuned(_) => activation::exp::<O::Arithmetic, S>(own, coefficients),
+            _ => activation::exp::<O::Arithmetic, S>(own, coefficients),
         }
         sums.fill(S::ZERO);
         Ok(Some(Parts {
