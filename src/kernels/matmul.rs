@@ -22,7 +22,7 @@
 //! for the whole inner index. The tile is a function of the vector [level](super::dispatch).
 
 use super::dispatch::{Kernel, Level, run_kernel};
-use crate::error::{Error, exactly};
+use crate::error::{Error, cut, exactly};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// Numbers in a vector of the tile: 256 bits of f32.
@@ -90,12 +90,8 @@ impl MatMul {
         packed: &mut [S],
     ) -> Result<(), Error> {
         self.check(a, b, c)?;
-        let (want, got) = (self.required_len(), packed.len());
-        let packed = packed.get_mut(..want).ok_or(Error::Length {
-            what: "packed",
-            want,
-            got,
-        })?;
+        let mut packed = packed;
+        let packed = cut("packed", &mut packed, self.required_len())?;
         run_kernel(Job::<A, S> {
             shape: *self,
             a,

@@ -22,7 +22,7 @@
 //! Refused: fewer steps than knots' intervals, and a horizon that is not known beforehand.
 
 use super::{Path, Spare, Steps};
-use crate::error::{Error, exactly, same};
+use crate::error::{Error, cut, exactly, same};
 use crate::kernels::accumulate::add_scaled;
 use crate::kernels::interpolate::{between, weights};
 use crate::kernels::math::{exp, ln};
@@ -149,18 +149,11 @@ impl<'a, S: Scalar> Full<'a, S> {
     /// # Errors
     /// [`Error::Length`] where it is too short.
     pub fn new(weights: usize, intervals: usize, storage: &'a mut [S]) -> Result<Self, Error> {
-        let storage = at_least(storage, Self::required_len(weights, intervals))?;
+        let mut storage = storage;
+        let want = Self::required_len(weights, intervals);
+        let storage = cut("storage of the hats", &mut storage, want)?;
         Ok(Full { weights, storage })
     }
-}
-
-fn at_least<T>(storage: &mut [T], want: usize) -> Result<&mut [T], Error> {
-    let got = storage.len();
-    storage.get_mut(..want).ok_or(Error::Length {
-        what: "storage of the hats",
-        want,
-        got,
-    })
 }
 
 impl<S: Scalar> Rows<S> for Full<'_, S> {
@@ -216,7 +209,9 @@ impl<'a, const BITS: u32, A: Arithmetic> Quantised<'a, BITS, A> {
     /// # Errors
     /// [`Error::Length`] where it is too short.
     pub fn new(weights: usize, intervals: usize, storage: &'a mut [u32]) -> Result<Self, Error> {
-        let storage = at_least(storage, Self::required_len(weights, intervals))?;
+        let mut storage = storage;
+        let want = Self::required_len(weights, intervals);
+        let storage = cut("storage of the hats", &mut storage, want)?;
         Ok(Quantised {
             blocks: weights.div_ceil(BLOCK),
             storage,

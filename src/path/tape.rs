@@ -5,7 +5,7 @@
 //! difference.
 
 use super::{Path, Spare, Steps};
-use crate::error::{Error, exactly};
+use crate::error::{Error, cut, exactly};
 use crate::scalar::Scalar;
 
 /// The stored walk.
@@ -41,15 +41,9 @@ impl<'a, S: Scalar> Tape<'a, S> {
         velocities: bool,
         storage: &'a mut [S],
     ) -> Result<Self, Error> {
-        let (want, got) = (
-            Self::required_len(weights, steps, velocities),
-            storage.len(),
-        );
-        let storage = storage.get_mut(..want).ok_or(Error::Length {
-            what: "storage of the tape",
-            want,
-            got,
-        })?;
+        let mut storage = storage;
+        let want = Self::required_len(weights, steps, velocities);
+        let storage = cut("storage of the tape", &mut storage, want)?;
         Ok(Tape {
             weights,
             velocities,
