@@ -16,7 +16,7 @@
 //! carries both sides; what is small enough is for the caller to say, with a reason.
 
 use crate::error::{Error, cut, exactly};
-use crate::objective::{At, Objective, Products, by_dual_numbers};
+use crate::objective::{At, Objective, Products, by_dual_numbers, dual_scratch_len};
 
 /// Two numbers that should be equal.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,12 +59,11 @@ pub struct Probes<'a> {
 /// Numbers of f64 scratch that [`objective`] needs.
 pub fn required_len<O: Objective>(objective: &O) -> usize {
     let (p, h) = (objective.weights(), objective.hypers());
-    let dual = 2 * (2 * p + 2 * h + objective.scratch_len());
     let inner = objective
         .second_order_scratch_len()
         .max(objective.scratch_len())
         .max(objective.loss_scratch_len())
-        .max(dual);
+        .max(dual_scratch_len(objective));
     5 * p + 4 * h + inner
 }
 

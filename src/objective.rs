@@ -125,7 +125,7 @@ pub trait Objective {
 
     /// Numbers of scratch that [`second_order`](Self::second_order) needs.
     fn second_order_scratch_len(&self) -> usize {
-        2 * (2 * self.weights() + 2 * self.hypers() + self.scratch_len())
+        dual_scratch_len(self)
     }
 
     /// Adds `H d` and `M d` to `out`.
@@ -150,9 +150,15 @@ pub trait Objective {
     }
 }
 
+/// Numbers of scratch that [`by_dual_numbers`] needs: weights, hyperparameters, both gradients and the
+/// objective's own scratch, in dual numbers.
+pub fn dual_scratch_len<O: Objective + ?Sized>(objective: &O) -> usize {
+    2 * (2 * objective.weights() + 2 * objective.hypers() + objective.scratch_len())
+}
+
 /// The second-order products of any objective, from its gradient on dual numbers: what
 /// [`Objective::second_order`] does where it is not overridden, and what an override is tested
-/// against. `scratch` needs `2 (2 P + 2 H + scratch_len)` numbers.
+/// against. `scratch` needs [`dual_scratch_len`] numbers.
 ///
 /// # Errors
 /// As [`Objective::gradient`].
@@ -169,14 +175,8 @@ pub fn by_dual_numbers<O: Objective + ?Sized, S: Scalar>(
     exactly("d", d, p)?;
     exactly("h_d", out.h_d, p)?;
     exactly("m_d", out.m_d, h)?;
-    let (want, got) = (2 * (2 * p + 2 * h + objective.scratch_len()), scratch.len());
-    if got < want {
-        return Err(Error::Length {
-            what: "scratch",
-            want,
-            got,
-        });
-    }
+    let mut scratch = scratch;
+    let scratch = cut("scratch", &mut scratch, dual_scratch_len(objective))?;
     let mut rest = Dual::view(scratch);
     let w = cut("scratch", &mut rest, p)?;
     let hyper = cut("scratch", &mut rest, h)?;
