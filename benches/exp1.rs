@@ -6,9 +6,9 @@ use drmad::Fused;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::models::{Mlp, Pixels};
-use drmad::path::{Hats, Knots, Line, Path, Quantised, Tape};
+use drmad::path::{Grid, Hats, Line, Path, Quantised, Tape};
 use drmad::random::{Batches, Normal};
-use drmad::train::{Run, Schedule};
+use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 
 const WIDTHS: &[usize] = &[784, 50, 50, 50, 10];
@@ -48,6 +48,7 @@ fn exp1(c: &mut Criterion) {
         objective: &training,
         h: &h,
         schedule: Schedule {
+            rule: Rule::HeavyBall,
             groups: everywhere,
             rates: &[0.05],
             momenta: &[0.95],
@@ -64,21 +65,29 @@ fn exp1(c: &mut Criterion) {
         groups: everywhere,
         log_scales: &[-3.0],
     };
-    let mut buffer =
-        vec![0.0; Workspace::<f32>::required_len(P, scratch_len(&training, &outside), false)];
-    let mut workspace = Workspace::new(&mut buffer, P, false).expect("long enough");
+    let mut buffer = vec![
+        0.0;
+        Workspace::<f32>::required_len(
+            P,
+            scratch_len(&training, &outside),
+            Rule::HeavyBall,
+            false
+        )
+    ];
+    let mut workspace =
+        Workspace::new(&mut buffer, P, Rule::HeavyBall, false).expect("long enough");
     let (mut batch, mut d_h) = (vec![0; 50], vec![0.0; P]);
     let validation = Validation {
         objective: &outside,
         examples: &chosen[..50],
     };
-    let mut stored = vec![0.0; Tape::<f32>::required_len(P, STEPS, false)];
-    let mut tape = Tape::new(P, STEPS, false, &mut stored).expect("long enough");
+    let mut stored = vec![0.0; Tape::<f32>::required_len(P, STEPS, 0)];
+    let mut tape = Tape::new(P, STEPS, 0, &mut stored).expect("long enough");
     let mut line = Line::<Fused, _>::new(origin, STEPS);
-    let knots = Knots {
+    let knots = Grid {
         steps: STEPS,
         intervals: 4,
-        spacing: Knots::SPACING,
+        spacing: Grid::SPACING,
     };
     let mut words = vec![0; Quantised::<4, Fused>::required_len(P, 4)];
     let mut factors = [0.0; 5];

@@ -73,6 +73,11 @@ pub enum Error {
         /// The step that came.
         got: usize,
     },
+    /// A combination that does not exist.
+    Unsupported {
+        /// What, and what to do.
+        what: &'static str,
+    },
     /// A vector level that this processor lacks.
     Level {
         /// The level asked for.
@@ -117,6 +122,7 @@ impl fmt::Display for Error {
                 f,
                 "step {got} came where step {want} was due: record ascending from 0, recall descending"
             ),
+            Error::Unsupported { what } => write!(f, "not possible: {what}"),
             Error::Level { wanted, widest } => write!(
                 f,
                 "this processor has no {wanted}: the widest level it has is {widest}"

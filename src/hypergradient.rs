@@ -11,7 +11,8 @@ use crate::objective::{At, Objective};
 use crate::path::{Path, Spare};
 use crate::random::Origin;
 use crate::scalar::Scalar;
-use crate::sweep::{Adjoints, ScheduleAdjoint};
+use crate::schedule::{Rule, Tables};
+use crate::sweep::{Adjoints, State};
 use crate::train::{Run, Scratch, Walk};
 
 /// The validation loss `E(w_T, h)`: an objective with the same `w` and `h` as the training's, and
@@ -24,7 +25,8 @@ pub struct Validation<'a, E> {
     pub examples: &'a [u32],
 }
 
-/// One flat buffer, cut into the vectors of a hypergradient. All are `P` long but for the scratch.
+/// One flat buffer, cut into the vectors of a hypergradient. All are `P` long but for the scratch, and
+/// for `v` and `d_v`, which are as long as what the rule remembers.
 #[derive(Debug)]
 pub struct Workspace<'a, S> {
     /// The weights.
@@ -39,38 +41,47 @@ pub struct Workspace<'a, S> {
     pub d_v: &'a mut [S],
     /// The adjoint of the gradient.
     pub d_g: &'a mut [S],
-    /// Two more, where hypergradients of rates and momenta are wanted; empty otherwise.
+    /// Two more, where the way back needs `v` and `g` ([`Rule::recalls`]); empty otherwise.
     pub spare: [&'a mut [S]; 2],
     /// What objectives compute in.
     pub scratch: &'a mut [S],
 }
 
 impl<'a, S: Scalar> Workspace<'a, S> {
-    /// Numbers of buffer for `weights`, and `scratch` of the objectives
-    /// ([`scratch_len`]); two vectors more with a `schedule`.
+    /// Numbers of buffer for `weights`, and `scratch` of the objectives ([`scratch_len`]): six vectors
+    /// for the heavy ball, eight with a `schedule`, ten for Adam.
     ///
     /// ```
-    /// use drmad::hypergradient::Workspace;
-    /// assert_eq!(Workspace::<f32>::required_len(10, 100, false), 160);
+    /// use drmad::{hypergradient::Workspace, schedule::Rule};
+    /// assert_eq!(Workspace::<f32>::required_len(10, 100, Rule::HeavyBall, false), 160);
+    /// assert_eq!(Workspace::<f32>::required_len(10, 100, Rule::ADAM, false), 200);
     /// ```
-    pub const fn required_len(weights: usize, scratch: usize, schedule: bool) -> usize {
-        let vectors = if schedule { 8 } else { 6 };
-        weights.saturating_mul(vectors).saturating_add(scratch)
+    pub const fn required_len(weights: usize, scratch: usize, rule: Rule, schedule: bool) -> usize {
+        let spare = if rule.recalls(schedule) { 2 } else { 0 };
+        weights
+            .saturating_mul(4 + 2 * rule.slots() + spare)
+            .saturating_add(scratch)
     }
 
     /// Cuts `buffer`; all that is left is scratch.
     ///
     /// # Errors
     /// [`Error::Length`] where it is too short for the vectors.
-    pub fn new(mut buffer: &'a mut [S], weights: usize, schedule: bool) -> Result<Self, Error> {
+    pub fn new(
+        mut buffer: &'a mut [S],
+        weights: usize,
+        rule: Rule,
+        schedule: bool,
+    ) -> Result<Self, Error> {
         let mut vector = |len| cut("workspace", &mut buffer, len);
-        let more = if schedule { weights } else { 0 };
+        let remembered = weights.saturating_mul(rule.slots());
+        let more = if rule.recalls(schedule) { weights } else { 0 };
         Ok(Workspace {
             w: vector(weights)?,
-            v: vector(weights)?,
+            v: vector(remembered)?,
             g: vector(weights)?,
             d_w: vector(weights)?,
-            d_v: vector(weights)?,
+            d_v: vector(remembered)?,
             d_g: vector(weights)?,
             spare: [vector(more)?, vector(more)?],
             scratch: buffer,
@@ -117,12 +128,9 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         batch: &mut [u32],
         each: &mut dyn FnMut(usize, S),
     ) -> Result<(), Error> {
-        exactly("w", workspace.w, self.objective.weights())?;
-        same(
-            "weights of the origin",
-            self.objective.weights(),
-            origin.weights(),
-        )?;
+        let p = self.objective.weights();
+        exactly("w", workspace.w, p)?;
+        same("weights of the origin", p, origin.weights())?;
         origin.fill(0, workspace.w);
         let mut walk = Walk {
             w: workspace.w,
@@ -130,7 +138,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             g: workspace.g,
             spare: Spare {
                 a: workspace.d_w,
-                b: workspace.d_v,
+                b: workspace.d_v.get_mut(..p).unwrap_or_default(),
             },
         };
         let mut scratch = Scratch {
@@ -187,27 +195,25 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                 return Err(Error::Diverged { what, step });
             }
         }
+        let schedule = wanted
+            .schedule
+            .map(|(rates, momenta)| Tables { rates, momenta });
         let [spare_a, spare_b] = &mut workspace.spare;
-        let (spare, schedule) = match wanted.schedule {
-            None => (
-                Spare {
-                    a: workspace.v,
-                    b: workspace.g,
-                },
-                None,
-            ),
-            Some((d_rates, d_momenta)) => (
+        let (spare, state) = if self.schedule.rule.recalls(schedule.is_some()) {
+            for (spare, v) in spare_a.iter_mut().zip(workspace.v.iter()) {
+                *spare = *v;
+            }
+            let (v, g) = (&mut *workspace.v, &mut *workspace.g);
+            (
                 Spare {
                     a: spare_a,
                     b: spare_b,
                 },
-                Some(ScheduleAdjoint {
-                    v: workspace.v,
-                    g: workspace.g,
-                    d_rates,
-                    d_momenta,
-                }),
-            ),
+                Some(State { v, g }),
+            )
+        } else {
+            let (a, b) = (&mut *workspace.v, &mut *workspace.g);
+            (Spare { a, b }, None)
         };
         let mut adjoints = Adjoints {
             w: workspace.w,
@@ -216,6 +222,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             d_g: workspace.d_g,
             d_h: wanted.d_h,
             spare,
+            state,
             schedule,
         };
         let mut scratch = Scratch {

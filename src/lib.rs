@@ -22,14 +22,14 @@
 //!
 //! // 1/2 sum a (w - h)^2, trained from w_0 = (1, 1): how does the loss at the end depend on h?
 //! let bowl = Quadratic::<Fused>::new(&[1.0, 10.0]);
-//! let schedule = Schedule { groups: Groups::global(2), rates: &[0.1f32], momenta: &[0.5] };
+//! let schedule = Schedule { groups: Groups::global(2), rule: Rule::HeavyBall, rates: &[0.1f32], momenta: &[0.5] };
 //! let batches = Batches { seed: 0, examples: 1, size: 1 };
 //! let run = Run { objective: &bowl, h: &[0.0, 0.5], schedule, batches, steps: 20 };
 //!
 //! let mut buffer = [0.0; 12 + 40];
-//! let mut workspace = Workspace::new(&mut buffer, 2, false)?;
+//! let mut workspace = Workspace::new(&mut buffer, 2, Rule::HeavyBall, false)?;
 //! let (mut storage, mut batch, mut d_h) = ([0.0; 40], [0], [0.0; 2]);
-//! let mut tape = Tape::new(2, 20, false, &mut storage)?;
+//! let mut tape = Tape::new(2, 20, 0, &mut storage)?;
 //! run.walk(&&[1.0, 1.0][..], &mut tape, &mut workspace, &mut batch, &mut |_, _| ())?;
 //! let validation = Validation { objective: &bowl, examples: &[] };
 //! let wanted = Wanted { d_h: &mut d_h, schedule: None };
@@ -97,6 +97,7 @@ pub mod outer;
 pub mod path;
 pub mod random;
 pub mod scalar;
+pub mod schedule;
 pub mod sweep;
 pub mod train;
 pub mod wrap;

@@ -1,7 +1,7 @@
 //! The one backward sweep.
 //!
 //! From `d_w = dE/dw_T`, `d_v = 0`, `d_h = dE/dh` (the direct term), for `t = T-1 .. 0`, with the
-//! weights that the [`Path`] recalls (Maclaurin et al. 2015, algorithm 2):
+//! weights that the [`Path`] recalls (Maclaurin et al. 2015, algorithm 2), for the heavy ball:
 //!
 //! ```text
 //! d_alpha_t = d_w . v_{t+1}              d_v <- d_v + alpha d_w
@@ -9,18 +9,21 @@
 //! d_w <- d_w + H d_g                     d_h <- d_h + M d_g              d_v <- gamma d_v
 //! ```
 //!
-//! and at the end `d_w` is the derivative by the initial weights. Rates and momenta cost nothing
-//! but two dot products; where nobody asks for them, velocities are not recalled at all.
+//! and at the end `d_w` is the derivative by the initial weights. Another [`Rule`] has another `d_g`;
+//! the rest is the same. Rates and momenta of the heavy ball cost nothing but two dot products; where
+//! nobody asks for them, velocities are not recalled at all. Adam's direction depends on the gradient,
+//! and so do the rates of Nesterov's step: there each step back takes the gradient once more.
 //!
 //! Refused: adjoints that are no longer finite, with the step at which that was seen. A path far
 //! from the true one can make them grow without bound.
 
-use crate::error::{Error, exactly};
-use crate::kernels::momentum;
+use crate::error::{Error, exactly, same};
 use crate::kernels::reduce::{all_finite, dot};
+use crate::kernels::{adam, momentum, nesterov};
 use crate::objective::{At, Objective, Products};
 use crate::path::{Path, Spare};
 use crate::scalar::Scalar;
+use crate::schedule::{Rule, Tables, add};
 use crate::train::{Replay, Run, Scratch};
 
 /// The vectors of a sweep, `P` numbers each unless said otherwise.
@@ -30,39 +33,27 @@ pub struct Adjoints<'a, S> {
     pub w: &'a mut [S],
     /// `dE/dw_T` going in, `dE/dw_0` coming out.
     pub d_w: &'a mut [S],
-    /// Overwritten.
+    /// Overwritten; as many numbers as the rule remembers.
     pub d_v: &'a mut [S],
     /// Overwritten.
     pub d_g: &'a mut [S],
     /// `dE/dh` going in (`H`), the hypergradient coming out.
     pub d_h: &'a mut [S],
-    /// What the path may use.
+    /// What the path may use; the first holds the velocity `v_T` going in.
     pub spare: Spare<'a, S>,
-    /// What is needed for rates and momenta, where their hypergradients are wanted.
-    pub schedule: Option<ScheduleAdjoint<'a, S>>,
+    /// What the rule remembers, and the gradient: where [`Rule::recalls`] says so.
+    pub state: Option<State<'a, S>>,
+    /// Where the hypergradients of rates and momenta go, if they are wanted.
+    pub schedule: Option<Tables<'a, S>>,
 }
 
-/// The hypergradients of rates and momenta, and the vectors they need.
+/// What the rule remembers, and the gradient.
 #[derive(Debug)]
-pub struct ScheduleAdjoint<'a, S> {
-    /// `v_T` going in (`P`), overwritten.
+pub struct State<'a, S> {
+    /// `v_T` going in, overwritten; as many numbers as the rule remembers.
     pub v: &'a mut [S],
     /// Overwritten (`P`).
     pub g: &'a mut [S],
-    /// The derivative by the rates, as long as the schedule's table of them.
-    pub d_rates: &'a mut [S],
-    /// The derivative by the momenta, as long as the schedule's table of them.
-    pub d_momenta: &'a mut [S],
-}
-
-/// The place of step `t` and a group in a table of one number a group, or of steps x groups.
-fn entry<S>(table: &mut [S], groups: usize, t: usize, group: usize) -> Option<&mut S> {
-    let index = if table.len() == groups {
-        group
-    } else {
-        t * groups + group
-    };
-    table.get_mut(index)
 }
 
 impl<O: Objective, S: Scalar> Run<'_, O, S> {
@@ -79,44 +70,9 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         scratch: &mut Scratch<'_, S>,
     ) -> Result<usize, Error> {
         self.check()?;
-        let p = self.objective.weights();
-        let Adjoints {
-            w,
-            d_w,
-            d_v,
-            d_g,
-            d_h,
-            spare,
-            schedule,
-        } = adjoints;
-        for (what, x) in [
-            ("w", &**w),
-            ("d_w", &**d_w),
-            ("d_v", &**d_v),
-            ("d_g", &**d_g),
-            ("spare a", &*spare.a),
-            ("spare b", &*spare.b),
-        ] {
-            exactly(what, x, p)?;
-        }
-        exactly("d_h", d_h, self.objective.hypers())?;
-        if let Some(wanted) = schedule {
-            exactly("v", wanted.v, p)?;
-            exactly("g", wanted.g, p)?;
-            exactly("d_rates", wanted.d_rates, self.schedule.rates.len())?;
-            exactly("d_momenta", wanted.d_momenta, self.schedule.momenta.len())?;
-            wanted.d_rates.fill(S::ZERO);
-            wanted.d_momenta.fill(S::ZERO);
-        }
-        let groups = self.schedule.groups.len();
+        self.check_adjoints(adjoints)?;
         let plan = path.plan(self.steps);
-        if plan.trained != self.steps {
-            return Err(Error::Length {
-                what: "steps of the path's plan",
-                want: self.steps,
-                got: plan.trained,
-            });
-        }
+        same("steps of the path's plan", self.steps, plan.trained)?;
         if plan.steps == 0 || plan.steps > self.steps {
             return Err(Error::Range {
                 what: "steps back",
@@ -126,81 +82,232 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             });
         }
         let rate_scale = S::from_f32(plan.rate_scale);
-        d_v.fill(S::ZERO);
-        d_g.fill(S::ZERO);
-        path.open(w, spare.again())?;
+        if let Some(tables) = &mut adjoints.schedule {
+            tables.rates.fill(S::ZERO);
+            tables.momenta.fill(S::ZERO);
+        }
+        adjoints.d_v.fill(S::ZERO);
+        adjoints.d_g.fill(S::ZERO);
+        path.open(adjoints.w, adjoints.spare.again())?;
         for s in (0..plan.steps).rev() {
             let t = plan.step(s);
-            if let Some(wanted) = schedule {
-                // The velocity here is still that after the step.
-                self.schedule.each(|range, group| {
-                    if let (Some(d), Some(d_w), Some(v)) = (
-                        entry(wanted.d_rates, groups, t, group),
-                        d_w.get(range.clone()),
-                        wanted.v.get(range),
-                    ) {
-                        *d += rate_scale * dot::<O::Arithmetic, S>(d_w, v);
-                    }
-                });
-            }
-            let velocity = schedule.as_mut().map(|wanted| &mut *wanted.v);
+            let back = Back {
+                run: self,
+                t,
+                rate_scale,
+            };
+            // The velocity here is still that after the step.
+            back.rates_of_the_heavy_ball(adjoints);
+            let velocity = adjoints.state.as_mut().map(|state| &mut *state.v);
             let mut replay = Replay { run: self, scratch };
-            path.recall(s, w, velocity, &mut replay, spare.again())?;
-            self.schedule.each(|range, group| {
-                let mut by = self.schedule.step(t, group);
-                by.rate *= rate_scale;
-                if let (Some(d_w), Some(d_v), Some(d_g)) = (
-                    d_w.get(range.clone()),
-                    d_v.get_mut(range.clone()),
-                    d_g.get_mut(range),
-                ) {
-                    momentum::adjoint::<O::Arithmetic, S>(by, d_w, d_v, d_g);
-                }
-            });
-            self.batches.fill(t, scratch.batch)?;
-            let at = At {
-                w,
-                h: self.h,
-                batch: scratch.batch,
-            };
-            let products = Products {
-                g: schedule.as_mut().map(|wanted| &mut *wanted.g),
-                h_d: d_w,
-                m_d: d_h,
-            };
-            self.objective
-                .second_order(at, d_g, products, scratch.numbers)?;
-            if let Some(wanted) = schedule {
-                // d_g = -(1 - gamma) d_v, with the d_v before it was multiplied by gamma.
-                self.schedule.each(|range, group| {
-                    let share = self.schedule.step(t, group).momentum - S::ONE;
-                    if let (Some(d), Some(d_g), Some(v), Some(g)) = (
-                        entry(wanted.d_momenta, groups, t, group),
-                        d_g.get(range.clone()),
-                        wanted.v.get(range.clone()),
-                        wanted.g.get(range),
-                    ) {
-                        let sum = dot::<O::Arithmetic, S>(d_g, v) + dot::<O::Arithmetic, S>(d_g, g);
-                        *d += sum / share;
-                    }
-                });
-            }
-            if !all_finite(d_w) {
+            path.recall(s, adjoints.w, velocity, &mut replay, adjoints.spare.again())?;
+            back.step(adjoints, scratch)?;
+            if !all_finite(adjoints.d_w) {
                 return Err(Error::Diverged {
                     what: "adjoint of the weights",
                     step: t,
                 });
             }
         }
-        let schedule_is_finite = schedule
-            .as_ref()
-            .is_none_or(|wanted| all_finite(wanted.d_rates) && all_finite(wanted.d_momenta));
-        if !(all_finite(d_h) && schedule_is_finite) {
+        let tables = adjoints.schedule.as_ref();
+        if !(all_finite(adjoints.d_h)
+            && tables.is_none_or(|tables| all_finite(tables.rates) && all_finite(tables.momenta)))
+        {
             return Err(Error::Diverged {
                 what: "hypergradient",
                 step: 0,
             });
         }
         Ok(plan.steps)
+    }
+
+    fn check_adjoints(&self, adjoints: &Adjoints<'_, S>) -> Result<(), Error> {
+        let p = self.objective.weights();
+        let slots = self.schedule.rule.slots();
+        for (what, x) in [
+            ("w", &*adjoints.w),
+            ("d_w", &*adjoints.d_w),
+            ("d_g", &*adjoints.d_g),
+            ("spare a", &*adjoints.spare.a),
+            ("spare b", &*adjoints.spare.b),
+        ] {
+            exactly(what, x, p)?;
+        }
+        exactly("d_v", adjoints.d_v, slots * p)?;
+        exactly("d_h", adjoints.d_h, self.objective.hypers())?;
+        match &adjoints.state {
+            Some(state) => {
+                exactly("v", state.v, slots * p)?;
+                exactly("g", state.g, p)?;
+            }
+            None if self.schedule.rule.recalls(adjoints.schedule.is_some()) => {
+                return Err(Error::Length {
+                    what: "v and g of the sweep",
+                    want: (slots + 1) * p,
+                    got: 0,
+                });
+            }
+            None => {}
+        }
+        if let Some(tables) = &adjoints.schedule {
+            exactly("d_rates", tables.rates, self.schedule.rates.len())?;
+            exactly("d_momenta", tables.momenta, self.schedule.momenta.len())?;
+        }
+        Ok(())
+    }
+}
+
+/// One step back.
+struct Back<'r, 'a, O, S> {
+    run: &'r Run<'a, O, S>,
+    t: usize,
+    rate_scale: S,
+}
+
+impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
+    /// Calls `body` with each piece of the weights, its group and its rate and momentum.
+    fn each(&self, mut body: impl FnMut(core::ops::Range<usize>, usize, momentum::Step<S>)) {
+        self.run.schedule.each(self.t, |range, group, mut by| {
+            by.rate *= self.rate_scale;
+            body(range, group, by);
+        });
+    }
+
+    fn is_heavy_ball(&self) -> bool {
+        self.run.schedule.rule == Rule::HeavyBall
+    }
+
+    /// `d_alpha += d_w . v_{t+1}`.
+    fn rates_of_the_heavy_ball(&self, adjoints: &mut Adjoints<'_, S>) {
+        let (Some(state), Some(tables)) = (&adjoints.state, &mut adjoints.schedule) else {
+            return;
+        };
+        if !self.is_heavy_ball() {
+            return;
+        }
+        let groups = self.run.schedule.groups.len();
+        self.each(|range, group, _| {
+            if let (Some(d_w), Some(v)) = (adjoints.d_w.get(range.clone()), state.v.get(range)) {
+                let d = self.rate_scale * dot::<O::Arithmetic, S>(d_w, v);
+                add(tables.rates, groups, self.t, group, d);
+            }
+        });
+    }
+
+    /// `d_gamma += d_v . (v_t + g_t)`, with `d_g = -(1 - gamma) d_v`.
+    fn momenta_of_the_heavy_ball(&self, adjoints: &mut Adjoints<'_, S>) {
+        let (Some(state), Some(tables)) = (&adjoints.state, &mut adjoints.schedule) else {
+            return;
+        };
+        let groups = self.run.schedule.groups.len();
+        self.each(|range, group, by| {
+            if let (Some(d_g), Some(v), Some(g)) = (
+                adjoints.d_g.get(range.clone()),
+                state.v.get(range.clone()),
+                state.g.get(range),
+            ) {
+                let sum = dot::<O::Arithmetic, S>(d_g, v) + dot::<O::Arithmetic, S>(d_g, g);
+                let d = sum / (by.momentum - S::ONE);
+                add(tables.momenta, groups, self.t, group, d);
+            }
+        });
+    }
+
+    /// The step back at the recalled weights.
+    fn step(
+        &self,
+        adjoints: &mut Adjoints<'_, S>,
+        scratch: &mut Scratch<'_, S>,
+    ) -> Result<(), Error> {
+        let run = self.run;
+        let wants_schedule = adjoints.schedule.is_some();
+        // The heavy ball's direction does not need the gradient, which then comes with the products.
+        let beside = self.is_heavy_ball() && wants_schedule;
+        if run.schedule.rule.recalls(wants_schedule) && !beside {
+            if let Some(state) = &mut adjoints.state {
+                run.gradient(self.t, adjoints.w, state.g, scratch)?;
+            }
+        }
+        self.direction(adjoints);
+        run.batches.fill(self.t, scratch.batch)?;
+        let at = At {
+            w: &*adjoints.w,
+            h: run.h,
+            batch: &*scratch.batch,
+        };
+        let state = adjoints.state.as_mut().filter(|_| beside);
+        let products = Products {
+            g: state.map(|state| &mut *state.g),
+            h_d: adjoints.d_w,
+            m_d: adjoints.d_h,
+        };
+        run.objective
+            .second_order(at, adjoints.d_g, products, scratch.numbers)?;
+        if beside {
+            self.momenta_of_the_heavy_ball(adjoints);
+        }
+        Ok(())
+    }
+
+    /// The rule's part: takes `d_v` (and `d_w`) back over the step, writes `d_g`, and adds the
+    /// derivatives by rate and momentum where they are wanted and need the gradient.
+    fn direction(&self, adjoints: &mut Adjoints<'_, S>) {
+        let schedule = &self.run.schedule;
+        let groups = schedule.groups.len();
+        let p = adjoints.w.len();
+        let (d_first, d_second) = adjoints.d_v.split_at_mut(p.min(adjoints.d_v.len()));
+        let (v, g) = match &adjoints.state {
+            Some(state) => (&*state.v, &*state.g),
+            None => (&[][..], &[][..]),
+        };
+        let (first, second) = v.split_at(p.min(v.len()));
+        self.each(|range, group, by| {
+            let (Some(d_w), Some(d_v), Some(d_g)) = (
+                adjoints.d_w.get_mut(range.clone()),
+                d_first.get_mut(range.clone()),
+                adjoints.d_g.get_mut(range.clone()),
+            ) else {
+                return;
+            };
+            // Empty where they are not needed.
+            let v = first.get(range.clone()).unwrap_or_default();
+            let g = g.get(range.clone()).unwrap_or_default();
+            let derivative = match schedule.rule {
+                Rule::HeavyBall => {
+                    momentum::adjoint::<O::Arithmetic, S>(by, d_w, d_v, d_g);
+                    None
+                }
+                Rule::Nesterov => {
+                    let tables = adjoints.schedule.as_ref();
+                    let derivative =
+                        tables.map(|_| nesterov::by_step::<O::Arithmetic, S>(by, v, g, d_w, d_v));
+                    nesterov::adjoint::<O::Arithmetic, S>(by, d_w, d_v, d_g);
+                    derivative
+                }
+                Rule::Adam { .. } => {
+                    let adam = schedule.adam(self.t, by);
+                    let n = second.get(range.clone()).unwrap_or_default();
+                    let d_n = d_second.get_mut(range.clone()).unwrap_or_default();
+                    let before = adam::Before { g, m: v, n };
+                    let w = adjoints.w.get(range.clone()).unwrap_or_default();
+                    let derivative = adjoints
+                        .schedule
+                        .as_ref()
+                        .map(|_| adam::by_step::<O::Arithmetic, S>(adam, before, w, d_w, d_v));
+                    adam::adjoint::<O::Arithmetic, S>(adam, before, d_w, d_v, d_n, d_g);
+                    derivative
+                }
+            };
+            if let (Some(d), Some(tables)) = (derivative, &mut adjoints.schedule) {
+                add(
+                    tables.rates,
+                    groups,
+                    self.t,
+                    group,
+                    self.rate_scale * d.rate,
+                );
+                add(tables.momenta, groups, self.t, group, d.momentum);
+            }
+        });
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use drmad::kernels::dispatch::{self, Level};
-use drmad::path::Knots;
+use drmad::path::Grid;
 
 use crate::data::Dataset;
 use crate::dump::Request;
@@ -68,7 +68,7 @@ struct Way {
     #[arg(long, default_value = "4", value_parser = PossibleValuesParser::new(["2", "3", "4", "8", "32"]))]
     bits: String,
     /// Of hats: the power by which knots are denser early.
-    #[arg(long, default_value_t = Knots::SPACING)]
+    #[arg(long, default_value_t = Grid::SPACING)]
     spacing: f32,
 }
 

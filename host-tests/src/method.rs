@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use drmad::Arithmetic;
-use drmad::path::{Full, Hats, Knots, Line, Path, Plan, Quantised, Tape};
+use drmad::path::{Full, Grid, Hats, Line, Path, Plan, Quantised, Tape};
 use drmad::random::Origin;
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ impl Method {
             name,
             knots: 8,
             bits: 4,
-            spacing: Knots::SPACING,
+            spacing: Grid::SPACING,
         }
     }
 
@@ -119,15 +119,15 @@ impl Method {
         &self,
         weights: usize,
         steps: usize,
-        velocities: bool,
+        slots: usize,
         origin: impl Origin<f32> + 's,
         storage: &'s mut Storage,
     ) -> Result<Box<dyn Path<f32> + 's>> {
         Ok(match self.name {
             Name::Tape => {
-                let len = Tape::<f32>::required_len(weights, steps, velocities);
+                let len = Tape::<f32>::required_len(weights, steps, slots);
                 storage.numbers = zeros("the tape", len)?;
-                Box::new(Tape::new(weights, steps, velocities, &mut storage.numbers)?)
+                Box::new(Tape::new(weights, steps, slots, &mut storage.numbers)?)
             }
             Name::Line => Box::new(Line::<A, _>::new(origin, steps)),
             Name::LinePublished => {
@@ -140,7 +140,7 @@ impl Method {
                         self.knots
                     );
                 }
-                let knots = Knots {
+                let knots = Grid {
                     steps,
                     intervals: self.knots,
                     spacing: self.spacing,
@@ -180,7 +180,7 @@ impl Method {
 /// Hats but for their rows.
 struct Fit<'s, G> {
     weights: usize,
-    knots: Knots,
+    knots: Grid,
     origin: G,
     factors: &'s mut [f32],
 }

@@ -12,7 +12,7 @@ use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::models::{Examples, Mlp, Pixels};
 use drmad::objective::{At, Objective};
 use drmad::random::{Batches, Normal, Origin, choose};
-use drmad::train::{Run, Schedule};
+use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Arithmetic, Scalar};
 
@@ -329,6 +329,7 @@ impl<'a> Problem<'a> {
             objective: &training,
             h: &tables.h,
             schedule: Schedule {
+                rule: Rule::HeavyBall,
                 groups: tables.groups,
                 rates: &tables.rates,
                 momenta: &tables.momenta,
@@ -337,16 +338,22 @@ impl<'a> Problem<'a> {
             steps,
         };
         let origin = self.normal(&tables);
-        let len = Workspace::<f32>::required_len(p, scratch_len(&training, &outside), schedules);
+        let len = Workspace::<f32>::required_len(
+            p,
+            scratch_len(&training, &outside),
+            Rule::HeavyBall,
+            schedules,
+        );
         let mut buffer = zeros("the workspace", len)?;
-        let mut workspace = Workspace::new(&mut buffer, p, schedules)?;
+        let mut workspace = Workspace::new(&mut buffer, p, Rule::HeavyBall, schedules)?;
         let mut batch = vec![0; self.experiment.batch];
         let mut storage = Storage::default();
         // Without a sweep any path will do, and the line costs nothing.
         let method_or_line = method
             .copied()
             .unwrap_or(Method::new(crate::method::Name::Line));
-        let mut path = method_or_line.path::<A>(p, steps, schedules, origin, &mut storage)?;
+        let mut path =
+            method_or_line.path::<A>(p, steps, usize::from(schedules), origin, &mut storage)?;
 
         let mut losses = vec![0.0; steps];
         let clock = Instant::now();

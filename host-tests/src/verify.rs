@@ -12,9 +12,9 @@ use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::kernels::reduce::cosine;
 use drmad::models::{Logistic, Mlp, Pixels, Quadratic};
 use drmad::objective::{At, Objective};
-use drmad::path::{Full, Hats, Knots, Line, Path, Plan, Quantised, Tape};
+use drmad::path::{Full, Grid, Hats, Line, Path, Plan, Quantised, Tape};
 use drmad::random::{Batches, Normal, Origin, choose};
-use drmad::train::{Run, Schedule};
+use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L1, L2, Scaled, Strength};
 
 use crate::data::Dataset;
@@ -162,6 +162,7 @@ impl Training<'_> {
             objective: &training,
             h: &at.h,
             schedule: Schedule {
+                rule: Rule::HeavyBall,
                 groups: self.tensors,
                 rates: &at.rates,
                 momenta: &at.momenta,
@@ -179,12 +180,17 @@ impl Training<'_> {
             log_scales: &at.log_scales,
         };
         let p = training.weights();
-        let len = Workspace::<f64>::required_len(p, scratch_len(&training, &outside), true);
+        let len = Workspace::<f64>::required_len(
+            p,
+            scratch_len(&training, &outside),
+            Rule::HeavyBall,
+            true,
+        );
         let mut buffer = vec![0.0; len];
         let mut batch = vec![0; 20];
         let examples: Vec<u32> = (0..self.valid.chosen.len() as u32).collect();
         make(&origin, &mut |path| {
-            let mut workspace = Workspace::new(&mut buffer, p, true)?;
+            let mut workspace = Workspace::new(&mut buffer, p, Rule::HeavyBall, true)?;
             run.walk(&origin, path, &mut workspace, &mut batch, &mut |_, _| ())?;
             let validation = Validation {
                 objective: &outside,
@@ -313,8 +319,8 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
         log_scales: vec![0.0; tensors],
     };
     let tape: &MakePath<'_> = &|_, sweep| {
-        let mut storage = vec![0.0; Tape::<f64>::required_len(p, STEPS, true)];
-        sweep(&mut Tape::new(p, STEPS, true, &mut storage)?)
+        let mut storage = vec![0.0; Tape::<f64>::required_len(p, STEPS, 1)];
+        sweep(&mut Tape::new(p, STEPS, 1, &mut storage)?)
     };
     let mut exact = zero.clone();
     training.evaluate(&at, tape, Some(&mut exact))?;
@@ -354,10 +360,10 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
         .print();
     }
 
-    let knots = Knots {
+    let knots = Grid {
         steps: STEPS,
         intervals: 8,
-        spacing: Knots::SPACING,
+        spacing: Grid::SPACING,
     };
     let hats_full: &MakePath<'_> = &|origin, sweep| {
         let mut storage = vec![0.0; Full::<f64>::required_len(p, 8)];

@@ -14,9 +14,9 @@ use drmad::kernels::matmul::{Form, MatMul};
 use drmad::kernels::momentum::{self, Step};
 use drmad::kernels::{accumulate, activation, interpolate, quantise, reduce};
 use drmad::models::Mlp;
-use drmad::path::{Hats, Knots, Line, Path, Quantised, Tape};
+use drmad::path::{Grid, Hats, Line, Path, Quantised, Tape};
 use drmad::random::{Batches, Normal, Origin};
-use drmad::train::{Run, Schedule};
+use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Arithmetic, Fused, Plain, Scalar};
 
@@ -241,6 +241,7 @@ fn sweeps<A: Arithmetic>(lines: &mut Lines) {
         objective: &training,
         h: &h,
         schedule: Schedule {
+            rule: Rule::HeavyBall,
             groups: tensors,
             rates: &rates,
             momenta: &[0.5, 0.6, 0.7, 0.8, 0.9, 0.0],
@@ -284,16 +285,13 @@ fn sweeps<A: Arithmetic>(lines: &mut Lines) {
         put("d_momenta", &d_momenta);
     };
 
-    let mut storage = vec![0.0; Tape::<f32>::required_len(P, STEPS, true)];
-    put(
-        "tape",
-        &mut Tape::new(P, STEPS, true, &mut storage).unwrap(),
-    );
+    let mut storage = vec![0.0; Tape::<f32>::required_len(P, STEPS, 1)];
+    put("tape", &mut Tape::new(P, STEPS, 1, &mut storage).unwrap());
     put("line", &mut Line::<A, _>::new(origin, STEPS));
-    let knots = Knots {
+    let knots = Grid {
         steps: STEPS,
         intervals: 4,
-        spacing: Knots::SPACING,
+        spacing: Grid::SPACING,
     };
     let mut storage = vec![0; Quantised::<4, A>::required_len(P, 4)];
     let rows = Quantised::<4, A>::new(P, 4, &mut storage).unwrap();

@@ -8,7 +8,9 @@ mod common;
 use std::cell::RefCell;
 
 use common::plain::{self, Training};
-use common::{Answer, Data, Noise, WIDTHS, all_batches, assert_close, bits, hypergradient, wide};
+use common::{
+    Answer, Data, NoTraining, Noise, WIDTHS, all_batches, assert_close, bits, hypergradient, wide,
+};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::kernels::quantise::BLOCK;
@@ -16,10 +18,10 @@ use drmad::kernels::reduce::cosine;
 use drmad::models::{Features, Mlp, Quadratic};
 use drmad::objective::{At, Objective, Products};
 use drmad::path::{
-    Full, Hats, Knots, Line, Path, Plan, Quantised, Replayed, Rows, Spare, Steps, Tape,
+    Full, Grid, Hats, Line, Path, Plan, Quantised, Replayed, Rows, Spare, Steps, Tape,
 };
 use drmad::random::{Batches, Normal, Origin};
-use drmad::train::{Run, Schedule};
+use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L1, L2, Scaled, Strength};
 use drmad::{Arithmetic, Dual, Error, Fused, Plain, Scalar};
 use drmad_host::tolerances::*;
@@ -85,6 +87,7 @@ fn the_sweep_of_a_quadratic_is_the_power_of_a_matrix() {
             objective: &training,
             h: &h,
             schedule: Schedule {
+                rule: Rule::HeavyBall,
                 groups: Groups::global(p),
                 rates: &vec![alpha; table],
                 momenta: &vec![gamma; table],
@@ -96,8 +99,8 @@ fn the_sweep_of_a_quadratic_is_the_power_of_a_matrix() {
             },
             steps,
         };
-        let mut storage = vec![f64::NAN; Tape::<f64>::required_len(p, steps, true)];
-        let mut tape = Tape::new(p, steps, true, &mut storage).unwrap();
+        let mut storage = vec![f64::NAN; Tape::<f64>::required_len(p, steps, 1)];
+        let mut tape = Tape::new(p, steps, 1, &mut storage).unwrap();
         let got = hypergradient(&run, &validation, &&w0[..], &mut tape, true).unwrap();
         assert_close("w_T", &got.w, &w_end, CLOSED_FORM);
         assert_close("E", &[got.valid_loss], &[loss], CLOSED_FORM);
@@ -215,6 +218,7 @@ impl Small {
             objective: &training,
             h: &inputs.h,
             schedule: Schedule {
+                rule: Rule::HeavyBall,
                 groups: TENSORS,
                 rates: &inputs.rates,
                 momenta: &inputs.momenta,
@@ -231,8 +235,8 @@ impl Small {
 
     /// With the tape, velocities and all.
     fn taped<A: Arithmetic, S: Scalar>(&self, inputs: &Inputs<S>) -> Answer<S> {
-        let mut storage = vec![S::ZERO; Tape::<S>::required_len(P, STEPS, true)];
-        let mut tape = Tape::new(P, STEPS, true, &mut storage).unwrap();
+        let mut storage = vec![S::ZERO; Tape::<S>::required_len(P, STEPS, 1)];
+        let mut tape = Tape::new(P, STEPS, 1, &mut storage).unwrap();
         self.answer::<A, S>(inputs, &&inputs.w0[..], &mut tape, true)
             .unwrap()
     }
@@ -445,8 +449,8 @@ fn a_tape_without_velocities_finds_them_by_differences() {
     let small = Small::new();
     let inputs = small.inputs::<f64>();
     let with = small.taped::<Fused, f64>(&inputs);
-    let mut storage = vec![f64::NAN; Tape::<f64>::required_len(P, STEPS, false)];
-    let mut tape = Tape::new(P, STEPS, false, &mut storage).unwrap();
+    let mut storage = vec![f64::NAN; Tape::<f64>::required_len(P, STEPS, 0)];
+    let mut tape = Tape::new(P, STEPS, 0, &mut storage).unwrap();
     let without = small
         .answer::<Fused, _>(&inputs, &&inputs.w0[..], &mut tape, true)
         .unwrap();
@@ -466,8 +470,8 @@ fn asking_for_the_schedule_changes_no_bit_of_the_rest() {
     let small = Small::new();
     let inputs = small.inputs::<f32>();
     let with = small.taped::<Fused, f32>(&inputs);
-    let mut storage = vec![f32::NAN; Tape::<f32>::required_len(P, STEPS, false)];
-    let mut tape = Tape::new(P, STEPS, false, &mut storage).unwrap();
+    let mut storage = vec![f32::NAN; Tape::<f32>::required_len(P, STEPS, 0)];
+    let mut tape = Tape::new(P, STEPS, 0, &mut storage).unwrap();
     let without = small
         .answer::<Fused, _>(&inputs, &&inputs.w0[..], &mut tape, false)
         .unwrap();
@@ -480,8 +484,8 @@ fn asking_for_the_schedule_changes_no_bit_of_the_rest() {
 fn a_tape_can_be_used_again() {
     let small = Small::new();
     let inputs = small.inputs::<f32>();
-    let mut storage = vec![f32::NAN; Tape::<f32>::required_len(P, STEPS, true)];
-    let mut tape = Tape::new(P, STEPS, true, &mut storage).unwrap();
+    let mut storage = vec![f32::NAN; Tape::<f32>::required_len(P, STEPS, 1)];
+    let mut tape = Tape::new(P, STEPS, 1, &mut storage).unwrap();
     let mut again = || {
         small
             .answer::<Fused, _>(&inputs, &&inputs.w0[..], &mut tape, true)
@@ -559,21 +563,6 @@ fn a_path_that_replays_every_step_has_the_bits_of_the_tape_under_the_same_sweep(
 
 // ------------------------------------------------------------------------------------ the line
 
-/// For paths that need no training step but the velocity, which is the change over a rate of 1/2.
-struct NoTraining;
-
-impl<S: Scalar> Steps<S> for NoTraining {
-    fn replay(&mut self, _: usize, _: &mut [S], _: &mut [S], _: &mut [S]) -> Result<(), Error> {
-        unreachable!("this path computes nothing")
-    }
-
-    fn velocity(&self, _: usize, change: &mut [S]) {
-        for x in change {
-            *x += *x;
-        }
-    }
-}
-
 fn line_meets_both_ends<A: Arithmetic>() {
     let n = 50;
     let (mut w0, mut w1) = (Noise(60).f32s(n, 1.0), Noise(61).f32s(n, 1.0));
@@ -590,7 +579,7 @@ fn line_meets_both_ends<A: Arithmetic>() {
         path.open(&w1, spare.again()).unwrap();
         let (mut w, mut v) = (vec![f32::NAN; n], vec![f32::NAN; n]);
         for (t, end) in [(steps, &w1), (0, &w0)] {
-            path.recall(t, &mut w, Some(&mut v), &mut NoTraining, spare.again())
+            path.recall(t, &mut w, Some(&mut v), &mut NoTraining(n), spare.again())
                 .unwrap();
             assert_eq!(bits(&w), bits(end), "{steps} steps, step {t}");
         }
@@ -663,6 +652,7 @@ fn watched(
         objective: &spy,
         h: &small.h,
         schedule: Schedule {
+            rule: Rule::HeavyBall,
             groups: TENSORS,
             rates: &[0.3; 6],
             momenta: &[0.5; 6],
@@ -756,7 +746,7 @@ fn recalled<S: Scalar>(path: &mut dyn Path<S>, walk: &[Vec<S>]) -> (Vec<Vec<S>>,
     let (mut ws, mut vs) = (vec![vec![nan; n]; steps], vec![vec![nan; n]; steps]);
     for t in (0..steps).rev() {
         let v = Some(&mut vs[t][..]);
-        path.recall(t, &mut ws[t], v, &mut NoTraining, spare.again())
+        path.recall(t, &mut ws[t], v, &mut NoTraining(n), spare.again())
             .unwrap();
     }
     (ws, vs)
@@ -764,7 +754,7 @@ fn recalled<S: Scalar>(path: &mut dyn Path<S>, walk: &[Vec<S>]) -> (Vec<Vec<S>>,
 
 /// The hats' answer in full precision, with the rows they store.
 #[allow(clippy::type_complexity)] // rows, weights and velocities
-fn full_hats(knots: Knots, walk: &[Vec<f64>]) -> (Vec<f64>, Vec<Vec<f64>>, Vec<Vec<f64>>) {
+fn full_hats(knots: Grid, walk: &[Vec<f64>]) -> (Vec<f64>, Vec<Vec<f64>>, Vec<Vec<f64>>) {
     let n = walk[0].len();
     let mut storage = vec![f64::NAN; Full::<f64>::required_len(n, knots.intervals)];
     let rows = Full::new(n, knots.intervals, &mut storage).unwrap();
@@ -775,7 +765,7 @@ fn full_hats(knots: Knots, walk: &[Vec<f64>]) -> (Vec<f64>, Vec<Vec<f64>>, Vec<V
 }
 
 /// Steps, intervals and spacings: one interval, as many as steps, a prime number of them.
-fn all_knots() -> Vec<Knots> {
+fn all_knots() -> Vec<Grid> {
     let mut all = vec![];
     for spacing in [0.5, 1.0, 1.5, 3.0] {
         for (steps, intervals) in [
@@ -787,7 +777,7 @@ fn all_knots() -> Vec<Knots> {
             (97, 8),
             (200, 17),
         ] {
-            all.push(Knots {
+            all.push(Grid {
                 steps,
                 intervals,
                 spacing,
@@ -798,7 +788,7 @@ fn all_knots() -> Vec<Knots> {
 }
 
 /// The value of hat `k` at step `t`.
-fn hat(knots: &Knots, k: usize, t: usize) -> f64 {
+fn hat(knots: &Grid, k: usize, t: usize) -> f64 {
     let at = |k: usize| knots.step(k) as f64;
     let t = t as f64;
     if k > 0 && t >= at(k - 1) && t <= at(k) {
@@ -811,7 +801,7 @@ fn hat(knots: &Knots, k: usize, t: usize) -> f64 {
 }
 
 /// `w_t = sum_k c_k hat_k(t)` for `t = 0 ..= T`.
-fn piecewise_linear(knots: &Knots, c: &[Vec<f64>]) -> Vec<Vec<f64>> {
+fn piecewise_linear(knots: &Grid, c: &[Vec<f64>]) -> Vec<Vec<f64>> {
     (0..=knots.steps)
         .map(|t| {
             (0..c[0].len())
@@ -900,7 +890,7 @@ fn hats_are_the_least_squares_fit() {
 #[test]
 fn hats_with_a_knot_for_each_step_are_the_walk_itself() {
     for spacing in [0.5, 1.0, 1.5] {
-        let knots = Knots {
+        let knots = Grid {
             steps: 40,
             intervals: 40,
             spacing,
@@ -984,7 +974,7 @@ fn hats_with_a_knot_for_each_step_give_the_hypergradient_of_the_tape() {
     let mut storage = vec![f64::NAN; Full::<f64>::required_len(P, STEPS)];
     let rows = Full::new(P, STEPS, &mut storage).unwrap();
     let mut factors = vec![f64::NAN; STEPS + 1];
-    let knots = Knots {
+    let knots = Grid {
         steps: STEPS,
         intervals: STEPS,
         spacing: 1.0,
@@ -1022,6 +1012,7 @@ fn long<A: Arithmetic>(
         objective: &training,
         h: &[0.0; 15],
         schedule: Schedule {
+            rule: Rule::HeavyBall,
             groups: Groups::global(P),
             rates: &[0.3],
             momenta: &[0.9],
@@ -1048,10 +1039,10 @@ const NORMAL: Normal<'static, f32> = Normal {
 };
 
 fn hats_of_4_bits<G: Origin<f32>>(origin: G, data: &Data) -> Answer<f32> {
-    let knots = Knots {
+    let knots = Grid {
         steps: LONG,
         intervals: 8,
-        spacing: Knots::SPACING,
+        spacing: Grid::SPACING,
     };
     let mut storage = vec![0; Quantised::<4, Fused>::required_len(P, 8)];
     let rows = Quantised::<4, Fused>::new(P, 8, &mut storage).unwrap();
@@ -1063,8 +1054,8 @@ fn hats_of_4_bits<G: Origin<f32>>(origin: G, data: &Data) -> Answer<f32> {
 #[test]
 fn hats_of_4_bits_point_where_the_tape_does() {
     let data = Data::learnable(90, 150, WIDTHS[0], WIDTHS[3]);
-    let mut storage = vec![0.0; Tape::<f32>::required_len(P, LONG, false)];
-    let mut tape = Tape::new(P, LONG, false, &mut storage).unwrap();
+    let mut storage = vec![0.0; Tape::<f32>::required_len(P, LONG, 0)];
+    let mut tape = Tape::new(P, LONG, 0, &mut storage).unwrap();
     let taped = long::<Fused>(&mut tape, &NORMAL, &data);
     let (first, last) = (taped.losses[0], taped.losses[LONG - 1]);
     assert!(
@@ -1102,7 +1093,7 @@ fn initial_weights_from_their_seed_give_the_bits_of_those_from_memory() {
 #[test]
 fn paths_say_how_much_they_remember() {
     let mut storage = vec![0.0f32; 1000];
-    let tape = Tape::new(10, 20, true, &mut storage).unwrap();
+    let tape = Tape::new(10, 20, 1, &mut storage).unwrap();
     assert_eq!(Path::<f32>::floats(&tape), 400);
     let line = Line::<Fused, _>::new(NORMAL, 20);
     assert_eq!(Path::<f32>::floats(&line), 0);

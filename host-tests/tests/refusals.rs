@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Answer, Data, Noise, WIDTHS, hypergradient};
+use common::{Answer, Data, NoTraining, Noise, WIDTHS, hypergradient};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Wanted, Workspace};
 use drmad::kernels::dispatch::{self, Level};
@@ -10,9 +10,9 @@ use drmad::kernels::matmul::{Form, MatMul};
 use drmad::models::{Examples, Features, Logistic, Mlp, Pixels, Quadratic};
 use drmad::objective::{At, Objective, Products, by_dual_numbers};
 use drmad::outer::{Adam, Outer, Sgd, Sign};
-use drmad::path::{Full, Hats, Knots, Line, Path, Plan, Quantised, Spare, Steps, Tape};
+use drmad::path::{Full, Grid, Hats, Line, Path, Plan, Quantised, Spare, Tape};
 use drmad::random::{self, Batches, Normal};
-use drmad::train::{Run, Schedule, Scratch, Walk};
+use drmad::train::{Rule, Run, Schedule, Scratch, Walk};
 use drmad::wrap::{L1, L2, Scaled, Strength};
 use drmad::{Error, Fused, Plain, Scalar, check};
 
@@ -65,6 +65,7 @@ fn run<'a>(objective: &'a Quadratic<'a, Fused>) -> Run<'a, Quadratic<'a, Fused>,
         objective,
         h: &[0.1, 0.2, 0.3, 0.4],
         schedule: Schedule {
+            rule: Rule::HeavyBall,
             groups: FLAT,
             rates: &[0.1],
             momenta: &[0.5],
@@ -249,7 +250,8 @@ fn vectors_of_another_length_are_refused_by_the_training() {
 /// Sweeps the quadratic with vectors of the given lengths: w, d_w, d_v, d_g, spare a, spare b, d_h,
 /// v, g, d_rates, d_momenta.
 fn sweep(lengths: [usize; 11]) -> Result<usize, Error> {
-    use drmad::sweep::{Adjoints, ScheduleAdjoint};
+    use drmad::schedule::Tables;
+    use drmad::sweep::{Adjoints, State};
     let bowl = Quadratic::new(CURVATURE);
     let [
         mut w,
@@ -274,11 +276,13 @@ fn sweep(lengths: [usize; 11]) -> Result<usize, Error> {
             a: &mut a,
             b: &mut b,
         },
-        schedule: Some(ScheduleAdjoint {
+        state: Some(State {
             v: &mut v,
             g: &mut g,
-            d_rates: &mut d_rates,
-            d_momenta: &mut d_momenta,
+        }),
+        schedule: Some(Tables {
+            rates: &mut d_rates,
+            momenta: &mut d_momenta,
         }),
     };
     let mut numbers = vec![0.0; bowl.second_order_scratch_len()];
@@ -322,27 +326,33 @@ fn a_workspace_refuses_a_buffer_too_short_for_its_vectors() {
     let mut buffer = vec![0.0f32; 59];
     let left = |result: Result<Workspace<'_, f32>, Error>| result.map(|w| w.scratch.len());
     wrong_length(
-        left(Workspace::new(&mut buffer, 10, false)),
+        left(Workspace::new(&mut buffer, 10, Rule::HeavyBall, false)),
         "workspace",
         10,
         9,
     );
     wrong_length(
-        left(Workspace::new(&mut buffer, 8, true)),
+        left(Workspace::new(&mut buffer, 8, Rule::HeavyBall, true)),
         "workspace",
         8,
         3,
     );
-    assert_eq!(left(Workspace::new(&mut buffer, 7, true)), Ok(3));
-    assert_eq!(left(Workspace::new(&mut buffer, 7, false)), Ok(17));
+    assert_eq!(
+        left(Workspace::new(&mut buffer, 7, Rule::HeavyBall, true)),
+        Ok(3)
+    );
+    assert_eq!(
+        left(Workspace::new(&mut buffer, 7, Rule::HeavyBall, false)),
+        Ok(17)
+    );
 }
 
 #[test]
 fn a_workspace_without_room_for_the_schedule_refuses_its_hypergradients() {
     let bowl = Quadratic::new(CURVATURE);
     let run = run(&bowl);
-    let mut buffer = vec![0.0f32; Workspace::<f32>::required_len(4, 100, false)];
-    let mut workspace = Workspace::new(&mut buffer, 4, false).unwrap();
+    let mut buffer = vec![0.0f32; Workspace::<f32>::required_len(4, 100, Rule::HeavyBall, false)];
+    let mut workspace = Workspace::new(&mut buffer, 4, Rule::HeavyBall, false).unwrap();
     let origin = [0.0f32; 4];
     let mut line = Line::<Fused, _>::new(&origin[..], 10);
     run.walk(
@@ -736,6 +746,7 @@ fn bowl(
         objective: &bowl,
         h: &h,
         schedule: Schedule {
+            rule: Rule::HeavyBall,
             groups: FLAT,
             rates: &[rate],
             momenta: &[0.0],
@@ -743,8 +754,8 @@ fn bowl(
         batches: ONE,
         steps,
     };
-    let mut buffer = vec![0.0f32; Workspace::<f32>::required_len(4, 100, false)];
-    let mut workspace = Workspace::new(&mut buffer, 4, false).unwrap();
+    let mut buffer = vec![0.0f32; Workspace::<f32>::required_len(4, 100, Rule::HeavyBall, false)];
+    let mut workspace = Workspace::new(&mut buffer, 4, Rule::HeavyBall, false).unwrap();
     let mut losses = vec![];
     let done = run.walk(&&w0[..], path, &mut workspace, &mut [0], &mut |_, loss| {
         losses.push(loss);
@@ -800,6 +811,7 @@ fn network(rate: f32, scale: f32) -> Result<Answer<f32>, Error> {
         objective: &net,
         h: &[],
         schedule: Schedule {
+            rule: Rule::HeavyBall,
             groups: Groups::global(74),
             rates: &[rate],
             momenta: &[0.5],
@@ -811,7 +823,7 @@ fn network(rate: f32, scale: f32) -> Result<Answer<f32>, Error> {
         },
         steps,
     };
-    let knots = Knots {
+    let knots = Grid {
         steps,
         intervals: 4,
         spacing: 1.5,
@@ -888,6 +900,7 @@ fn an_exploding_adjoint_is_refused_with_its_step_though_training_stands_still() 
         objective: &bowl,
         h: &minimum,
         schedule: Schedule {
+            rule: Rule::HeavyBall,
             groups: FLAT,
             rates: &[rate],
             momenta: &[0.0],
@@ -965,24 +978,8 @@ fn hypergradients_of_the_schedule_that_are_not_finite_are_refused() {
 
 // --------------------------------------------------------------------------------------- paths
 
-/// Paths under test compute nothing.
-struct NoTraining;
-
-impl Steps<f32> for NoTraining {
-    fn replay(
-        &mut self,
-        _: usize,
-        _: &mut [f32],
-        _: &mut [f32],
-        _: &mut [f32],
-    ) -> Result<(), Error> {
-        unreachable!()
-    }
-    fn velocity(&self, _: usize, _: &mut [f32]) {}
-}
-
 fn knots(steps: usize, intervals: usize, spacing: f32) -> Result<(), Error> {
-    let knots = Knots {
+    let knots = Grid {
         steps,
         intervals,
         spacing,
@@ -1028,18 +1025,18 @@ fn knots_out_of_range_are_refused() {
 fn paths_refuse_storage_that_is_too_short() {
     let mut storage = vec![0.0f32; 39];
     wrong_length(
-        Tape::new(4, 10, false, &mut storage).map(|_| ()),
+        Tape::new(4, 10, 0, &mut storage).map(|_| ()),
         "storage of the tape",
         40,
         39,
     );
     wrong_length(
-        Tape::new(4, 5, true, &mut storage).map(|_| ()),
+        Tape::new(4, 5, 1, &mut storage).map(|_| ()),
         "storage of the tape",
         40,
         39,
     );
-    Tape::new(3, 13, false, &mut storage).unwrap();
+    Tape::new(3, 13, 0, &mut storage).unwrap();
     let hats = "storage of the hats";
     wrong_length(Full::new(4, 9, &mut storage).map(|_| ()), hats, 40, 39);
     let mut words = vec![0; 197];
@@ -1047,7 +1044,7 @@ fn paths_refuse_storage_that_is_too_short() {
     wrong_length(rows, hats, 198, 197);
     let rows = Full::new(4, 8, &mut storage).unwrap();
     let (origin, mut factors) = ([0.0f32; 4], vec![0.0; 8]);
-    let knots = Knots {
+    let knots = Grid {
         steps: 10,
         intervals: 8,
         spacing: 1.0,
@@ -1081,7 +1078,7 @@ fn order<T: std::fmt::Debug>(result: Result<T, Error>, want: usize, got: usize) 
 #[test]
 fn steps_recorded_out_of_order_are_refused() {
     let mut storage = vec![0.0f32; 40];
-    let mut tape = Tape::new(4, 10, false, &mut storage).unwrap();
+    let mut tape = Tape::new(4, 10, 0, &mut storage).unwrap();
     order(told(&mut tape, &[0, 1, 3], false), 2, 3);
     order(told(&mut tape, &[0, 1, 1], false), 2, 1);
     let beyond: Vec<usize> = (0..11).collect();
@@ -1096,7 +1093,7 @@ fn steps_recorded_out_of_order_are_refused() {
     let mut factors = [0.0f32; 3];
     let mut storage = vec![0.0f32; 100];
     let rows = Full::new(4, 2, &mut storage).unwrap();
-    let knots = Knots {
+    let knots = Grid {
         steps: 10,
         intervals: 2,
         spacing: 1.0,
@@ -1120,7 +1117,7 @@ fn hats_recalled_out_of_order_are_refused() {
     let mut factors = [0.0f32; 3];
     let mut storage = vec![0.0f32; 100];
     let rows = Full::new(4, 2, &mut storage).unwrap();
-    let knots = Knots {
+    let knots = Grid {
         steps: 10,
         intervals: 2,
         spacing: 1.0,
@@ -1136,17 +1133,17 @@ fn hats_recalled_out_of_order_are_refused() {
         b: &mut b,
     };
     path.open(&[0.0; 4], spare.again()).unwrap();
-    let mut recall = |t| path.recall(t, &mut w, None, &mut NoTraining, spare.again());
+    let mut recall = |t| path.recall(t, &mut w, None, &mut NoTraining(4), spare.again());
     recall(9).unwrap();
     recall(4).unwrap();
-    // Knots are at 0, 5 and 10: the interval after 5 is gone.
+    // Grid are at 0, 5 and 10: the interval after 5 is gone.
     order(recall(5), 4, 5);
 }
 
 #[test]
 fn a_tape_refuses_to_recall_a_step_that_it_has_not_seen() {
     let mut storage = vec![0.0f32; 40];
-    let mut tape = Tape::new(4, 10, false, &mut storage).unwrap();
+    let mut tape = Tape::new(4, 10, 0, &mut storage).unwrap();
     let path: &mut dyn Path<f32> = &mut tape;
     told(path, &[0, 1, 2], false).unwrap();
     let (mut a, mut b, mut w) = ([0.0f32; 4], [0.0f32; 4], [0.0f32; 4]);
@@ -1154,7 +1151,7 @@ fn a_tape_refuses_to_recall_a_step_that_it_has_not_seen() {
         a: &mut a,
         b: &mut b,
     };
-    let mut recall = |t| path.recall(t, &mut w, None, &mut NoTraining, spare.again());
+    let mut recall = |t| path.recall(t, &mut w, None, &mut NoTraining(4), spare.again());
     recall(2).unwrap();
     let index = |index| Error::Index {
         what: "step of the tape",
@@ -1198,7 +1195,7 @@ fn a_path_made_for_another_number_of_steps_is_refused() {
             10,
             10 * trained,
         );
-        let knots = Knots {
+        let knots = Grid {
             steps: trained,
             intervals: 2,
             spacing: 1.0,
@@ -1211,7 +1208,7 @@ fn a_path_made_for_another_number_of_steps_is_refused() {
         assert!(with(&mut hats).is_err());
     }
     let mut storage = vec![0.0f32; 36];
-    let mut tape = Tape::new(4, 9, false, &mut storage).unwrap();
+    let mut tape = Tape::new(4, 9, 0, &mut storage).unwrap();
     assert!(with(&mut tape).is_err());
 }
 
@@ -1343,7 +1340,7 @@ fn a_vector_level_that_is_lacking_is_refused() {
 
 /// Hats of a training of the quadratic, with rows for `K` intervals and an origin of `weights`.
 fn hats_with(rows: usize, weights: usize) -> Result<(), Error> {
-    let knots = Knots {
+    let knots = Grid {
         steps: 10,
         intervals: 4,
         spacing: 1.5,
@@ -1364,7 +1361,7 @@ fn rows_and_origins_made_for_others_are_refused() {
 
 #[test]
 fn a_fit_that_was_never_finished_is_not_swept() {
-    let knots = Knots {
+    let knots = Grid {
         steps: 10,
         intervals: 4,
         spacing: 1.5,
@@ -1396,6 +1393,7 @@ fn a_validation_loss_of_other_hyperparameters_is_refused() {
         objective: &scaled,
         h: &[0.1f32],
         schedule: Schedule {
+            rule: Rule::HeavyBall,
             groups,
             rates: &[0.1],
             momenta: &[0.5],

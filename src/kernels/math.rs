@@ -32,7 +32,7 @@
 //! coefficients as they stand here, in exact arithmetic. They are written in the fewest decimals
 //! that give back the same `f32`.
 
-use crate::scalar::Arithmetic;
+use crate::scalar::{Arithmetic, Scalar};
 
 /// 1.5 * 2^23. `(x + ROUND) - ROUND` is the integer nearest to `x` for |x| < 2^22, and the low bits
 /// of `x + ROUND` are that integer, which saves a conversion that vectorises badly.
@@ -211,4 +211,21 @@ pub fn probit<A: Arithmetic>(q: f32) -> f32 {
     let x = q * n / d;
     // At the ends n and d are infinite. Beyond, `ln` has made everything NaN.
     if a == 0.5 { q * f32::INFINITY } else { x }
+}
+
+/// `x^n` by squaring, so that no library's `pow` decides the bits.
+///
+/// ```
+/// assert_eq!(drmad::kernels::math::power(0.5f32, 3), 0.125);
+/// ```
+pub fn power<S: Scalar>(mut x: S, mut n: u32) -> S {
+    let mut y = S::ONE;
+    while n > 0 {
+        if n & 1 == 1 {
+            y *= x;
+        }
+        x *= x;
+        n >>= 1;
+    }
+    y
 }

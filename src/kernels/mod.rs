@@ -13,10 +13,12 @@
 
 pub mod accumulate;
 pub mod activation;
+pub mod adam;
 pub mod dispatch;
 pub mod interpolate;
 pub mod math;
 pub mod matmul;
 pub mod momentum;
+pub mod nesterov;
 pub mod quantise;
 pub mod reduce;

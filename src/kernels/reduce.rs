@@ -57,6 +57,16 @@ pub fn sum<S: Scalar>(x: &[S]) -> S {
     )
 }
 
+/// The sum of computed terms, in the same lanes and the same tree.
+#[inline(always)]
+pub(crate) fn total<S: Scalar>(terms: impl Iterator<Item = S>) -> S {
+    let mut lanes = [S::ZERO; LANES];
+    for (i, term) in terms.enumerate() {
+        lanes[i % LANES] += term;
+    }
+    fold(lanes)
+}
+
 /// [`sum`] for use inside other kernels.
 #[inline(always)]
 pub(super) fn sum_inline<S: Scalar>(x: &[S]) -> S {

@@ -11,6 +11,7 @@
 
 use super::{Outer, check};
 use crate::error::{Error, exactly};
+use crate::kernels::math::power;
 use crate::scalar::Scalar;
 
 /// Adam with its state in the caller's buffers.
@@ -57,19 +58,6 @@ impl<'a, S: Scalar> Adam<'a, S> {
             v,
         })
     }
-}
-
-/// `x^n` by squaring, so that no library's `pow` decides the bits.
-fn power<S: Scalar>(mut x: S, mut n: u32) -> S {
-    let mut y = S::ONE;
-    while n > 0 {
-        if n & 1 == 1 {
-            y *= x;
-        }
-        x *= x;
-        n >>= 1;
-    }
-    y
 }
 
 impl<S: Scalar> Outer<S> for Adam<'_, S> {

@@ -15,7 +15,7 @@
 //! itself, so each row is predicted by the one before and the first by `w_0`. [`Quantised`] stores
 //! the differences to what is stored already, so errors do not pile up; [`Full`] stores the rows.
 //!
-//! Knots lie at `T (k / K)^spacing`, rounded to different integers.
+//! Grid lie at `T (k / K)^spacing`, rounded to different integers.
 //! Order of arithmetic: `x_k = mul_add(-G (1 + u_{k-1}) / (e_k (1 + u_k)), x_{k-1},
 //! b_k / (e_k (1 + u_k)))` and `c_k = mul_add(-u_k, c_{k+1}, (1 + u_k) x_k)`, the factors computed in
 //! f64 and rounded once.
@@ -34,7 +34,7 @@ use core::marker::PhantomData;
 
 /// Where the knots lie: `K + 1` of them over `T` steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Knots {
+pub struct Grid {
     /// The steps `T`.
     pub steps: usize,
     /// The intervals `K`.
@@ -43,7 +43,7 @@ pub struct Knots {
     pub spacing: f32,
 }
 
-impl Knots {
+impl Grid {
     /// The power that serves few knots best.
     pub const SPACING: f32 = 1.5;
 
@@ -87,12 +87,12 @@ impl Knots {
     /// The step of knot `k`. Portable: the power is made of this crate's `exp` and `ln`.
     ///
     /// ```
-    /// use drmad::path::Knots;
-    /// let knots = Knots { steps: 1000, intervals: 4, spacing: 1.5 };
+    /// use drmad::path::Grid;
+    /// let knots = Grid { steps: 1000, intervals: 4, spacing: 1.5 };
     /// assert_eq!([0, 1, 2, 3, 4].map(|k| knots.step(k)), [0, 125, 354, 650, 1000]);
     /// ```
     pub fn step(&self, k: usize) -> usize {
-        let Knots {
+        let Grid {
             steps, intervals, ..
         } = *self;
         if k >= intervals {
@@ -257,9 +257,9 @@ impl<const BITS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, BITS, 
 /// The fit.
 ///
 /// ```
-/// use drmad::path::{Hats, Knots, Quantised};
+/// use drmad::path::{Hats, Grid, Quantised};
 /// use drmad::Fused;
-/// let knots = Knots { steps: 1000, intervals: 8, spacing: Knots::SPACING };
+/// let knots = Grid { steps: 1000, intervals: 8, spacing: Grid::SPACING };
 /// let w0 = [0.0f32; 100];
 /// let mut storage = [0; Quantised::<4, Fused>::required_len(100, 8)];
 /// let rows = Quantised::<4, Fused>::new(100, 8, &mut storage)?;
@@ -270,7 +270,7 @@ impl<const BITS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, BITS, 
 #[derive(Debug)]
 pub struct Hats<'a, A, S, G, R> {
     weights: usize,
-    knots: Knots,
+    knots: Grid,
     origin: G,
     rows: R,
     /// `u_0 .. u_K`.
@@ -304,7 +304,7 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
     /// outside 0.1 ..= 10; [`Error::Length`].
     pub fn new(
         weights: usize,
-        knots: Knots,
+        knots: Grid,
         origin: G,
         rows: R,
         factors: &'a mut [S],
@@ -525,7 +525,6 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
         for ((v, right), left) in v.iter_mut().zip(right).zip(left) {
             *v = (*right - *left) / n;
         }
-        steps.velocity(t - 1, v);
-        Ok(())
+        steps.velocity(t - 1, v)
     }
 }

@@ -27,6 +27,8 @@ pub enum Replayed {
     First,
     /// Those of the steps it stands for, evenly spread over the training.
     Spread,
+    /// Those of the last steps: a truncated sweep.
+    Last,
 }
 
 /// How a sweep walks back: how many steps, over which batches, with which scale of the rate.
@@ -74,6 +76,7 @@ impl Plan {
     pub const fn step(&self, s: usize) -> usize {
         match self.batches {
             Replayed::First => s,
+            Replayed::Last => self.trained.saturating_sub(self.steps).saturating_add(s),
             Replayed::Spread => {
                 match (s as u64 * self.trained as u64).checked_div(self.steps as u64) {
                     Some(t) => t as usize,
@@ -152,8 +155,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>> Path<S> for Line<A, G> {
         for ((v, last), first) in v.iter_mut().zip(&*spare.a).zip(&*spare.b) {
             *v = (*last - *first) / count;
         }
-        steps.velocity(self.plan.step(t - 1), v);
-        Ok(())
+        steps.velocity(self.plan.step(t - 1), v)
     }
 
     fn plan(&self, _trained: usize) -> Plan {

@@ -17,12 +17,15 @@ mod hats;
 mod line;
 mod tape;
 
-pub use hats::{Full, Hats, Knots, Quantised, Rows};
+pub use hats::{Full, Grid, Hats, Quantised, Rows};
 pub use line::{Line, Plan, Replayed};
 pub use tape::Tape;
 
+use core::ops::Range;
+
 use crate::error::Error;
 use crate::scalar::Scalar;
+use crate::schedule::{Rule, Step};
 
 /// Two vectors of `P` numbers that a path may use. They keep their contents from one call to the
 /// next within the training, and within the sweep, but not from the one to the other.
@@ -46,15 +49,50 @@ impl<S> Spare<'_, S> {
 }
 
 /// The training, handed to paths that must compute.
-pub trait Steps<S> {
+pub trait Steps<S: Scalar> {
     /// Takes step `t` again, from `w` and `v` in place; `g` is overwritten.
     ///
     /// # Errors
     /// What the objective refuses.
     fn replay(&mut self, t: usize, w: &mut [S], v: &mut [S], g: &mut [S]) -> Result<(), Error>;
 
+    /// Writes the gradient of step `t` at `w` to `g`.
+    ///
+    /// # Errors
+    /// What the objective refuses.
+    fn gradient(&mut self, t: usize, w: &[S], g: &mut [S]) -> Result<(), Error>;
+
+    /// How a step follows from its gradient.
+    fn rule(&self) -> Rule;
+
+    /// Calls `body` with each piece of the weights that shares a rate and a momentum, and with those
+    /// of step `t`. What it leaves out is not trained.
+    fn each(&self, t: usize, body: &mut dyn FnMut(Range<usize>, Step<S>));
+
     /// Turns the change of the weights in step `t` into the velocity after it: divides by the rate.
-    fn velocity(&self, t: usize, change: &mut [S]);
+    /// A group that does not move tells nothing of its velocity, and gets 0.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the rule is not the heavy ball: its velocity is not to be seen in
+    /// the weights.
+    fn velocity(&self, t: usize, change: &mut [S]) -> Result<(), Error> {
+        if self.rule() != Rule::HeavyBall {
+            return Err(Error::Unsupported {
+                what: "a path that recalls weights alone, under another rule than the heavy ball's: \
+                       its velocities are to be kept too",
+            });
+        }
+        self.each(t, &mut |range, by| {
+            for x in change.get_mut(range).unwrap_or_default() {
+                *x = if by.rate == S::ZERO {
+                    S::ZERO
+                } else {
+                    *x / by.rate
+                };
+            }
+        });
+        Ok(())
+    }
 }
 
 /// A memory of the walk.
@@ -95,6 +133,23 @@ pub trait Path<S: Scalar> {
     /// made for.
     fn record(&mut self, t: usize, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error>;
 
+    /// Takes step `t` from the gradient `g` at `w` in place of the training, and says whether it did: a
+    /// path that can undo its steps exactly has an arithmetic of its own.
+    ///
+    /// # Errors
+    /// A step that its arithmetic cannot take.
+    fn advance(
+        &mut self,
+        t: usize,
+        w: &mut [S],
+        v: &mut [S],
+        g: &[S],
+        steps: &mut dyn Steps<S>,
+    ) -> Result<bool, Error> {
+        let _ = (t, w, v, g, steps);
+        Ok(false)
+    }
+
     /// Sees `w_T` and `v_T`; the last call of the training.
     ///
     /// # Errors
@@ -104,7 +159,8 @@ pub trait Path<S: Scalar> {
         Ok(())
     }
 
-    /// Sees `w_T` again, with the spare vectors of the sweep; the first call of the sweep.
+    /// Sees `w_T` again, with the spare vectors of the sweep, the first of which holds the velocity
+    /// `v_T`; the first call of the sweep.
     ///
     /// # Errors
     /// As [`record`](Self::record).
@@ -113,8 +169,8 @@ pub trait Path<S: Scalar> {
         Ok(())
     }
 
-    /// Writes the weights before step `t` to `w` and, where it is wanted, the velocity to `v`;
-    /// called for descending `t`.
+    /// Writes the weights before step `t` to `w` and, where it is wanted, the velocity (what the rule
+    /// remembers) to `v`; called for descending `t`. `w` and `v` hold what the call before left there.
     ///
     /// # Errors
     /// As [`record`](Self::record).

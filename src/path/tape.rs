@@ -1,8 +1,8 @@
 //! The exact path: every step is stored.
 //!
-//! `T P` numbers; with the velocities, which only the hypergradients of momenta and rates ask for,
-//! `2 T P`. Without them a velocity is `(w_t - w_{t-1}) / alpha`, good to the rounding of the
-//! difference.
+//! `T P` numbers. What the rule remembers is asked for only by Adam and by the hypergradients of rates
+//! and momenta; kept too, it costs another `T P` for each of its vectors. Where it is not kept, the
+//! heavy ball's velocity is `(w_t - w_{t-1}) / alpha`, good to the rounding of the difference.
 
 use super::{Path, Spare, Steps};
 use crate::error::{Error, cut, exactly};
@@ -12,23 +12,23 @@ use crate::scalar::Scalar;
 ///
 /// ```
 /// use drmad::path::Tape;
-/// let mut storage = [0.0f32; Tape::<f32>::required_len(10, 100, false)];
-/// let tape = Tape::new(10, 100, false, &mut storage)?;
+/// let mut storage = [0.0f32; Tape::<f32>::required_len(10, 100, 0)];
+/// let tape = Tape::new(10, 100, 0, &mut storage)?;
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Tape<'a, S> {
     weights: usize,
-    velocities: bool,
+    slots: usize,
     storage: &'a mut [S],
     next: usize,
 }
 
 impl<'a, S: Scalar> Tape<'a, S> {
-    /// Numbers of storage for `weights` and `steps`, with or without `velocities`.
-    pub const fn required_len(weights: usize, steps: usize, velocities: bool) -> usize {
-        let vectors = if velocities { 2 } else { 1 };
-        weights.saturating_mul(steps).saturating_mul(vectors)
+    /// Numbers of storage for `weights` and `steps`, with `slots` vectors of what the rule remembers:
+    /// none, or [`Rule::slots`](crate::schedule::Rule::slots).
+    pub const fn required_len(weights: usize, steps: usize, slots: usize) -> usize {
+        weights.saturating_mul(steps).saturating_mul(slots + 1)
     }
 
     /// A tape for a training of `steps` steps.
@@ -38,32 +38,32 @@ impl<'a, S: Scalar> Tape<'a, S> {
     pub fn new(
         weights: usize,
         steps: usize,
-        velocities: bool,
+        slots: usize,
         storage: &'a mut [S],
     ) -> Result<Self, Error> {
         let mut storage = storage;
-        let want = Self::required_len(weights, steps, velocities);
+        let want = Self::required_len(weights, steps, slots);
         let storage = cut("storage of the tape", &mut storage, want)?;
         Ok(Tape {
             weights,
-            velocities,
+            slots,
             storage,
             next: 0,
         })
     }
 
-    /// The stored vector `of` (0 weights, 1 velocities) of step `t`.
-    fn at(&mut self, t: usize, of: usize) -> Result<&mut [S], Error> {
-        let vectors = if self.velocities { 2 } else { 1 };
-        let len = self.storage.len() / self.weights.max(1) / vectors;
-        let start = (t * vectors + of) * self.weights;
-        self.storage
-            .get_mut(start..start + self.weights)
-            .ok_or(Error::Index {
+    /// The stored weights of step `t`, and what the rule remembers.
+    fn at(&mut self, t: usize) -> Result<(&mut [S], &mut [S]), Error> {
+        let each = self.weights * (self.slots + 1);
+        let len = self.storage.len() / each.max(1);
+        match self.storage.get_mut(t * each..(t + 1) * each) {
+            Some(stored) => Ok(stored.split_at_mut(self.weights)),
+            None => Err(Error::Index {
                 what: "step of the tape",
                 index: t,
                 len,
-            })
+            }),
+        }
     }
 }
 
@@ -80,10 +80,13 @@ impl<S: Scalar> Path<S> for Tape<'_, S> {
             });
         }
         exactly("w", w, self.weights)?;
-        exactly("v", v, self.weights)?;
-        self.at(t, 0)?.copy_from_slice(w);
-        if self.velocities {
-            self.at(t, 1)?.copy_from_slice(v);
+        if self.slots > 0 {
+            exactly("v", v, self.slots * self.weights)?;
+        }
+        let (stored_w, stored_v) = self.at(t)?;
+        stored_w.copy_from_slice(w);
+        for (stored, v) in stored_v.iter_mut().zip(v) {
+            *stored = *v;
         }
         self.next = t + 1;
         Ok(())
@@ -105,18 +108,21 @@ impl<S: Scalar> Path<S> for Tape<'_, S> {
                 len: self.next,
             });
         }
-        w.copy_from_slice(self.at(t, 0)?);
+        let slots = self.slots;
+        let (stored_w, stored_v) = self.at(t)?;
+        w.copy_from_slice(stored_w);
         let Some(v) = v else { return Ok(()) };
-        exactly("v", v, self.weights)?;
-        if self.velocities {
-            v.copy_from_slice(self.at(t, 1)?);
+        if slots > 0 {
+            exactly("v", v, stored_v.len())?;
+            v.copy_from_slice(stored_v);
         } else if t == 0 {
             v.fill(S::ZERO);
         } else {
-            for ((v, w), before) in v.iter_mut().zip(w.iter()).zip(self.at(t - 1, 0)?) {
+            exactly("v", v, self.weights)?;
+            for ((v, w), before) in v.iter_mut().zip(w.iter()).zip(self.at(t - 1)?.0) {
                 *v = *w - *before;
             }
-            steps.velocity(t - 1, v);
+            steps.velocity(t - 1, v)?;
         }
         Ok(())
     }

@@ -4,15 +4,16 @@
 
 pub(crate) mod plain;
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::kernels::dispatch::{self, Level};
 use drmad::models::Features;
 use drmad::objective::Objective;
-use drmad::path::Path;
+use drmad::path::{Path, Steps};
 use drmad::random::{Batches, Origin};
-use drmad::train::Run;
+use drmad::train::{Rule, Run, Step};
 use drmad::{Error, Scalar};
 
 /// The smallest network with two hidden layers in which no two widths agree.
@@ -176,8 +177,9 @@ pub(crate) fn hypergradient<O: Objective, E: Objective, S: Scalar>(
 ) -> Result<Answer<S>, Error> {
     let p = run.objective.weights();
     let scratch = scratch_len(run.objective, validation.objective);
-    let mut buffer = vec![S::ZERO; Workspace::<S>::required_len(p, scratch, schedule)];
-    let mut workspace = Workspace::new(&mut buffer, p, schedule)?;
+    let mut buffer =
+        vec![S::ZERO; Workspace::<S>::required_len(p, scratch, Rule::HeavyBall, schedule)];
+    let mut workspace = Workspace::new(&mut buffer, p, Rule::HeavyBall, schedule)?;
     let mut batch = vec![0; run.batches.size];
     let mut losses = Vec::new();
     run.walk(origin, path, &mut workspace, &mut batch, &mut |t, loss| {
@@ -206,4 +208,24 @@ pub(crate) fn hypergradient<O: Objective, E: Objective, S: Scalar>(
         d_rates,
         d_momenta,
     })
+}
+
+/// For paths that need nothing of the training but the rate, which is 1/2 for all of these many
+/// weights.
+pub(crate) struct NoTraining(pub(crate) usize);
+
+impl<S: Scalar> Steps<S> for NoTraining {
+    fn replay(&mut self, _: usize, _: &mut [S], _: &mut [S], _: &mut [S]) -> Result<(), Error> {
+        unreachable!("this path computes nothing")
+    }
+    fn gradient(&mut self, _: usize, _: &[S], _: &mut [S]) -> Result<(), Error> {
+        unreachable!("this path computes nothing")
+    }
+    fn rule(&self) -> Rule {
+        Rule::HeavyBall
+    }
+    fn each(&self, _: usize, body: &mut dyn FnMut(Range<usize>, Step<S>)) {
+        let (rate, momentum) = (S::from_f32(0.5), S::ZERO);
+        body(0..self.0, Step { rate, momentum });
+    }
 }

@@ -1,0 +1,192 @@
+//! The step of Adam (Kingma and Ba 2015, algorithm 1), with the decoupled decay of AdamW (Loshchilov
+//! and Hutter 2019, algorithm 2), and its adjoint.
+//!
+//! ```text
+//! m <- b1 m + (1 - b1) g        n <- b2 n + (1 - b2) g^2
+//! w <- (1 - alpha decay) w - alpha u,   u = c1 m / (sqrt(c2 n) + eps),   c = 1 / (1 - b^(t+1))
+//! ```
+//!
+//! With `d_u = -alpha d_w` and `r = sqrt(c2 n)`,
+//!
+//! ```text
+//! D_m = d_m + d_u c1 / (r + eps)           D_n = d_n - d_u u c2 / (2 r (r + eps))
+//! d_g = (1 - b1) D_m + 2 (1 - b2) g D_n    d_m <- b1 D_m    d_n <- b2 D_n
+//! d_alpha = -d_w . (u + decay w)           d_w <- (1 - alpha decay) d_w
+//! d_b1 = D_m . (m - g) + d_u . m_new / (r + eps) dc1/db1
+//! ```
+//!
+//! The second term of `D_n` is 0 where `r` is. There every gradient was 0; as one goes to 0, the term
+//! goes to 0 with it, since `u` does and `g / r` is bounded. Programs that differentiate the square
+//! root return 0 / 0 here, which is NaN.
+//!
+//! Refused: derivatives by `b2`, `eps` and `decay`; AMSGrad.
+
+use super::dispatch::run;
+use super::math::power;
+use super::reduce::total;
+use crate::scalar::{Arithmetic, Scalar};
+
+/// The constants of one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step<S> {
+    rate: S,
+    b1: S,
+    b2: S,
+    eps: S,
+    decay: S,
+    /// `1 / (1 - b^(t+1))`.
+    c1: S,
+    c2: S,
+    /// The derivative of `c1` by `b1`.
+    d_c1: S,
+}
+
+impl<S: Scalar> Step<S> {
+    /// Step `t` (from 0) with rate `alpha`, first decay `b1`, and the rest.
+    pub fn new(t: usize, rate: S, b1: S, b2: S, eps: S, decay: S) -> Self {
+        let taken = u32::try_from(t).unwrap_or(u32::MAX - 1);
+        let before = power(b1, taken);
+        let c1 = S::ONE / (S::ONE - before * b1);
+        Step {
+            rate,
+            b1,
+            b2,
+            eps,
+            decay,
+            c1,
+            c2: S::ONE / (S::ONE - power(b2, taken + 1)),
+            d_c1: c1 * c1 * S::from_usize(t + 1) * before,
+        }
+    }
+
+    /// New moments; the root, the divisor and `u`.
+    #[inline(always)]
+    fn moved<A: Arithmetic>(&self, g: S, m: S, n: S) -> Moved<S> {
+        let m = A::mul_add(self.b1, m, (S::ONE - self.b1) * g);
+        let n = A::mul_add(self.b2, n, (S::ONE - self.b2) * g * g);
+        // A path that recalls a second moment nearly may recall one below 0.
+        let scaled = self.c2 * n;
+        let root = if scaled > S::ZERO {
+            scaled.sqrt()
+        } else {
+            S::ZERO
+        };
+        let under = root + self.eps;
+        Moved {
+            m,
+            n,
+            root,
+            under,
+            u: self.c1 * m / under,
+        }
+    }
+
+    /// The adjoints of the new moments.
+    #[inline(always)]
+    fn adjoints<A: Arithmetic>(&self, new: &Moved<S>, d_w: S, d_m: S, d_n: S) -> (S, S) {
+        let d_u = -self.rate * d_w;
+        let by_m = d_m + d_u * self.c1 / new.under;
+        let by_n = if new.root > S::ZERO {
+            d_n - d_u * new.u * self.c2 / ((new.root + new.root) * new.under)
+        } else {
+            d_n
+        };
+        (by_m, by_n)
+    }
+}
+
+/// What a step makes of a weight's moments.
+struct Moved<S> {
+    m: S,
+    n: S,
+    root: S,
+    under: S,
+    u: S,
+}
+
+/// One step of the moments `m` and `n` and of the weights, all of one length.
+///
+/// ```
+/// use drmad::{kernels::adam::{step, Step}, Fused};
+/// let (mut w, mut m, mut n) = ([1.0f32], [0.0], [0.0]);
+/// step::<Fused, _>(Step::new(0, 0.25, 0.5, 0.75, 0.0, 0.0), &[3.0], &mut m, &mut n, &mut w);
+/// assert_eq!(w, [0.75]); // the first step is as long as the rate
+/// ```
+pub fn step<A: Arithmetic, S: Scalar>(by: Step<S>, g: &[S], m: &mut [S], n: &mut [S], w: &mut [S]) {
+    let kept = S::ONE - by.rate * by.decay;
+    run(
+        #[inline(always)]
+        move || {
+            for ((w, g), (m, n)) in w.iter_mut().zip(g).zip(m.iter_mut().zip(n)) {
+                let new = by.moved::<A>(*g, *m, *n);
+                *m = new.m;
+                *n = new.n;
+                *w = A::mul_add(-by.rate, new.u, kept * *w);
+            }
+        },
+    );
+}
+
+/// What the step back needs to know of the step: moments and gradient before it.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a, S> {
+    /// The gradient.
+    pub g: &'a [S],
+    /// The first moment.
+    pub m: &'a [S],
+    /// The second moment.
+    pub n: &'a [S],
+}
+
+/// The step run backwards for the adjoints, without the objective's part: writes the direction `d_g`
+/// whose products go to `d_w` and `d_h`.
+pub fn adjoint<A: Arithmetic, S: Scalar>(
+    by: Step<S>,
+    before: Before<'_, S>,
+    d_w: &mut [S],
+    d_m: &mut [S],
+    d_n: &mut [S],
+    d_g: &mut [S],
+) {
+    let kept = S::ONE - by.rate * by.decay;
+    let (one_less, twice) = (S::ONE - by.b1, (S::ONE - by.b2) + (S::ONE - by.b2));
+    run(
+        #[inline(always)]
+        move || {
+            let Before { g, m, n } = before;
+            let adjoints = d_m.iter_mut().zip(d_n).zip(d_w.iter_mut().zip(d_g));
+            for (((d_m, d_n), (d_w, d_g)), (g, (m, n))) in
+                adjoints.zip(g.iter().zip(m.iter().zip(n)))
+            {
+                let new = by.moved::<A>(*g, *m, *n);
+                let (by_m, by_n) = by.adjoints::<A>(&new, *d_w, *d_m, *d_n);
+                *d_g = A::mul_add(one_less, by_m, twice * *g * by_n);
+                *d_m = by.b1 * by_m;
+                *d_n = by.b2 * by_n;
+                *d_w = kept * *d_w;
+            }
+        },
+    );
+}
+
+/// The derivatives by the rate and by `b1`, from what was before the step and the adjoints after it.
+pub fn by_step<A: Arithmetic, S: Scalar>(
+    by: Step<S>,
+    before: Before<'_, S>,
+    w: &[S],
+    d_w: &[S],
+    d_m: &[S],
+) -> super::momentum::Step<S> {
+    let Before { g, m, n } = before;
+    let terms = || g.iter().zip(m.iter().zip(n)).zip(d_w.iter().zip(d_m));
+    let rate = total(terms().zip(w).map(|(((g, (m, n)), (d_w, _)), w)| {
+        let new = by.moved::<A>(*g, *m, *n);
+        -(*d_w * A::mul_add(by.decay, *w, new.u))
+    }));
+    let momentum = total(terms().map(|((g, (m, n)), (d_w, d_m))| {
+        let new = by.moved::<A>(*g, *m, *n);
+        let (by_m, _) = by.adjoints::<A>(&new, *d_w, *d_m, S::ZERO);
+        A::mul_add(by_m, *m - *g, -by.rate * *d_w * new.m / new.under * by.d_c1)
+    }));
+    super::momentum::Step { rate, momentum }
+}

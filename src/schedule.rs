@@ -1,0 +1,248 @@
+//! How a gradient moves the weights: the rule, and the rate and momentum of each step and group.
+//!
+//! | rule | step | vectors it remembers |
+//! |---|---|---|
+//! | [`Rule::HeavyBall`] | [`momentum`] | the velocity |
+//! | [`Rule::Nesterov`] | [`nesterov`] | the velocity |
+//! | [`Rule::Adam`] | [`adam`] | two moments |
+//!
+//! Gradient descent is the heavy ball with momentum 0. What a rule remembers is called `v`, one or
+//! two vectors of `P` numbers in a row. Rates and momenta of each of them are hyperparameters; of
+//! Adam the momentum is `b1`.
+//!
+//! Refused: momenta outside [0, 1), and momenta of Adam that change from step to step, whose bias
+//! would need a product over all of them.
+
+use core::ops::Range;
+
+use crate::error::{Error, same};
+use crate::group::Groups;
+use crate::kernels::{adam, momentum, nesterov};
+use crate::scalar::{Arithmetic, Scalar};
+
+pub use crate::kernels::momentum::Step;
+
+/// How a step follows from the gradient.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// `v <- gamma v - (1 - gamma) g`, `w <- w + alpha v`.
+    HeavyBall,
+    /// The same with a look ahead.
+    Nesterov,
+    /// Adam, with decoupled decay where that is not 0.
+    Adam {
+        /// How much of the second moment stays.
+        b2: f32,
+        /// What is added to its root.
+        eps: f32,
+        /// How much a weight shrinks, in units of the rate.
+        decay: f32,
+    },
+}
+
+impl Rule {
+    /// Adam as published.
+    pub const ADAM: Rule = Rule::Adam {
+        b2: 0.999,
+        eps: 1e-8,
+        decay: 0.0,
+    };
+
+    /// How many vectors `v` is.
+    pub const fn slots(&self) -> usize {
+        match self {
+            Rule::HeavyBall | Rule::Nesterov => 1,
+            Rule::Adam { .. } => 2,
+        }
+    }
+
+    /// Whether the way back needs `v` and `g`: Adam's, and all where rates and momenta are wanted.
+    pub const fn recalls(&self, schedule: bool) -> bool {
+        schedule || matches!(self, Rule::Adam { .. })
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let Rule::Adam { b2, eps, decay } = *self else {
+            return Ok(());
+        };
+        let below_one = 1.0 - f32::EPSILON / 2.0;
+        for (what, value, least, greatest) in [
+            ("b2", b2, 0.0, below_one),
+            ("eps", eps, f32::MIN_POSITIVE, f32::MAX),
+            ("decay", decay, 0.0, f32::MAX),
+        ] {
+            if !(least..=greatest).contains(&value) {
+                return Err(Error::Range {
+                    what,
+                    value: f64::from(value),
+                    least: f64::from(least),
+                    greatest: f64::from(greatest),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rule, with the rate and the momentum of each step and group.
+///
+/// ```
+/// use drmad::{group::Groups, schedule::{Rule, Schedule}};
+/// let (groups, rule) = (Groups::global(10), Rule::HeavyBall);
+/// let constant = Schedule { groups, rule, rates: &[0.1f32], momenta: &[0.9] };
+/// assert_eq!(constant.step(1234, 0).rate, 0.1);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule<'a, S> {
+    /// Which weights share a rate and a momentum; a weight in no group is not trained.
+    pub groups: Groups<'a>,
+    /// How a step follows from the gradient.
+    pub rule: Rule,
+    /// The rates `alpha`: one a group, or steps x groups.
+    pub rates: &'a [S],
+    /// The momenta `gamma` in [0, 1): one a group, or steps x groups.
+    pub momenta: &'a [S],
+}
+
+/// The place of step `t` and a group in a table of one number a group, or of steps x groups.
+fn place(len: usize, groups: usize, t: usize, group: usize) -> usize {
+    if len == groups {
+        group
+    } else {
+        t * groups + group
+    }
+}
+
+/// The tables of a schedule's hypergradients, as long as its own.
+#[derive(Debug)]
+pub struct Tables<'a, S> {
+    /// The derivative by the rates.
+    pub rates: &'a mut [S],
+    /// The derivative by the momenta.
+    pub momenta: &'a mut [S],
+}
+
+/// Adds to the entry of step `t` and a group.
+pub(crate) fn add<S: Scalar>(table: &mut [S], groups: usize, t: usize, group: usize, x: S) {
+    let index = place(table.len(), groups, t, group);
+    if let Some(entry) = table.get_mut(index) {
+        *entry += x;
+    }
+}
+
+impl<S: Scalar> Schedule<'_, S> {
+    /// Rate and momentum of step `t` of a group.
+    pub fn step(&self, t: usize, group: usize) -> Step<S> {
+        self.at(self.groups.len(), t, group)
+    }
+
+    fn at(&self, groups: usize, t: usize, group: usize) -> Step<S> {
+        let of = |table: &[S]| {
+            let index = place(table.len(), groups, t, group);
+            table.get(index).copied().unwrap_or(S::ZERO)
+        };
+        Step {
+            rate: of(self.rates),
+            momentum: of(self.momenta),
+        }
+    }
+
+    /// Calls `body` with the weights of each group's rows, the group's number, and its rate and
+    /// momentum at step `t`.
+    #[inline]
+    pub fn each(&self, t: usize, mut body: impl FnMut(Range<usize>, usize, Step<S>)) {
+        let groups = self.groups.len();
+        for block in self.groups.blocks() {
+            let Some(first) = block.hyper else { continue };
+            for row in 0..block.rows {
+                let start = block.start + row * block.columns;
+                let group = first + row;
+                body(
+                    start..start + block.columns,
+                    group,
+                    self.at(groups, t, group),
+                );
+            }
+        }
+    }
+
+    /// Moves `w` and `v` by the gradient `g` of step `t`.
+    pub(crate) fn apply<A: Arithmetic>(&self, t: usize, g: &[S], v: &mut [S], w: &mut [S]) {
+        let (first, second) = v.split_at_mut(w.len().min(v.len()));
+        self.each(t, |range, _, by| {
+            let (Some(g), Some(v), Some(w)) = (
+                g.get(range.clone()),
+                first.get_mut(range.clone()),
+                w.get_mut(range.clone()),
+            ) else {
+                return;
+            };
+            match self.rule {
+                Rule::HeavyBall => momentum::step::<A, S>(by, g, v, w),
+                Rule::Nesterov => nesterov::step::<A, S>(by, g, v, w),
+                Rule::Adam { .. } => {
+                    let n = second.get_mut(range).unwrap_or_default();
+                    adam::step::<A, S>(self.adam(t, by), g, v, n, w);
+                }
+            }
+        });
+    }
+
+    /// Adam's step of these rates.
+    pub(crate) fn adam(&self, t: usize, by: Step<S>) -> adam::Step<S> {
+        let (b2, eps, decay) = match self.rule {
+            Rule::Adam { b2, eps, decay } => (b2, eps, decay),
+            _ => (0.0, 0.0, 0.0),
+        };
+        let [b2, eps, decay] = [b2, eps, decay].map(S::from_f32);
+        adam::Step::new(t, by.rate, by.momentum, b2, eps, decay)
+    }
+
+    /// Checks all that a training of `weights` weights and `steps` steps presumes.
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::NonFinite`], [`Error::Momentum`]; [`Error::Range`] for a constant
+    /// of Adam's.
+    pub(crate) fn check(&self, weights: usize, steps: usize) -> Result<(), Error> {
+        let groups = self.groups.len();
+        same(
+            "weights of the schedule's groups",
+            weights,
+            self.groups.weights(),
+        )?;
+        self.rule.check()?;
+        if matches!(self.rule, Rule::Adam { .. }) {
+            same("momenta of Adam", groups, self.momenta.len())?;
+        }
+        for (what, table) in [("rates", self.rates), ("momenta", self.momenta)] {
+            if table.len() != groups && Some(table.len()) != groups.checked_mul(steps) {
+                return Err(Error::Length {
+                    what,
+                    want: groups.saturating_mul(steps),
+                    got: table.len(),
+                });
+            }
+            for (i, x) in table.iter().enumerate() {
+                if !x.is_finite() {
+                    return Err(Error::NonFinite {
+                        what,
+                        step: i / groups.max(1),
+                    });
+                }
+            }
+        }
+        for (i, momentum) in self.momenta.iter().enumerate() {
+            if *momentum < S::ZERO || *momentum >= S::ONE {
+                return Err(Error::Momentum {
+                    value: momentum.to_f64(),
+                    step: if self.momenta.len() == groups {
+                        0
+                    } else {
+                        i / groups
+                    },
+                });
+            }
+        }
+        Ok(())
+    }
+}
