@@ -223,10 +223,10 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
         let wants_schedule = adjoints.schedule.is_some();
         // The heavy ball's direction does not need the gradient, which then comes with the products.
         let beside = self.is_heavy_ball() && wants_schedule;
-        if run.schedule.rule.recalls(wants_schedule) && !beside {
-            if let Some(state) = &mut adjoints.state {
-                run.gradient(self.t, adjoints.w, state.g, scratch)?;
-            }
+        if let Some(state) = &mut adjoints.state
+            && !beside
+        {
+            run.gradient(self.t, adjoints.w, state.g, scratch)?;
         }
         self.direction(adjoints);
         run.batches.fill(self.t, scratch.batch)?;

@@ -70,6 +70,12 @@ struct Way {
     /// Of hats: the power by which knots are denser early.
     #[arg(long, default_value_t = Grid::SPACING)]
     spacing: f32,
+    /// Steps at the end that are run backwards in floating point before the method begins.
+    #[arg(long, value_name = "M", default_value_t = 0)]
+    tail: u32,
+    /// Take only the last steps back.
+    #[arg(long, value_name = "M")]
+    last: Option<u32>,
 }
 
 /// The training, where it is not the experiment's own.
@@ -179,6 +185,8 @@ impl Way {
             knots: self.knots as usize,
             bits: self.bits.parse()?,
             spacing: self.spacing,
+            tail: self.tail as usize,
+            last: self.last.map(|last| last as usize),
         })
     }
 }
@@ -341,6 +349,10 @@ fn list() {
             "the straight line from first to last weights: DrMAD",
         ),
         (Name::LinePublished, "DrMAD as its published code has it"),
+        (
+            Name::Reversed,
+            "the training run backwards in floating point: exact for some steps",
+        ),
         (Name::Tape, "every step stored: exact"),
     ] {
         say!("  {:<16} {what}", name.as_str());

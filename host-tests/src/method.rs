@@ -1,8 +1,10 @@
 //! The ways to a hypergradient, by name, with the memory each needs.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context, Result, bail};
 use drmad::Arithmetic;
-use drmad::path::{Full, Grid, Hats, Line, Path, Plan, Quantised, Tape};
+use drmad::path::{Full, Grid, Hats, Line, Path, Plan, Quantised, Reversed, Tail, Tape, Truncated};
 use drmad::random::Origin;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,8 @@ pub enum Name {
     LinePublished,
     /// A streamed least-squares fit by hat functions of time.
     Hats,
+    /// The training run backwards in floating point.
+    Reversed,
 }
 
 impl Name {
@@ -28,6 +32,7 @@ impl Name {
             Name::Line => "line",
             Name::LinePublished => "line-published",
             Name::Hats => "hats",
+            Name::Reversed => "reversed",
         }
     }
 }
@@ -43,6 +48,10 @@ pub struct Method {
     pub bits: u32,
     /// Of hats: the power by which knots are denser early.
     pub spacing: f32,
+    /// Steps at the end that are run backwards before the path begins.
+    pub tail: usize,
+    /// Only so many last steps are taken back.
+    pub last: Option<usize>,
 }
 
 impl Method {
@@ -53,6 +62,8 @@ impl Method {
             knots: 8,
             bits: 4,
             spacing: Grid::SPACING,
+            tail: 0,
+            last: None,
         }
     }
 
@@ -63,11 +74,18 @@ impl Method {
 
     /// One line for people.
     pub fn describe(&self) -> String {
-        match self.name {
+        let mut what = match self.name {
             Name::Hats if self.bits == 32 => format!("hats, K = {}, in full", self.knots),
             Name::Hats => format!("hats, K = {}, {} bits", self.knots, self.bits),
             name => name.as_str().to_string(),
+        };
+        if self.tail > 0 {
+            let _ = write!(what, ", tail of {}", self.tail);
         }
+        if let Some(last) = self.last {
+            let _ = write!(what, ", last {last}");
+        }
+        what
     }
 }
 
@@ -123,12 +141,41 @@ impl Method {
         origin: impl Origin<f32> + 's,
         storage: &'s mut Storage,
     ) -> Result<Box<dyn Path<f32> + 's>> {
+        let last = self.last.unwrap_or(steps);
+        if last > steps || last == 0 {
+            bail!("--last {last}: there are {steps} steps");
+        }
+        if self.tail >= last {
+            bail!(
+                "--tail {}: the method needs some of the {last} steps",
+                self.tail
+            );
+        }
+        let mut path = self.inner::<A>(weights, last - self.tail, slots, origin, storage)?;
+        if self.tail > 0 {
+            path = Box::new(Tail::<A, _>::new(path, last, self.tail)?);
+        }
+        if last < steps {
+            path = Box::new(Truncated::new(path, steps, last)?);
+        }
+        Ok(path)
+    }
+
+    fn inner<'s, A: Arithmetic>(
+        &self,
+        weights: usize,
+        steps: usize,
+        slots: usize,
+        origin: impl Origin<f32> + 's,
+        storage: &'s mut Storage,
+    ) -> Result<Box<dyn Path<f32> + 's>> {
         Ok(match self.name {
             Name::Tape => {
                 let len = Tape::<f32>::required_len(weights, steps, slots);
                 storage.numbers = zeros("the tape", len)?;
                 Box::new(Tape::new(weights, steps, slots, &mut storage.numbers)?)
             }
+            Name::Reversed => Box::new(Reversed::<A>::new()),
             Name::Line => Box::new(Line::<A, _>::new(origin, steps)),
             Name::LinePublished => {
                 Box::new(Line::<A, _>::new(origin, steps).with(Plan::published(steps)))

@@ -83,7 +83,7 @@ impl<S: Scalar> Step<S> {
 
     /// The adjoints of the new moments.
     #[inline(always)]
-    fn adjoints<A: Arithmetic>(&self, new: &Moved<S>, d_w: S, d_m: S, d_n: S) -> (S, S) {
+    fn adjoints(&self, new: &Moved<S>, d_w: S, d_m: S, d_n: S) -> (S, S) {
         let d_u = -self.rate * d_w;
         let by_m = d_m + d_u * self.c1 / new.under;
         let by_n = if new.root > S::ZERO {
@@ -159,7 +159,7 @@ pub fn adjoint<A: Arithmetic, S: Scalar>(
                 adjoints.zip(g.iter().zip(m.iter().zip(n)))
             {
                 let new = by.moved::<A>(*g, *m, *n);
-                let (by_m, by_n) = by.adjoints::<A>(&new, *d_w, *d_m, *d_n);
+                let (by_m, by_n) = by.adjoints(&new, *d_w, *d_m, *d_n);
                 *d_g = A::mul_add(one_less, by_m, twice * *g * by_n);
                 *d_m = by.b1 * by_m;
                 *d_n = by.b2 * by_n;
@@ -185,7 +185,7 @@ pub fn by_step<A: Arithmetic, S: Scalar>(
     }));
     let momentum = total(terms().map(|((g, (m, n)), (d_w, d_m))| {
         let new = by.moved::<A>(*g, *m, *n);
-        let (by_m, _) = by.adjoints::<A>(&new, *d_w, *d_m, S::ZERO);
+        let (by_m, _) = by.adjoints(&new, *d_w, *d_m, S::ZERO);
         A::mul_add(by_m, *m - *g, -by.rate * *d_w * new.m / new.under * by.d_c1)
     }));
     super::momentum::Step { rate, momentum }

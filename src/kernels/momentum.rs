@@ -69,3 +69,37 @@ pub fn adjoint<A: Arithmetic, S: Scalar>(by: Step<S>, d_w: &[S], d_v: &mut [S], 
         },
     );
 }
+
+/// The step undone: `w <- mul_add(-alpha, v, w)`, the weights before the step. What rounding lost is
+/// lost.
+///
+/// ```
+/// use drmad::{kernels::momentum::{undo_weights, Step}, Fused};
+/// let mut w = [0.5f32];
+/// undo_weights::<Fused, _>(Step { rate: 0.5, momentum: 0.75 }, &[-1.0], &mut w);
+/// assert_eq!(w, [1.0]);
+/// ```
+pub fn undo_weights<A: Arithmetic, S: Scalar>(by: Step<S>, v: &[S], w: &mut [S]) {
+    super::accumulate::add_scaled::<A, S>(-by.rate, v, w);
+}
+
+/// The rest of the step undone, with the gradient at those weights:
+/// `v <- (1 / gamma) * mul_add(1 - gamma, g, v)`.
+///
+/// ```
+/// use drmad::{kernels::momentum::{undo_velocity, Step}, Fused};
+/// let mut v = [-1.0f32];
+/// undo_velocity::<Fused, _>(Step { rate: 0.5, momentum: 0.75 }, &[4.0], &mut v);
+/// assert_eq!(v, [0.0]);
+/// ```
+pub fn undo_velocity<A: Arithmetic, S: Scalar>(by: Step<S>, g: &[S], v: &mut [S]) {
+    let (share, inverse) = (S::ONE - by.momentum, S::ONE / by.momentum);
+    run(
+        #[inline(always)]
+        move || {
+            for (v, g) in v.iter_mut().zip(g) {
+                *v = inverse * A::mul_add(share, *g, *v);
+            }
+        },
+    );
+}

@@ -9,17 +9,26 @@
 //! | [`Tape`] | every step | yes |
 //! | [`Line`] | the two ends | no |
 //! | [`Hats`] | a least-squares fit by a few hat functions of time | no |
+//! | [`Reversed`] | nothing: runs backwards | for a few steps |
+//! | [`Tail`] | the last steps reversed, the others as another path | as that |
+//! | [`Truncated`] | the last steps of another path | no |
 //!
 //! A path owns its storage (the caller's buffer) and is lent two vectors for free: while training
 //! the two that will be the adjoints, and in the sweep two that training has done with ([`Spare`]).
 
 mod hats;
 mod line;
+mod reversed;
+mod tail;
 mod tape;
+mod truncated;
 
 pub use hats::{Full, Grid, Hats, Quantised, Rows};
 pub use line::{Line, Plan, Replayed};
+pub use reversed::Reversed;
+pub use tail::Tail;
 pub use tape::Tape;
+pub use truncated::Truncated;
 
 use core::ops::Range;
 
@@ -187,5 +196,51 @@ pub trait Path<S: Scalar> {
     /// otherwise.
     fn plan(&self, trained: usize) -> Plan {
         Plan::every(trained)
+    }
+}
+
+/// A path behind a pointer, as a program has it that chooses one at run time.
+#[cfg(feature = "std")]
+impl<S: Scalar, P: Path<S> + ?Sized> Path<S> for std::boxed::Box<P> {
+    fn floats(&self) -> usize {
+        (**self).floats()
+    }
+
+    fn record(&mut self, t: usize, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
+        (**self).record(t, w, v, spare)
+    }
+
+    fn advance(
+        &mut self,
+        t: usize,
+        w: &mut [S],
+        v: &mut [S],
+        g: &[S],
+        steps: &mut dyn Steps<S>,
+    ) -> Result<bool, Error> {
+        (**self).advance(t, w, v, g, steps)
+    }
+
+    fn finish(&mut self, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
+        (**self).finish(w, v, spare)
+    }
+
+    fn open(&mut self, w: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
+        (**self).open(w, spare)
+    }
+
+    fn recall(
+        &mut self,
+        t: usize,
+        w: &mut [S],
+        v: Option<&mut [S]>,
+        steps: &mut dyn Steps<S>,
+        spare: Spare<'_, S>,
+    ) -> Result<(), Error> {
+        (**self).recall(t, w, v, steps, spare)
+    }
+
+    fn plan(&self, trained: usize) -> Plan {
+        (**self).plan(trained)
     }
 }
