@@ -1,10 +1,11 @@
 //! The least-squares fit of the walk by hat functions of time, built while training runs.
 //!
-//! Hat `k` is 1 at knot `k` and falls linearly to 0 at its neighbours; `w_t = sum_k c_k hat_k(t)`,
-//! with `c` the least squares over `t = 0 .. T`. The normal equations are tridiagonal and the same
-//! for every weight. At any step two hats are open, and their right-hand sides
-//! `b_k = sum_t hat_k(t) w_t` are the two spare vectors. When a hat closes, the forward half of
-//! Thomas' algorithm takes its row, with `G` the Gram matrix:
+//! Hat `k` is 1 at knot `k` and falls linearly to 0 at its neighbours; `w_t = sum_k c_k hat_k(t)`.
+//! `c_0` is `w_0`, which is known and costs nothing; the other `c` are the least squares over
+//! `t = 0 .. T`. The normal equations are tridiagonal and the same for every weight. At any step at
+//! most two hats are open, and their right-hand sides `b_k = sum_t hat_k(t) w_t` are the two spare
+//! vectors. When a hat closes, the forward half of Thomas' algorithm takes its row, with `G` the Gram
+//! matrix and `u_0 = 0`, `r_0 = w_0`:
 //!
 //! ```text
 //! e_k = G_kk - G_k,k-1 u_{k-1}      u_k = G_k,k+1 / e_k      r_k = (b_k - G_k,k-1 r_{k-1}) / e_k
@@ -45,7 +46,7 @@ pub struct Grid {
 
 impl Grid {
     /// The power that serves few knots best.
-    pub const SPACING: f32 = 1.5;
+    pub const SPACING: f32 = 1.75;
 
     /// # Errors
     /// [`Error::NoSteps`]; [`Error::Range`] for no intervals, for more intervals than steps, and for
@@ -109,7 +110,7 @@ impl Grid {
     }
 }
 
-/// Storage of the eliminated rows `x_0 .. x_K`, by blocks of [`BLOCK`] weights.
+/// Storage of the eliminated rows `x_1 .. x_K`, by blocks of [`BLOCK`] weights. Row 0 is `w_0`.
 pub trait Rows<S> {
     /// Numbers of 32 bits in use.
     fn floats(&self) -> usize;
@@ -120,17 +121,18 @@ pub trait Rows<S> {
     /// [`Error::Length`] where it was made for others.
     fn check(&self, weights: usize, intervals: usize) -> Result<(), Error>;
 
-    /// Writes the block of row `k` that begins with weight `first` to `x`, which holds `w_0` there.
+    /// Writes the block of row `k` that begins with weight `first` to `x`, which holds `w_0` there and
+    /// is left as it is for row 0.
     fn read(&self, k: usize, first: usize, x: &mut [S]);
 
-    /// Stores `x` as that block; `before` is the block of row `k - 1` as read, or of `w_0`.
+    /// Stores `x` as that block of row `k`, from 1; `before` is the block of row `k - 1` as read.
     fn write(&mut self, k: usize, first: usize, x: &[S], before: &[S]);
 }
 
-/// Rows in full: `(K + 1) P` numbers.
+/// Rows in full: `K P` numbers.
 ///
 /// ```
-/// assert_eq!(drmad::path::Full::<f32>::required_len(44_860, 8), 403_740);
+/// assert_eq!(drmad::path::Full::<f32>::required_len(44_860, 8), 358_880);
 /// ```
 #[derive(Debug)]
 pub struct Full<'a, S> {
@@ -141,7 +143,7 @@ pub struct Full<'a, S> {
 impl<'a, S: Scalar> Full<'a, S> {
     /// Numbers of storage for `weights` and `K` intervals.
     pub const fn required_len(weights: usize, intervals: usize) -> usize {
-        weights.saturating_mul(intervals.saturating_add(1))
+        weights.saturating_mul(intervals)
     }
 
     /// Rows in `storage`.
@@ -168,14 +170,18 @@ impl<S: Scalar> Rows<S> for Full<'_, S> {
     }
 
     fn read(&self, k: usize, first: usize, x: &mut [S]) {
-        let stored = self.storage.get(k * self.weights + first..);
+        let Some(before) = k.checked_sub(1) else {
+            return;
+        };
+        let stored = self.storage.get(before * self.weights + first..);
         for (x, stored) in x.iter_mut().zip(stored.unwrap_or_default()) {
             *x = *stored;
         }
     }
 
     fn write(&mut self, k: usize, first: usize, x: &[S], _before: &[S]) {
-        let stored = self.storage.get_mut(k * self.weights + first..);
+        let before = k.saturating_sub(1);
+        let stored = self.storage.get_mut(before * self.weights + first..);
         for (stored, x) in stored.unwrap_or_default().iter_mut().zip(x) {
             *stored = *x;
         }
@@ -186,8 +192,8 @@ impl<S: Scalar> Rows<S> for Full<'_, S> {
 ///
 /// ```
 /// use drmad::{path::Quantised, Fused};
-/// // 1.24 words a weight.
-/// assert_eq!(Quantised::<4, Fused>::required_len(44_860, 8), 55_539);
+/// // 1.1 words a weight.
+/// assert_eq!(Quantised::<4, Fused>::required_len(44_860, 8), 49_368);
 /// ```
 #[derive(Debug)]
 pub struct Quantised<'a, const BITS: u32, A> {
@@ -201,7 +207,7 @@ impl<'a, const BITS: u32, A: Arithmetic> Quantised<'a, BITS, A> {
 
     /// Words of storage for `weights` and `K` intervals.
     pub const fn required_len(weights: usize, intervals: usize) -> usize {
-        (weights.div_ceil(BLOCK) * Self::WORDS).saturating_mul(intervals.saturating_add(1))
+        (weights.div_ceil(BLOCK) * Self::WORDS).saturating_mul(intervals)
     }
 
     /// Rows in `storage`.
@@ -219,8 +225,9 @@ impl<'a, const BITS: u32, A: Arithmetic> Quantised<'a, BITS, A> {
         })
     }
 
+    /// Where the block of row `k`, from 1, begins.
     fn start(&self, k: usize, first: usize) -> usize {
-        (k * self.blocks + first / BLOCK) * Self::WORDS
+        ((k - 1) * self.blocks + first / BLOCK) * Self::WORDS
     }
 }
 
@@ -235,7 +242,7 @@ impl<const BITS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, BITS, 
     }
 
     fn read(&self, k: usize, first: usize, x: &mut [S]) {
-        for j in 0..=k {
+        for j in 1..=k {
             let start = self.start(j, first);
             let code = self.storage.get(start..start + Self::WORDS);
             quantise::decode::<BITS, A, S>(code.unwrap_or_default(), x);
@@ -296,7 +303,7 @@ fn gram(n: usize) -> (f64, f64, f64) {
 }
 
 impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R> {
-    /// A fit of `weights` weights. `origin` is `w_0`, which quantised rows start from; `factors`
+    /// A fit of `weights` weights. `origin` is `w_0`, from which the fit starts; `factors`
     /// are `K + 1` numbers of storage.
     ///
     /// # Errors
@@ -366,8 +373,15 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
 
     /// Eliminates hat `k`, whose right-hand side is `b`.
     fn close(&mut self, k: usize, b: &[S]) {
+        if k == 0 {
+            // Its coefficient is known.
+            if let Some(u) = self.factors.first_mut() {
+                *u = S::ZERO;
+            }
+            return;
+        }
         let (before, itself, after) = self.gram(k);
-        let previous = if k > 0 { self.factor(k - 1) } else { 0.0 };
+        let previous = self.factor(k - 1);
         let pivot = itself - before * previous;
         let factor = S::from_f64(after / pivot);
         if let Some(u) = self.factors.get_mut(k) {
@@ -383,9 +397,7 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
             let first = i * BLOCK;
             let (last, x) = (&mut last[..b.len()], &mut x[..b.len()]);
             self.origin.fill(first, last);
-            if k > 0 {
-                self.rows.read(k - 1, first, last);
-            }
+            self.rows.read(k - 1, first, last);
             for ((x, b), last) in x.iter_mut().zip(b).zip(last.iter()) {
                 *x = A::mul_add(by_last, *last, by_b * *b);
             }
@@ -452,8 +464,11 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
             (start, length) = self.interval(self.interval);
         }
         let (fall, rise) = weights::<S>(t - start, length);
+        let first = self.interval == 0;
         let (left, right) = self.ends(spare);
-        add_scaled::<A, S>(fall, w, left);
+        if !first {
+            add_scaled::<A, S>(fall, w, left);
+        }
         if t > start {
             add_scaled::<A, S>(rise, w, right);
         }
