@@ -18,10 +18,12 @@
 //!
 //! * `plots` draws the pictures,
 //! * `words` writes the numbers,
-//! * `page.html` is the template.
+//! * `page.html` is the template,
+//! * [`frontier`] is the page that compares methods, in the same look.
 
 #![deny(missing_docs)]
 
+pub mod frontier;
 mod plots;
 mod words;
 
@@ -205,23 +207,27 @@ fn nulls_are_nan<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f32>, D::Erro
 ///
 /// If a strip's values don't fill its rows and columns, or a scatter has values without a partner.
 pub fn render(report: &Report) -> Result<String> {
+    fill(&view(report)?)
+}
+
+/// Fills the template.
+fn fill(view: &View) -> Result<String> {
     let mut env = Environment::new();
     // A misspelt name in the template must fail a test and not leave a hole in the page.
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     // The ending of the name is what turns escaping on.
     env.add_template("page.html", include_str!("page.html"))
         .context("the report's template")?;
-    let page = page(report)?;
     let html = env
         .get_template("page.html")
-        .and_then(|template| template.render(Serde(&page)))
+        .and_then(|template| template.render(Serde(view)))
         .context("rendering the report")?;
     Ok(html)
 }
 
 /// The page as the template sees it.
 #[derive(Serialize)]
-struct Page {
+struct View {
     experiment: String,
     title: String,
     lead: String,
@@ -234,7 +240,7 @@ struct Page {
 
 #[derive(Serialize)]
 struct Tile {
-    label: &'static str,
+    label: String,
     value: String,
     note: String,
 }
@@ -253,6 +259,8 @@ struct Figure {
     width: i32,
     height: i32,
     crisp: bool,
+    /// As wide as the page, and scrolled where the screen is narrower than its labels.
+    wide: bool,
     body: Value,
 }
 
@@ -266,12 +274,52 @@ struct Term {
 struct Table {
     heading: &'static str,
     note: String,
-    columns: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
+    columns: Vec<Cell>,
+    rows: Vec<Line>,
     /// Columns after the first hold numbers and are set flush right.
     numbers: bool,
     /// A long table starts folded.
     open: bool,
+}
+
+/// A row of a table.
+#[derive(Serialize)]
+struct Line {
+    cells: Vec<Cell>,
+    /// Set off from the others.
+    marked: bool,
+}
+
+/// A cell of a table.
+#[derive(Default, Serialize)]
+struct Cell {
+    text: String,
+    /// What the pointer is told.
+    hint: String,
+    /// A class of the style sheet.
+    class: &'static str,
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self {
+            text: text.into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Vec<String>> for Line {
+    fn from(texts: Vec<String>) -> Self {
+        let cells = texts.into_iter().map(|text| Cell {
+            text,
+            ..Cell::default()
+        });
+        Self {
+            cells: cells.collect(),
+            marked: false,
+        }
+    }
 }
 
 impl Figure {
@@ -282,13 +330,14 @@ impl Figure {
             width: picture.width,
             height: picture.height,
             crisp: picture.crisp,
+            wide: picture.wide,
             // The drawing code escapes every label it writes.
             body: Value::from_safe_string(picture.body),
         }
     }
 }
 
-fn page(report: &Report) -> Result<Page> {
+fn view(report: &Report) -> Result<View> {
     let sections = [
         ("What tuning did", tuning(report)?),
         ("The penalties it chose", penalties(report)?),
@@ -299,7 +348,7 @@ fn page(report: &Report) -> Result<Page> {
         .filter(|(_, figures)| !figures.is_empty())
         .map(|(heading, figures)| Section { heading, figures })
         .collect();
-    Ok(Page {
+    Ok(View {
         experiment: report.experiment.clone(),
         title: report.title.clone(),
         lead: lead(report),
@@ -342,7 +391,7 @@ fn sub(report: &Report) -> String {
 fn tiles(report: &Report) -> Vec<Tile> {
     let Report { before, after, .. } = report;
     let mut tiles = vec![Tile {
-        label: "test error",
+        label: "test error".into(),
         value: format!(
             "{} → {}",
             percent(before.test_error),
@@ -356,7 +405,7 @@ fn tiles(report: &Report) -> Vec<Tile> {
     }];
     if let (Some(first), Some(last)) = (report.angles.first(), report.angles.last()) {
         tiles.push(Tile {
-            label: "cosine to exact",
+            label: "cosine to exact".into(),
             value: format!("{} → {}", number(first.cosine), number(last.cosine)),
             note: format!(
                 "two draws among themselves {} → {}",
@@ -366,7 +415,7 @@ fn tiles(report: &Report) -> Vec<Tile> {
         });
     } else if let Some(scatter) = report.comparison.last() {
         tiles.push(Tile {
-            label: "cosine to exact",
+            label: "cosine to exact".into(),
             value: number(scatter.cosine),
             note: format!("at meta-iteration {}", scatter.meta_step),
         });
@@ -375,7 +424,7 @@ fn tiles(report: &Report) -> Vec<Tile> {
     let backward = || report.costs.iter().filter(|c| c.name.contains("backward"));
     if let Some(cost) = backward().find(|c| !exact(c)).or(backward().next()) {
         tiles.push(Tile {
-            label: "memory per weight",
+            label: "memory per weight".into(),
             value: format!("{} floats", brief(cost.floats_per_weight)),
             note: match backward().find(exact) {
                 Some(tape) if tape.name != cost.name => {
@@ -389,7 +438,7 @@ fn tiles(report: &Report) -> Vec<Tile> {
         let total: f64 = report.meta_steps.iter().map(|m| m.seconds).sum();
         let each = total / report.meta_steps.len() as f64;
         tiles.push(Tile {
-            label: "time",
+            label: "time".into(),
             value: duration(total),
             note: format!("{} per meta-iteration", duration(each)),
         });
@@ -869,7 +918,7 @@ fn tables(report: &Report) -> Vec<Table> {
     tables.push(Table {
         heading: "Meta-iterations",
         note: "Losses in nats per digit; the norm is the hypergradient's.".into(),
-        columns: vec![
+        columns: [
             "meta-iteration",
             "training loss",
             "validation loss",
@@ -877,8 +926,10 @@ fn tables(report: &Report) -> Vec<Table> {
             "test error",
             "norm",
             "seconds",
-        ],
-        rows: steps.collect(),
+        ]
+        .map(Cell::from)
+        .into(),
+        rows: steps.map(Line::from).collect(),
         numbers: true,
         open: report.meta_steps.len() <= 12,
     });
@@ -894,41 +945,41 @@ fn tables(report: &Report) -> Vec<Table> {
     tables.push(Table {
         heading: "Costs",
         note: "Each for one pass through the whole training run.".into(),
-        columns: vec![
+        columns: [
             "pass",
             "seconds",
             "floats per weight",
             "gradients",
             "second-order products",
-        ],
-        rows: costs.collect(),
+        ]
+        .map(Cell::from)
+        .into(),
+        rows: costs.map(Line::from).collect(),
         numbers: true,
         open: true,
     });
-    let pairs = |pairs: &[(String, String)]| {
-        pairs
-            .iter()
-            .map(|(name, value)| vec![name.clone(), value.clone()])
-            .collect()
-    };
-    tables.push(Table {
-        heading: "Settings",
-        note: String::new(),
-        columns: vec!["setting", "value"],
-        rows: pairs(&report.settings),
-        numbers: false,
-        open: true,
-    });
-    tables.push(Table {
-        heading: "Versions",
-        note: String::new(),
-        columns: vec!["what", "version"],
-        rows: pairs(&report.versions),
-        numbers: false,
-        open: true,
-    });
+    tables.extend(backdrop(&report.settings, &report.versions));
     tables.retain(|table| !table.rows.is_empty());
     tables
+}
+
+/// What was run, and with what.
+fn backdrop(settings: &[(String, String)], versions: &[(String, String)]) -> [Table; 2] {
+    let table = |heading, columns: [&str; 2], pairs: &[(String, String)]| Table {
+        heading,
+        note: String::new(),
+        columns: columns.map(Cell::from).into(),
+        rows: pairs
+            .iter()
+            .map(|(name, value)| vec![name.clone(), value.clone()].into())
+            .collect(),
+        numbers: false,
+        open: true,
+    };
+    [
+        table("Settings", ["setting", "value"], settings),
+        table("Versions", ["what", "version"], versions),
+    ]
 }
 
 #[cfg(test)]

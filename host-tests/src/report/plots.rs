@@ -30,6 +30,10 @@ use plotters::style::{Color, FontTransform, ShapeStyle};
 
 use super::{Scatter, Strip, words};
 
+mod front;
+
+pub(super) use front::{Dot, Family, Field, Ranked, on_front, ranking};
+
 /// Canvas units per nominal pixel.
 const FINE: i32 = 4;
 /// The nominal width of every picture: about what a phone shows, so that text stays readable.
@@ -73,6 +77,8 @@ pub(super) struct Picture {
     pub(super) body: String,
     /// Cells that touch: they must not be smoothed at their edges, or seams would show.
     pub(super) crisp: bool,
+    /// Made for the whole width of the page.
+    pub(super) wide: bool,
 }
 
 /// One curve of a line picture.
@@ -133,6 +139,7 @@ fn picture(
         height,
         body,
         crisp,
+        wide: width > WIDTH * FINE,
     })
 }
 

@@ -1,0 +1,665 @@
+//! What a comparison of methods found, and the page that shows it.
+//!
+//! [`Page`] holds one row a method as plain data; [`render`] turns it into one HTML file in the
+//! look of the tuning report, [`table`] into columns for a terminal and for programs, and
+//! [`Page::to_json`] into JSON. All four say the same, having no other source.
+//!
+//! The question is which method to take for how much memory. A method is on the *front* where no
+//! other is as near to the exact hypergradient for as little, where near is the cosine of the
+//! angle between the two. The page marks the front in pictures and table, and its opening tiles
+//! say what each budget of memory buys.
+//!
+//! An angle whose cosine is one up to [`EXACT`] counts as none: below it lies the rounding of a
+//! whole training run. Methods fail, and then the row says how in words; it is left out of the
+//! pictures and named under them.
+//!
+//! Refused: nothing. Numbers that aren't finite are left out of pictures and said in words.
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::plots::{Dot, Family, Field, Picture, Ranked, drawable, on_front, ranking};
+use super::words::{self, count, fixed, number, percent};
+use super::{
+    Cell, Figure, Line, Section, Table, Term, Tile, View, backdrop, brief, fill, null_is_nan,
+};
+
+/// One less the cosine up to which a hypergradient counts as exact.
+pub const EXACT: f64 = 1e-6;
+
+/// Every method on one experiment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Page {
+    /// The name the experiment has on the command line.
+    pub experiment: String,
+    /// The heading of the page.
+    pub title: String,
+    /// Settings of the run as names and values.
+    pub settings: Vec<(String, String)>,
+    /// What the run was made with: names and versions.
+    pub versions: Vec<(String, String)>,
+    /// One row a method, the exact one first.
+    pub rows: Vec<Row>,
+    /// The meta-iterations that each method tuned for, or nought where none did.
+    pub tuned_meta_steps: usize,
+}
+
+/// One method. Numbers that are not finite become `null` in JSON and are read back as `NaN`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// Its name with its settings, for example `hats, K = 8, 4 bits`.
+    pub method: String,
+    /// `exact`, `shortcut`, `forward`, `implicit` or `baseline`; any other is drawn as the last.
+    pub family: String,
+    /// Numbers kept for each weight beside the weights, the velocity, the gradient and the adjoints.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub floats_per_weight: f64,
+    /// Wall time of training, with what the method does meanwhile.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub forward_seconds: f64,
+    /// Wall time of the way to the hypergradient after that.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub backward_seconds: f64,
+    /// Gradients evaluated beyond those of training.
+    pub gradients: u64,
+    /// Products with second derivatives evaluated.
+    pub second_order_products: u64,
+    /// The cosine of the angle to the exact hypergradient; nothing where the method failed.
+    pub cosine: Option<f64>,
+    /// The norm over that of the exact one; nothing where the method failed.
+    pub norm_ratio: Option<f64>,
+    /// How it failed.
+    pub failure: Option<String>,
+    /// The share of test examples classified wrongly after tuning with it.
+    pub test_error: Option<f64>,
+    /// One remark.
+    pub note: Option<String>,
+}
+
+impl Row {
+    /// One less the cosine, with nought for all that counts as exact, where it can be drawn.
+    fn angle(&self) -> Option<f64> {
+        let angle = 1.0 - self.cosine.filter(|c| drawable(*c))?;
+        Some(if angle <= EXACT { 0.0 } else { angle })
+    }
+
+    /// The time of the way back as a multiple of the way forward.
+    fn time(&self) -> f64 {
+        self.backward_seconds / self.forward_seconds
+    }
+
+    fn family(&self) -> Family {
+        Family::of(&self.family)
+    }
+
+    /// The test error where it is a number.
+    fn error(&self) -> Option<f64> {
+        self.test_error.filter(|e| drawable(*e))
+    }
+
+    /// Everything about it in a few lines.
+    fn hint(&self) -> String {
+        let mut hint = format!(
+            "{} ({})\n{} a weight\n{} s forward, {} s backward",
+            self.method,
+            self.family,
+            floats(self.floats_per_weight),
+            number(self.forward_seconds),
+            number(self.backward_seconds)
+        );
+        if let Some(cosine) = self.cosine {
+            hint += &format!("\ncosine {}", cosine_words(cosine));
+        }
+        if let Some(ratio) = self.norm_ratio {
+            hint += &format!("\nnorm {} times the exact one's", number(ratio));
+        }
+        if let Some(error) = self.test_error {
+            hint += &format!("\ntest error {}", percent(error));
+        }
+        for words in self.failure.iter().chain(&self.note) {
+            hint += &format!("\n{words}");
+        }
+        hint
+    }
+}
+
+impl Page {
+    /// The page as JSON.
+    ///
+    /// # Errors
+    /// None that these types can cause.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self).context("writing the comparison as JSON")
+    }
+
+    /// Which rows no other beats in a cost and in the angle at once.
+    fn front(&self, cost: fn(&Row) -> f64) -> Vec<bool> {
+        let point = |row: &Row| match row.angle() {
+            Some(angle) if placed(cost(row)) => (cost(row), angle),
+            // Beaten by anything, and no front of its own.
+            _ => (f64::INFINITY, f64::INFINITY),
+        };
+        let points: Vec<_> = self.rows.iter().map(point).collect();
+        let fronts = on_front(&points).into_iter().zip(&points);
+        fronts.map(|(on, p)| on && p.0.is_finite()).collect()
+    }
+}
+
+/// Whether a cost has a place on an axis that starts at nought.
+fn placed(cost: f64) -> bool {
+    drawable(cost) && cost >= 0.0
+}
+
+/// The columns of [`table`], with their widths; the first and the last are words.
+const COLUMNS: [(&str, usize); 10] = [
+    ("method", 30),
+    ("floats/weight", 13),
+    ("forward s", 9),
+    ("backward s", 10),
+    ("gradients", 9),
+    ("products", 8),
+    ("cosine", 8),
+    ("norm ratio", 10),
+    ("test error", 10),
+    ("note", 0),
+];
+
+/// The head of the terminal's table.
+pub fn head() -> String {
+    columns(COLUMNS.map(|(name, _)| name.to_owned()))
+}
+
+/// A row of the terminal's table.
+pub fn line(row: &Row) -> String {
+    let or = |value: Option<f64>, say: fn(f64) -> String| value.map_or("-".into(), say);
+    let note = match (&row.failure, &row.note) {
+        (Some(failure), _) => format!("failed: {failure}"),
+        (None, Some(note)) => note.clone(),
+        (None, None) => String::new(),
+    };
+    columns([
+        row.method.clone(),
+        plain(row.floats_per_weight, 3),
+        plain(row.forward_seconds, 3),
+        plain(row.backward_seconds, 3),
+        row.gradients.to_string(),
+        row.second_order_products.to_string(),
+        or(row.cosine, |c| plain(c, 5)),
+        or(row.norm_ratio, |r| match r.is_finite() {
+            true => format!("{r:.3e}"),
+            false => "-".into(),
+        }),
+        or(row.test_error, |e| plain(e, 4)),
+        note,
+    ])
+}
+
+/// The whole table for a terminal: a head, then a line a method.
+///
+/// Columns are two or more spaces apart and nothing inside one is; what there isn't is `-`.
+pub fn table(page: &Page) -> String {
+    let lines = page.rows.iter().map(line);
+    let lines: Vec<String> = std::iter::once(head()).chain(lines).collect();
+    lines.join("\n") + "\n"
+}
+
+/// A number for programs.
+fn plain(value: f64, decimals: usize) -> String {
+    if value.is_finite() {
+        format!("{value:.decimals$}")
+    } else {
+        "-".into()
+    }
+}
+
+fn columns(texts: [String; COLUMNS.len()]) -> String {
+    let mut line = String::new();
+    for (i, (text, (_, width))) in texts.iter().zip(COLUMNS).enumerate() {
+        // One space at most inside a column, and no line of its own.
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if i > 0 {
+            line += "  ";
+        }
+        line += &match i == 0 || width == 0 {
+            true => format!("{text:<width$}"),
+            false => format!("{text:>width$}"),
+        };
+    }
+    line.trim_end().into()
+}
+
+/// Renders a comparison as one self-contained HTML file.
+///
+/// # Errors
+/// If the template or the drawing library fails, which no content causes.
+pub fn render(page: &Page) -> Result<String> {
+    let sections = [
+        ("Which method for how much memory", field(page, &MEMORY)?),
+        ("Which method for how much time", field(page, &TIME)?),
+        ("What tuning with it came to", errors(page)?),
+    ];
+    let sections = sections.into_iter().filter_map(|(heading, figure)| {
+        let figures = vec![figure?];
+        Some(Section { heading, figures })
+    });
+    let mut tables = vec![methods(page)];
+    tables.extend(backdrop(&page.settings, &page.versions));
+    tables.retain(|table| !table.rows.is_empty());
+    fill(&View {
+        experiment: page.experiment.clone(),
+        title: page.title.clone(),
+        lead: lead(page),
+        sub: sub(page),
+        tiles: tiles(page),
+        sections: sections.collect(),
+        terms: terms(),
+        tables,
+    })
+}
+
+/// A cost of methods, for one picture.
+struct Cost {
+    of: fn(&Row) -> f64,
+    axis: &'static str,
+    /// What the tick of no cost says.
+    nothing: &'static str,
+    label: &'static str,
+    caption: &'static str,
+}
+
+const MEMORY: Cost = Cost {
+    of: |row| row.floats_per_weight,
+    axis: "memory in floats per weight (log axis): further left is less",
+    nothing: "0",
+    label: "Every method: its memory across, its angle to the exact hypergradient upwards",
+    caption: "Memory is what a method keeps beside the weights, the velocity, the gradient and \
+              the adjoints.",
+};
+
+const TIME: Cost = Cost {
+    of: Row::time,
+    axis: "backward time as a multiple of forward time (log axis): further left is less",
+    nothing: "0",
+    label: "Every method: its time across, its angle to the exact hypergradient upwards",
+    caption: "Time is that of the way back over that of the way forward, in which the method may \
+              already have had work to do: see the table.",
+};
+
+/// Every method at its cost and its angle.
+fn field(page: &Page, cost: &Cost) -> Result<Option<Figure>> {
+    let front = page.front(cost.of);
+    let dots: Vec<Dot> = page
+        .rows
+        .iter()
+        .zip(&front)
+        .enumerate()
+        .filter(|(_, (row, _))| placed((cost.of)(row)))
+        .filter_map(|(i, (row, front))| {
+            Some(Dot {
+                name: row.method.clone(),
+                number: i + 1,
+                family: row.family(),
+                cost: (cost.of)(row),
+                angle: row.angle()?,
+                front: *front,
+                hint: row.hint(),
+            })
+        })
+        .collect();
+    if dots.is_empty() {
+        return Ok(None);
+    }
+    let absent: Vec<&str> = page
+        .rows
+        .iter()
+        .filter(|row| row.angle().is_none() || !placed((cost.of)(row)))
+        .map(|row| row.method.as_str())
+        .collect();
+    let absent = match absent.as_slice() {
+        [] => String::new(),
+        names => format!(" Not drawn, for want of a number: {}.", names.join("; ")),
+    };
+    let caption = format!(
+        "{} Full marks are on the front; bare numbers are those of the table. What differs from \
+         exact by less than {} in the cosine is drawn as exact.{absent}",
+        cost.caption,
+        words::power_of_ten(EXACT.log10().round()),
+    );
+    let field = Field {
+        cost: cost.axis.into(),
+        nothing: cost.nothing,
+        exact: EXACT,
+        dots,
+    };
+    Ok(Some(Figure::new(cost.label.into(), caption, field.draw()?)))
+}
+
+/// The test errors of the rows that have one.
+fn errors(page: &Page) -> Result<Option<Figure>> {
+    let rows: Vec<Ranked> = page
+        .rows
+        .iter()
+        .zip(page.front(MEMORY.of))
+        .filter_map(|(row, front)| {
+            Some(Ranked {
+                name: row.method.clone(),
+                family: row.family(),
+                error: row.error()?,
+                front,
+                hint: row.hint(),
+            })
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let exact = page.rows.iter().filter(|row| row.family() == Family::Exact);
+    let exact = exact.filter_map(Row::error).next();
+    let line = match exact {
+        Some(error) => format!(" The line is the exact method's, {}.", percent(error)),
+        None => String::new(),
+    };
+    let after = match page.tuned_meta_steps {
+        0 => String::new(),
+        n => format!(" after {}", count(n, "meta-iteration")),
+    };
+    let caption = format!(
+        "The share of test digits classified wrongly{after}, the least first.{line} Full marks \
+         are on the front of memory."
+    );
+    let label = "Test error after tuning with each method".into();
+    let picture: Picture = ranking(&rows, exact)?;
+    Ok(Some(Figure::new(label, caption, picture)))
+}
+
+/// A count of floats and its noun.
+fn floats(n: f64) -> String {
+    format!("{}\u{a0}float{}", brief(n), if n == 1.0 { "" } else { "s" })
+}
+
+/// A cosine with as many nines as it has.
+fn cosine_words(cosine: f64) -> String {
+    let short = 1.0 - cosine;
+    let decimals = match short {
+        s if s.abs() <= EXACT => return "1".into(),
+        s if s > 0.0 => (1.0 - s.log10().floor()).clamp(3.0, 7.0),
+        _ => 3.0,
+    };
+    fixed(cosine, decimals as usize)
+}
+
+/// The rows of the front of memory, from the least memory on.
+fn best(page: &Page) -> Vec<&Row> {
+    let rows = page.rows.iter().zip(page.front(MEMORY.of));
+    let mut best: Vec<&Row> = rows.filter(|(_, on)| *on).map(|(row, _)| row).collect();
+    best.sort_by(|a, b| a.floats_per_weight.total_cmp(&b.floats_per_weight));
+    best.dedup_by(|a, b| a.floats_per_weight == b.floats_per_weight);
+    best
+}
+
+/// The result in one sentence.
+fn lead(page: &Page) -> String {
+    let front = best(page);
+    let near = front
+        .iter()
+        .find(|row| row.angle().is_some_and(|a| a <= 0.05));
+    let exact = front.iter().find(|row| row.angle() == Some(0.0));
+    let near = near.filter(|row| row.angle() != Some(0.0)).map(|row| {
+        format!(
+            "a cosine of {} for {} a weight ({})",
+            cosine_words(row.cosine.unwrap_or(f64::NAN)),
+            floats(row.floats_per_weight),
+            row.method
+        )
+    });
+    let exact = exact.map(|row| {
+        format!(
+            "exact from {} on ({})",
+            floats(row.floats_per_weight),
+            row.method
+        )
+    });
+    match (near, exact) {
+        (Some(near), Some(exact)) => words::capital(&format!("{near}, {exact}")),
+        (Some(only), None) | (None, Some(only)) => words::capital(&only),
+        (None, None) => "No method came near the exact hypergradient".into(),
+    }
+}
+
+/// What was compared.
+fn sub(page: &Page) -> String {
+    let failed = page.rows.iter().filter(|row| row.failure.is_some()).count();
+    let failed = match failed {
+        0 => String::new(),
+        n => format!(", of which {} failed", fixed(n as f64, 0)),
+    };
+    format!("{} compared{failed}.", count(page.rows.len(), "method"))
+}
+
+/// What each budget of memory buys, until it buys the exact hypergradient.
+fn tiles(page: &Page) -> Vec<Tile> {
+    let front = best(page);
+    let mut tiles = Vec::new();
+    let mut last = None;
+    for budget in [0.0, 1.0, 2.0, 5.0, 10.0, 100.0, f64::INFINITY] {
+        let affordable = front.iter().filter(|row| row.floats_per_weight <= budget);
+        let Some(row) = affordable.last() else {
+            continue;
+        };
+        if last == Some(row.floats_per_weight) {
+            continue;
+        }
+        last = Some(row.floats_per_weight);
+        let cosine = row.cosine.unwrap_or(f64::NAN);
+        let exact = row.angle() == Some(0.0);
+        tiles.push(Tile {
+            label: match budget {
+                0.0 => "without memory".into(),
+                b if b.is_finite() => format!("up to {} a weight", floats(b)),
+                _ => "with all it takes".into(),
+            },
+            value: match exact {
+                true => "exact".into(),
+                false => format!("cosine {}", cosine_words(cosine)),
+            },
+            note: format!(
+                "{}: {}, backward {} × forward",
+                row.method,
+                floats(row.floats_per_weight),
+                number(row.time())
+            ),
+        });
+        if exact {
+            break;
+        }
+    }
+    tiles
+}
+
+/// The words a reader from elsewhere needs.
+fn terms() -> Vec<Term> {
+    let term = |word: &str, meaning: &str| Term {
+        word: word.into(),
+        meaning: meaning.into(),
+    };
+    vec![
+        term(
+            "hypergradient",
+            "the derivative of the validation loss, after a whole training run, by every \
+             hyperparameter of that run",
+        ),
+        term(
+            "cosine",
+            "that of the angle between a method's hypergradient and the exact one: one where both \
+             have the same direction, nought where they have nothing in common",
+        ),
+        term(
+            "front",
+            "the methods that no other beats, being at least as near to exact for at most as much",
+        ),
+        term(
+            "floats per weight",
+            "numbers kept for each weight of the network, beside those that training and any way \
+             back need",
+        ),
+    ]
+}
+
+/// A number with as many decimals, of which zeros at the end are left blank: points stay aligned.
+fn aligned(value: f64, decimals: usize) -> String {
+    let text = fixed(value, decimals);
+    if !text.contains('.') {
+        return text;
+    }
+    let kept = text.trim_end_matches('0');
+    let blank = "\u{2007}".repeat(text.len() - kept.len());
+    match kept.strip_suffix('.') {
+        Some(whole) => format!("{whole}\u{2008}{blank}"),
+        None => format!("{kept}{blank}"),
+    }
+}
+
+/// The least of the values that are numbers.
+fn least(values: impl Iterator<Item = f64>) -> f64 {
+    values
+        .filter(|v| drawable(*v))
+        .fold(f64::INFINITY, f64::min)
+}
+
+/// The table of all methods.
+fn methods(page: &Page) -> Table {
+    let front = page.front(MEMORY.of);
+    let sound = || page.rows.iter().filter(|row| row.angle().is_some());
+    // What a column is judged by: the least is the best.
+    let judges: [fn(&Row) -> f64; 8] = [
+        |row| row.floats_per_weight,
+        |row| row.forward_seconds,
+        |row| row.backward_seconds,
+        |row| row.gradients as f64,
+        |row| row.second_order_products as f64,
+        |row| row.angle().unwrap_or(f64::NAN),
+        |row| row.norm_ratio.map_or(f64::NAN, |r| r.ln().abs()),
+        |row| row.error().unwrap_or(f64::NAN),
+    ];
+    let tuned = page.rows.iter().any(|row| row.test_error.is_some());
+    let bests = judges.map(|judge| least(sound().map(judge)));
+    let rows = page
+        .rows
+        .iter()
+        .zip(&front)
+        .enumerate()
+        .map(|(i, (row, front))| {
+            let or = |value: Option<f64>, say: fn(f64) -> String| match value {
+                Some(value) => (say(value), value.to_string()),
+                None => ("–".into(), String::new()),
+            };
+            let exactly = |value: f64, text: String| (text, value.to_string());
+            let numbers = [
+                exactly(row.floats_per_weight, aligned(row.floats_per_weight, 3)),
+                exactly(row.forward_seconds, fixed(row.forward_seconds, 2)),
+                exactly(row.backward_seconds, fixed(row.backward_seconds, 2)),
+                (fixed(row.gradients as f64, 0), String::new()),
+                (fixed(row.second_order_products as f64, 0), String::new()),
+                or(row.cosine, |c| aligned(c, 5)),
+                or(row.norm_ratio, |r| match r {
+                    r if (0.001..1e4).contains(&r) => fixed(r, 3),
+                    r => number(r),
+                }),
+                or(row.test_error, percent),
+            ];
+            let mut cells = vec![
+                Cell {
+                    text: (i + 1).to_string(),
+                    ..Cell::default()
+                },
+                Cell {
+                    text: row.method.clone(),
+                    hint: row.hint(),
+                    class: "words name",
+                },
+                Cell {
+                    text: format!("{}\u{a0}{}", row.family().sign(), row.family),
+                    hint: String::new(),
+                    class: row.family().class(),
+                },
+            ];
+            let judged = numbers.into_iter().zip(judges.iter().zip(bests));
+            cells.extend(judged.map(|((text, full), (judge, best))| Cell {
+                text,
+                hint: if full.contains(['N', 'i']) {
+                    String::new()
+                } else {
+                    full
+                },
+                class: match row.angle() {
+                    Some(_) if judge(row) == best => "best",
+                    _ => "",
+                },
+            }));
+            if !tuned {
+                cells.pop();
+            }
+            let (text, class) = match (&row.failure, &row.note) {
+                (Some(failure), _) => (format!("failed: {failure}"), "words failed"),
+                (None, note) => (note.clone().unwrap_or_default(), "words"),
+            };
+            cells.push(Cell {
+                text,
+                hint: String::new(),
+                class,
+            });
+            Line {
+                cells,
+                marked: *front,
+            }
+        });
+    let columns = [
+        ("no.", "", ""),
+        ("method", "", "words"),
+        ("family", "", "words"),
+        (
+            "floats per weight",
+            "kept beside weights, velocity, gradient and adjoints",
+            "",
+        ),
+        (
+            "forward, s",
+            "training, with what the method does meanwhile",
+            "",
+        ),
+        (
+            "backward, s",
+            "from the last weights to the hypergradient",
+            "",
+        ),
+        ("gradients", "evaluated beyond those of training", ""),
+        ("products", "with second derivatives", ""),
+        ("cosine", "of the angle to the exact hypergradient", ""),
+        (
+            "norm ratio",
+            "norm over that of the exact hypergradient",
+            "",
+        ),
+        ("test error", "after tuning with the method", ""),
+        ("remark", "", "words"),
+    ];
+    let columns = columns
+        .into_iter()
+        .filter(|(name, _, _)| tuned || *name != "test error");
+    Table {
+        heading: "Methods",
+        note: "Shaded rows are on the front of memory. The best of each column, failures aside, \
+               is bold."
+            .into(),
+        columns: columns
+            .map(|(text, hint, class)| Cell {
+                text: text.into(),
+                hint: hint.into(),
+                class,
+            })
+            .collect(),
+        rows: rows.collect(),
+        numbers: true,
+        open: true,
+    }
+}

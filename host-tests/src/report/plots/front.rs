@@ -1,0 +1,579 @@
+//! Methods as marks in a field: what they cost across, how far they are from exact upwards.
+//!
+//! Both axes are logarithmic down to a floor. What lies on or under the floor has no place on such
+//! an axis, and here it is the best there is: no memory at all, no angle at all. It gets a shaded
+//! band of its own beside the axis, with a tick that says what it stands for.
+//!
+//! A mark is filled where nothing else is as near for as little; those marks form the front, a
+//! line of steps. Marks of the front carry their names. The others carry names where there is room
+//! and their number in the table where there is none. Labels are placed one by one at the free
+//! place that costs least, and never over a mark, over one another, or outside the field.
+//!
+//! What it refuses: costs and angles that aren't finite; the caller leaves those out and says so.
+
+use minijinja::HtmlEscape;
+use plotters::element::Polygon;
+
+use super::*;
+
+/// The nominal width: that of the page.
+const BROAD: i32 = 860;
+/// The nominal size of small print: names off the front, numbers.
+const SMALL: i32 = 12;
+/// A letter's width as a share of its height, on the generous side.
+const LETTER: f64 = 0.56;
+/// The most letters of a name in a picture.
+const LETTERS: usize = 30;
+/// The nominal radius of a mark.
+const RADIUS: f64 = 6.0;
+
+/// The kinds of methods, each with a colour and a shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in super::super) enum Family {
+    /// The whole path, stored or computed again.
+    Exact,
+    /// A path that stands in for the true one.
+    Shortcut,
+    /// Derivatives carried along with training.
+    Forward,
+    /// The optimality of the last weights in place of a path.
+    Implicit,
+    /// What needs no method at all, and any other.
+    Baseline,
+}
+
+impl Family {
+    /// Every family, in the order of the legend.
+    pub(in super::super) const ALL: [Self; 5] = [
+        Self::Exact,
+        Self::Shortcut,
+        Self::Forward,
+        Self::Implicit,
+        Self::Baseline,
+    ];
+
+    /// The family of a name.
+    pub(in super::super) fn of(name: &str) -> Self {
+        let known = Self::ALL.into_iter().find(|family| family.name() == name);
+        known.unwrap_or(Self::Baseline)
+    }
+
+    /// Its name.
+    pub(in super::super) const fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Shortcut => "shortcut",
+            Self::Forward => "forward",
+            Self::Implicit => "implicit",
+            Self::Baseline => "baseline",
+        }
+    }
+
+    /// Its mark as a letter.
+    pub(in super::super) const fn sign(self) -> char {
+        match self {
+            Self::Exact => '■',
+            Self::Shortcut => '●',
+            Self::Forward => '▲',
+            Self::Implicit => '◆',
+            Self::Baseline => '×',
+        }
+    }
+
+    /// Its colour as a class of the style sheet.
+    pub(in super::super) const fn class(self) -> &'static str {
+        match self {
+            Self::Exact => "words series-1",
+            Self::Shortcut => "words series-2",
+            Self::Forward => "words series-3",
+            Self::Implicit => "words series-4",
+            Self::Baseline => "words",
+        }
+    }
+
+    const fn colour(self) -> RGBColor {
+        match self {
+            Self::Exact => SERIES[0],
+            Self::Shortcut => SERIES[1],
+            Self::Forward => SERIES[2],
+            Self::Implicit => SERIES[3],
+            Self::Baseline => MUTED,
+        }
+    }
+
+    /// Draws its mark around a point in canvas units.
+    fn mark(self, area: &Area<'_>, (x, y): (i32, i32), filled: bool) -> Result<()> {
+        let r = (RADIUS * f64::from(FINE)) as i32;
+        let colour = self.colour();
+        let corners = match self {
+            Self::Shortcut => {
+                let fill = if filled { colour } else { PAPER };
+                area.draw(&Circle::new((x, y), r, fill.filled()))?;
+                area.draw(&Circle::new((x, y), r, stroke(colour, 7)))?;
+                return Ok(());
+            }
+            Self::Baseline => {
+                let (r, width) = (r * 4 / 5, if filled { 12 } else { 7 });
+                rule(area, (x - r, y - r), (x + r, y + r), stroke(colour, width))?;
+                return rule(area, (x - r, y + r), (x + r, y - r), stroke(colour, width));
+            }
+            Self::Exact => {
+                let r = r * 9 / 10;
+                vec![
+                    (x - r, y - r),
+                    (x + r, y - r),
+                    (x + r, y + r),
+                    (x - r, y + r),
+                ]
+            }
+            Self::Forward => vec![
+                (x, y - r * 6 / 5),
+                (x + r * 6 / 5, y + r),
+                (x - r * 6 / 5, y + r),
+            ],
+            Self::Implicit => {
+                let r = r * 5 / 4;
+                vec![(x, y - r), (x + r, y), (x, y + r), (x - r, y)]
+            }
+        };
+        let fill = if filled { colour } else { PAPER };
+        area.draw(&Polygon::new(corners.clone(), fill.filled()))?;
+        let ring = corners.iter().chain(corners.first()).copied();
+        area.draw(&PathElement::new(
+            ring.collect::<Vec<_>>(),
+            stroke(colour, 7),
+        ))?;
+        Ok(())
+    }
+}
+
+/// A method in the field.
+pub(in super::super) struct Dot {
+    pub(in super::super) name: String,
+    /// Its number in the table.
+    pub(in super::super) number: usize,
+    pub(in super::super) family: Family,
+    pub(in super::super) cost: f64,
+    /// One less the cosine.
+    pub(in super::super) angle: f64,
+    /// Whether nothing else is as near for as little.
+    pub(in super::super) front: bool,
+    /// What the pointer is told.
+    pub(in super::super) hint: String,
+}
+
+/// A picture of methods.
+pub(in super::super) struct Field {
+    pub(in super::super) cost: String,
+    /// What the tick of no cost says.
+    pub(in super::super) nothing: &'static str,
+    /// The angle up to which a method is exact.
+    pub(in super::super) exact: f64,
+    pub(in super::super) dots: Vec<Dot>,
+}
+
+/// A logarithmic axis with a place of its own for what is on or under a floor.
+struct Floored {
+    axis: Axis,
+    floor: f64,
+    /// Where the band of the floor ends, and where in it the marks are.
+    band: Option<(f64, f64)>,
+}
+
+impl Floored {
+    fn new(values: &[f64], floor: f64, name: &str, sets: &[&[f64]], most: usize) -> Self {
+        let above = values.iter().filter(|v| **v > floor);
+        let (mut lo, hi) = padded(above.map(|v| v.log10()), 0.05);
+        let densest = sets.iter().map(|set| powers(lo, hi, set, 1.0));
+        let stride = ((hi - lo) / most as f64).ceil();
+        let mut ticks = densest
+            .into_iter()
+            .find(|marks| marks.len() <= most)
+            .unwrap_or_else(|| powers(lo, hi, &[1.0], stride));
+        let mut band = None;
+        if values.iter().any(|v| *v <= floor) {
+            let wide = 0.075 * (hi - lo);
+            band = Some((lo, lo - 0.5 * wide));
+            ticks.push((lo - 0.5 * wide, name.into()));
+            lo -= wide;
+        }
+        let axis = Axis {
+            lo,
+            hi,
+            ticks,
+            log: true,
+        };
+        Self { axis, floor, band }
+    }
+
+    /// Exchanges each label for the cosine it stands for, which is one less the value.
+    fn name_cosines(&mut self) {
+        let floor = self.band.map_or(f64::NEG_INFINITY, |(edge, _)| edge);
+        for (place, label) in self.axis.ticks.iter_mut().filter(|(p, _)| *p >= floor) {
+            let decimals = (-place.floor()).max(0.0) as usize;
+            *label = words::fixed(1.0 - 10f64.powf(*place), decimals);
+        }
+    }
+
+    /// Where a value is on the axis.
+    fn place(&self, value: f64) -> f64 {
+        match self.band {
+            Some((_, middle)) if value <= self.floor => middle,
+            _ => value.log10(),
+        }
+    }
+}
+
+/// A rectangle in nominal pixels: left, top, right, bottom.
+type Box4 = [f64; 4];
+
+fn meet(a: &Box4, b: &Box4) -> bool {
+    a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]
+}
+
+/// Where labels may still go.
+struct Room {
+    frame: Box4,
+    taken: Vec<Box4>,
+    /// The front, which a label may cross at a price.
+    steps: Vec<Box4>,
+}
+
+impl Room {
+    /// The best free place for a label of a width beside a point: its left end and its middle.
+    /// Rings further out are tried where `far` allows it.
+    fn place(
+        &mut self,
+        (x, y): (f64, f64),
+        width: f64,
+        size: i32,
+        far: bool,
+    ) -> Option<(f64, f64)> {
+        let half = 0.62 * f64::from(size);
+        let rings: &[f64] = if far {
+            &[11.0, 24.0, 40.0, 58.0]
+        } else {
+            &[11.0]
+        };
+        let mut best: Option<(f64, Box4)> = None;
+        for (ring, r) in rings.iter().enumerate() {
+            // How the label lies: the share of its width left of the point, and the way to it.
+            let ways = [
+                (0.0, 1.0, 0.0),
+                (0.0, 0.7, -0.9),
+                (0.0, 0.7, 0.9),
+                (0.5, 0.0, -1.25),
+                (0.5, 0.0, 1.25),
+                (1.0, -1.0, 0.0),
+                (1.0, -0.7, -0.9),
+                (1.0, -0.7, 0.9),
+            ];
+            for (way, (share, dx, dy)) in ways.into_iter().enumerate() {
+                let left = x + dx * r - share * width;
+                let middle = y + dy * r.max(half + 2.0);
+                let place = [left, middle - half, left + width, middle + half];
+                let inside = place[0] >= self.frame[0]
+                    && place[1] >= self.frame[1]
+                    && place[2] <= self.frame[2]
+                    && place[3] <= self.frame[3];
+                if !inside || self.taken.iter().any(|t| meet(t, &place)) {
+                    continue;
+                }
+                let crossed = self.steps.iter().filter(|s| meet(s, &place)).count();
+                let price = 10.0 * ring as f64 + way as f64 + 15.0 * crossed as f64;
+                if best.is_none_or(|(least, _)| price < least) {
+                    best = Some((price, place));
+                }
+            }
+        }
+        let (_, place) = best?;
+        self.taken.push(place);
+        Some((place[0], 0.5 * (place[1] + place[3])))
+    }
+}
+
+/// Which of the points no other beats, being as good in both coordinates and better in one.
+pub(in super::super) fn on_front(points: &[(f64, f64)]) -> Vec<bool> {
+    let beaten = |p: &(f64, f64)| {
+        let beats = |q: &(f64, f64)| q.0 <= p.0 && q.1 <= p.1 && q != p;
+        points.iter().any(beats)
+    };
+    points.iter().map(|p| !beaten(p)).collect()
+}
+
+fn width(text: &str, size: i32) -> f64 {
+    text.chars().count() as f64 * f64::from(size) * LETTER
+}
+
+impl Field {
+    /// Draws the field.
+    pub(in super::super) fn draw(&self) -> Result<Picture> {
+        let costs: Vec<f64> = self.dots.iter().map(|d| d.cost).collect();
+        let angles: Vec<f64> = self.dots.iter().map(|d| d.angle).collect();
+        let x = Floored::new(
+            &costs,
+            0.0,
+            self.nothing,
+            &[&[1.0, 2.0, 5.0], &[1.0, 3.0], &[1.0]],
+            13,
+        );
+        let mut y = Floored::new(
+            &angles,
+            self.exact,
+            "exact",
+            &[&[1.0, 2.0, 5.0], &[1.0, 5.0], &[1.0]],
+            11,
+        );
+        y.name_cosines();
+        let (top, bottom) = (60, 500);
+        let frame = Frame {
+            left: y.axis.label_width() + 12,
+            right: BROAD - 14,
+            top,
+            bottom,
+        };
+        let mut hints = String::new();
+        let mut picture = picture((BROAD, bottom + 52), false, |area| {
+            write(
+                area,
+                "cosine to the exact hypergradient: lower is nearer",
+                (0, 2 * FINE),
+                HEADING,
+            )?;
+            self.legend(area, 26)?;
+            self.bands(area, frame, (&x, &y))?;
+            let plane = plane(area, frame, (&x.axis, &y.axis), &self.cost)?;
+            let at = |d: &Dot| plane.map_coordinate(&(x.place(d.cost), y.place(d.angle)));
+            let mut front: Vec<(i32, i32)> = self.dots.iter().filter(|d| d.front).map(at).collect();
+            front.sort_by_key(|(x, y)| (*x, std::cmp::Reverse(-*y)));
+            front.dedup();
+            let steps = steps(&front, frame);
+            area.draw(&PathElement::new(steps.clone(), stroke(INK.mix(0.55), 6)))?;
+            for dot in self.dots.iter().filter(|d| !d.front) {
+                dot.family.mark(area, at(dot), false)?;
+            }
+            for dot in self.dots.iter().filter(|d| d.front) {
+                dot.family.mark(area, at(dot), true)?;
+            }
+            self.labels(area, frame, &steps, at)?;
+            for dot in &self.dots {
+                let (x, y) = at(dot);
+                hints += &format!(
+                    "<circle cx=\"{x}\" cy=\"{y}\" r=\"44\" fill=\"transparent\"><title>{}</title></circle>\n",
+                    HtmlEscape(&dot.hint)
+                );
+            }
+            Ok(())
+        })?;
+        picture.body += &hints;
+        Ok(picture)
+    }
+
+    /// The shaded bands of the floors.
+    fn bands(&self, area: &Area<'_>, frame: Frame, (x, y): (&Floored, &Floored)) -> Result<()> {
+        let share = |axis: &Axis, edge: f64| (edge - axis.lo) / (axis.hi - axis.lo);
+        let (l, r) = (frame.left * FINE, frame.right * FINE);
+        let (t, b) = (frame.top * FINE, frame.bottom * FINE);
+        let shade = GRID.mix(0.45).filled();
+        if let Some((edge, _)) = x.band {
+            let end = l + (share(&x.axis, edge) * f64::from(r - l)) as i32;
+            area.draw(&Rectangle::new([(l, t), (end, b)], shade))?;
+        }
+        if let Some((edge, _)) = y.band {
+            let end = b - (share(&y.axis, edge) * f64::from(b - t)) as i32;
+            area.draw(&Rectangle::new([(l, end), (r, b)], shade))?;
+        }
+        Ok(())
+    }
+
+    /// The families that occur, and what filling and the line mean.
+    fn legend(&self, area: &Area<'_>, top: i32) -> Result<()> {
+        let (mut x, y) = (8.0, (top + 9) * FINE);
+        for family in Family::ALL {
+            if self.dots.iter().all(|d| d.family != family) {
+                continue;
+            }
+            family.mark(area, ((x * f64::from(FINE)) as i32, y), true)?;
+            let at = ((x + 12.0) * f64::from(FINE)) as i32;
+            write(area, family.name(), (at, y), BEHIND)?;
+            x += 12.0 + width(family.name(), TICK) + 20.0;
+        }
+        let at = (x * f64::from(FINE)) as i32;
+        rule(area, (at, y), (at + 20 * FINE, y), stroke(INK.mix(0.55), 6))?;
+        write(
+            area,
+            "the front: nothing else is as near for as little",
+            (at + 26 * FINE, y),
+            BEHIND,
+        )
+    }
+
+    /// The names and numbers.
+    fn labels(
+        &self,
+        area: &Area<'_>,
+        frame: Frame,
+        steps: &[(i32, i32)],
+        at: impl Fn(&Dot) -> (i32, i32),
+    ) -> Result<()> {
+        let fine = f64::from(FINE);
+        let nominal = |(x, y): (i32, i32)| (f64::from(x) / fine, f64::from(y) / fine);
+        let mut room = Room {
+            frame: [frame.left, frame.top, frame.right, frame.bottom].map(f64::from),
+            taken: Vec::new(),
+            steps: Vec::new(),
+        };
+        room.frame[0] += 2.0;
+        for dot in &self.dots {
+            let (x, y) = nominal(at(dot));
+            let r = RADIUS + 2.0;
+            room.taken.push([x - r, y - r, x + r, y + r]);
+        }
+        for pair in steps.windows(2) {
+            let [a, b] = [nominal(pair[0]), nominal(pair[1])];
+            room.steps.push([
+                a.0.min(b.0) - 1.0,
+                a.1.min(b.1) - 1.0,
+                a.0.max(b.0) + 1.0,
+                a.1.max(b.1) + 1.0,
+            ]);
+        }
+        let mut order: Vec<&Dot> = self.dots.iter().collect();
+        // The front first; the sort keeps the order otherwise.
+        order.sort_by_key(|d| !d.front);
+        for dot in order {
+            let point = nominal(at(dot));
+            let name = words::shortened(&dot.name, LETTERS);
+            let (size, colour) = if dot.front {
+                (TICK, INK)
+            } else {
+                (SMALL, MUTED)
+            };
+            let mut set = |text: String, far: bool| -> Result<bool> {
+                let wide = width(&text, size);
+                let Some((x, y)) = room.place(point, wide, size, far) else {
+                    return Ok(false);
+                };
+                let (left, middle) = ((x * fine) as i32, (y * fine) as i32);
+                let nearest = point.0.clamp(x, x + wide);
+                if (nearest - point.0).hypot(y - point.1) > 22.0 {
+                    let end = ((nearest * fine) as i32, middle);
+                    let from = ((point.0 * fine) as i32, (point.1 * fine) as i32);
+                    rule(area, from, end, stroke(MUTED.mix(0.6), 3))?;
+                }
+                let hand = Hand {
+                    size,
+                    colour,
+                    ..BEHIND
+                };
+                write(area, &text, (left, middle), hand)?;
+                Ok(true)
+            };
+            if !set(name, dot.front)? {
+                set(dot.number.to_string(), false)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The line of the front: from the upper edge over each of its marks to the right edge.
+fn steps(front: &[(i32, i32)], frame: Frame) -> Vec<(i32, i32)> {
+    let mut line = Vec::new();
+    let mut level = frame.top * FINE;
+    for (x, y) in front {
+        line.push((*x, level));
+        line.push((*x, *y));
+        level = *y;
+    }
+    if !line.is_empty() {
+        line.push((frame.right * FINE, level));
+    }
+    line
+}
+
+/// A method's test error, with its name and its mark.
+pub(in super::super) struct Ranked {
+    pub(in super::super) name: String,
+    pub(in super::super) family: Family,
+    pub(in super::super) error: f64,
+    pub(in super::super) front: bool,
+    pub(in super::super) hint: String,
+}
+
+/// Test errors from the least to the greatest, with that of the exact method as a line.
+pub(in super::super) fn ranking(rows: &[Ranked], exact: Option<f64>) -> Result<Picture> {
+    let mut order: Vec<&Ranked> = rows.iter().collect();
+    order.sort_by(|a, b| a.error.total_cmp(&b.error));
+    let percents = order
+        .iter()
+        .map(|r| 100.0 * r.error)
+        .chain(exact.map(|e| 100.0 * e));
+    let (lo, hi) = padded(percents, 0.06);
+    let x = Axis {
+        lo,
+        hi,
+        ticks: ticks(lo, hi, 8.0, 0.0),
+        log: false,
+    };
+    let names: Vec<String> = order
+        .iter()
+        .map(|r| words::shortened(&r.name, LETTERS))
+        .collect();
+    let longest = names.iter().map(|n| width(n, TICK)).fold(0.0, f64::max);
+    let (top, each) = (if exact.is_some() { 50 } else { 30 }, 22);
+    let frame = Frame {
+        left: longest as i32 + 16,
+        right: BROAD - 60,
+        top,
+        bottom: top + each * rows.len() as i32 + 6,
+    };
+    let y = Axis {
+        lo: 0.0,
+        hi: 1.0,
+        ticks: Vec::new(),
+        log: false,
+    };
+    let mut hints = String::new();
+    let mut picture = picture((BROAD, frame.bottom + 52), false, |area| {
+        write(area, "test error after tuning", (0, 2 * FINE), HEADING)?;
+        let plane = plane(area, frame, (&x, &y), "test error (%)")?;
+        let across = |error: f64| plane.map_coordinate(&(100.0 * error, 0.0)).0;
+        if let Some(exact) = exact {
+            let at = across(exact);
+            let (t, b) = (frame.top * FINE, frame.bottom * FINE);
+            rule(area, (at, t - 4 * FINE), (at, b), stroke(SERIES[0], 6))?;
+            let label = format!("exact: {}", words::percent(exact));
+            let half = (width(&label, TICK) / 2.0) as i32 * FINE;
+            let over = Hand {
+                anchor: (HPos::Center, VPos::Bottom),
+                colour: SERIES[0],
+                ..UNDER
+            };
+            let middle = at.clamp(half, BROAD * FINE - half);
+            write(area, &label, (middle, t - 7 * FINE), over)?;
+        }
+        for (i, (row, name)) in order.iter().zip(&names).enumerate() {
+            let at = (frame.top + 3 + each * i as i32 + each / 2) * FINE;
+            let (l, r) = (frame.left * FINE, frame.right * FINE);
+            rule(area, (l, at), (r, at), stroke(GRID, 4))?;
+            let colour = if row.front { INK } else { MUTED };
+            write(area, name, (l - 9 * FINE, at), Hand { colour, ..BEFORE })?;
+            let x = across(row.error);
+            row.family.mark(area, (x, at), row.front)?;
+            write(
+                area,
+                &words::percent(row.error),
+                (x + 11 * FINE, at),
+                Hand { colour, ..BEHIND },
+            )?;
+            hints += &format!(
+                "<circle cx=\"{x}\" cy=\"{at}\" r=\"44\" fill=\"transparent\"><title>{}</title></circle>\n",
+                HtmlEscape(&row.hint)
+            );
+        }
+        Ok(())
+    })?;
+    picture.body += &hints;
+    Ok(picture)
+}
