@@ -139,10 +139,9 @@ fn sample() -> Page {
         ),
         "exact over the last 500 steps",
     ));
-    rows.push(failed(
-        row("forward", "forward", (934.0, 0.0), [0, 0], (0.0, 0.0), 0.0),
-        "skipped: 934 directions of 2,000 steps would take 9 minutes; ask with --forward",
-    ));
+    let mut skipped = row("forward", "forward", (934.0, 0.0), [0, 0], (0.0, 0.0), 0.0);
+    (skipped.cosine, skipped.norm_ratio, skipped.test_error) = (None, None, None);
+    rows.push(noted(skipped, "skipped: 934 directions of 2,000 steps"));
     rows.push(noted(
         row(
             "forward, 16 directions",
@@ -216,13 +215,327 @@ fn sample() -> Page {
     }
 }
 
+/// A page of these rows alone.
+fn page_of(rows: Vec<Row>) -> Page {
+    Page { rows, ..sample() }
+}
+
+/// The figures of a page, each from its opening tag to its closing one.
+fn figures(page: &str) -> Vec<&str> {
+    page.split("<figure class=\"wide\">")
+        .skip(1)
+        .map(|rest| rest.split("</figure>").next().unwrap())
+        .collect()
+}
+
+/// An attribute of a tag.
+fn attribute<'a>(tag: &'a str, name: &str) -> &'a str {
+    let start = format!(" {name}=\"");
+    let rest = tag
+        .split(&start)
+        .nth(1)
+        .unwrap_or_else(|| panic!("no {name} in {tag}"));
+    rest.split('"').next().unwrap()
+}
+
+/// The place of every text of a figure, as left, top, right and bottom, with letters this wide.
+fn texts(figure: &str, letter: f64) -> Vec<(String, [f64; 4])> {
+    let mut texts = Vec::new();
+    for part in figure.split("<text").skip(1) {
+        let (tag, rest) = part.split_once('>').unwrap();
+        let text = rest.split("</text>").next().unwrap().trim().to_owned();
+        let number = |name: &str| attribute(tag, name).parse::<f64>().unwrap();
+        let (x, y, size) = (number("x"), number("y"), number("font-size"));
+        // An escaped letter is one letter.
+        let letters = text
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .chars()
+            .count();
+        let width = letters as f64 * size * letter;
+        let left = match attribute(tag, "text-anchor") {
+            "start" => x,
+            "middle" => x - width / 2.0,
+            _ => x - width,
+        };
+        // Half a letter up or down, whatever the baseline.
+        texts.push((text, [left, y - 0.5 * size, left + width, y + 0.5 * size]));
+    }
+    texts
+}
+
 #[test]
-fn every_method_is_on_the_page() {
+fn page_is_one_file_without_external_references() {
     let page = render(&sample()).unwrap();
     if let Some(path) = std::env::var_os("FRONTIER_SAMPLE") {
         std::fs::write(path, &page).unwrap();
     }
-    for row in &sample().rows {
-        assert!(page.contains(&row.method), "{} is missing", row.method);
+    for reference in [
+        "http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link", "<img", "<use",
+    ] {
+        assert!(!page.contains(reference), "the page has {reference}");
     }
+    assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
+    assert!(page.len() < 300_000, "{} bytes", page.len());
+    assert_eq!(
+        page,
+        render(&sample()).unwrap(),
+        "the page is deterministic"
+    );
+    assert_eq!(figures(&page).len(), 3);
+    assert!(!page.contains("\"#0102") && !page.contains("\"#0201"));
+}
+
+#[test]
+fn every_method_is_in_the_table_and_hoverable() {
+    let page = render(&sample()).unwrap();
+    for (i, row) in sample().rows.iter().enumerate() {
+        let start = format!(
+            "<td>{}</td><td class=\"words\" title=\"{}",
+            i + 1,
+            row.method
+        );
+        assert!(page.contains(&start), "{} is missing", row.method);
+    }
+    let drawn = sample()
+        .rows
+        .iter()
+        .filter(|row| row.cosine.is_some())
+        .count();
+    for figure in figures(&page) {
+        assert_eq!(figure.matches("<title>").count(), drawn);
+    }
+}
+
+#[test]
+fn opening_says_what_memory_buys() {
+    let page = render(&sample()).unwrap();
+    let lead = "A cosine of 0.973 for 1.125\u{a0}floats a weight (hats, K = 8, 4 bits), exact for \
+                4.63\u{a0}floats (reversible)";
+    assert!(page.contains(lead));
+    let tiles: Vec<&str> = page.split("<dt>").skip(1).collect();
+    assert_eq!(tiles.len(), 4, "none, one, two and five floats");
+    assert!(tiles[0].contains("no memory") && tiles[0].contains("line-published"));
+    assert!(tiles[3].contains("exact") && tiles[3].contains("reversible"));
+}
+
+#[test]
+fn front_is_what_nothing_beats() {
+    let page = render(&sample()).unwrap();
+    let rows = sample().rows;
+    for (i, row) in rows.iter().enumerate() {
+        // From the definition, independently of how the page finds it.
+        let beaten = |cosine: f64| {
+            rows.iter()
+                .filter(|other| other.cosine.is_some())
+                .any(|other| {
+                    let (m, c) = (other.floats_per_weight, other.cosine.unwrap());
+                    m <= row.floats_per_weight
+                        && c >= cosine
+                        && (m < row.floats_per_weight || c > cosine)
+                })
+        };
+        let front = row.cosine.is_some_and(|cosine| !beaten(cosine));
+        let cell = format!("<td>{}</td><td class=\"words\" title=", i + 1);
+        let tag = page
+            .split(&cell)
+            .next()
+            .unwrap()
+            .rsplit("<tr")
+            .next()
+            .unwrap();
+        assert_eq!(tag.contains("marked"), front, "{}", row.method);
+    }
+}
+
+#[test]
+fn labels_stay_inside_and_apart() {
+    let mut crowded = sample();
+    // The worst there is: many methods at all but the same place, with long names.
+    for i in 0..40 {
+        let spot = (0.7 + 0.002 * f64::from(i), 0.5);
+        let cosine = 0.94 + 1e-4 * f64::from(i);
+        let name = format!("another method, the {i}th, with a long name");
+        crowded
+            .rows
+            .push(row(&name, "shortcut", spot, [0, 0], (cosine, 1.0), 0.2));
+    }
+    for page in [sample(), crowded] {
+        let html = render(&page).unwrap();
+        for figure in figures(&html) {
+            let bounds: Vec<f64> = attribute(figure, "viewBox")
+                .split(' ')
+                .map(|n| n.parse().unwrap())
+                .collect();
+            for (text, [left, top, right, bottom]) in texts(figure, 0.56) {
+                let inside = left >= -1.0 && right <= bounds[2] + 1.0;
+                assert!(
+                    inside && top >= -32.0 && bottom <= bounds[3],
+                    "{text} hangs out"
+                );
+            }
+            let texts = texts(figure, 0.5);
+            for (i, (text, a)) in texts.iter().enumerate() {
+                for (other, b) in &texts[..i] {
+                    let meet = a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
+                    assert!(!meet, "{text} covers {other}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn failures_are_told_and_not_drawn() {
+    let html = render(&sample()).unwrap();
+    assert!(html.contains("failed: adjoint of the weights is not finite at step 312"));
+    assert!(html.contains("33 methods compared, of which 1 failed"));
+    let figure = figures(&html)[0];
+    assert!(figure.contains("Not drawn, for want of a number: reversed in f32; forward."));
+
+    // Nothing but failures: no picture, and a table that says why.
+    let rows = vec![failed(
+        sample().rows[5].clone(),
+        "the loss is not finite at step 3",
+    )];
+    let html = render(&page_of(rows)).unwrap();
+    assert_eq!(figures(&html).len(), 0);
+    assert!(html.contains("failed: the loss is not finite at step 3"));
+    assert!(html.contains("No method came near"));
+    assert!(render(&page_of(vec![])).is_ok());
+}
+
+#[test]
+fn no_number_reaches_the_page_unsaid() {
+    let bads = [
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::MAX,
+        0.0,
+        -1.0,
+        1.0,
+        2.0,
+    ];
+    for bad in bads {
+        for only in [None, Some(3)] {
+            let mut page = sample();
+            for (_, row) in page
+                .rows
+                .iter_mut()
+                .enumerate()
+                .filter(|(i, _)| only.is_none_or(|n| *i == n))
+            {
+                (
+                    row.floats_per_weight,
+                    row.forward_seconds,
+                    row.backward_seconds,
+                ) = (bad, bad, bad);
+                (row.cosine, row.norm_ratio, row.test_error) = (Some(bad), Some(bad), Some(bad));
+            }
+            let html = render(&page).unwrap();
+            assert!(
+                !html.contains("NaN") && !html.contains(">inf") && !html.contains("\"inf"),
+                "{bad}"
+            );
+            assert!(
+                !table(&page).contains("NaN") && !table(&page).contains("inf"),
+                "{bad}"
+            );
+        }
+    }
+}
+
+#[test]
+fn cosines_of_one_and_below_zero_have_their_places() {
+    let spot = |name: &str, floats, cosine| {
+        row(name, "shortcut", (floats, 1.0), [1, 1], (cosine, 1.0), 0.1)
+    };
+    let rows = vec![
+        spot("whole", 3.0, 1.0),
+        // Rounding can take a cosine past one.
+        spot("over", 2.0, 1.0 + 1e-12),
+        spot("under", 1.0, 1.0 - 1e-9),
+        spot("middle", 0.5, 0.9),
+        spot("against", 0.0, -1.0),
+    ];
+    let html = render(&page_of(rows)).unwrap();
+    let figure = figures(&html)[0];
+    let height = |name: &str| {
+        let dot = figure
+            .split("<circle")
+            .find(|part| part.contains(&format!("<title>{name} (")));
+        attribute(dot.unwrap(), "cy").parse::<i32>().unwrap()
+    };
+    assert_eq!(height("whole"), height("over"));
+    assert_eq!(height("whole"), height("under"));
+    assert!(height("against") < height("middle") && height("middle") < height("whole"));
+    assert!(texts(figure, 0.5).iter().any(|(text, _)| text == "exact"));
+}
+
+#[test]
+fn names_are_escaped() {
+    let evil = "</title><script>&\"'#010203</script>";
+    let mut page = sample();
+    (page.experiment, page.title) = (evil.into(), evil.into());
+    page.settings.push((evil.into(), evil.into()));
+    page.versions.push((evil.into(), evil.into()));
+    for row in &mut page.rows {
+        row.method = format!("{evil}{}", row.method);
+        row.family = evil.into();
+        row.note = Some(evil.into());
+    }
+    page.rows[4].failure = Some(evil.into());
+    let html = render(&page).unwrap();
+    assert!(!html.contains("<script") && !html.contains("</script"));
+    assert!(html.contains("&lt;script&gt;&amp;"));
+    for title in html.split(" title=\"").skip(1) {
+        let end = title.find('"').unwrap();
+        assert!(
+            title[end + 1..].starts_with('>'),
+            "a name closed its attribute"
+        );
+    }
+}
+
+#[test]
+fn terminal_table_has_columns_that_can_be_parsed() {
+    let mut page = sample();
+    page.rows[2].method = "a name   with\nspace, and longer than its column is wide".into();
+    let text = table(&page);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), page.rows.len() + 1);
+    assert_eq!(lines[0], head());
+    let split = |line: &str| -> Vec<String> {
+        let parts = line
+            .split("  ")
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
+        parts.map(str::to_owned).collect()
+    };
+    assert_eq!(split(lines[0]).len(), 10);
+    for (text, row) in lines[1..].iter().zip(&page.rows) {
+        assert_eq!(*text, line(row));
+        let parts = split(text);
+        assert!(parts.len() == 9 || parts.len() == 10, "{text}");
+        let floats: f64 = parts[1].parse().unwrap();
+        assert!((floats - row.floats_per_weight).abs() <= 5e-4);
+        match row.cosine {
+            Some(cosine) => assert!((parts[6].parse::<f64>().unwrap() - cosine).abs() <= 5e-6),
+            None => assert_eq!(parts[6], "-"),
+        }
+    }
+    assert!(split(lines[5])[9].starts_with("failed: adjoint"));
+}
+
+#[test]
+fn json_keeps_the_page_and_reads_null_as_nan() {
+    let mut page = sample();
+    page.rows[0].forward_seconds = f64::NAN;
+    let back: Page = serde_json::from_str(&page.to_json().unwrap()).unwrap();
+    assert!(back.rows[0].forward_seconds.is_nan());
+    assert_eq!(back.rows.len(), page.rows.len());
+    assert_eq!(back.rows[7].cosine, page.rows[7].cosine);
+    assert_eq!(back.rows[4].failure, page.rows[4].failure);
+    assert_eq!(table(&back), table(&page));
 }

@@ -68,7 +68,7 @@ pub struct Row {
     pub cosine: Option<f64>,
     /// The norm over that of the exact one; nothing where the method failed.
     pub norm_ratio: Option<f64>,
-    /// How it failed.
+    /// How it failed. A method that was not tried has no cosine and a note that says why.
     pub failure: Option<String>,
     /// The share of test examples classified wrongly after tuning with it.
     pub test_error: Option<f64>,
@@ -77,10 +77,9 @@ pub struct Row {
 }
 
 impl Row {
-    /// One less the cosine, with nought for all that counts as exact, where it can be drawn.
+    /// How far it is from exact, where that can be drawn.
     fn angle(&self) -> Option<f64> {
-        let angle = 1.0 - self.cosine.filter(|c| drawable(*c))?;
-        Some(if angle <= EXACT { 0.0 } else { angle })
+        self.cosine.and_then(angle)
     }
 
     /// The time of the way back as a multiple of the way forward.
@@ -143,6 +142,12 @@ impl Page {
         let fronts = on_front(&points).into_iter().zip(&points);
         fronts.map(|(on, p)| on && p.0.is_finite()).collect()
     }
+}
+
+/// One less the cosine, with nought for all that counts as exact.
+fn angle(cosine: f64) -> Option<f64> {
+    let angle = 1.0 - Some(cosine).filter(|c| drawable(*c))?;
+    Some(if angle <= EXACT { 0.0 } else { angle })
 }
 
 /// Whether a cost has a place on an axis that starts at nought.
@@ -374,7 +379,12 @@ fn errors(page: &Page) -> Result<Option<Figure>> {
 
 /// A count of floats and its noun.
 fn floats(n: f64) -> String {
-    format!("{}\u{a0}float{}", brief(n), if n == 1.0 { "" } else { "s" })
+    let text = match n {
+        // What eighths of a float come to is worth its three decimals.
+        n if n.abs() < 10.0 => aligned(n, 3).trim_end().into(),
+        n => brief(n),
+    };
+    format!("{text}\u{a0}float{}", if n == 1.0 { "" } else { "s" })
 }
 
 /// A cosine with as many nines as it has.
@@ -414,7 +424,7 @@ fn lead(page: &Page) -> String {
     });
     let exact = exact.map(|row| {
         format!(
-            "exact from {} on ({})",
+            "exact for {} ({})",
             floats(row.floats_per_weight),
             row.method
         )
@@ -433,7 +443,10 @@ fn sub(page: &Page) -> String {
         0 => String::new(),
         n => format!(", of which {} failed", fixed(n as f64, 0)),
     };
-    format!("{} compared{failed}.", count(page.rows.len(), "method"))
+    format!(
+        "{} compared{failed}. What each budget of floats per weight buys:",
+        count(page.rows.len(), "method")
+    )
 }
 
 /// What each budget of memory buys, until it buys the exact hypergradient.
@@ -442,8 +455,8 @@ fn tiles(page: &Page) -> Vec<Tile> {
     let mut tiles = Vec::new();
     let mut last = None;
     for budget in [0.0, 1.0, 2.0, 5.0, 10.0, 100.0, f64::INFINITY] {
-        let affordable = front.iter().filter(|row| row.floats_per_weight <= budget);
-        let Some(row) = affordable.last() else {
+        let affordable = |row: &&&Row| row.floats_per_weight <= budget;
+        let Some(row) = front.iter().rfind(affordable) else {
             continue;
         };
         if last == Some(row.floats_per_weight) {
@@ -454,9 +467,9 @@ fn tiles(page: &Page) -> Vec<Tile> {
         let exact = row.angle() == Some(0.0);
         tiles.push(Tile {
             label: match budget {
-                0.0 => "without memory".into(),
-                b if b.is_finite() => format!("up to {} a weight", floats(b)),
-                _ => "with all it takes".into(),
+                0.0 => "no memory".into(),
+                b if b.is_finite() => format!("up to {}", floats(b)),
+                _ => "any memory".into(),
             },
             value: match exact {
                 true => "exact".into(),
@@ -519,145 +532,161 @@ fn aligned(value: f64, decimals: usize) -> String {
     }
 }
 
-/// The least of the values that are numbers.
-fn least(values: impl Iterator<Item = f64>) -> f64 {
-    values
-        .filter(|v| drawable(*v))
-        .fold(f64::INFINITY, f64::min)
+/// A column of numbers.
+struct Column {
+    name: &'static str,
+    hint: &'static str,
+    value: fn(&Row) -> Option<f64>,
+    say: fn(f64) -> String,
+    /// What a number is judged by: the least is the best.
+    judge: fn(f64) -> f64,
+}
+
+const NUMBERS: [Column; 8] = [
+    Column {
+        name: "floats/weight",
+        hint: "kept beside the weights, the velocity, the gradient and the adjoints",
+        value: |row| Some(row.floats_per_weight),
+        say: |n| aligned(n, 3),
+        judge: |n| n,
+    },
+    Column {
+        name: "forward, s",
+        hint: "training, with what the method does meanwhile",
+        value: |row| Some(row.forward_seconds),
+        say: |s| fixed(s, 2),
+        judge: |s| s,
+    },
+    Column {
+        name: "backward, s",
+        hint: "from the last weights to the hypergradient",
+        value: |row| Some(row.backward_seconds),
+        say: |s| fixed(s, 2),
+        judge: |s| s,
+    },
+    Column {
+        name: "gradients",
+        hint: "evaluated beyond those of training",
+        value: |row| Some(row.gradients as f64),
+        say: |n| fixed(n, 0),
+        judge: |n| n,
+    },
+    Column {
+        name: "products",
+        hint: "with second derivatives",
+        value: |row| Some(row.second_order_products as f64),
+        say: |n| fixed(n, 0),
+        judge: |n| n,
+    },
+    Column {
+        name: "cosine",
+        hint: "of the angle to the exact hypergradient",
+        value: |row| row.cosine,
+        say: |c| aligned(c, 5),
+        judge: |c| angle(c).unwrap_or(f64::NAN),
+    },
+    Column {
+        name: "norm ratio",
+        hint: "norm over that of the exact hypergradient",
+        value: |row| row.norm_ratio,
+        say: |r| match r {
+            r if (0.001..1e4).contains(&r) => fixed(r, 3),
+            r => number(r),
+        },
+        judge: |r| r.ln().abs(),
+    },
+    Column {
+        name: "test error",
+        hint: "after tuning with the method",
+        value: |row| row.test_error,
+        say: |e| format!("{}\u{a0}%", fixed(100.0 * e, 2)),
+        judge: |e| e,
+    },
+];
+
+impl Column {
+    /// The best value as the column judges, where it tells rows apart: what most rows have is no
+    /// distinction. A method that failed is out of the contest.
+    fn best(&self, rows: &[Row]) -> Option<f64> {
+        let sound = rows.iter().filter(|row| row.angle().is_some());
+        let judged: Vec<f64> = sound.filter_map(|row| self.judged(row)).collect();
+        let best = judged.iter().copied().min_by(f64::total_cmp)?;
+        let ties = judged.iter().filter(|v| **v == best).count();
+        (2 * ties <= judged.len()).then_some(best)
+    }
+
+    fn judged(&self, row: &Row) -> Option<f64> {
+        let judged = (self.value)(row).map(self.judge);
+        judged.filter(|v| drawable(*v) && row.angle().is_some())
+    }
+
+    fn cell(&self, row: &Row, best: Option<f64>) -> Cell {
+        let Some(value) = (self.value)(row) else {
+            return "–".into();
+        };
+        let is_best = best.is_some() && self.judged(row) == best;
+        Cell {
+            text: (self.say)(value),
+            hint: match value.is_finite() {
+                true => value.to_string(),
+                false => String::new(),
+            },
+            class: if is_best { "best" } else { "" },
+        }
+    }
 }
 
 /// The table of all methods.
 fn methods(page: &Page) -> Table {
-    let front = page.front(MEMORY.of);
-    let sound = || page.rows.iter().filter(|row| row.angle().is_some());
-    // What a column is judged by: the least is the best.
-    let judges: [fn(&Row) -> f64; 8] = [
-        |row| row.floats_per_weight,
-        |row| row.forward_seconds,
-        |row| row.backward_seconds,
-        |row| row.gradients as f64,
-        |row| row.second_order_products as f64,
-        |row| row.angle().unwrap_or(f64::NAN),
-        |row| row.norm_ratio.map_or(f64::NAN, |r| r.ln().abs()),
-        |row| row.error().unwrap_or(f64::NAN),
-    ];
-    let tuned = page.rows.iter().any(|row| row.test_error.is_some());
-    let bests = judges.map(|judge| least(sound().map(judge)));
-    let rows = page
-        .rows
+    let has = |column: &&Column| page.rows.iter().any(|row| (column.value)(row).is_some());
+    let numbers: Vec<_> = NUMBERS
         .iter()
-        .zip(&front)
-        .enumerate()
-        .map(|(i, (row, front))| {
-            let or = |value: Option<f64>, say: fn(f64) -> String| match value {
-                Some(value) => (say(value), value.to_string()),
-                None => ("–".into(), String::new()),
-            };
-            let exactly = |value: f64, text: String| (text, value.to_string());
-            let numbers = [
-                exactly(row.floats_per_weight, aligned(row.floats_per_weight, 3)),
-                exactly(row.forward_seconds, fixed(row.forward_seconds, 2)),
-                exactly(row.backward_seconds, fixed(row.backward_seconds, 2)),
-                (fixed(row.gradients as f64, 0), String::new()),
-                (fixed(row.second_order_products as f64, 0), String::new()),
-                or(row.cosine, |c| aligned(c, 5)),
-                or(row.norm_ratio, |r| match r {
-                    r if (0.001..1e4).contains(&r) => fixed(r, 3),
-                    r => number(r),
-                }),
-                or(row.test_error, percent),
-            ];
-            let mut cells = vec![
-                Cell {
-                    text: (i + 1).to_string(),
-                    ..Cell::default()
-                },
-                Cell {
-                    text: row.method.clone(),
-                    hint: row.hint(),
-                    class: "words name",
-                },
-                Cell {
-                    text: format!("{}\u{a0}{}", row.family().sign(), row.family),
-                    hint: String::new(),
-                    class: row.family().class(),
-                },
-            ];
-            let judged = numbers.into_iter().zip(judges.iter().zip(bests));
-            cells.extend(judged.map(|((text, full), (judge, best))| Cell {
-                text,
-                hint: if full.contains(['N', 'i']) {
-                    String::new()
-                } else {
-                    full
-                },
-                class: match row.angle() {
-                    Some(_) if judge(row) == best => "best",
-                    _ => "",
-                },
-            }));
-            if !tuned {
-                cells.pop();
-            }
-            let (text, class) = match (&row.failure, &row.note) {
-                (Some(failure), _) => (format!("failed: {failure}"), "words failed"),
-                (None, note) => (note.clone().unwrap_or_default(), "words"),
-            };
-            cells.push(Cell {
-                text,
-                hint: String::new(),
-                class,
-            });
-            Line {
-                cells,
-                marked: *front,
-            }
-        });
-    let columns = [
-        ("no.", "", ""),
-        ("method", "", "words"),
-        ("family", "", "words"),
-        (
-            "floats per weight",
-            "kept beside weights, velocity, gradient and adjoints",
-            "",
-        ),
-        (
-            "forward, s",
-            "training, with what the method does meanwhile",
-            "",
-        ),
-        (
-            "backward, s",
-            "from the last weights to the hypergradient",
-            "",
-        ),
-        ("gradients", "evaluated beyond those of training", ""),
-        ("products", "with second derivatives", ""),
-        ("cosine", "of the angle to the exact hypergradient", ""),
-        (
-            "norm ratio",
-            "norm over that of the exact hypergradient",
-            "",
-        ),
-        ("test error", "after tuning with the method", ""),
-        ("remark", "", "words"),
-    ];
-    let columns = columns
-        .into_iter()
-        .filter(|(name, _, _)| tuned || *name != "test error");
+        .filter(has)
+        .map(|column| (column, column.best(&page.rows)))
+        .collect();
+    let words = |text: &str, class: &'static str| Cell {
+        class,
+        ..text.into()
+    };
+    let mut columns = vec!["no.".into(), words("method", "words"), words("", "words")];
+    columns.extend(numbers.iter().map(|(column, _)| Cell {
+        hint: column.hint.into(),
+        ..column.name.into()
+    }));
+    let rows = page.rows.iter().zip(page.front(MEMORY.of)).enumerate();
+    let rows = rows.map(|(i, (row, marked))| {
+        let family = row.family();
+        let sign = family.sign().to_string();
+        let mut cells = vec![
+            (i + 1).to_string().as_str().into(),
+            Cell {
+                hint: row.hint(),
+                ..words(&row.method, "words")
+            },
+            Cell {
+                hint: row.family.clone(),
+                ..words(&sign, family.class())
+            },
+        ];
+        cells.extend(numbers.iter().map(|(column, best)| column.cell(row, *best)));
+        Line {
+            cells,
+            marked,
+            remark: match (&row.failure, &row.note) {
+                (Some(failure), _) => format!("failed: {failure}"),
+                (None, note) => note.clone().unwrap_or_default(),
+            },
+        }
+    });
+    let kinds = Family::ALL.map(|family| format!("{}\u{a0}{}", family.sign(), family.name()));
     Table {
         heading: "Methods",
-        note: "Shaded rows are on the front of memory. The best of each column, failures aside, \
-               is bold."
-            .into(),
-        columns: columns
-            .map(|(text, hint, class)| Cell {
-                text: text.into(),
-                hint: hint.into(),
-                class,
-            })
-            .collect(),
+        note: format!(
+            "Shaded rows are on the front of memory. The best numbers of a column are in colour. \
+             {}.",
+            kinds.join(", ")
+        ),
+        columns,
         rows: rows.collect(),
         numbers: true,
         open: true,

@@ -288,6 +288,8 @@ struct Line {
     cells: Vec<Cell>,
     /// Set off from the others.
     marked: bool,
+    /// What there is to say about it, on a line of its own.
+    remark: String,
 }
 
 /// A cell of a table.
@@ -318,6 +320,7 @@ impl From<Vec<String>> for Line {
         Self {
             cells: cells.collect(),
             marked: false,
+            remark: String::new(),
         }
     }
 }

@@ -24,6 +24,8 @@ const SMALL: i32 = 12;
 const LETTER: f64 = 0.56;
 /// The most letters of a name in a picture.
 const LETTERS: usize = 30;
+/// How far from its mark a label may go, in nominal pixels.
+const FAR: [f64; 4] = [11.0, 24.0, 40.0, 58.0];
 /// The nominal radius of a mark.
 const RADIUS: f64 = 6.0;
 
@@ -231,64 +233,89 @@ fn meet(a: &Box4, b: &Box4) -> bool {
     a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]
 }
 
+/// Text that wants a place.
+struct Label<'a> {
+    text: &'a str,
+    size: i32,
+    /// The mark it belongs to, by number, and where that is.
+    own: usize,
+    at: (f64, f64),
+    /// How far other marks must be for it to be plain whose label it is.
+    air: f64,
+    /// Whether it may cross the front, at a price.
+    crosses: bool,
+    /// The distances from its mark that are tried.
+    rings: &'a [f64],
+}
+
 /// Where labels may still go.
 struct Room {
     frame: Box4,
-    taken: Vec<Box4>,
-    /// The front, which a label may cross at a price.
+    marks: Vec<(f64, f64)>,
+    labels: Vec<Box4>,
+    /// The front.
     steps: Vec<Box4>,
 }
 
 impl Room {
-    /// The best free place for a label of a width beside a point: its left end and its middle.
-    /// Rings further out are tried where `far` allows it.
-    fn place(
-        &mut self,
-        (x, y): (f64, f64),
-        width: f64,
-        size: i32,
-        far: bool,
-    ) -> Option<(f64, f64)> {
-        let half = 0.62 * f64::from(size);
-        let rings: &[f64] = if far {
-            &[11.0, 24.0, 40.0, 58.0]
-        } else {
-            &[11.0]
+    /// Whether a label may be at a place at all.
+    fn free(&self, label: &Label<'_>, place: &Box4) -> bool {
+        let inside = place[0] >= self.frame[0]
+            && place[1] >= self.frame[1]
+            && place[2] <= self.frame[2]
+            && place[3] <= self.frame[3];
+        let mark = |(i, (x, y)): (usize, &(f64, f64))| {
+            let air = if i == label.own { 0.0 } else { label.air };
+            let r = RADIUS + 2.0 + air;
+            meet(place, &[x - r, y - r, x + r, y + r])
         };
-        let mut best: Option<(f64, Box4)> = None;
-        for (ring, r) in rings.iter().enumerate() {
-            // How the label lies: the share of its width left of the point, and the way to it.
+        inside
+            && !self.marks.iter().enumerate().any(mark)
+            && !self.labels.iter().any(|other| meet(place, other))
+    }
+
+    /// Takes the free place of least price: what it covers, and the end that must not move.
+    fn take(&mut self, label: &Label<'_>) -> Option<(Box4, HPos)> {
+        let (x, y) = label.at;
+        let width = width(label.text, label.size);
+        let half = 0.62 * f64::from(label.size);
+        let mut best: Option<(f64, Box4, HPos)> = None;
+        for (ring, r) in label.rings.iter().enumerate() {
+            let (aside, over, level) = (0.8 * r, half + 0.5 * r, half + r - 2.0);
             let ways = [
-                (0.0, 1.0, 0.0),
-                (0.0, 0.7, -0.9),
-                (0.0, 0.7, 0.9),
-                (0.5, 0.0, -1.25),
-                (0.5, 0.0, 1.25),
-                (1.0, -1.0, 0.0),
-                (1.0, -0.7, -0.9),
-                (1.0, -0.7, 0.9),
+                (HPos::Left, *r, 0.0),
+                (HPos::Left, aside, -over),
+                (HPos::Left, aside, over),
+                (HPos::Center, 0.0, -level),
+                (HPos::Center, 0.0, level),
+                (HPos::Right, -r, 0.0),
+                (HPos::Right, -aside, -over),
+                (HPos::Right, -aside, over),
             ];
-            for (way, (share, dx, dy)) in ways.into_iter().enumerate() {
-                let left = x + dx * r - share * width;
-                let middle = y + dy * r.max(half + 2.0);
+            for (way, (anchor, dx, dy)) in ways.into_iter().enumerate() {
+                let share = match anchor {
+                    HPos::Left => 0.0,
+                    HPos::Center => 0.5,
+                    HPos::Right => 1.0,
+                };
+                let (left, middle) = (x + dx - share * width, y + dy);
                 let place = [left, middle - half, left + width, middle + half];
-                let inside = place[0] >= self.frame[0]
-                    && place[1] >= self.frame[1]
-                    && place[2] <= self.frame[2]
-                    && place[3] <= self.frame[3];
-                if !inside || self.taken.iter().any(|t| meet(t, &place)) {
+                if !self.free(label, &place) {
                     continue;
                 }
                 let crossed = self.steps.iter().filter(|s| meet(s, &place)).count();
+                if crossed > 0 && !label.crosses {
+                    continue;
+                }
                 let price = 10.0 * ring as f64 + way as f64 + 15.0 * crossed as f64;
-                if best.is_none_or(|(least, _)| price < least) {
-                    best = Some((price, place));
+                if best.as_ref().is_none_or(|(least, ..)| price < *least) {
+                    best = Some((price, place, anchor));
                 }
             }
         }
-        let (_, place) = best?;
-        self.taken.push(place);
-        Some((place[0], 0.5 * (place[1] + place[3])))
+        let (_, place, anchor) = best?;
+        self.labels.push(place);
+        Some((place, anchor))
     }
 }
 
@@ -345,7 +372,7 @@ impl Field {
             let plane = plane(area, frame, (&x.axis, &y.axis), &self.cost)?;
             let at = |d: &Dot| plane.map_coordinate(&(x.place(d.cost), y.place(d.angle)));
             let mut front: Vec<(i32, i32)> = self.dots.iter().filter(|d| d.front).map(at).collect();
-            front.sort_by_key(|(x, y)| (*x, std::cmp::Reverse(-*y)));
+            front.sort_unstable();
             front.dedup();
             let steps = steps(&front, frame);
             area.draw(&PathElement::new(steps.clone(), stroke(INK.mix(0.55), 6)))?;
@@ -419,16 +446,11 @@ impl Field {
         let fine = f64::from(FINE);
         let nominal = |(x, y): (i32, i32)| (f64::from(x) / fine, f64::from(y) / fine);
         let mut room = Room {
-            frame: [frame.left, frame.top, frame.right, frame.bottom].map(f64::from),
-            taken: Vec::new(),
+            frame: [frame.left + 2, frame.top, frame.right, frame.bottom].map(f64::from),
+            marks: self.dots.iter().map(|dot| nominal(at(dot))).collect(),
+            labels: Vec::new(),
             steps: Vec::new(),
         };
-        room.frame[0] += 2.0;
-        for dot in &self.dots {
-            let (x, y) = nominal(at(dot));
-            let r = RADIUS + 2.0;
-            room.taken.push([x - r, y - r, x + r, y + r]);
-        }
         for pair in steps.windows(2) {
             let [a, b] = [nominal(pair[0]), nominal(pair[1])];
             room.steps.push([
@@ -438,46 +460,59 @@ impl Field {
                 a.1.max(b.1) + 1.0,
             ]);
         }
-        let mut order: Vec<&Dot> = self.dots.iter().collect();
+        let mut order: Vec<(usize, &Dot)> = self.dots.iter().enumerate().collect();
         // The front first; the sort keeps the order otherwise.
-        order.sort_by_key(|d| !d.front);
-        for dot in order {
-            let point = nominal(at(dot));
+        order.sort_by_key(|(_, dot)| !dot.front);
+        for (own, dot) in order {
             let name = words::shortened(&dot.name, LETTERS);
-            let (size, colour) = if dot.front {
-                (TICK, INK)
-            } else {
-                (SMALL, MUTED)
+            let number = dot.number.to_string();
+            let (size, colour, air) = match dot.front {
+                true => (TICK, INK, 0.0),
+                false => (SMALL, MUTED, 5.0),
             };
-            let mut set = |text: String, far: bool| -> Result<bool> {
-                let wide = width(&text, size);
-                let Some((x, y)) = room.place(point, wide, size, far) else {
-                    return Ok(false);
+            let rings: &[f64] = if dot.front { &FAR } else { &FAR[..1] };
+            let at = nominal(at(dot));
+            for (text, air, crosses) in [(&name, air, dot.front), (&number, 0.0, true)] {
+                let label = Label {
+                    text,
+                    size,
+                    own,
+                    at,
+                    air,
+                    crosses,
+                    rings,
                 };
-                let (left, middle) = ((x * fine) as i32, (y * fine) as i32);
-                let nearest = point.0.clamp(x, x + wide);
-                if (nearest - point.0).hypot(y - point.1) > 22.0 {
-                    let end = ((nearest * fine) as i32, middle);
-                    let from = ((point.0 * fine) as i32, (point.1 * fine) as i32);
-                    rule(area, from, end, stroke(MUTED.mix(0.6), 3))?;
+                let Some((place, anchor)) = room.take(&label) else {
+                    continue;
+                };
+                let middle = 0.5 * (place[1] + place[3]);
+                let canvas = |x: f64, y: f64| ((x * fine) as i32, (y * fine) as i32);
+                let nearest = at.0.clamp(place[0], place[2]);
+                // A label out of reach of its mark is tied to it.
+                if (nearest - at.0).hypot(middle - at.1) > 22.0 {
+                    let tie = stroke(MUTED.mix(0.6), 3);
+                    rule(area, canvas(at.0, at.1), canvas(nearest, middle), tie)?;
                 }
+                let end = match anchor {
+                    HPos::Left => place[0],
+                    HPos::Center => 0.5 * (place[0] + place[2]),
+                    HPos::Right => place[2],
+                };
                 let hand = Hand {
                     size,
                     colour,
-                    ..BEHIND
+                    anchor: (anchor, VPos::Center),
+                    upright: false,
                 };
-                write(area, &text, (left, middle), hand)?;
-                Ok(true)
-            };
-            if !set(name, dot.front)? {
-                set(dot.number.to_string(), false)?;
+                write(area, text, canvas(end, middle), hand)?;
+                break;
             }
         }
         Ok(())
     }
 }
 
-/// The line of the front: from the upper edge over each of its marks to the right edge.
+/// The line of the front: from the upper edge over each of its marks to the last.
 fn steps(front: &[(i32, i32)], frame: Frame) -> Vec<(i32, i32)> {
     let mut line = Vec::new();
     let mut level = frame.top * FINE;
@@ -485,9 +520,6 @@ fn steps(front: &[(i32, i32)], frame: Frame) -> Vec<(i32, i32)> {
         line.push((*x, level));
         line.push((*x, *y));
         level = *y;
-    }
-    if !line.is_empty() {
-        line.push((frame.right * FINE, level));
     }
     line
 }
@@ -521,7 +553,7 @@ pub(in super::super) fn ranking(rows: &[Ranked], exact: Option<f64>) -> Result<P
         .map(|r| words::shortened(&r.name, LETTERS))
         .collect();
     let longest = names.iter().map(|n| width(n, TICK)).fold(0.0, f64::max);
-    let (top, each) = (if exact.is_some() { 50 } else { 30 }, 22);
+    let (top, each) = (if exact.is_some() { 50 } else { 30 }, 20);
     let frame = Frame {
         left: longest as i32 + 16,
         right: BROAD - 60,
@@ -563,7 +595,7 @@ pub(in super::super) fn ranking(rows: &[Ranked], exact: Option<f64>) -> Result<P
             row.family.mark(area, (x, at), row.front)?;
             write(
                 area,
-                &words::percent(row.error),
+                &words::fixed(100.0 * row.error, 2),
                 (x + 11 * FINE, at),
                 Hand { colour, ..BEHIND },
             )?;
