@@ -35,6 +35,13 @@ pub enum Error {
         /// The training step at which it was seen.
         step: usize,
     },
+    /// A linear system whose residual left all bounds.
+    Unsolved {
+        /// Iterations taken when that was seen.
+        iterations: usize,
+        /// The residual, relative to the right-hand side.
+        residual: f64,
+    },
     /// A training of no steps.
     NoSteps,
     /// A batch, or a set to draw batches from, without examples.
@@ -99,6 +106,13 @@ impl fmt::Display for Error {
             Error::Diverged { what, step } => write!(
                 f,
                 "{what} is not finite at step {step}: lower the rate or the scale, or take fewer steps"
+            ),
+            Error::Unsolved {
+                iterations,
+                residual,
+            } => write!(
+                f,
+                "no solution: the residual is {residual:.1e} of the right-hand side at iteration {iterations}: lower the rate of the series or add damping"
             ),
             Error::NoSteps => write!(f, "a training needs at least one step"),
             Error::EmptyBatch => write!(f, "a batch needs at least one example"),

@@ -148,6 +148,51 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         self.train(path, &mut walk, &mut scratch, each)
     }
 
+    /// The direct term `dE/dh` alone, written to `d_h` (`H`), and the validation loss: the baseline
+    /// that takes the weights for constants. `workspace.d_w` is left with `dE/dw_T`.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] for the validation loss or its gradients; [`Error::Length`]; what the
+    /// objective refuses.
+    pub fn direct<E: Objective>(
+        &self,
+        validation: &Validation<'_, E>,
+        workspace: &mut Workspace<'_, S>,
+        d_h: &mut [S],
+    ) -> Result<S, Error> {
+        let (training, outside) = (self.objective, validation.objective);
+        same(
+            "weights of the validation loss",
+            training.weights(),
+            outside.weights(),
+        )?;
+        same(
+            "hyperparameters of the validation loss",
+            training.hypers(),
+            outside.hypers(),
+        )?;
+        exactly("d_h", d_h, training.hypers())?;
+        // An objective without hyperparameters of its own leaves these as they are.
+        d_h.fill(S::ZERO);
+        let at = At {
+            w: workspace.w,
+            h: self.h,
+            batch: validation.examples,
+        };
+        let valid_loss = outside.gradient(at, workspace.d_w, Some(&mut *d_h), workspace.scratch)?;
+        for (what, finite) in [
+            ("validation loss", valid_loss.is_finite()),
+            ("gradient of the validation loss", all_finite(workspace.d_w)),
+            ("direct term", all_finite(d_h)),
+        ] {
+            if !finite {
+                let step = self.steps;
+                return Err(Error::Diverged { what, step });
+            }
+        }
+        Ok(valid_loss)
+    }
+
     /// The hypergradient of the validation loss after [`walk`](Self::walk), whose weights and path
     /// it uses up. `workspace.d_w` is left with the derivative by the initial weights.
     ///
@@ -162,39 +207,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         batch: &mut [u32],
         wanted: Wanted<'_, S>,
     ) -> Result<Outcome<S>, Error> {
-        let (training, outside) = (self.objective, validation.objective);
-        same(
-            "weights of the validation loss",
-            training.weights(),
-            outside.weights(),
-        )?;
-        same(
-            "hyperparameters of the validation loss",
-            training.hypers(),
-            outside.hypers(),
-        )?;
-        // An objective without hyperparameters of its own leaves these as they are.
-        wanted.d_h.fill(S::ZERO);
-        let at = At {
-            w: workspace.w,
-            h: self.h,
-            batch: validation.examples,
-        };
-        let valid_loss = validation.objective.gradient(
-            at,
-            workspace.d_w,
-            Some(wanted.d_h),
-            workspace.scratch,
-        )?;
-        for (what, finite) in [
-            ("validation loss", valid_loss.is_finite()),
-            ("gradient of the validation loss", all_finite(workspace.d_w)),
-        ] {
-            if !finite {
-                let step = self.steps;
-                return Err(Error::Diverged { what, step });
-            }
-        }
+        let valid_loss = self.direct(validation, workspace, wanted.d_h)?;
         let schedule = wanted
             .schedule
             .map(|(rates, momenta)| Tables { rates, momenta });

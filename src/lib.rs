@@ -90,6 +90,7 @@ pub mod dual;
 pub mod error;
 pub mod group;
 pub mod hypergradient;
+pub mod implicit;
 pub mod kernels;
 pub mod models;
 pub mod objective;
