@@ -48,6 +48,18 @@ pub const DIFFERENCED_VELOCITIES: f64 = 1e-13;
 /// units in the last place) may grow with the training by a factor of ten.
 pub const F32_SWEEP: f64 = 1e-5;
 
+/// The gradient's length at which a training in f64 counts as converged: roundings of the order of
+/// `F64_ROUNDING` in each of some tens of weights.
+pub const CONVERGED: f64 = 1e-14;
+/// A linear system in f64 with a condition below 20, solved to a residual of 1e-14 at the end of a
+/// training that is `CONVERGED`: the product of these, and some roundings.
+pub const SOLVED: f64 = 1e-12;
+/// Fourth-order differences of gradients in f64 with a step of 1e-3: 1e-12 times a thirtieth of a
+/// fifth derivative of order 10, and the rounding 1e-16 / 1e-3, beside residuals of at least 1e-3.
+pub const HESSIAN_BY_DIFFERENCES: f64 = 1e-8;
+/// The step that goes with it.
+pub const HESSIAN_STEP: f64 = 1e-3;
+
 /// Hats in f64 against their definition: a solve of a tridiagonal system whose condition is below
 /// 20, of sums of up to 200 weights.
 pub const HATS_F64: f64 = 1e-13;
@@ -77,3 +89,6 @@ pub const CHECK_TRAINING: f64 = 1e-5;
 pub const CHECK_HATS: f64 = 0.02;
 /// The same in 4 bits.
 pub const CHECK_HATS_4_BITS: f64 = 0.03;
+/// Implicit differentiation against the sweep over a training that has converged to the rounding of
+/// an f64: two sums of some thousand terms with a condition of some tens.
+pub const CHECK_IMPLICIT: f64 = 1e-11;

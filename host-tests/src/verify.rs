@@ -9,6 +9,7 @@ use drmad::Fused;
 use drmad::check::{Deviation, Probes, objective, required_len};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
+use drmad::implicit::{self, Implicit, Solver};
 use drmad::kernels::reduce::cosine;
 use drmad::models::{Logistic, Mlp, Pixels, Quadratic};
 use drmad::objective::{At, Objective};
@@ -293,6 +294,7 @@ pub fn run(data: &Dataset) -> Result<()> {
         groups: units,
         tensors: groups(Granularity::Tensor, true),
     })?;
+    passed &= check_implicit(pixels(train), pixels(valid))?;
     if passed {
         say!("all identities hold");
         Ok(())
@@ -414,6 +416,96 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
             identity: "1 - cosine to tape, by h",
             error: 1.0 - cosine(&got.h, &exact.h),
             tolerance,
+        }
+        .print();
+    }
+    Ok(passed)
+}
+
+/// Implicit differentiation against the tape, on a softmax regression whose penalties make it strongly
+/// convex, trained until nothing moves.
+fn check_implicit(train: Pixels<'_>, valid: Pixels<'_>) -> Result<bool> {
+    const WIDTHS: &[usize] = &[784, 10];
+    let groups = Groups {
+        layout: Layout::Layers(WIDTHS),
+        by: Granularity::Unit,
+        biases: true,
+    };
+    let model = |pixels| Mlp::<_, Fused>::new(pixels, WIDTHS, 10);
+    let training = L2::new(model(train)?, Strength::Tuned(groups));
+    let outside = L2::new(model(valid)?, Strength::Off(groups));
+    let (p, units, steps) = (groups.weights(), groups.len(), 120);
+    let h = probe(30, units, 0.1);
+    let run = Run {
+        objective: &training,
+        h: &h,
+        schedule: Schedule {
+            groups: Groups::global(p),
+            rates: &[0.2],
+            momenta: &[0.5],
+        },
+        batches: Batches {
+            seed: 5,
+            examples: train.chosen.len(),
+            size: train.chosen.len(),
+        },
+        steps,
+    };
+    let all = |n: usize| -> Vec<u32> { (0..n as u32).collect() };
+    let (train, valid) = (all(train.chosen.len()), all(valid.chosen.len()));
+    let validation = Validation {
+        objective: &outside,
+        examples: &valid,
+    };
+    let scratch = implicit::scratch_len(&training, &outside);
+    let mut buffer = vec![0.0; Workspace::<f64>::required_len(p, scratch, false)];
+    let mut workspace = Workspace::new(&mut buffer, p, false)?;
+    let mut storage = vec![0.0; Tape::<f64>::required_len(p, steps, false)];
+    let mut tape = Tape::new(p, steps, false, &mut storage)?;
+    let (origin, mut batch) = (probe(31, p, 0.1), vec![0; train.len()]);
+    let start = &origin[..];
+    run.walk(
+        &start,
+        &mut tape,
+        &mut workspace,
+        &mut batch,
+        &mut |_, _| (),
+    )?;
+
+    // They leave the weights and the path to the sweep.
+    let mut solved = Vec::new();
+    for (what, solver) in [
+        ("implicit, conjugate gradients", Solver::ConjugateGradients),
+        ("implicit, Neumann series", Solver::Neumann { rate: 0.1 }),
+    ] {
+        let settings = Implicit {
+            examples: &train,
+            solver,
+            iterations: 200,
+            tolerance: 1e-13,
+            damping: 0.0,
+        };
+        let mut d_h = vec![0.0; units];
+        run.implicit(&validation, &settings, &mut workspace, &mut d_h)?;
+        solved.push((what, d_h));
+    }
+    let mut exact = vec![0.0; units];
+    let wanted = Wanted {
+        d_h: &mut exact,
+        schedule: None,
+    };
+    run.back(&validation, &mut tape, &mut workspace, &mut batch, wanted)?;
+
+    let greatest = |x: &mut dyn Iterator<Item = f64>| x.fold(0.0, |a: f64, b| a.max(b.abs()));
+    let size = greatest(&mut exact.iter().copied());
+    let mut passed = true;
+    for (what, d_h) in solved {
+        let difference = greatest(&mut d_h.iter().zip(&exact).map(|(got, want)| got - want));
+        passed &= Row {
+            what: what.to_string(),
+            identity: "tape, converged, by h",
+            error: difference / size,
+            tolerance: Some(tolerances::CHECK_IMPLICIT),
         }
         .print();
     }

@@ -1,0 +1,982 @@
+//! Implicit differentiation: against closed forms, the exact sweep of a converged training, float64
+//! differences of trainings in nested loops, and linear systems solved by elimination.
+
+#![allow(clippy::needless_range_loop)] // indices as in the formulas
+
+mod common;
+
+use common::plain::{self, Training};
+use common::{Data, Noise, all_batches, assert_close, hypergradient, wide};
+use drmad::group::{Granularity, Groups, Layout};
+use drmad::hypergradient::{Validation, Workspace};
+use drmad::implicit::{Implicit, Solved, Solver, Stopped, scratch_len};
+use drmad::models::{Features, Mlp, Quadratic};
+use drmad::objective::{At, Objective, Products};
+use drmad::path::{Line, Tape};
+use drmad::random::Batches;
+use drmad::train::{Run, Schedule};
+use drmad::wrap::{L2, Strength};
+use drmad::{Error, Fused, Scalar};
+use drmad_host::tolerances::*;
+
+/// All that comes out of a training and its implicit differentiation.
+#[derive(Debug)]
+struct Answer<S> {
+    w: Vec<S>,
+    /// `-x`
+    minus_x: Vec<S>,
+    d_h: Vec<S>,
+    solved: Solved<S>,
+}
+
+fn implicit<O: Objective, E: Objective, S: Scalar>(
+    run: &Run<'_, O, S>,
+    validation: &Validation<'_, E>,
+    w0: &[S],
+    settings: &Implicit<'_, S>,
+) -> Result<Answer<S>, Error> {
+    let p = run.objective.weights();
+    let scratch = scratch_len(run.objective, validation.objective);
+    let mut buffer = vec![S::ZERO; Workspace::<S>::required_len(p, scratch, false)];
+    let mut workspace = Workspace::new(&mut buffer, p, false)?;
+    let mut batch = vec![0; run.batches.size];
+    let mut line = Line::<Fused, _>::new(w0, run.steps);
+    run.walk(&w0, &mut line, &mut workspace, &mut batch, &mut |_, _| ())?;
+    let w = workspace.w.to_vec();
+    // What was there is overwritten.
+    let mut d_h = vec![S::from_f64(f64::NAN); run.h.len()];
+    let solved = run.implicit(validation, settings, &mut workspace, &mut d_h)?;
+    let same = w.iter().zip(&*workspace.w).all(|(a, b)| a == b);
+    assert!(same, "the weights have moved");
+    Ok(Answer {
+        w,
+        minus_x: workspace.d_v.to_vec(),
+        d_h,
+        solved,
+    })
+}
+
+const CG: Implicit<'static, f64> = Implicit {
+    examples: &[],
+    solver: Solver::ConjugateGradients,
+    iterations: 100,
+    tolerance: 1e-14,
+    damping: 0.0,
+};
+
+fn neumann<S>(rate: S) -> Solver<S> {
+    Solver::Neumann { rate }
+}
+
+// ---------------------------------------------------------------- the quadratic in closed form
+
+/// The training `1/2 sum a (w - h)^2`, and `1/2 sum b (w - h)^2` for a validation.
+struct Bowl {
+    a: Vec<f32>,
+    b: Vec<f32>,
+    h: Vec<f64>,
+    w0: Vec<f64>,
+}
+
+impl Bowl {
+    fn new(a: &[f32]) -> Bowl {
+        let p = a.len();
+        Bowl {
+            a: a.to_vec(),
+            b: Noise(2).f32s(p, 0.7).iter().map(|x| 1.0 + x).collect(),
+            h: Noise(3).f64s(p, 1.0),
+            w0: Noise(4).f64s(p, 1.0),
+        }
+    }
+
+    fn answer(&self, settings: &Implicit<'_, f64>) -> Result<Answer<f64>, Error> {
+        let training = Quadratic::<Fused>::new(&self.a);
+        let validation = Quadratic::<Fused>::new(&self.b);
+        let run = Run {
+            objective: &training,
+            h: &self.h,
+            schedule: Schedule {
+                groups: Groups::global(self.a.len()),
+                rates: &[0.1],
+                momenta: &[0.5],
+            },
+            batches: Batches {
+                seed: 0,
+                examples: 1,
+                size: 1,
+            },
+            steps: 3,
+        };
+        let validation = Validation {
+            objective: &validation,
+            examples: &[],
+        };
+        implicit(&run, &validation, &self.w0, settings)
+    }
+
+    /// `dE/dw = b (w_T - h)`, which is also minus the direct term.
+    fn right(&self, w: &[f64]) -> Vec<f64> {
+        (0..w.len())
+            .map(|i| f64::from(self.b[i]) * (w[i] - self.h[i]))
+            .collect()
+    }
+
+    /// The hypergradient for this `x`: `M = -a`.
+    fn d_h(&self, w: &[f64], x: &[f64]) -> Vec<f64> {
+        let right = self.right(w);
+        (0..w.len())
+            .map(|i| -right[i] + f64::from(self.a[i]) * x[i])
+            .collect()
+    }
+}
+
+fn length(x: &[f64]) -> f64 {
+    x.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+fn minus(x: &[f64]) -> Vec<f64> {
+    x.iter().map(|x| -x).collect()
+}
+
+const CURVATURES: &[f32] = &[1.0, 2.5, 0.5, 1.5, 4.0, 3.0];
+
+#[test]
+fn both_solvers_solve_a_quadratic_with_any_damping() {
+    let bowl = Bowl::new(CURVATURES);
+    for damping in [0.25, 1.0, 10.0] {
+        let greatest = 4.0 + damping;
+        for solver in [Solver::ConjugateGradients, neumann(1.0 / greatest)] {
+            let settings = Implicit {
+                solver,
+                iterations: 1000,
+                damping,
+                ..CG
+            };
+            let got = bowl.answer(&settings).unwrap();
+            assert_eq!(got.solved.stopped, Stopped::Tolerance);
+            let right = bowl.right(&got.w);
+            let x: Vec<f64> = (0..6)
+                .map(|i| right[i] / (f64::from(CURVATURES[i]) + damping))
+                .collect();
+            assert_close("x", &got.minus_x, &minus(&x), SOLVED);
+            assert_close("by h", &got.d_h, &bowl.d_h(&got.w, &x), SOLVED);
+            let loss: f64 = (0..6)
+                .map(|i| 0.5 * right[i] * (got.w[i] - bowl.h[i]))
+                .sum();
+            assert_close("E", &[got.solved.valid_loss], &[loss], SAME_FORMULA_F64);
+            let slope: Vec<f64> = (0..6)
+                .map(|i| f64::from(CURVATURES[i]) * (got.w[i] - bowl.h[i]))
+                .collect();
+            let slope = [length(&slope)];
+            assert_close("slope", &[got.solved.slope], &slope, SAME_FORMULA_F64);
+        }
+    }
+}
+
+#[test]
+fn without_damping_a_quadratic_whose_minimum_is_h_gives_nothing() {
+    // dw*/dh = 1, and E depends on w - h alone.
+    let bowl = Bowl::new(CURVATURES);
+    let got = bowl.answer(&CG).unwrap();
+    let size = length(&bowl.right(&got.w));
+    assert!(size > 0.1 && length(&got.d_h) <= SOLVED * size);
+}
+
+#[test]
+fn conjugate_gradients_take_one_iteration_for_each_different_curvature() {
+    for (curvatures, different) in [
+        (&[2.0f32; 6][..], 1),
+        (&[1.0, 3.0, 1.0, 3.0, 3.0, 1.0], 2),
+        (&[1.0, 3.0, 2.0, 3.0, 2.0, 1.0], 3),
+        (CURVATURES, 6),
+    ] {
+        let settings = Implicit {
+            tolerance: SOLVED,
+            ..CG
+        };
+        let got = Bowl::new(curvatures).answer(&settings).unwrap();
+        assert_eq!(got.solved.iterations, different);
+        assert_eq!(got.solved.stopped, Stopped::Tolerance);
+    }
+}
+
+#[test]
+fn a_truncated_series_is_its_closed_form() {
+    let bowl = Bowl::new(CURVATURES);
+    let (rate, damping) = (0.3, 0.125);
+    for iterations in [1, 2, 7] {
+        let settings = Implicit {
+            solver: neumann(rate),
+            iterations,
+            damping,
+            ..CG
+        };
+        let got = bowl.answer(&settings).unwrap();
+        assert_eq!(got.solved.iterations, iterations);
+        assert_eq!(got.solved.stopped, Stopped::Iterations);
+        let right = bowl.right(&got.w);
+        // A geometric series for each weight.
+        let (mut x, mut left) = (vec![], vec![]);
+        for i in 0..6 {
+            let a = f64::from(CURVATURES[i]) + damping;
+            let power = (1.0 - rate * a).powi(iterations as i32);
+            x.push(right[i] * (1.0 - power) / a);
+            left.push(right[i] * power);
+        }
+        assert_close("x", &got.minus_x, &minus(&x), SAME_FORMULA_F64);
+        let want = bowl.d_h(&got.w, &x);
+        assert_close("by h", &got.d_h, &want, SAME_FORMULA_F64);
+        let residual = [length(&left) / length(&right)];
+        let got = [got.solved.residual];
+        assert_close("residual", &got, &residual, SAME_FORMULA_F64);
+    }
+}
+
+#[test]
+fn a_coarse_tolerance_ends_the_iterations_early() {
+    let bowl = Bowl::new(CURVATURES);
+    for solver in [Solver::ConjugateGradients, neumann(0.25)] {
+        let mut before = usize::MAX;
+        for tolerance in [1e-12, 5e-2, 1.0] {
+            let settings = Implicit {
+                solver,
+                iterations: 1000,
+                tolerance,
+                ..CG
+            };
+            let solved = bowl.answer(&settings).unwrap().solved;
+            assert_eq!(solved.stopped, Stopped::Tolerance);
+            // The one carried along and the true one differ by rounding.
+            assert!(solved.residual <= tolerance * (1.0 + 1e-2), "{solved:?}");
+            assert!(solved.iterations < before);
+            before = solved.iterations;
+        }
+        assert_eq!(before, 0);
+    }
+}
+
+#[test]
+fn a_validation_gradient_of_zero_or_almost_zero_is_solved_too() {
+    let mut bowl = Bowl::new(CURVATURES);
+    bowl.b = vec![0.0; 6];
+    let got = bowl.answer(&CG).unwrap();
+    assert_eq!((got.solved.residual, got.solved.iterations), (0.0, 0));
+    assert!(got.d_h.iter().all(|d| *d == 0.0));
+
+    // Its squares vanish in f32.
+    bowl.b = vec![1e-30; 6];
+    let (training, outside) = (
+        Quadratic::<Fused>::new(&bowl.a),
+        Quadratic::<Fused>::new(&bowl.b),
+    );
+    let narrow = |x: &[f64]| -> Vec<f32> { x.iter().map(|x| *x as f32).collect() };
+    let h = narrow(&bowl.h);
+    let run = Run {
+        objective: &training,
+        h: &h,
+        schedule: Schedule {
+            groups: Groups::global(6),
+            rates: &[0.1],
+            momenta: &[0.5],
+        },
+        batches: Batches {
+            seed: 0,
+            examples: 1,
+            size: 1,
+        },
+        steps: 3,
+    };
+    let validation = Validation {
+        objective: &outside,
+        examples: &[],
+    };
+    let settings = Implicit {
+        examples: &[],
+        solver: Solver::ConjugateGradients,
+        iterations: 20,
+        tolerance: 1e-6,
+        damping: 1.0,
+    };
+    let got = implicit(&run, &validation, &narrow(&bowl.w0), &settings).unwrap();
+    assert_eq!(got.solved.stopped, Stopped::Tolerance);
+    let bowl = Bowl {
+        h: wide(&h),
+        ..bowl
+    };
+    let w = wide(&got.w);
+    let right = bowl.right(&w);
+    let x: Vec<f64> = (0..6)
+        .map(|i| right[i] / (f64::from(CURVATURES[i]) + 1.0))
+        .collect();
+    assert_close("by h", &got.d_h, &bowl.d_h(&w, &x), F32_SWEEP);
+}
+
+// ------------------------------------------------------------------------- negative curvature
+
+/// Conjugate gradients on a diagonal matrix in nested loops, up to a direction whose curvature is not
+/// positive: `x` before it, and the number of products with it.
+fn truncated(a: &[f64], b: &[f64]) -> (Vec<f64>, usize) {
+    let dot = |x: &[f64], y: &[f64]| -> f64 { x.iter().zip(y).map(|(x, y)| x * y).sum() };
+    let (mut x, mut r, mut d) = (vec![0.0; b.len()], b.to_vec(), b.to_vec());
+    for products in 1.. {
+        let a_d: Vec<f64> = a.iter().zip(&d).map(|(a, d)| a * d).collect();
+        if dot(&d, &a_d) <= 0.0 {
+            return (x, products);
+        }
+        let (step, before) = (dot(&r, &r) / dot(&d, &a_d), dot(&r, &r));
+        for i in 0..b.len() {
+            x[i] += step * d[i];
+            r[i] -= step * a_d[i];
+        }
+        let keep = dot(&r, &r) / before;
+        for i in 0..b.len() {
+            d[i] = r[i] + keep * d[i];
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn conjugate_gradients_stop_at_negative_curvature_with_what_they_have() {
+    for curvatures in [
+        [1.0f32, 2.5, 0.5, -0.25, 4.0, 3.0],
+        [1.0, 2.5, 0.5, 0.25, -8.0, -0.5],
+        [-1.0; 6],
+        [0.0; 6],
+    ] {
+        let bowl = Bowl::new(&curvatures);
+        let got = bowl.answer(&CG).unwrap();
+        assert_eq!(got.solved.stopped, Stopped::Curvature, "{curvatures:?}");
+        let right = bowl.right(&got.w);
+        let a = wide(&curvatures);
+        let (x, products) = truncated(&a, &right);
+        assert_eq!(got.solved.iterations, products);
+        if products == 1 {
+            // The direct term alone.
+            assert_eq!(got.d_h, minus(&right));
+            assert_eq!(got.solved.residual, 1.0);
+        } else {
+            assert_close("x", &got.minus_x, &minus(&x), SOLVED);
+            assert_close("by h", &got.d_h, &bowl.d_h(&got.w, &x), SOLVED);
+            let left: Vec<f64> = (0..6).map(|i| right[i] - a[i] * x[i]).collect();
+            let residual = [length(&left) / length(&right)];
+            assert_close("residual", &[got.solved.residual], &residual, SOLVED);
+        }
+    }
+}
+
+#[test]
+fn enough_damping_heals_negative_curvature() {
+    let curvatures = [1.0f32, 2.5, 0.5, -0.25, 4.0, 3.0];
+    let bowl = Bowl::new(&curvatures);
+    for (damping, stopped) in [
+        (0.0, Stopped::Curvature),
+        (0.125, Stopped::Curvature),
+        (0.5, Stopped::Tolerance),
+    ] {
+        let got = bowl.answer(&Implicit { damping, ..CG }).unwrap();
+        assert_eq!(got.solved.stopped, stopped, "damping {damping}");
+    }
+}
+
+#[test]
+fn a_series_at_too_high_a_rate_is_refused_with_its_iteration() {
+    let bowl = Bowl::new(CURVATURES);
+    // A rate of 2 / 4 is the limit for a curvature of 4; damping lowers it.
+    for (rate, damping, iterations, converges) in [
+        (0.45, 0.0, 1000, true),
+        (0.55, 0.0, 1000, false),
+        (0.45, 1.0, 1000, false),
+        (1e300, 0.0, 1000, false),
+        (f64::MAX, 0.0, 1, false),
+    ] {
+        let settings = Implicit {
+            solver: neumann(rate),
+            iterations,
+            damping,
+            ..CG
+        };
+        let got = bowl.answer(&settings);
+        if converges {
+            assert_eq!(got.unwrap().solved.stopped, Stopped::Tolerance);
+            continue;
+        }
+        let error = got.unwrap_err();
+        let Error::Unsolved {
+            iterations,
+            residual,
+        } = error
+        else {
+            panic!("{error:?}")
+        };
+        assert!(residual.is_nan() || residual > 2.0);
+        // The first iteration at which the closed form has grown to twice its start.
+        let right = bowl.right(&bowl.answer(&CG).unwrap().w);
+        let first = (1..)
+            .find(|k| {
+                let left: Vec<f64> = (0..6)
+                    .map(|i| {
+                        let a = f64::from(CURVATURES[i]) + damping;
+                        right[i] * (1.0 - rate * a).powi(*k)
+                    })
+                    .collect();
+                !(length(&left) <= 2.0 * length(&right))
+            })
+            .unwrap();
+        assert_eq!(iterations, first as usize);
+        let message = error.to_string();
+        for word in ["iteration", &iterations.to_string(), "rate", "damping"] {
+            assert!(message.contains(word), "{message:?} lacks {word:?}");
+        }
+        assert!(!message.contains('\n'));
+    }
+}
+
+// ------------------------------------------------- a softmax regression, trained to convergence
+
+const WIDTHS: &[usize] = &[4, 3];
+const P: usize = 15;
+const STEPS: usize = 240;
+const RATE: f64 = 1.0;
+const MOMENTUM: f64 = 0.5;
+/// One group a row of weights, and one of the biases.
+const UNITS: Groups<'static> = Groups {
+    layout: Layout::Layers(WIDTHS),
+    by: Granularity::Unit,
+    biases: true,
+};
+/// The biases in none.
+const NO_BIASES: Groups<'static> = Groups {
+    biases: false,
+    ..UNITS
+};
+const TRAIN: &[u32] = &[0, 1, 2, 3, 4, 5, 6, 7];
+const VALID: &[u32] = &[8, 9, 10, 11];
+/// Each step sees all examples.
+const ALL: Batches = Batches {
+    seed: 1,
+    examples: 8,
+    size: 8,
+};
+
+type Held<'a> = L2<'a, Mlp<'a, Features<'a>, Fused>>;
+
+/// A softmax regression whose penalties `h`, one for each group, make it strongly convex: curvatures
+/// lie between twice the least of the coefficients, .3, and about 2.
+struct Convex {
+    data: Data,
+    h: Vec<f64>,
+    w0: Vec<f64>,
+    trained: Groups<'static>,
+}
+
+impl Convex {
+    fn new(trained: Groups<'static>) -> Convex {
+        let noise = Noise(21).f64s(5, 0.4);
+        Convex {
+            data: Data::learnable(20, 12, 4, 3),
+            h: noise.iter().map(|x| x - 1.5).collect(),
+            w0: Noise(22).f64s(P, 0.5),
+            trained,
+        }
+    }
+
+    fn objective(&self, valid: bool) -> Held<'_> {
+        let strength = if valid {
+            Strength::Off(UNITS)
+        } else {
+            Strength::Tuned(UNITS)
+        };
+        L2::new(Mlp::new(self.data.features(), WIDTHS, 5).unwrap(), strength)
+    }
+
+    fn with<S: Scalar, T>(
+        &self,
+        body: impl FnOnce(&Run<'_, Held<'_>, S>, &Validation<'_, Held<'_>>, &[S]) -> T,
+    ) -> T {
+        let numbers = |x: &[f64]| -> Vec<S> { x.iter().map(|x| S::from_f64(*x)).collect() };
+        let (training, outside) = (self.objective(false), self.objective(true));
+        let (h, w0) = (numbers(&self.h), numbers(&self.w0));
+        let groups = self.trained.len();
+        let run = Run {
+            objective: &training,
+            h: &h,
+            schedule: Schedule {
+                groups: self.trained,
+                rates: &vec![S::from_f64(RATE); groups],
+                momenta: &vec![S::from_f64(MOMENTUM); groups],
+            },
+            batches: ALL,
+            steps: STEPS,
+        };
+        let validation = Validation {
+            objective: &outside,
+            examples: VALID,
+        };
+        body(&run, &validation, &w0)
+    }
+
+    fn answer<S: Scalar>(&self, settings: &Implicit<'_, S>) -> Result<Answer<S>, Error> {
+        self.with(|run, validation, w0| implicit(run, validation, w0, settings))
+    }
+
+    /// By the exact sweep through the whole training.
+    fn by_tape(&self) -> Vec<f64> {
+        let mut storage = vec![0.0; Tape::<f64>::required_len(P, STEPS, false)];
+        let mut tape = Tape::new(P, STEPS, false, &mut storage).unwrap();
+        self.with(|run, validation, w0| {
+            hypergradient(run, validation, &w0, &mut tape, false)
+                .unwrap()
+                .d_h
+        })
+    }
+
+    /// The same training in nested loops.
+    fn plain<'a>(&'a self, h: &[f64], batches: &'a [Vec<u32>]) -> Training<'a> {
+        let l2: Vec<f64> = h.iter().map(|h| h.exp()).collect();
+        let trained = plain::units(WIDTHS, self.trained.biases);
+        let rates = vec![RATE; self.trained.len()];
+        Training {
+            widths: WIDTHS,
+            x: &self.data.x,
+            labels: &self.data.labels,
+            batches,
+            start: self.w0.clone(),
+            log_scales: vec![0.0; P],
+            l2: plain::spread(&l2, &plain::units(WIDTHS, true), f64::NAN),
+            l1: vec![0.0; P],
+            rates: vec![plain::spread(&rates, &trained, 0.0); STEPS],
+            momenta: vec![vec![MOMENTUM; P]; STEPS],
+        }
+    }
+
+    /// The training's gradient at `w`, in nested loops.
+    fn slope(&self, w: &[f64]) -> Vec<f64> {
+        let (_, mut g) =
+            plain::loss_and_gradient(WIDTHS, w, &self.data.x, &self.data.labels, TRAIN);
+        let units = plain::units(WIDTHS, true);
+        for i in 0..P {
+            g[i] += 2.0 * self.h[units[i] as usize].exp() * w[i];
+        }
+        g
+    }
+
+    /// The Hessian at `w` by differences of that.
+    fn hessian(&self, w: &[f64]) -> Vec<Vec<f64>> {
+        let entry = |i: usize, j: usize| {
+            plain::derivative(HESSIAN_STEP, |s| {
+                let mut moved = w.to_vec();
+                moved[j] += s;
+                self.slope(&moved)[i]
+            })
+        };
+        (0..P)
+            .map(|i| (0..P).map(|j| entry(i, j)).collect())
+            .collect()
+    }
+
+    /// `dE/dw` at `w`, in nested loops.
+    fn right(&self, w: &[f64]) -> Vec<f64> {
+        plain::loss_and_gradient(WIDTHS, w, &self.data.x, &self.data.labels, VALID).1
+    }
+}
+
+const SETTINGS: Implicit<'static, f64> = Implicit {
+    examples: TRAIN,
+    ..CG
+};
+/// Half of the limit.
+const SERIES: Implicit<'static, f64> = Implicit {
+    solver: Solver::Neumann { rate: 0.5 },
+    iterations: 1000,
+    ..SETTINGS
+};
+
+#[test]
+fn after_convergence_it_is_the_hypergradient_of_the_exact_sweep() {
+    for trained in [UNITS, NO_BIASES] {
+        let convex = Convex::new(trained);
+        let want = convex.by_tape();
+        for settings in [SETTINGS, SERIES] {
+            let got = convex.answer(&settings).unwrap();
+            assert_eq!(got.solved.stopped, Stopped::Tolerance);
+            assert!(got.solved.slope < CONVERGED, "{}", got.solved.slope);
+            assert!(got.solved.residual < SOLVED, "{}", got.solved.residual);
+            assert_close("by h", &got.d_h, &want, SOLVED);
+        }
+    }
+}
+
+#[test]
+fn after_convergence_it_is_the_difference_of_trainings_in_nested_loops() {
+    for trained in [UNITS, NO_BIASES] {
+        let convex = Convex::new(trained);
+        let batches = all_batches(&ALL, STEPS);
+        let want: Vec<f64> = (0..5)
+            .map(|j| {
+                plain::derivative(WHOLE_TRAINING_STEP, |s| {
+                    let mut moved = convex.h.clone();
+                    moved[j] += s;
+                    convex.plain(&moved, &batches).valid_loss(VALID)
+                })
+            })
+            .collect();
+        let got = convex.answer(&SETTINGS).unwrap();
+        assert_close("by h", &got.d_h, &want, WHOLE_TRAINING);
+        // A penalty on weights that nothing moves changes nothing.
+        assert!(trained.biases || (got.d_h[4], want[4]) == (0.0, 0.0));
+    }
+}
+
+#[test]
+fn the_residual_and_the_slope_are_the_true_ones() {
+    for trained in [UNITS, NO_BIASES] {
+        let convex = Convex::new(trained);
+        let last = if trained.biases { P } else { P - 3 };
+        for (settings, iterations) in [(SETTINGS, 1), (SETTINGS, 2), (SERIES, 1), (SERIES, 3)] {
+            for damping in [0.0, 0.3] {
+                let settings = Implicit {
+                    iterations,
+                    damping,
+                    ..settings
+                };
+                let got = convex.answer(&settings).unwrap();
+                assert_eq!(got.solved.stopped, Stopped::Iterations);
+                assert_eq!(got.solved.iterations, iterations);
+                let (hessian, right) = (convex.hessian(&got.w), convex.right(&got.w));
+                let mut left = vec![];
+                for i in 0..last {
+                    let h_x: f64 = (0..P).map(|j| -hessian[i][j] * got.minus_x[j]).sum();
+                    left.push(right[i] - h_x + damping * got.minus_x[i]);
+                }
+                let want = [length(&left) / length(&right[..last])];
+                assert!(want[0] > 1e-3, "nothing left to compare");
+                assert_close(
+                    "residual",
+                    &[got.solved.residual],
+                    &want,
+                    HESSIAN_BY_DIFFERENCES,
+                );
+                assert!(got.minus_x[last..].iter().all(|x| *x == 0.0));
+            }
+        }
+    }
+    // Half of the examples: w_T is not where their gradient vanishes.
+    let convex = Convex::new(UNITS);
+    let settings = Implicit {
+        examples: &TRAIN[..4],
+        ..SETTINGS
+    };
+    let got = convex.answer(&settings).unwrap();
+    let (_, g) = plain::loss_and_gradient(
+        WIDTHS,
+        &got.w,
+        &convex.data.x,
+        &convex.data.labels,
+        &TRAIN[..4],
+    );
+    let penalty = convex.slope(&got.w);
+    let (_, all) =
+        plain::loss_and_gradient(WIDTHS, &got.w, &convex.data.x, &convex.data.labels, TRAIN);
+    let slope: Vec<f64> = (0..P).map(|i| g[i] + penalty[i] - all[i]).collect();
+    let want = [length(&slope)];
+    assert!(want[0] > 1e-2);
+    assert_close("slope", &[got.solved.slope], &want, SAME_FORMULA_F64);
+}
+
+#[test]
+fn a_damped_system_is_solved_as_by_elimination() {
+    let convex = Convex::new(UNITS);
+    let damping = 0.7;
+    for settings in [SETTINGS, SERIES] {
+        let got = convex
+            .answer(&Implicit {
+                damping,
+                ..settings
+            })
+            .unwrap();
+        let mut matrix = convex.hessian(&got.w);
+        for i in 0..P {
+            matrix[i][i] += damping;
+        }
+        let x = plain::solve(matrix, convex.right(&got.w));
+        assert_close("x", &got.minus_x, &minus(&x), HESSIAN_BY_DIFFERENCES);
+    }
+}
+
+#[test]
+fn in_f32_it_agrees_with_f64_to_single_precision() {
+    let convex = Convex::new(UNITS);
+    let want = convex.answer(&SETTINGS).unwrap();
+    for solver in [Solver::ConjugateGradients, neumann(0.5f32)] {
+        let settings = Implicit {
+            examples: TRAIN,
+            solver,
+            iterations: 200,
+            tolerance: 1e-6,
+            damping: 0.0,
+        };
+        let got = convex.answer(&settings).unwrap();
+        assert_eq!(got.solved.stopped, Stopped::Tolerance);
+        assert_close("by h", &got.d_h, &want.d_h, F32_SWEEP);
+        // Without a tolerance to end at, rounding does no harm.
+        let settings = Implicit {
+            iterations: 1000,
+            tolerance: 0.0,
+            ..settings
+        };
+        let got = convex.answer(&settings).unwrap();
+        assert_close("by h", &got.d_h, &want.d_h, F32_SWEEP);
+    }
+}
+
+#[test]
+fn the_direct_term_is_what_the_sweep_starts_from() {
+    let bowl = Bowl::new(CURVATURES);
+    let (training, outside) = (
+        Quadratic::<Fused>::new(&bowl.a),
+        Quadratic::<Fused>::new(&bowl.b),
+    );
+    let mut buffer = vec![0.0; Workspace::<f64>::required_len(6, 100, false)];
+    let mut workspace = Workspace::new(&mut buffer, 6, false).unwrap();
+    workspace.w.copy_from_slice(&bowl.w0);
+    let run = Run {
+        objective: &training,
+        h: &bowl.h,
+        schedule: Schedule {
+            groups: Groups::global(6),
+            rates: &[0.1],
+            momenta: &[0.5],
+        },
+        batches: ALL,
+        steps: 1,
+    };
+    let validation = Validation {
+        objective: &outside,
+        examples: &[],
+    };
+    let mut d_h = vec![f64::NAN; 6];
+    run.direct(&validation, &mut workspace, &mut d_h).unwrap();
+    let right = bowl.right(&bowl.w0);
+    assert_close("dE/dw", workspace.d_w, &right, SAME_FORMULA_F64);
+    assert_close("dE/dh", &d_h, &minus(&right), SAME_FORMULA_F64);
+    let error = run.direct(&validation, &mut workspace, &mut d_h[1..]);
+    let want = Error::Length {
+        what: "d_h",
+        want: 6,
+        got: 5,
+    };
+    assert_eq!(error, Err(want));
+}
+
+// ---------------------------------------------------------------------------------- refusals
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let bowl = Bowl::new(CURVATURES);
+    let range = |settings, what, value, least, greatest| {
+        let want = Error::Range {
+            what,
+            value,
+            least,
+            greatest,
+        };
+        assert_eq!(bowl.answer(&settings).unwrap_err(), want);
+    };
+    let infinity = f64::INFINITY;
+    let none = Implicit {
+        iterations: 0,
+        ..CG
+    };
+    range(none, "iterations", 0.0, 1.0, infinity);
+    for tolerance in [-1e-3, 1.5] {
+        let settings = Implicit { tolerance, ..CG };
+        range(settings, "tolerance", tolerance, 0.0, 1.0);
+    }
+    let damping = Implicit {
+        damping: -0.5,
+        ..CG
+    };
+    range(damping, "damping", -0.5, 0.0, infinity);
+    let rate = Implicit {
+        solver: neumann(-0.1),
+        ..CG
+    };
+    range(rate, "rate of the series", -0.1, 0.0, infinity);
+    for x in [f64::NAN, infinity] {
+        for (settings, what) in [
+            (Implicit { tolerance: x, ..CG }, "tolerance"),
+            (Implicit { damping: x, ..CG }, "damping"),
+            (
+                Implicit {
+                    solver: neumann(x),
+                    ..CG
+                },
+                "rate of the series",
+            ),
+        ] {
+            let error = bowl.answer(&settings).unwrap_err();
+            assert_eq!(error, Error::NonFinite { what, step: 0 });
+        }
+    }
+}
+
+#[test]
+fn vectors_of_another_length_are_refused() {
+    let bowl = Bowl::new(CURVATURES);
+    let objective = Quadratic::<Fused>::new(&bowl.a);
+    let other = Quadratic::<Fused>::new(&bowl.a[1..]);
+    let run = Run {
+        objective: &objective,
+        h: &bowl.h,
+        schedule: Schedule {
+            groups: Groups::global(6),
+            rates: &[0.1],
+            momenta: &[0.5],
+        },
+        batches: ALL,
+        steps: 1,
+    };
+    let own = Validation {
+        objective: &objective,
+        examples: &[],
+    };
+    let scratch = scratch_len(&objective, &objective);
+    assert_eq!(scratch, 2 * (4 * 6) + 6);
+    let refused = |short: usize, scratch: usize| {
+        let mut vectors: Vec<Vec<f64>> = (0..6)
+            .map(|i| vec![0.5; if i == short { 5 } else { 6 }])
+            .collect();
+        let [w, v, g, d_w, d_v, d_g] = &mut vectors[..] else {
+            unreachable!()
+        };
+        let mut numbers = vec![0.0; scratch];
+        let mut workspace = Workspace {
+            w,
+            v,
+            g,
+            d_w,
+            d_v,
+            d_g,
+            spare: [&mut [], &mut []],
+            scratch: &mut numbers,
+        };
+        let mut d_h = vec![0.0; if short == 6 { 5 } else { 6 }];
+        run.implicit(&own, &CG, &mut workspace, &mut d_h)
+    };
+    let names = ["w", "v", "g", "d_w", "d_v", "d_g", "d_h"];
+    for (short, what) in names.into_iter().enumerate() {
+        let want = Error::Length {
+            what,
+            want: 6,
+            got: 5,
+        };
+        assert_eq!(refused(short, scratch), Err(want));
+    }
+    assert!(refused(7, scratch).is_ok());
+    for scratch in [5, scratch - 1] {
+        let error = refused(7, scratch).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Length {
+                    what: "scratch",
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+    }
+    let outside = Validation {
+        objective: &other,
+        examples: &[],
+    };
+    let error = implicit(&run, &outside, &bowl.w0, &CG).unwrap_err();
+    let want = Error::Length {
+        what: "weights of the validation loss",
+        want: 6,
+        got: 5,
+    };
+    assert_eq!(error, want);
+}
+
+/// A slope with a given curvature, whose `M d` is infinite.
+struct Broken(f64);
+
+impl Objective for Broken {
+    type Arithmetic = Fused;
+    fn weights(&self) -> usize {
+        2
+    }
+    fn hypers(&self) -> usize {
+        1
+    }
+    fn gradient<S: Scalar>(
+        &self,
+        _: At<'_, S>,
+        g: &mut [S],
+        d_h: Option<&mut [S]>,
+        _: &mut [S],
+    ) -> Result<S, Error> {
+        g.fill(S::ONE);
+        if let Some(d_h) = d_h {
+            d_h.fill(S::ONE);
+        }
+        Ok(S::ONE)
+    }
+    fn second_order_scratch_len(&self) -> usize {
+        0
+    }
+    fn second_order<S: Scalar>(
+        &self,
+        _: At<'_, S>,
+        d: &[S],
+        out: Products<'_, S>,
+        _: &mut [S],
+    ) -> Result<(), Error> {
+        for (sum, d) in out.h_d.iter_mut().zip(d) {
+            *sum += *d * S::from_f64(self.0);
+        }
+        out.m_d[0] += d[0] * S::from_f64(1e300) * S::from_f64(1e300);
+        Ok(())
+    }
+}
+
+#[test]
+fn products_that_are_no_numbers_are_refused_never_returned() {
+    let answer = |curvature, solver| {
+        let objective = Broken(curvature);
+        let run = Run {
+            objective: &objective,
+            h: &[0.0],
+            schedule: Schedule {
+                groups: Groups::global(2),
+                rates: &[0.1],
+                momenta: &[0.5],
+            },
+            batches: ALL,
+            steps: 1,
+        };
+        let validation = Validation {
+            objective: &objective,
+            examples: &[],
+        };
+        let settings = Implicit { solver, ..CG };
+        implicit(&run, &validation, &[0.0; 2], &settings).unwrap_err()
+    };
+    for solver in [Solver::ConjugateGradients, neumann(0.1)] {
+        for curvature in [f64::NAN, f64::INFINITY] {
+            let error = answer(curvature, solver);
+            assert!(
+                matches!(error, Error::Unsolved { iterations: 1, .. }),
+                "{error:?}"
+            );
+        }
+        let error = answer(1.0, solver);
+        let want = Error::Diverged {
+            what: "hypergradient",
+            step: 1,
+        };
+        assert_eq!(error, want);
+    }
+}
