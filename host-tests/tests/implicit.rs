@@ -420,7 +420,7 @@ fn a_series_at_too_high_a_rate_is_refused_with_its_iteration() {
                         right[i] * (1.0 - rate * a).powi(*k)
                     })
                     .collect();
-                !(length(&left) <= 2.0 * length(&right))
+                length(&left) > 2.0 * length(&right)
             })
             .unwrap();
         assert_eq!(iterations, first as usize);
