@@ -141,8 +141,10 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// are, `workspace.d_v` holds `-x`; the other vectors are used up.
     ///
     /// ```
-    /// use drmad::{group::Groups, hypergradient::*, implicit::*, models::Quadratic, path::Line};
-    /// use drmad::{Fused, random::Batches, train::*, wrap::{L2, Strength}};
+    /// use drmad::hypergradient::{Validation, Workspace};
+    /// use drmad::implicit::{Implicit, Solver, Stopped, scratch_len};
+    /// use drmad::{Fused, group::Groups, models::Quadratic, path::Line, random::Batches, train::*};
+    /// use drmad::wrap::{L2, Strength};
     ///
     /// // 1/2 sum a (w - h)^2 + 1/2 w^2 is least at w = a h / (a + 1).
     /// let bowl = Quadratic::<Fused>::new(&[1.0, 3.0]);
