@@ -154,11 +154,11 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// ```
     /// use drmad::{Fused, group::Groups, hypergradient::*, models::Quadratic, random::Batches, train::*};
     /// let bowl = Quadratic::<Fused>::new(&[2.0]);
-    /// let schedule = Schedule { groups: Groups::global(1), rates: &[0.1f32], momenta: &[0.5] };
+    /// let schedule = Schedule { groups: Groups::global(1), rule: Rule::HeavyBall, rates: &[0.1f32], momenta: &[0.5] };
     /// let batches = Batches { seed: 0, examples: 1, size: 1 };
     /// let run = Run { objective: &bowl, h: &[1.0], schedule, batches, steps: 1 };
     /// let mut buffer = [0.0; 6];
-    /// let mut workspace = Workspace::new(&mut buffer, 1, false)?;
+    /// let mut workspace = Workspace::new(&mut buffer, 1, Rule::HeavyBall, false)?;
     /// workspace.w[0] = 4.0;
     /// let (validation, mut d_h) = (Validation { objective: &bowl, examples: &[] }, [0.0]);
     /// assert_eq!(run.direct(&validation, &mut workspace, &mut d_h)?, 9.0);

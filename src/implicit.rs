@@ -138,7 +138,7 @@ pub fn scratch_len<O: Objective, E: Objective>(objective: &O, validation: &E) ->
 impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// The hypergradient of the validation loss by implicit differentiation after
     /// [`walk`](Self::walk), written to `d_h` (`H`). It needs no path. The weights are left as they
-    /// are, `workspace.d_v` holds `-x`; the other vectors are used up.
+    /// are, the first `P` numbers of `workspace.d_v` hold `-x`; the other vectors are used up.
     ///
     /// ```
     /// use drmad::hypergradient::{Validation, Workspace};
@@ -149,12 +149,12 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// // 1/2 sum a (w - h)^2 + 1/2 w^2 is least at w = a h / (a + 1).
     /// let bowl = Quadratic::<Fused>::new(&[1.0, 3.0]);
     /// let held = L2::new(bowl, Strength::Fixed(0.5, Groups::global(2)));
-    /// let schedule = Schedule { groups: Groups::global(2), rates: &[0.2f32], momenta: &[0.5] };
+    /// let schedule = Schedule { groups: Groups::global(2), rule: Rule::HeavyBall, rates: &[0.2f32], momenta: &[0.5] };
     /// let batches = Batches { seed: 0, examples: 1, size: 1 };
     /// let run = Run { objective: &held, h: &[1.0, 1.0], schedule, batches, steps: 200 };
     ///
-    /// let mut buffer = vec![0.0; Workspace::<f32>::required_len(2, scratch_len(&held, &bowl), false)];
-    /// let mut workspace = Workspace::new(&mut buffer, 2, false)?;
+    /// let mut buffer = vec![0.0; Workspace::<f32>::required_len(2, scratch_len(&held, &bowl), Rule::HeavyBall, false)];
+    /// let mut workspace = Workspace::new(&mut buffer, 2, Rule::HeavyBall, false)?;
     /// let (start, mut batch, mut d_h) = ([0.0; 2], [0], [0.0; 2]);
     /// let mut line = Line::<Fused, _>::new(&start[..], 200);
     /// run.walk(&&start[..], &mut line, &mut workspace, &mut batch, &mut |_, _| ())?;
@@ -186,16 +186,18 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     ) -> Result<Solved<S>, Error> {
         self.check()?;
         settings.check()?;
+        let p = self.objective.weights();
         for (what, x) in [
             ("w", &*workspace.w),
-            ("v", &*workspace.v),
             ("g", &*workspace.g),
             ("d_w", &*workspace.d_w),
-            ("d_v", &*workspace.d_v),
             ("d_g", &*workspace.d_g),
         ] {
-            exactly(what, x, self.objective.weights())?;
+            exactly(what, x, p)?;
         }
+        let remembered = self.schedule.rule.slots() * p;
+        exactly("v", workspace.v, remembered)?;
+        exactly("d_v", workspace.d_v, remembered)?;
         let valid_loss = self.direct(validation, workspace, d_h)?;
         let Workspace {
             w,
@@ -207,6 +209,11 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             scratch,
             ..
         } = workspace;
+        // Of what a rule remembers one vector is enough.
+        let (x, d) = match (x.get_mut(..p), d.get_mut(..p)) {
+            (Some(x), Some(d)) => (x, d),
+            _ => (&mut [][..], &mut [][..]),
+        };
         let mut scratch = &mut **scratch;
         // Every product comes with an `M d`, of which only the last is wanted.
         let aside = cut("scratch", &mut scratch, self.objective.hypers())?;

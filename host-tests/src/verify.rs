@@ -440,6 +440,7 @@ fn check_implicit(train: Pixels<'_>, valid: Pixels<'_>) -> Result<bool> {
         objective: &training,
         h: &h,
         schedule: Schedule {
+            rule: Rule::HeavyBall,
             groups: Groups::global(p),
             rates: &[0.2],
             momenta: &[0.5],
@@ -458,10 +459,10 @@ fn check_implicit(train: Pixels<'_>, valid: Pixels<'_>) -> Result<bool> {
         examples: &valid,
     };
     let scratch = implicit::scratch_len(&training, &outside);
-    let mut buffer = vec![0.0; Workspace::<f64>::required_len(p, scratch, false)];
-    let mut workspace = Workspace::new(&mut buffer, p, false)?;
-    let mut storage = vec![0.0; Tape::<f64>::required_len(p, steps, false)];
-    let mut tape = Tape::new(p, steps, false, &mut storage)?;
+    let mut buffer = vec![0.0; Workspace::<f64>::required_len(p, scratch, Rule::HeavyBall, false)];
+    let mut workspace = Workspace::new(&mut buffer, p, Rule::HeavyBall, false)?;
+    let mut storage = vec![0.0; Tape::<f64>::required_len(p, steps, 0)];
+    let mut tape = Tape::new(p, steps, 0, &mut storage)?;
     let (origin, mut batch) = (probe(31, p, 0.1), vec![0; train.len()]);
     let start = &origin[..];
     run.walk(

@@ -14,7 +14,7 @@ use drmad::models::{Features, Mlp, Quadratic};
 use drmad::objective::{At, Objective, Products};
 use drmad::path::{Line, Tape};
 use drmad::random::Batches;
-use drmad::train::{Run, Schedule};
+use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Strength};
 use drmad::{Error, Fused, Scalar};
 use drmad_host::tolerances::*;
@@ -37,8 +37,9 @@ fn implicit<O: Objective, E: Objective, S: Scalar>(
 ) -> Result<Answer<S>, Error> {
     let p = run.objective.weights();
     let scratch = scratch_len(run.objective, validation.objective);
-    let mut buffer = vec![S::ZERO; Workspace::<S>::required_len(p, scratch, false)];
-    let mut workspace = Workspace::new(&mut buffer, p, false)?;
+    let mut buffer =
+        vec![S::ZERO; Workspace::<S>::required_len(p, scratch, Rule::HeavyBall, false)];
+    let mut workspace = Workspace::new(&mut buffer, p, Rule::HeavyBall, false)?;
     let mut batch = vec![0; run.batches.size];
     let mut line = Line::<Fused, _>::new(w0, run.steps);
     run.walk(&w0, &mut line, &mut workspace, &mut batch, &mut |_, _| ())?;
@@ -96,6 +97,7 @@ impl Bowl {
             objective: &training,
             h: &self.h,
             schedule: Schedule {
+                rule: Rule::HeavyBall,
                 groups: Groups::global(self.a.len()),
                 rates: &[0.1],
                 momenta: &[0.5],
@@ -275,6 +277,7 @@ fn a_validation_gradient_of_zero_or_almost_zero_is_solved_too() {
         objective: &training,
         h: &h,
         schedule: Schedule {
+            rule: Rule::HeavyBall,
             groups: Groups::global(6),
             rates: &[0.1],
             momenta: &[0.5],
@@ -502,6 +505,7 @@ impl Convex {
             objective: &training,
             h: &h,
             schedule: Schedule {
+                rule: Rule::HeavyBall,
                 groups: self.trained,
                 rates: &vec![S::from_f64(RATE); groups],
                 momenta: &vec![S::from_f64(MOMENTUM); groups],
@@ -522,8 +526,8 @@ impl Convex {
 
     /// By the exact sweep through the whole training.
     fn by_tape(&self) -> Vec<f64> {
-        let mut storage = vec![0.0; Tape::<f64>::required_len(P, STEPS, false)];
-        let mut tape = Tape::new(P, STEPS, false, &mut storage).unwrap();
+        let mut storage = vec![0.0; Tape::<f64>::required_len(P, STEPS, 0)];
+        let mut tape = Tape::new(P, STEPS, 0, &mut storage).unwrap();
         self.with(|run, validation, w0| {
             hypergradient(run, validation, &w0, &mut tape, false)
                 .unwrap()
@@ -737,13 +741,14 @@ fn the_direct_term_is_what_the_sweep_starts_from() {
         Quadratic::<Fused>::new(&bowl.a),
         Quadratic::<Fused>::new(&bowl.b),
     );
-    let mut buffer = vec![0.0; Workspace::<f64>::required_len(6, 100, false)];
-    let mut workspace = Workspace::new(&mut buffer, 6, false).unwrap();
+    let mut buffer = vec![0.0; Workspace::<f64>::required_len(6, 100, Rule::HeavyBall, false)];
+    let mut workspace = Workspace::new(&mut buffer, 6, Rule::HeavyBall, false).unwrap();
     workspace.w.copy_from_slice(&bowl.w0);
     let run = Run {
         objective: &training,
         h: &bowl.h,
         schedule: Schedule {
+            rule: Rule::HeavyBall,
             groups: Groups::global(6),
             rates: &[0.1],
             momenta: &[0.5],
@@ -830,6 +835,7 @@ fn vectors_of_another_length_are_refused() {
         objective: &objective,
         h: &bowl.h,
         schedule: Schedule {
+            rule: Rule::HeavyBall,
             groups: Groups::global(6),
             rates: &[0.1],
             momenta: &[0.5],
@@ -950,6 +956,7 @@ fn products_that_are_no_numbers_are_refused_never_returned() {
             objective: &objective,
             h: &[0.0],
             schedule: Schedule {
+                rule: Rule::HeavyBall,
                 groups: Groups::global(2),
                 rates: &[0.1],
                 momenta: &[0.5],

@@ -1038,10 +1038,10 @@ fn paths_refuse_storage_that_is_too_short() {
     );
     Tape::new(3, 13, 0, &mut storage).unwrap();
     let hats = "storage of the hats";
-    wrong_length(Full::new(4, 9, &mut storage).map(|_| ()), hats, 40, 39);
-    let mut words = vec![0; 197];
+    wrong_length(Full::new(4, 10, &mut storage).map(|_| ()), hats, 40, 39);
+    let mut words = vec![0; 175];
     let rows = Quantised::<4, Fused>::new(100, 8, &mut words).map(|_| ());
-    wrong_length(rows, hats, 198, 197);
+    wrong_length(rows, hats, 176, 175);
     let rows = Full::new(4, 8, &mut storage).unwrap();
     let (origin, mut factors) = ([0.0f32; 4], vec![0.0; 8]);
     let knots = Grid {
@@ -1355,7 +1355,7 @@ fn hats_with(rows: usize, weights: usize) -> Result<(), Error> {
 #[test]
 fn rows_and_origins_made_for_others_are_refused() {
     hats_with(4, 4).unwrap();
-    wrong_length(hats_with(3, 4), "storage of the hats", 20, 16);
+    wrong_length(hats_with(3, 4), "storage of the hats", 16, 12);
     wrong_length(hats_with(4, 3), "weights of the origin", 4, 3);
 }
 
