@@ -64,6 +64,28 @@ pub enum Error {
         /// The greatest value allowed.
         greatest: f64,
     },
+    /// A value outside the open interval on which a function is defined.
+    Domain {
+        /// What it is.
+        what: &'static str,
+        /// Its place in its vector.
+        index: usize,
+        /// The value given.
+        value: f64,
+        /// What it must exceed.
+        above: f64,
+        /// What must exceed it.
+        below: f64,
+    },
+    /// A set without a point.
+    EmptySet {
+        /// What would have to lie between its bounds.
+        what: &'static str,
+        /// Its least value allowed.
+        least: f64,
+        /// Its greatest value allowed.
+        greatest: f64,
+    },
     /// An index into something that has fewer elements.
     Index {
         /// What is indexed.
@@ -128,6 +150,24 @@ impl fmt::Display for Error {
             } => write!(
                 f,
                 "{what} is {value}: it must lie in {least} ..= {greatest}"
+            ),
+            Error::Domain {
+                what,
+                index,
+                value,
+                above,
+                below,
+            } => write!(
+                f,
+                "{what} {index} is {value}: it must be greater than {above} and less than {below}"
+            ),
+            Error::EmptySet {
+                what,
+                least,
+                greatest,
+            } => write!(
+                f,
+                "nothing to project onto: no {what} is at least {least} and at most {greatest}"
             ),
             Error::Index { what, index, len } => {
                 write!(f, "{what} {index} does not exist: there are {len}")

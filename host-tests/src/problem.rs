@@ -11,6 +11,7 @@ use drmad::group::Groups;
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::models::{Examples, Mlp, Pixels};
 use drmad::objective::{At, Objective};
+use drmad::outer::Parametrisation;
 use drmad::random::{Batches, Normal, Origin, choose};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
@@ -98,11 +99,6 @@ struct Tables {
     /// What is left for the objective.
     h: Vec<f32>,
     groups: Groups<'static>,
-}
-
-/// `1 / (1 + exp(-x))`.
-fn logistic<A: Arithmetic>(x: f32) -> f32 {
-    1.0 / (1.0 + Scalar::exp::<A>(-x))
 }
 
 impl<'a> Problem<'a> {
@@ -255,10 +251,13 @@ impl<'a> Problem<'a> {
                 let (log_scales, rest) = hyper.split_at(groups.len());
                 let (log_rates, logit_momenta) =
                     rest.split_at(groups.len() * self.experiment.steps);
+                let (mut rates, mut momenta) = (log_rates.to_vec(), logit_momenta.to_vec());
+                Parametrisation::Log.value::<A, _>(&mut rates);
+                Parametrisation::Logit.value::<A, _>(&mut momenta);
                 Tables {
                     log_scales: log_scales.to_vec(),
-                    rates: log_rates.iter().map(|x| Scalar::exp::<A>(*x)).collect(),
-                    momenta: logit_momenta.iter().map(|x| logistic::<A>(*x)).collect(),
+                    rates,
+                    momenta,
                     h: vec![],
                     groups,
                 }
@@ -390,12 +389,8 @@ impl<'a> Problem<'a> {
                     };
                     let outcome =
                         run.back(&validation, &mut *path, &mut workspace, &mut batch, wanted)?;
-                    for (d, rate) in d_rates.iter_mut().zip(&tables.rates) {
-                        *d *= rate;
-                    }
-                    for (d, momentum) in d_momenta.iter_mut().zip(&tables.momenta) {
-                        *d *= momentum * (1.0 - momentum);
-                    }
+                    Parametrisation::Log.pull_back(&tables.rates, d_rates)?;
+                    Parametrisation::Logit.pull_back(&tables.momenta, d_momenta)?;
                     let w0 = self.initial::<A>(hyper);
                     origin.adjoint(&w0, workspace.d_w, d_scales)?;
                     outcome

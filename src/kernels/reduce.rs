@@ -28,7 +28,7 @@ fn fold<S: Scalar>(mut lanes: [S; LANES]) -> S {
 
 /// `sum_i f(x_i, y_i)`, where `f` adds its term to the lane.
 #[inline(always)]
-fn reduce<S: Scalar>(x: &[S], y: &[S], add: impl Fn(S, S, S) -> S) -> S {
+fn reduce<T: Copy, S: Scalar>(x: &[T], y: &[T], add: impl Fn(T, T, S) -> S) -> S {
     let n = x.len().min(y.len());
     let (x, y) = (&x[..n], &y[..n]);
     let (x_chunks, x_rest) = x.as_chunks::<LANES>();
@@ -73,6 +73,14 @@ pub(super) fn sum_inline<S: Scalar>(x: &[S]) -> S {
     reduce(x, x, |x, _, lane| lane + x)
 }
 
+/// `sum_i f(x_i)`, in float64.
+pub(crate) fn sum_of<S: Scalar>(x: &[S], f: impl Fn(S) -> f64) -> f64 {
+    run(
+        #[inline(always)]
+        move || reduce(x, x, |x, _, lane: f64| lane + f(x)),
+    )
+}
+
 /// `sum_i x_i y_i`.
 ///
 /// ```
@@ -102,7 +110,7 @@ pub fn all_finite<S: Scalar>(x: &[S]) -> bool {
     // 0 x is 0 for a finite number and NaN for any other: a sum the compiler can vectorise.
     run(
         #[inline(always)]
-        move || reduce(x, x, |x, _, lane| lane + x * S::ZERO),
+        move || reduce(x, x, |x, _, lane: S| lane + x * S::ZERO),
     )
     .is_finite()
 }

@@ -3,12 +3,19 @@
 //! Each changes `h` in place from a hypergradient `d_h` of the same length; the state, where there
 //! is one, lies in the caller's buffers. A hypergradient that is not finite is refused and nothing
 //! is changed.
+//!
+//! Where hyperparameters have bounds there are two ways to keep them: a [`Parametrisation`] that has
+//! none, or a projection after each step ([`Projected`], [`projections`]).
 
 mod adam;
+mod parametrisation;
+pub mod projections;
 mod sgd;
 mod sign;
 
 pub use adam::Adam;
+pub use parametrisation::Parametrisation;
+pub use projections::{Projected, Projection};
 pub use sgd::Sgd;
 pub use sign::Sign;
 

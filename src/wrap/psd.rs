@@ -1,0 +1,109 @@
+//! Products of negative curvature dropped: the remedy for a path as poor as
+//! [`Line`](crate::path::Line).
+//!
+//! ```text
+//! H d    where <d, H d> >= 0,        0    where <d, H d> < 0
+//! ```
+//!
+//! Off the true path the loss may curve downward along an adjoint, which then grows by a factor
+//! at every step back. Without those products it cannot. The gradient and `M d` stay as they are.
+//!
+//! **This is by intention not the derivative of its gradient**: [`check`](crate::check) reports it
+//! wherever a product was dropped, and on an exact path it spoils an exact hypergradient. The
+//! products are dropped whole, for each step and batch by itself; wrapped innermost it judges the
+//! inner curvature without penalties and scales, outermost that of the whole training loss.
+
+use crate::error::{Error, cut, exactly};
+use crate::kernels::reduce::dot;
+use crate::objective::{At, Objective, Products};
+use crate::scalar::Scalar;
+
+/// An objective without products of negative curvature.
+///
+/// ```
+/// use drmad::{models::Quadratic, objective::{At, Objective, Products}, wrap::Psd, Fused};
+/// let saddle = Psd { inner: Quadratic::<Fused>::new(&[1.0, -1.0]) };
+/// let at = At { w: &[0.0f32; 2], h: &[0.0; 2], batch: &[] };
+/// let mut scratch = vec![0.0; saddle.second_order_scratch_len()];
+/// for (d, want) in [([2.0, 1.0], [2.0, -1.0]), ([1.0, 2.0], [0.0, 0.0])] {
+///     let (mut h_d, mut m_d) = ([0.0; 2], [0.0; 2]);
+///     let out = Products { g: None, h_d: &mut h_d, m_d: &mut m_d };
+///     saddle.second_order(at, &d, out, &mut scratch)?;
+///     assert_eq!(h_d, want);
+/// }
+/// # Ok::<(), drmad::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Psd<O> {
+    /// The objective with all of them.
+    pub inner: O,
+}
+
+impl<O: Objective> Objective for Psd<O> {
+    type Arithmetic = O::Arithmetic;
+
+    fn weights(&self) -> usize {
+        self.inner.weights()
+    }
+
+    fn hypers(&self) -> usize {
+        self.inner.hypers()
+    }
+
+    fn scratch_len(&self) -> usize {
+        self.inner.scratch_len()
+    }
+
+    fn gradient<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        g: &mut [S],
+        d_h: Option<&mut [S]>,
+        scratch: &mut [S],
+    ) -> Result<S, Error> {
+        self.inner.gradient(at, g, d_h, scratch)
+    }
+
+    fn loss_scratch_len(&self) -> usize {
+        self.inner.loss_scratch_len()
+    }
+
+    fn loss<S: Scalar>(&self, at: At<'_, S>, scratch: &mut [S]) -> Result<S, Error> {
+        self.inner.loss(at, scratch)
+    }
+
+    fn second_order_scratch_len(&self) -> usize {
+        self.weights() + self.inner.second_order_scratch_len()
+    }
+
+    fn second_order<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        d: &[S],
+        out: Products<'_, S>,
+        mut scratch: &mut [S],
+    ) -> Result<(), Error> {
+        exactly("d", d, self.weights())?;
+        exactly("h_d", out.h_d, self.weights())?;
+        let h_d = cut("scratch", &mut scratch, self.weights())?;
+        h_d.fill(S::ZERO);
+        let products = Products {
+            g: out.g,
+            h_d,
+            m_d: out.m_d,
+        };
+        self.inner.second_order(at, d, products, scratch)?;
+        // A curvature that is not a number is kept, so that the sweep sees it.
+        if dot::<O::Arithmetic, S>(d, h_d) < S::ZERO {
+            return Ok(());
+        }
+        for (sum, h_d) in out.h_d.iter_mut().zip(h_d) {
+            *sum += *h_d;
+        }
+        Ok(())
+    }
+
+    fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
+        self.inner.visit_blocks(visit);
+    }
+}
