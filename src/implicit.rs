@@ -286,9 +286,9 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                 Solver::ConjugateGradients => next / squares,
             };
             squares = next;
-            scale(keep, d, h_d);
-            add_scaled::<O::Arithmetic, S>(S::ONE, r, h_d);
-            core::mem::swap(d, h_d);
+            for (d, r) in d.iter_mut().zip(r.iter()) {
+                *d = O::Arithmetic::mul_add(keep, *d, *r);
+            }
         };
 
         // Along -x one product takes M x off the direct term and (H + damping I) x off dE/dw.

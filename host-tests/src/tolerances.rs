@@ -71,6 +71,13 @@ pub const QUANTISED_HATS: f64 = 3.0;
 /// MNIST gives .97 to .999; small networks are rougher.
 pub const HATS_COSINE: f64 = 0.9;
 
+/// A projection in f64: the roundings of a sum of up to 100 numbers, beside the largest of them and
+/// the sum itself.
+pub const PROJECTION_F64: f64 = 1e-14;
+/// `exp` and the logistic function in f32: an exponential good to one unit in the last place, a sum
+/// and a quotient.
+pub const PARAMETRISED_F32: f64 = 5.0 * F32_ROUNDING;
+
 /// How many standard deviations of their sampling distribution moments of 100,000 normal numbers
 /// may lie off: beyond 4 is one seed in 16,000.
 pub const SIGMAS: f64 = 4.0;

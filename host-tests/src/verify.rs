@@ -16,7 +16,7 @@ use drmad::objective::{At, Objective};
 use drmad::path::{Full, Grid, Hats, Line, Path, Plan, Quantised, Tape};
 use drmad::random::{Batches, Normal, Origin, choose};
 use drmad::train::{Rule, Run, Schedule};
-use drmad::wrap::{L1, L2, Scaled, Strength};
+use drmad::wrap::{Coupled, Coupling, L1, L2, Scaled, Strength, Tasks};
 
 use crate::data::Dataset;
 use crate::tolerances;
@@ -279,6 +279,22 @@ pub fn run(data: &Dataset) -> Result<()> {
         groups: units,
     };
     passed &= check_objective("fixed l2 (scaled (mlp))", &L2::new(scaled, fixed), 0.2)?;
+    passed &= check_objective(
+        "coupled columns (logistic)",
+        &Coupled {
+            inner: Logistic::<_, Fused>::new(pixels(train), 10)?,
+            coupling: Coupling::Tuned(Tasks::Interleaved(10)),
+        },
+        0.3,
+    )?;
+    passed &= check_objective(
+        "coupled pieces (mlp)",
+        &Coupled {
+            inner: network()?,
+            coupling: Coupling::Tuned(Tasks::Stacked(5)),
+        },
+        0.3,
+    )?;
 
     say!("");
     say!(
