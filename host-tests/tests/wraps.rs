@@ -1,6 +1,8 @@
 //! Couplings between tasks, against nested loops and every identity; products of negative curvature
 //! dropped, on curvature that is known and on a training that walks round a hill.
 
+#![allow(clippy::needless_range_loop)] // indices as in the formulas
+
 mod common;
 
 use common::{Data, Noise, assert_close, bits, hypergradient, wide};

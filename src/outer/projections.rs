@@ -11,9 +11,9 @@
 //! where the threshold `t` is such that the sum comes out right, and 0 where an inequality holds
 //! without it (Michelot 1986; Duchi et al. 2008). The sum falls with `t` along straight pieces, on
 //! each of which the same numbers are free, that is within their bounds. So the one search, for all
-//! three sets, takes in turn the middle of an interval that holds `t` and the solution for the numbers
-//! free there; where the same are free at that solution, it is exact. There is no sorting and no
-//! memory, and about ten passes over `x`.
+//! three sets, solves for the numbers free at its last trial until the same are free at the solution,
+//! which then is exact; now and then it takes the middle of the interval that holds `t` instead, so
+//! that it ends. There is no sorting and no memory; 100,000 numbers take 2 to 20 trials.
 //!
 //! Thresholds and sums are float64, of sums, quotients and the fixed tree of
 //! [`reduce`](crate::kernels::reduce) alone: the bits are the same on every machine. A point inside
@@ -344,16 +344,20 @@ impl Threshold {
     ) -> Self {
         // The solution for the numbers free at the last trial, and how many were not.
         let (mut solution, mut bound) = (f64::NAN, [f64::NAN; 2]);
-        let mut solving = false;
+        let mut in_a_row = 0;
         loop {
             let middle = 0.5 * a + 0.5 * b;
             if !(a < middle && middle < b) {
                 self.t = b;
                 return self;
             }
-            // The middle at least every other time, so that the interval is halved.
-            solving = !solving && a < solution && solution < b;
-            self.t = if solving { solution } else { middle };
+            // The middle now and then, so that the interval is halved whatever the solutions do.
+            let solving = a <= solution && solution <= b && in_a_row < 5;
+            (self.t, in_a_row) = if solving {
+                (solution, in_a_row + 1)
+            } else {
+                (middle, 0)
+            };
             let excess = self.sum(x, y) - total;
             if excess == 0.0 {
                 return self;
