@@ -33,7 +33,7 @@ use crate::hypergradient::{Validation, Workspace};
 use crate::kernels::accumulate::{add_scaled, scale};
 use crate::kernels::reduce::{all_finite, dot, norm};
 use crate::objective::{At, Objective, Products};
-use crate::scalar::Scalar;
+use crate::scalar::{Arithmetic, Scalar};
 use crate::train::Run;
 
 /// The residual, relative to the right-hand side, beyond which a Neumann series has diverged. One
