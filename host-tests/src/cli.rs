@@ -76,6 +76,9 @@ struct Way {
     /// Take only the last steps back.
     #[arg(long, value_name = "M")]
     last: Option<u32>,
+    /// Of checkpoints: how many snapshots.
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    snapshots: u32,
 }
 
 /// The training, where it is not the experiment's own.
@@ -187,6 +190,7 @@ impl Way {
             spacing: self.spacing,
             tail: self.tail as usize,
             last: self.last.map(|last| last as usize),
+            snapshots: self.snapshots as usize,
         })
     }
 }
@@ -354,6 +358,10 @@ fn list() {
             "the training run backwards in floating point: exact for some steps",
         ),
         (Name::Tape, "every step stored: exact"),
+        (
+            Name::Checkpoints,
+            "few snapshots, the steps between them taken again: exact",
+        ),
     ] {
         say!("  {:<16} {what}", name.as_str());
     }

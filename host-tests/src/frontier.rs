@@ -28,6 +28,7 @@ pub struct Frontier<'a> {
 fn methods(steps: usize) -> Vec<Method> {
     let mut methods = vec![
         Method::new(Name::Tape),
+        Method::new(Name::Checkpoints),
         Method::new(Name::Line),
         Method::new(Name::LinePublished),
     ];

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
 use drmad::Arithmetic;
-use drmad::path::{Full, Grid, Hats, Line, Path, Plan, Quantised, Reversed, Tail, Tape, Truncated};
+use drmad::path::{
+    Checkpoints, Full, Grid, Hats, Line, Mark, Path, Plan, Quantised, Reversed, Tail, Tape,
+    Truncated,
+};
 use drmad::random::Origin;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +17,8 @@ use serde::{Deserialize, Serialize};
 pub enum Name {
     /// Every step stored: exact.
     Tape,
+    /// Few snapshots, the steps between them taken again: exact, with the tape's bits.
+    Checkpoints,
     /// The straight line from the first to the last weights (DrMAD as its formula says).
     Line,
     /// The line as the paper's code has it: T/10 steps, the first batches, the rate unscaled.
@@ -29,6 +34,7 @@ impl Name {
     pub const fn as_str(self) -> &'static str {
         match self {
             Name::Tape => "tape",
+            Name::Checkpoints => "checkpoints",
             Name::Line => "line",
             Name::LinePublished => "line-published",
             Name::Hats => "hats",
@@ -52,6 +58,8 @@ pub struct Method {
     pub tail: usize,
     /// Only so many last steps are taken back.
     pub last: Option<usize>,
+    /// Of checkpoints: how many snapshots.
+    pub snapshots: usize,
 }
 
 impl Method {
@@ -64,12 +72,13 @@ impl Method {
             spacing: Grid::SPACING,
             tail: 0,
             last: None,
+            snapshots: 10,
         }
     }
 
     /// Whether it is exact.
     pub const fn is_exact(&self) -> bool {
-        matches!(self.name, Name::Tape)
+        matches!(self.name, Name::Tape | Name::Checkpoints)
     }
 
     /// One line for people.
@@ -77,6 +86,7 @@ impl Method {
         let mut what = match self.name {
             Name::Hats if self.bits == 32 => format!("hats, K = {}, in full", self.knots),
             Name::Hats => format!("hats, K = {}, {} bits", self.knots, self.bits),
+            Name::Checkpoints => format!("checkpoints, S = {}", self.snapshots),
             name => name.as_str().to_string(),
         };
         if self.tail > 0 {
@@ -95,6 +105,7 @@ pub struct Storage {
     numbers: Vec<f32>,
     words: Vec<u32>,
     factors: Vec<f32>,
+    marks: Vec<Mark>,
 }
 
 /// A vector of zeros, or an error that says how many bytes were wanted where there are not so many.
@@ -176,6 +187,15 @@ impl Method {
                 Box::new(Tape::new(weights, steps, slots, &mut storage.numbers)?)
             }
             Name::Reversed => Box::new(Reversed::<A>::new()),
+            Name::Checkpoints => {
+                // The sweep takes steps again, with what the rule remembers at least once.
+                let slots = slots.max(1);
+                let len = Checkpoints::<f32>::required_len(weights, self.snapshots, slots);
+                let Storage { numbers, marks, .. } = storage;
+                *numbers = zeros("the checkpoints", len)?;
+                *marks = zeros("the checkpoints", self.snapshots)?;
+                Box::new(Checkpoints::new(weights, steps, slots, numbers, marks)?)
+            }
             Name::Line => Box::new(Line::<A, _>::new(origin, steps)),
             Name::LinePublished => {
                 Box::new(Line::<A, _>::new(origin, steps).with(Plan::published(steps)))
@@ -196,6 +216,7 @@ impl Method {
                     numbers,
                     words,
                     factors,
+                    ..
                 } = storage;
                 *factors = zeros("the hats", self.knots + 1)?;
                 let fit = Fit {

@@ -13,7 +13,7 @@ use drmad::implicit::{self, Implicit, Solver};
 use drmad::kernels::reduce::cosine;
 use drmad::models::{Logistic, Mlp, Pixels, Quadratic};
 use drmad::objective::{At, Objective};
-use drmad::path::{Full, Grid, Hats, Line, Path, Plan, Quantised, Tape};
+use drmad::path::{Checkpoints, Full, Grid, Hats, Line, Mark, Path, Plan, Quantised, Tape};
 use drmad::random::{Batches, Normal, Origin, choose};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{Coupled, Coupling, L1, L2, Scaled, Strength, Tasks};
@@ -377,6 +377,27 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
         }
         .print();
     }
+
+    let checkpoints: &MakePath<'_> = &|_, sweep| {
+        let mut storage = vec![0.0; Checkpoints::<f64>::required_len(p, 5, 1)];
+        let mut marks = [Mark::default(); 5];
+        let mut path = Checkpoints::new(p, STEPS, 1, &mut storage, &mut marks)?;
+        sweep(&mut path)
+    };
+    let mut again = zero.clone();
+    training.evaluate(&at, checkpoints, Some(&mut again))?;
+    let mut differing = 0;
+    for (_, of) in kinds {
+        let pairs = of(&mut again).iter().zip(of(&mut exact).iter());
+        differing += pairs.filter(|(x, y)| x.to_bits() != y.to_bits()).count();
+    }
+    passed &= Row {
+        what: "checkpoints, S = 5".to_string(),
+        identity: "numbers unlike the tape's",
+        error: differing as f64,
+        tolerance: Some(0.0),
+    }
+    .print();
 
     let knots = Grid {
         steps: STEPS,

@@ -58,7 +58,7 @@ fn list_names_every_experiment_and_method() {
     for e in drmad_host::experiment::EXPERIMENTS {
         assert!(listed.contains(e.name), "{}", e.name);
     }
-    for method in ["tape", "line", "line-published", "hats"] {
+    for method in ["tape", "checkpoints", "line", "line-published", "hats"] {
         assert!(listed.contains(method), "{method}");
     }
 }

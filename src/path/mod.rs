@@ -7,6 +7,7 @@
 //! | path | remembers | exact |
 //! |---|---|---|
 //! | [`Tape`] | every step | yes |
+//! | [`Checkpoints`] | few steps, and takes the others again | yes |
 //! | [`Line`] | the two ends | no |
 //! | [`Hats`] | a least-squares fit by a few hat functions of time | no |
 //! | [`Reversed`] | nothing: runs backwards | for a few steps |
@@ -16,6 +17,7 @@
 //! A path owns its storage (the caller's buffer) and is lent two vectors for free: while training
 //! the two that will be the adjoints, and in the sweep two that training has done with ([`Spare`]).
 
+mod checkpoints;
 mod hats;
 mod line;
 mod reversed;
@@ -23,6 +25,7 @@ mod tail;
 mod tape;
 mod truncated;
 
+pub use checkpoints::{Checkpoints, Mark};
 pub use hats::{Full, Grid, Hats, Quantised, Rows};
 pub use line::{Line, Plan, Replayed};
 pub use reversed::Reversed;
