@@ -82,7 +82,7 @@ pub struct Checkpoints<'a, S> {
 
 /// `C(s + r, s)` from `C(s + r - 1, s)`, for `r > 0`.
 const fn next_beta(beta: u64, s: u64, r: u64) -> u64 {
-    // The product is divided by r before it is whole, so that it fits wherever the result does.
+    // Divided before it is multiplied: the product itself may not fit where the result does.
     let sum = s.saturating_add(r);
     let rest = (beta % r).saturating_mul(sum) / r;
     (beta / r).saturating_mul(sum).saturating_add(rest)

@@ -178,8 +178,8 @@ pub(crate) fn hypergradient<O: Objective, E: Objective, S: Scalar>(
     let p = run.objective.weights();
     let scratch = scratch_len(run.objective, validation.objective);
     let mut buffer =
-        vec![S::ZERO; Workspace::<S>::required_len(p, scratch, Rule::HeavyBall, schedule)];
-    let mut workspace = Workspace::new(&mut buffer, p, Rule::HeavyBall, schedule)?;
+        vec![S::ZERO; Workspace::<S>::required_len(p, scratch, run.schedule.rule, schedule)];
+    let mut workspace = Workspace::new(&mut buffer, p, run.schedule.rule, schedule)?;
     let mut batch = vec![0; run.batches.size];
     let mut losses = Vec::new();
     run.walk(origin, path, &mut workspace, &mut batch, &mut |t, loss| {
