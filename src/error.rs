@@ -102,6 +102,21 @@ pub enum Error {
         /// The step that came.
         got: usize,
     },
+    /// A number that a fixed-point integer cannot hold.
+    Overflow {
+        /// What it is.
+        what: &'static str,
+        /// The training step.
+        step: usize,
+        /// The weight.
+        weight: usize,
+        /// The number.
+        value: f64,
+        /// The least number there is.
+        least: f64,
+        /// The greatest number there is.
+        greatest: f64,
+    },
     /// A combination that does not exist.
     Unsupported {
         /// What, and what to do.
@@ -175,6 +190,17 @@ impl fmt::Display for Error {
             Error::Order { want, got } => write!(
                 f,
                 "step {got} came where step {want} was due: record ascending from 0, recall descending"
+            ),
+            Error::Overflow {
+                what,
+                step,
+                weight,
+                value,
+                least,
+                greatest,
+            } => write!(
+                f,
+                "{what} of weight {weight} is {value} at step {step}: the fraction bits leave room for {least} ..= {greatest}"
             ),
             Error::Unsupported { what } => write!(f, "not possible: {what}"),
             Error::Level { wanted, widest } => write!(

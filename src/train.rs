@@ -124,6 +124,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             });
         }
         walk.v.fill(S::ZERO);
+        path.start(walk.w)?;
         for t in 0..self.steps {
             path.record(t, walk.w, walk.v, walk.spare.again())?;
             let loss = self.gradient(t, walk.w, walk.g, scratch)?;

@@ -22,3 +22,4 @@ pub mod momentum;
 pub mod nesterov;
 pub mod quantise;
 pub mod reduce;
+pub mod reversible;

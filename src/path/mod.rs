@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`Tape`] | every step | yes |
 //! | [`Checkpoints`] | few steps, and takes the others again | yes |
+//! | [`Reversible`] | the bits that a step in fixed point loses | yes, of the training in fixed point |
 //! | [`Line`] | the two ends | no |
 //! | [`Hats`] | a least-squares fit by a few hat functions of time | no |
 //! | [`Reversed`] | nothing: runs backwards | for a few steps |
@@ -22,6 +23,7 @@ mod hats;
 mod line;
 mod reversed;
 mod tail;
+mod reversible;
 mod tape;
 mod truncated;
 
@@ -30,6 +32,7 @@ pub use hats::{Full, Grid, Hats, Quantised, Rows};
 pub use line::{Line, Plan, Replayed};
 pub use reversed::Reversed;
 pub use tail::Tail;
+pub use reversible::{Real, Reversible};
 pub use tape::Tape;
 pub use truncated::Truncated;
 
@@ -137,6 +140,15 @@ pub trait Steps<S: Scalar> {
 pub trait Path<S: Scalar> {
     /// Memory it uses beside the spare vectors, in numbers of 32 bits (of `S`, where it stores `S`).
     fn floats(&self) -> usize;
+
+    /// Sees `w_0`, and may round it to numbers of its own; the first call of the training.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    fn start(&mut self, w: &mut [S]) -> Result<(), Error> {
+        let _ = w;
+        Ok(())
+    }
 
     /// Sees the weights and the velocity before step `t`; called for `t = 0 .. T-1` in turn.
     ///

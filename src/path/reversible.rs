@@ -1,0 +1,448 @@
+//! The walk run backwards, exactly: training in fixed point that keeps what it rounds away (Maclaurin,
+//! Duvenaud and Adams 2015, algorithms 2 and 3).
+//!
+//! A heavy-ball step can be undone from its gradient, but for what the product by the momentum rounds
+//! away: `log2(1 / gamma)` bits of the velocity. Here weights and velocities are integers, the path
+//! takes the steps itself ([`Path::advance`]), and each weight has a word `x` for those bits
+//! ([`kernels::reversible`](crate::kernels::reversible) has the arithmetic). What the training sees as
+//! `w` and `v` are views of the integers, and the way back evaluates each gradient once more, at the
+//! very weights of the way there. So it ends in `w_0`, bit for bit, with nothing left over.
+//!
+//! The words are spilled together: all that is known of `x` is a bound, which momenta alone make
+//! grow, and when it reaches 2^21 the lowest 8 bits of every word go to a stack of bytes. The steps
+//! at which that was are kept, so the way back knows when to take them up. This is a number of bits a
+//! weight of
+//!
+//! ```text
+//! T log2(1 / gamma) + log2(n) - 21, up to the next 8, and 96 for w, v and x         gamma = n / d
+//! ```
+//!
+//! and up to 2 in a hundred more for the whole bounds of the largest denominators. A larger bound never
+//! needs fewer spills: with `b' = floor((b + 1) d / n)` a spill before a step leaves no less than one
+//! after it. So what suffices for a momentum suffices for all greater ones, step by step and group
+//! by group; groups share the bound, so the least momentum of a step decides.
+//!
+//! Momenta are taken to be the nearest fractions `n / d` with `d` at most 1024, in the training alone;
+//! the derivatives take them as they are in the schedule. Refused: momenta below 1/1024, 0 first of all,
+//! and above 1023/1024; rules other than the heavy ball; dual numbers, whose tangents no integer holds;
+//! an objective that does not give the same gradient twice.
+
+use core::ops::Range;
+
+use super::{Path, Spare, Steps};
+use crate::error::{Error, cut, exactly};
+use crate::kernels::reversible::{self as kernel, Bits, FULL, Fixed, Overflow, Ratio, Turn, What};
+use crate::scalar::Scalar;
+use crate::schedule::{Rule, Step};
+
+/// Numbers without a tangent.
+pub trait Real: Scalar {}
+impl Real for f32 {}
+impl Real for f64 {}
+
+/// The walk in fixed point.
+///
+/// ```
+/// use drmad::path::Reversible;
+/// let mut storage = [0; Reversible::required_len(10, 1000, 0.95)];
+/// let path = Reversible::new(10, 1000, 0.95, &mut storage)?;
+/// // 1000 log2(20/19) is 74 bits a weight, and w, v and x are 96.
+/// assert_eq!(storage.len(), 58);
+/// # Ok::<(), drmad::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Reversible<'a> {
+    bits: Bits,
+    steps: usize,
+    least: Ratio,
+    words: usize,
+    w: &'a mut [i32],
+    v: &'a mut [i32],
+    x: &'a mut [u32],
+    /// The step of each spill.
+    spilled: &'a mut [u32],
+    stack: &'a mut [u8],
+    spills: usize,
+    /// No `x` is greater. Not known on the way back, nor needed.
+    bound: u32,
+    /// The step that is due; none before the start and after an error.
+    next: Option<usize>,
+}
+
+/// How often the words are spilled in this many steps of one momentum.
+const fn spills(momentum: Ratio, steps: usize) -> usize {
+    let (mut bound, mut spills, mut t) = (0, 0, 0);
+    while t < steps {
+        while bound >= FULL {
+            bound >>= 8;
+            spills += 1;
+        }
+        bound = momentum.grow(bound);
+        t += 1;
+    }
+    spills
+}
+
+/// What is wrong with a momentum that has no [`Ratio`], or a lesser one than was planned for.
+#[cold]
+fn refused(momentum: f64, least: f64) -> Error {
+    if momentum == 0.0 {
+        return Error::Unsupported {
+            what: "momentum 0 with reversal: such a step forgets its velocity, and nothing brings it back",
+        };
+    }
+    Error::Range {
+        what: "momentum with reversal",
+        value: momentum,
+        least,
+        greatest: Ratio::GREATEST,
+    }
+}
+
+impl<'a> Reversible<'a> {
+    /// The bits that serve most trainings: weights within 32 of 0, velocities within 4.
+    pub const BITS: Bits = Bits {
+        weight: 26,
+        velocity: 28,
+    };
+
+    /// Words of storage for `weights` and `steps` of a momentum that is never less than `momentum`: all
+    /// of them are used where it is that one throughout. `usize::MAX` for a momentum that
+    /// [`new`](Self::new) refuses.
+    pub const fn required_len(weights: usize, steps: usize, momentum: f32) -> usize {
+        match Ratio::nearest(momentum as f64) {
+            Some(momentum) => {
+                let spills = spills(momentum, steps);
+                let bytes = weights.saturating_mul(spills);
+                weights
+                    .saturating_mul(3)
+                    .saturating_add(spills)
+                    .saturating_add(bytes.div_ceil(4))
+            }
+            None => usize::MAX,
+        }
+    }
+
+    /// A path for a training of `steps` steps with momenta of at least `momentum`.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for momentum 0, [`Error::Range`] for other momenta outside
+    /// 1/1024 ..= 1023/1024, [`Error::Length`] where the storage is too short.
+    pub fn new(
+        weights: usize,
+        steps: usize,
+        momentum: f32,
+        storage: &'a mut [u32],
+    ) -> Result<Self, Error> {
+        let momentum = f64::from(momentum);
+        let least = Ratio::nearest(momentum).ok_or_else(|| refused(momentum, Ratio::LEAST))?;
+        let words = Self::required_len(weights, steps, momentum as f32);
+        let mut storage = storage;
+        let mut storage = cut("storage of the reversal", &mut storage, words)?;
+        let mut vector = |len| cut("storage of the reversal", &mut storage, len);
+        Ok(Reversible {
+            bits: Self::BITS,
+            steps,
+            least,
+            words,
+            w: bytemuck::cast_slice_mut(vector(weights)?),
+            v: bytemuck::cast_slice_mut(vector(weights)?),
+            x: vector(weights)?,
+            spilled: vector(spills(least, steps))?,
+            stack: bytemuck::cast_slice_mut(storage),
+            spills: 0,
+            bound: 0,
+            next: None,
+        })
+    }
+
+    /// The same with other bits.
+    ///
+    /// # Errors
+    /// [`Error::Range`] for none or more than [`Bits::MOST`].
+    pub fn with(self, bits: Bits) -> Result<Self, Error> {
+        for (what, bits) in [
+            ("fraction bits of a weight", bits.weight),
+            ("fraction bits of a velocity", bits.velocity),
+        ] {
+            if bits == 0 || bits > Bits::MOST {
+                return Err(Error::Range {
+                    what,
+                    value: f64::from(bits),
+                    least: 1.0,
+                    greatest: f64::from(Bits::MOST),
+                });
+            }
+        }
+        Ok(Reversible { bits, ..self })
+    }
+
+    /// Whether it is where a training begins: nothing is stored of a step, and the velocity is 0.
+    pub fn is_at_start(&self) -> bool {
+        self.next == Some(0)
+            && self.spills == 0
+            && self.x.iter().all(|x| *x == 0)
+            && self.v.iter().all(|v| *v == 0)
+    }
+
+    /// The weights as integers of `2^-26`, or what [`with`](Self::with) has made of it.
+    pub fn weights(&self) -> &[i32] {
+        self.w
+    }
+
+    /// The velocities as integers of `2^-28`, or what [`with`](Self::with) has made of it.
+    pub fn velocities(&self) -> &[i32] {
+        self.v
+    }
+
+    fn due(&self, t: usize) -> Result<(), Error> {
+        match self.next {
+            None => Err(Error::Unsupported {
+                what: "a step of a reversal that was not started, or has failed: start it first",
+            }),
+            Some(next) if next != t => Err(Error::Order { want: next, got: t }),
+            Some(_) if t >= self.steps => Err(Error::Index {
+                what: "step of the reversal",
+                index: t,
+                len: self.steps,
+            }),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The constants of a step, and its momentum.
+    fn turn<S: Scalar>(&self, by: Step<S>) -> Result<(Ratio, Turn), Error> {
+        let (momentum, rate) = (by.momentum.to_f64(), by.rate.to_f64());
+        let ratio = Ratio::nearest(momentum).ok_or_else(|| refused(momentum, Ratio::LEAST))?;
+        if ratio.value() < self.least.value() {
+            return Err(refused(momentum, self.least.value()));
+        }
+        match Turn::new(ratio, rate, self.bits) {
+            Some(turn) => Ok((ratio, turn)),
+            None => {
+                let greatest =
+                    f64::from(1 << 29) * self.bits.weight_unit() / self.bits.velocity_unit();
+                Err(Error::Range {
+                    what: "rate with reversal",
+                    value: rate,
+                    least: -greatest,
+                    greatest,
+                })
+            }
+        }
+    }
+
+    /// Calls `body` with each piece of the weights, its integers and the constants of its step.
+    fn each<S: Scalar>(
+        &mut self,
+        t: usize,
+        steps: &dyn Steps<S>,
+        body: &mut dyn FnMut(Range<usize>, Fixed<'_>, Ratio, &Turn) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut result = Ok(());
+        // Pieces often share their step.
+        let mut last: Option<(Step<S>, Ratio, Turn)> = None;
+        steps.each(t, &mut |range, by| {
+            if result.is_err() {
+                return;
+            }
+            let known = match last {
+                Some((step, ratio, turn)) if step == by => Ok((ratio, turn)),
+                _ => self.turn(by),
+            };
+            result = known.and_then(|(ratio, turn)| {
+                last = Some((by, ratio, turn));
+                let fixed = Fixed {
+                    w: self.w.get_mut(range.clone()).unwrap_or_default(),
+                    v: self.v.get_mut(range.clone()).unwrap_or_default(),
+                    x: self.x.get_mut(range.clone()).unwrap_or_default(),
+                };
+                body(range, fixed, ratio, &turn)
+            });
+        });
+        result
+    }
+
+    /// The bytes of a spill.
+    fn bytes(&mut self, spill: usize) -> (&mut [u32], &mut [u8]) {
+        let p = self.x.len();
+        let bytes = self.stack.get_mut(spill * p..(spill + 1) * p);
+        (self.x, bytes.unwrap_or_default())
+    }
+
+    fn overflow(&self, step: usize, first: usize, overflow: Overflow, share: f64) -> Error {
+        let Overflow {
+            what,
+            weight,
+            value,
+        } = overflow;
+        let (what, greatest) = match what {
+            What::Gradient if !value.is_finite() => {
+                return Error::Diverged {
+                    what: "gradient",
+                    step,
+                };
+            }
+            What::Gradient => (
+                "gradient",
+                self.bits.velocity_unit() * f64::from(1 << 30) / share,
+            ),
+            What::Velocity => ("velocity", self.bits.greatest_velocity()),
+            What::Weight => ("value", self.bits.greatest_weight()),
+        };
+        Error::Overflow {
+            what,
+            step,
+            weight: first + weight,
+            value,
+            least: -greatest,
+            greatest,
+        }
+    }
+}
+
+impl<S: Real> Path<S> for Reversible<'_> {
+    fn floats(&self) -> usize {
+        self.words
+    }
+
+    fn start(&mut self, w: &mut [S]) -> Result<(), Error> {
+        exactly("w", w, self.w.len())?;
+        self.next = None;
+        kernel::fix(self.bits, w, self.w).map_err(|overflow| match overflow.value.is_finite() {
+            true => self.overflow(0, 0, overflow, 1.0),
+            false => Error::NonFinite { what: "w", step: 0 },
+        })?;
+        kernel::view(self.bits.weight_unit(), self.w, w);
+        self.v.fill(0);
+        self.x.fill(0);
+        self.spills = 0;
+        self.bound = 0;
+        self.next = Some(0);
+        Ok(())
+    }
+
+    fn record(&mut self, t: usize, w: &[S], v: &[S], _spare: Spare<'_, S>) -> Result<(), Error> {
+        self.due(t)?;
+        exactly("w", w, self.w.len())?;
+        exactly("v", v, self.v.len())
+    }
+
+    fn advance(
+        &mut self,
+        t: usize,
+        w: &mut [S],
+        v: &mut [S],
+        g: &[S],
+        steps: &mut dyn Steps<S>,
+    ) -> Result<bool, Error> {
+        if steps.rule() != Rule::HeavyBall {
+            return Err(Error::Unsupported {
+                what: "reversal of another rule than the heavy ball's: its steps cannot be undone",
+            });
+        }
+        self.due(t)?;
+        for (what, x) in [("w", &*w), ("v", &*v), ("g", g)] {
+            exactly(what, x, self.w.len())?;
+        }
+        // Half a step cannot be undone.
+        self.next = None;
+        while self.bound >= FULL {
+            let Some(spilled) = self.spilled.get_mut(self.spills) else {
+                // Momenta are at least the planned one, which has room for all.
+                return Err(Error::Index {
+                    what: "spill of the reversal",
+                    index: self.spills,
+                    len: self.spilled.len(),
+                });
+            };
+            *spilled = t as u32;
+            let (x, bytes) = self.bytes(self.spills);
+            kernel::spill(x, bytes);
+            self.spills += 1;
+            self.bound >>= 8;
+        }
+        let (before, mut bound) = (self.bound, 0);
+        let mut overflow = None;
+        let done = self.each(t, steps, &mut |range, fixed, ratio, turn| {
+            bound = bound.max(ratio.grow(before));
+            let (Some(g), Some(w), Some(v)) = (
+                g.get(range.clone()),
+                w.get_mut(range.clone()),
+                v.get_mut(range.clone()),
+            ) else {
+                return Ok(());
+            };
+            let taken = kernel::step(turn, g, fixed, w, v);
+            if let (Err(what), None) = (taken, overflow) {
+                overflow = Some((range.start, what, 1.0 - ratio.value()));
+            }
+            Ok(())
+        });
+        done?;
+        if let Some((first, what, share)) = overflow {
+            return Err(self.overflow(t, first, what, share));
+        }
+        self.bound = bound;
+        self.next = Some(t + 1);
+        Ok(true)
+    }
+
+    fn recall(
+        &mut self,
+        t: usize,
+        w: &mut [S],
+        v: Option<&mut [S]>,
+        steps: &mut dyn Steps<S>,
+        spare: Spare<'_, S>,
+    ) -> Result<(), Error> {
+        let trained = self.next.unwrap_or(0);
+        if t >= trained {
+            return Err(Error::Index {
+                what: "step of the reversal",
+                index: t,
+                len: trained,
+            });
+        }
+        if t + 1 != trained {
+            return Err(Error::Order {
+                want: trained - 1,
+                got: t,
+            });
+        }
+        let g = spare.a;
+        for (what, x) in [("w", &*w), ("spare a", &*g)] {
+            exactly(what, x, self.w.len())?;
+        }
+        self.next = None;
+        self.each(t, steps, &mut |range, fixed, _, turn| {
+            let w = w.get_mut(range).unwrap_or_default();
+            kernel::undo_move(turn, fixed.v, fixed.w, w);
+            Ok(())
+        })?;
+        steps.gradient(t, w, g)?;
+        self.each(t, steps, &mut |range, fixed, _, turn| {
+            let g = g.get(range).unwrap_or_default();
+            kernel::undo_kick(turn, g, fixed.v, fixed.x);
+            Ok(())
+        })?;
+        while let Some(last) = self.spills.checked_sub(1)
+            && self.spilled.get(last) == Some(&(t as u32))
+        {
+            let (x, bytes) = self.bytes(last);
+            kernel::refill(x, bytes);
+            self.spills = last;
+        }
+        self.next = Some(t);
+        if t == 0 && !self.is_at_start() {
+            return Err(Error::Unsupported {
+                what: "reversal of a training whose gradient is not the same twice: it missed its start",
+            });
+        }
+        if let Some(v) = v {
+            exactly("v", v, self.v.len())?;
+            kernel::view(self.bits.velocity_unit(), self.v, v);
+        }
+        Ok(())
+    }
+}
