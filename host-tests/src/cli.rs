@@ -356,6 +356,8 @@ fn list() {
         (
             Name::Reversed,
             "the training run backwards in floating point: exact for some steps",
+            Name::Reversible,
+            "every step undone: exact, of a training in fixed point",
         ),
         (Name::Tape, "every step stored: exact"),
         (

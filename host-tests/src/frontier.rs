@@ -29,6 +29,7 @@ fn methods(steps: usize) -> Vec<Method> {
     let mut methods = vec![
         Method::new(Name::Tape),
         Method::new(Name::Checkpoints),
+        Method::new(Name::Reversible),
         Method::new(Name::Line),
         Method::new(Name::LinePublished),
     ];

@@ -4,10 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
 use drmad::Arithmetic;
-use drmad::path::{
-    Checkpoints, Full, Grid, Hats, Line, Mark, Path, Plan, Quantised, Reversed, Tail, Tape,
-    Truncated,
-};
+use drmad::path::{Checkpoints, Full, Grid, Hats, Line, Mark, Path, Plan, Quantised, Reversed, Reversible, Tail, Tape, Truncated};
 use drmad::random::Origin;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +16,8 @@ pub enum Name {
     Tape,
     /// Few snapshots, the steps between them taken again: exact, with the tape's bits.
     Checkpoints,
+    /// Every step undone, in fixed point: exact, of a training in fixed point.
+    Reversible,
     /// The straight line from the first to the last weights (DrMAD as its formula says).
     Line,
     /// The line as the paper's code has it: T/10 steps, the first batches, the rate unscaled.
@@ -35,6 +34,7 @@ impl Name {
         match self {
             Name::Tape => "tape",
             Name::Checkpoints => "checkpoints",
+            Name::Reversible => "reversible",
             Name::Line => "line",
             Name::LinePublished => "line-published",
             Name::Hats => "hats",
@@ -79,6 +79,7 @@ impl Method {
     /// Whether it is exact.
     pub const fn is_exact(&self) -> bool {
         matches!(self.name, Name::Tape | Name::Checkpoints)
+        matches!(self.name, Name::Tape | Name::Reversible)
     }
 
     /// One line for people.
@@ -140,7 +141,8 @@ fn free_memory() -> Option<usize> {
 }
 
 impl Method {
-    /// Makes the path of a training of `weights` weights and `steps` steps.
+    /// Makes the path of a training of `weights` weights and `steps` steps, with momenta of at least
+    /// `momentum`.
     ///
     /// # Errors
     /// Too little memory, and what the path refuses.
@@ -149,6 +151,7 @@ impl Method {
         weights: usize,
         steps: usize,
         slots: usize,
+        momentum: f32,
         origin: impl Origin<f32> + 's,
         storage: &'s mut Storage,
     ) -> Result<Box<dyn Path<f32> + 's>> {
@@ -195,6 +198,18 @@ impl Method {
                 *numbers = zeros("the checkpoints", len)?;
                 *marks = zeros("the checkpoints", self.snapshots)?;
                 Box::new(Checkpoints::new(weights, steps, slots, numbers, marks)?)
+            Name::Reversible => {
+                let len = Reversible::required_len(weights, steps, momentum);
+                // A momentum that cannot be reversed has no length, and the path says so.
+                if len < usize::MAX {
+                    storage.words = zeros("the reversal", len)?;
+                }
+                Box::new(Reversible::new(
+                    weights,
+                    steps,
+                    momentum,
+                    &mut storage.words,
+                )?)
             }
             Name::Line => Box::new(Line::<A, _>::new(origin, steps)),
             Name::LinePublished => {

@@ -351,8 +351,15 @@ impl<'a> Problem<'a> {
         let method_or_line = method
             .copied()
             .unwrap_or(Method::new(crate::method::Name::Line));
-        let mut path =
-            method_or_line.path::<A>(p, steps, usize::from(schedules), origin, &mut storage)?;
+        let momentum = tables.momenta.iter().copied().fold(1.0, f32::min);
+        let mut path = method_or_line.path::<A>(
+            p,
+            steps,
+            usize::from(schedules),
+            momentum,
+            origin,
+            &mut storage,
+        )?;
 
         let mut losses = vec![0.0; steps];
         let clock = Instant::now();

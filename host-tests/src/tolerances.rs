@@ -70,6 +70,12 @@ pub const QUANTISED_HATS: f64 = 3.0;
 /// Cosine between the hypergradients of eight 4-bit hats and of the tape on a training of 200 steps:
 /// MNIST gives .97 to .999; small networks are rougher.
 pub const HATS_COSINE: f64 = 0.9;
+/// Cosine between the hypergradients of a training of tens of steps in fixed point and in f32, whose
+/// roundings are alike: the errors of the vectors are some 1e-6, and the angle is their square.
+pub const REVERSIBLE_COSINE: f64 = 1.0 - 1e-9;
+/// The share of storage beyond the information lost in a training of many steps: the bound on `x` is
+/// whole, and so are its bytes.
+pub const REVERSIBLE_SIZE: f64 = 0.03;
 
 /// A projection in f64: the roundings of a sum of up to 100 numbers, beside the largest of them and
 /// the sum itself.
@@ -99,3 +105,6 @@ pub const CHECK_HATS_4_BITS: f64 = 0.03;
 /// Implicit differentiation against the sweep over a training that has converged to the rounding of
 /// an f64: two sums of some thousand terms with a condition of some tens.
 pub const CHECK_IMPLICIT: f64 = 1e-11;
+/// 1 - cosine of the training in fixed point to the tape: units of 2^-26 in weights of order 1, and 60
+/// steps.
+pub const CHECK_REVERSIBLE: f64 = 1e-9;

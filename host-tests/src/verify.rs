@@ -4,6 +4,8 @@
 //! few steps and comparing the sweep with finite differences of the whole training, and the
 //! approximate ones with the exact one by their angle.
 
+use std::cell::Cell;
+
 use anyhow::{Result, bail};
 use drmad::Fused;
 use drmad::check::{Deviation, Probes, objective, required_len};
@@ -13,7 +15,7 @@ use drmad::implicit::{self, Implicit, Solver};
 use drmad::kernels::reduce::cosine;
 use drmad::models::{Logistic, Mlp, Pixels, Quadratic};
 use drmad::objective::{At, Objective};
-use drmad::path::{Checkpoints, Full, Grid, Hats, Line, Mark, Path, Plan, Quantised, Tape};
+use drmad::path::{Checkpoints, Full, Grid, Hats, Line, Mark, Path, Plan, Quantised, Reversible, Tape};
 use drmad::random::{Batches, Normal, Origin, choose};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{Coupled, Coupling, L1, L2, Scaled, Strength, Tasks};
@@ -428,6 +430,14 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
             &mut factors,
         )?)
     };
+    let left_over = Cell::new(true);
+    let reversible: &MakePath<'_> = &|_, sweep| {
+        let mut storage = vec![0; Reversible::required_len(p, STEPS, 0.7)];
+        let mut path = Reversible::new(p, STEPS, 0.7, &mut storage)?;
+        let loss = sweep(&mut path)?;
+        left_over.set(!path.is_at_start());
+        Ok(loss)
+    };
     let line: &MakePath<'_> = &|origin, sweep| sweep(&mut Line::<Fused, _>::new(*origin, STEPS));
     let published: &MakePath<'_> = &|origin, sweep| {
         sweep(&mut Line::<Fused, _>::new(*origin, STEPS).with(Plan::published(STEPS)))
@@ -443,6 +453,7 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
             hats_4,
             Some(tolerances::CHECK_HATS_4_BITS),
         ),
+        ("reversible", reversible, Some(tolerances::CHECK_REVERSIBLE)),
         ("line", line, None),
         ("line-published", published, None),
     ] {
@@ -456,6 +467,13 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
         }
         .print();
     }
+    passed &= Row {
+        what: "reversible".to_string(),
+        identity: "bits left over at w_0",
+        error: f64::from(u8::from(left_over.get())),
+        tolerance: Some(0.0),
+    }
+    .print();
     Ok(passed)
 }
 

@@ -59,6 +59,7 @@ fn list_names_every_experiment_and_method() {
         assert!(listed.contains(e.name), "{}", e.name);
     }
     for method in ["tape", "checkpoints", "line", "line-published", "hats"] {
+    for method in ["tape", "reversible", "line", "line-published", "hats"] {
         assert!(listed.contains(method), "{method}");
     }
 }
