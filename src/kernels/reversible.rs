@@ -373,10 +373,10 @@ pub fn step<S: Scalar>(
 #[cold]
 fn find<S: Scalar>(by: &Turn, g: &[S], w: &[i32], v: &[i32]) -> Overflow {
     let [weight_unit, velocity_unit] = by.units;
-    let hard = |g: &S| g.to_f64() * by.share;
-    let first = g
-        .iter()
-        .position(|g| !matches!(hard(g).abs().partial_cmp(&HARDEST), Some(o) if o.is_le()));
+    let first = g.iter().position(|g| {
+        let kick = g.to_f64() * by.share;
+        kick.abs() > HARDEST || kick.is_nan()
+    });
     if let Some((weight, g)) = first.and_then(|i| Some((i, g.get(i)?))) {
         return Overflow {
             what: What::Gradient,
@@ -444,6 +444,15 @@ pub fn undo_kick<S: Scalar>(by: &Turn, g: &[S], v: &mut [i32], x: &mut [u32]) {
 }
 
 /// Moves the lowest 8 bits of each `x` to `bytes`.
+///
+/// ```
+/// use drmad::kernels::reversible::{refill, spill};
+/// let (mut x, mut bytes) = ([0x1234], [0]);
+/// spill(&mut x, &mut bytes);
+/// assert_eq!((x, bytes), ([0x12], [0x34]));
+/// refill(&mut x, &bytes);
+/// assert_eq!(x, [0x1234]);
+/// ```
 pub fn spill(x: &mut [u32], bytes: &mut [u8]) {
     run(
         #[inline(always)]
@@ -480,10 +489,20 @@ pub fn view<S: Scalar>(unit: f64, fixed: &[i32], x: &mut [S]) {
     );
 }
 
-/// The integers nearest to weights.
+/// The integers nearest to weights; ties to even.
 ///
 /// # Errors
 /// The first weight beyond 32 bits.
+///
+/// ```
+/// use drmad::kernels::reversible::{fix, view, Bits};
+/// let bits = Bits { weight: 4, velocity: 4 };
+/// let (mut fixed, mut w) = ([0; 2], [0.0f32; 2]);
+/// fix(bits, &[0.34f32, -1.0], &mut fixed)?;
+/// view(bits.weight_unit(), &fixed, &mut w);
+/// assert_eq!((fixed, w), ([5, -16], [0.3125, -1.0]));
+/// # Ok::<(), drmad::kernels::reversible::Overflow>(())
+/// ```
 pub fn fix<S: Scalar>(bits: Bits, x: &[S], fixed: &mut [i32]) -> Result<(), Overflow> {
     for (weight, (i, x)) in fixed.iter_mut().zip(x).enumerate() {
         let value = x.to_f64();

@@ -35,7 +35,7 @@ use crate::kernels::reversible::{self as kernel, Bits, FULL, Fixed, Overflow, Ra
 use crate::scalar::Scalar;
 use crate::schedule::{Rule, Step};
 
-/// Numbers without a tangent.
+/// Numbers without a tangent: `f32` and `f64`.
 pub trait Real: Scalar {}
 impl Real for f32 {}
 impl Real for f64 {}
@@ -67,6 +67,14 @@ pub struct Reversible<'a> {
     bound: u32,
     /// The step that is due; none before the start and after an error.
     next: Option<usize>,
+}
+
+/// Some weights that share a step.
+struct Piece<'p> {
+    range: Range<usize>,
+    fixed: Fixed<'p>,
+    momentum: Ratio,
+    turn: Turn,
 }
 
 /// How often the words are spilled in this many steps of one momentum.
@@ -232,12 +240,12 @@ impl<'a> Reversible<'a> {
         }
     }
 
-    /// Calls `body` with each piece of the weights, its integers and the constants of its step.
+    /// Calls `body` with each piece of the weights.
     fn each<S: Scalar>(
         &mut self,
         t: usize,
         steps: &dyn Steps<S>,
-        body: &mut dyn FnMut(Range<usize>, Fixed<'_>, Ratio, &Turn) -> Result<(), Error>,
+        body: &mut dyn FnMut(Piece<'_>),
     ) -> Result<(), Error> {
         let mut result = Ok(());
         // Pieces often share their step.
@@ -247,17 +255,22 @@ impl<'a> Reversible<'a> {
                 return;
             }
             let known = match last {
-                Some((step, ratio, turn)) if step == by => Ok((ratio, turn)),
+                Some((step, momentum, turn)) if step == by => Ok((momentum, turn)),
                 _ => self.turn(by),
             };
-            result = known.and_then(|(ratio, turn)| {
-                last = Some((by, ratio, turn));
+            result = known.map(|(momentum, turn)| {
+                last = Some((by, momentum, turn));
                 let fixed = Fixed {
                     w: self.w.get_mut(range.clone()).unwrap_or_default(),
                     v: self.v.get_mut(range.clone()).unwrap_or_default(),
                     x: self.x.get_mut(range.clone()).unwrap_or_default(),
                 };
-                body(range, fixed, ratio, &turn)
+                body(Piece {
+                    range,
+                    fixed,
+                    momentum,
+                    turn,
+                });
             });
         });
         result
@@ -309,9 +322,12 @@ impl<S: Real> Path<S> for Reversible<'_> {
     fn start(&mut self, w: &mut [S]) -> Result<(), Error> {
         exactly("w", w, self.w.len())?;
         self.next = None;
-        kernel::fix(self.bits, w, self.w).map_err(|overflow| match overflow.value.is_finite() {
-            true => self.overflow(0, 0, overflow, 1.0),
-            false => Error::NonFinite { what: "w", step: 0 },
+        kernel::fix(self.bits, w, self.w).map_err(|overflow| {
+            if overflow.value.is_finite() {
+                self.overflow(0, 0, overflow, 1.0)
+            } else {
+                Error::NonFinite { what: "w", step: 0 }
+            }
         })?;
         kernel::view(self.bits.weight_unit(), self.w, w);
         self.v.fill(0);
@@ -364,22 +380,20 @@ impl<S: Real> Path<S> for Reversible<'_> {
         }
         let (before, mut bound) = (self.bound, 0);
         let mut overflow = None;
-        let done = self.each(t, steps, &mut |range, fixed, ratio, turn| {
-            bound = bound.max(ratio.grow(before));
+        self.each(t, steps, &mut |piece| {
+            bound = bound.max(piece.momentum.grow(before));
             let (Some(g), Some(w), Some(v)) = (
-                g.get(range.clone()),
-                w.get_mut(range.clone()),
-                v.get_mut(range.clone()),
+                g.get(piece.range.clone()),
+                w.get_mut(piece.range.clone()),
+                v.get_mut(piece.range.clone()),
             ) else {
-                return Ok(());
+                return;
             };
-            let taken = kernel::step(turn, g, fixed, w, v);
+            let taken = kernel::step(&piece.turn, g, piece.fixed, w, v);
             if let (Err(what), None) = (taken, overflow) {
-                overflow = Some((range.start, what, 1.0 - ratio.value()));
+                overflow = Some((piece.range.start, what, 1.0 - piece.momentum.value()));
             }
-            Ok(())
-        });
-        done?;
+        })?;
         if let Some((first, what, share)) = overflow {
             return Err(self.overflow(t, first, what, share));
         }
@@ -415,16 +429,14 @@ impl<S: Real> Path<S> for Reversible<'_> {
             exactly(what, x, self.w.len())?;
         }
         self.next = None;
-        self.each(t, steps, &mut |range, fixed, _, turn| {
-            let w = w.get_mut(range).unwrap_or_default();
-            kernel::undo_move(turn, fixed.v, fixed.w, w);
-            Ok(())
+        self.each(t, steps, &mut |piece| {
+            let w = w.get_mut(piece.range).unwrap_or_default();
+            kernel::undo_move(&piece.turn, piece.fixed.v, piece.fixed.w, w);
         })?;
         steps.gradient(t, w, g)?;
-        self.each(t, steps, &mut |range, fixed, _, turn| {
-            let g = g.get(range).unwrap_or_default();
-            kernel::undo_kick(turn, g, fixed.v, fixed.x);
-            Ok(())
+        self.each(t, steps, &mut |piece| {
+            let g = g.get(piece.range).unwrap_or_default();
+            kernel::undo_kick(&piece.turn, g, piece.fixed.v, piece.fixed.x);
         })?;
         while let Some(last) = self.spills.checked_sub(1)
             && self.spilled.get(last) == Some(&(t as u32))
