@@ -40,7 +40,7 @@ fn a_momentum_becomes_the_nearest_of_all_small_fractions() {
             (low + 0.51 * (high - low), high),
             (f64::from(high as f32), high),
         ] {
-            let got = Ratio::nearest(x.min(Ratio::GREATEST).max(Ratio::LEAST)).unwrap();
+            let got = Ratio::nearest(x.clamp(Ratio::LEAST, Ratio::GREATEST)).unwrap();
             assert_eq!(got.value(), want, "of {x}");
             assert!(got.n() > 0 && got.n() < got.d() && got.d() <= DENOMINATOR);
             assert_eq!(gcd(got.n(), got.d()), 1);
