@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use drmad::kernels::dispatch::{self, Level};
 use drmad::path::Grid;
 
@@ -343,28 +343,7 @@ fn list() {
         );
     }
     say!("methods:");
-    for (name, what) in [
-        (
-            Name::Hats,
-            "a streamed least-squares fit of the way (default)",
-        ),
-        (
-            Name::Line,
-            "the straight line from first to last weights: DrMAD",
-        ),
-        (Name::LinePublished, "DrMAD as its published code has it"),
-        (
-            Name::Reversed,
-            "the training run backwards in floating point: exact for some steps",
-            Name::Reversible,
-            "every step undone: exact, of a training in fixed point",
-        ),
-        (Name::Tape, "every step stored: exact"),
-        (
-            Name::Checkpoints,
-            "few snapshots, the steps between them taken again: exact",
-        ),
-    ] {
-        say!("  {:<16} {what}", name.as_str());
+    for name in Name::value_variants() {
+        say!("  {:<16} {}", name.as_str(), name.about());
     }
 }

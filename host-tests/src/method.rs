@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
 use drmad::Arithmetic;
-use drmad::path::{Checkpoints, Full, Grid, Hats, Line, Mark, Path, Plan, Quantised, Reversed, Reversible, Tail, Tape, Truncated};
+use drmad::path::{
+    Checkpoints, Full, Grid, Hats, Line, Mark, Path, Plan, Quantised, Reversed, Reversible, Tail,
+    Tape, Truncated,
+};
 use drmad::random::Origin;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +42,19 @@ impl Name {
             Name::LinePublished => "line-published",
             Name::Hats => "hats",
             Name::Reversed => "reversed",
+        }
+    }
+
+    /// One line on what it is.
+    pub const fn about(self) -> &'static str {
+        match self {
+            Name::Tape => "every step stored: exact",
+            Name::Checkpoints => "some steps stored, the others taken again: exact",
+            Name::Reversible => "every step undone: exact, of a training in fixed point",
+            Name::Line => "the straight line from first to last weights: DrMAD",
+            Name::LinePublished => "DrMAD as its published code has it",
+            Name::Hats => "a streamed least-squares fit of the way (default)",
+            Name::Reversed => "the training run backwards in floating point: exact for some steps",
         }
     }
 }
@@ -78,8 +94,7 @@ impl Method {
 
     /// Whether it is exact.
     pub const fn is_exact(&self) -> bool {
-        matches!(self.name, Name::Tape | Name::Checkpoints)
-        matches!(self.name, Name::Tape | Name::Reversible)
+        matches!(self.name, Name::Tape | Name::Checkpoints | Name::Reversible)
     }
 
     /// One line for people.
@@ -98,6 +113,19 @@ impl Method {
         }
         what
     }
+}
+
+/// What a path must know of a training.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shape {
+    /// Its weights.
+    pub weights: usize,
+    /// Its steps.
+    pub steps: usize,
+    /// Vectors of what the rule remembers that are to be kept too.
+    pub slots: usize,
+    /// The least momentum.
+    pub momentum: f32,
 }
 
 /// The path's memory, allocated once.
@@ -141,20 +169,17 @@ fn free_memory() -> Option<usize> {
 }
 
 impl Method {
-    /// Makes the path of a training of `weights` weights and `steps` steps, with momenta of at least
-    /// `momentum`.
+    /// Makes the path of a training.
     ///
     /// # Errors
     /// Too little memory, and what the path refuses.
     pub fn path<'s, A: Arithmetic>(
         &self,
-        weights: usize,
-        steps: usize,
-        slots: usize,
-        momentum: f32,
+        training: Shape,
         origin: impl Origin<f32> + 's,
         storage: &'s mut Storage,
     ) -> Result<Box<dyn Path<f32> + 's>> {
+        let steps = training.steps;
         let last = self.last.unwrap_or(steps);
         if last > steps || last == 0 {
             bail!("--last {last}: there are {steps} steps");
@@ -165,7 +190,14 @@ impl Method {
                 self.tail
             );
         }
-        let mut path = self.inner::<A>(weights, last - self.tail, slots, origin, storage)?;
+        if self.name == Name::Reversible && (self.tail > 0 || last < steps) {
+            bail!("reversible takes all steps itself: leave out --tail and --last");
+        }
+        let inner = Shape {
+            steps: last - self.tail,
+            ..training
+        };
+        let mut path = self.inner::<A>(inner, origin, storage)?;
         if self.tail > 0 {
             path = Box::new(Tail::<A, _>::new(path, last, self.tail)?);
         }
@@ -177,12 +209,16 @@ impl Method {
 
     fn inner<'s, A: Arithmetic>(
         &self,
-        weights: usize,
-        steps: usize,
-        slots: usize,
+        training: Shape,
         origin: impl Origin<f32> + 's,
         storage: &'s mut Storage,
     ) -> Result<Box<dyn Path<f32> + 's>> {
+        let Shape {
+            weights,
+            steps,
+            slots,
+            momentum,
+        } = training;
         Ok(match self.name {
             Name::Tape => {
                 let len = Tape::<f32>::required_len(weights, steps, slots);
@@ -198,6 +234,7 @@ impl Method {
                 *numbers = zeros("the checkpoints", len)?;
                 *marks = zeros("the checkpoints", self.snapshots)?;
                 Box::new(Checkpoints::new(weights, steps, slots, numbers, marks)?)
+            }
             Name::Reversible => {
                 let len = Reversible::required_len(weights, steps, momentum);
                 // A momentum that cannot be reversed has no length, and the path says so.

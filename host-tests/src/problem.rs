@@ -20,7 +20,7 @@ use drmad::{Arithmetic, Scalar};
 use crate::data::{Dataset, Split};
 use crate::experiment::{Experiment, Outside, Tuned};
 use crate::loss::Loss;
-use crate::method::{Method, Storage, zeros};
+use crate::method::{Method, Shape, Storage, zeros};
 
 /// The images of an experiment, as positions in the data's files.
 #[derive(Clone, Debug)]
@@ -353,10 +353,12 @@ impl<'a> Problem<'a> {
             .unwrap_or(Method::new(crate::method::Name::Line));
         let momentum = tables.momenta.iter().copied().fold(1.0, f32::min);
         let mut path = method_or_line.path::<A>(
-            p,
-            steps,
-            usize::from(schedules),
-            momentum,
+            Shape {
+                weights: p,
+                steps,
+                slots: usize::from(schedules),
+                momentum,
+            },
             origin,
             &mut storage,
         )?;

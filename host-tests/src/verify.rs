@@ -15,7 +15,9 @@ use drmad::implicit::{self, Implicit, Solver};
 use drmad::kernels::reduce::cosine;
 use drmad::models::{Logistic, Mlp, Pixels, Quadratic};
 use drmad::objective::{At, Objective};
-use drmad::path::{Checkpoints, Full, Grid, Hats, Line, Mark, Path, Plan, Quantised, Reversible, Tape};
+use drmad::path::{
+    Checkpoints, Full, Grid, Hats, Line, Mark, Path, Plan, Quantised, Reversible, Tape,
+};
 use drmad::random::{Batches, Normal, Origin, choose};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{Coupled, Coupling, L1, L2, Scaled, Strength, Tasks};

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use drmad::kernels::dispatch::Level;
+use drmad_host::method::Name;
 
 fn drmad(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drmad"));
@@ -58,8 +60,8 @@ fn list_names_every_experiment_and_method() {
     for e in drmad_host::experiment::EXPERIMENTS {
         assert!(listed.contains(e.name), "{}", e.name);
     }
-    for method in ["tape", "checkpoints", "line", "line-published", "hats"] {
-    for method in ["tape", "reversible", "line", "line-published", "hats"] {
+    for name in Name::value_variants() {
+        let method = name.as_str();
         assert!(listed.contains(method), "{method}");
     }
 }

@@ -22,8 +22,8 @@ mod checkpoints;
 mod hats;
 mod line;
 mod reversed;
-mod tail;
 mod reversible;
+mod tail;
 mod tape;
 mod truncated;
 
@@ -31,8 +31,8 @@ pub use checkpoints::{Checkpoints, Mark};
 pub use hats::{Full, Grid, Hats, Quantised, Rows};
 pub use line::{Line, Plan, Replayed};
 pub use reversed::Reversed;
-pub use tail::Tail;
 pub use reversible::{Real, Reversible};
+pub use tail::Tail;
 pub use tape::Tape;
 pub use truncated::Truncated;
 
@@ -219,6 +219,10 @@ pub trait Path<S: Scalar> {
 impl<S: Scalar, P: Path<S> + ?Sized> Path<S> for std::boxed::Box<P> {
     fn floats(&self) -> usize {
         (**self).floats()
+    }
+
+    fn start(&mut self, w: &mut [S]) -> Result<(), Error> {
+        (**self).start(w)
     }
 
     fn record(&mut self, t: usize, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
