@@ -1,10 +1,43 @@
-//! Where a classifier's examples come from.
+//! Where a classifier's examples come from, and what of them is a hyperparameter.
+//!
+//! To a model an example is three parts: inputs `x`, a target `q` (a number a class) and a weight
+//! `l`. Plain examples have inputs that are [gathered](Examples::gather), the target `e_y` of their
+//! class `y` and weight 1. Others [give](Examples::gives) a part themselves, as a function of the
+//! hyperparameters `h`: those of [`Weighted`](super::Weighted), [`SoftLabels`](super::SoftLabels),
+//! [`Smoothed`](super::Smoothed) and [`LearnedInputs`](super::LearnedInputs).
+//!
+//! Whatever they give must not depend on the model's weights. Then one linear map, the
+//! [pull-back](Examples::pull) from adjoints of the parts to adjoints of `h`, serves the gradient by
+//! `h` and, fed with the derivatives of those adjoints along a direction of the weights, `M d`.
 
 use crate::error::{Error, exactly};
 use crate::kernels::activation::map;
 use crate::scalar::{Arithmetic, Scalar};
 
-/// A numbered set of labelled examples. Implement it to stream them from wherever they are.
+/// The parts of an example that are given by methods of their own; the others are plain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// By [`Examples::inputs_at`]; otherwise by [`Examples::gather`].
+    pub inputs: bool,
+    /// By [`Examples::target`]; otherwise 1 for the label and 0 for other classes.
+    pub targets: bool,
+    /// By [`Examples::weight`]; otherwise 1.
+    pub weights: bool,
+}
+
+/// The derivative of a loss by a part of one example.
+#[derive(Clone, Copy, Debug)]
+pub enum Adjoint<'a, S> {
+    /// By its inputs.
+    Inputs(&'a [S]),
+    /// By its target for this class.
+    Target(usize, S),
+    /// By its weight.
+    Weight(S),
+}
+
+/// A numbered set of labelled examples. Implement it to stream them from wherever they are: the
+/// first four methods are all that plain examples need.
 pub trait Examples {
     /// How many there are.
     fn len(&self) -> usize;
@@ -29,10 +62,78 @@ pub trait Examples {
     /// # Errors
     /// [`Error::Index`] for an example that does not exist.
     fn label(&self, i: u32) -> Result<usize, Error>;
+
+    /// The number `H` of hyperparameters in the examples.
+    fn hypers(&self) -> usize {
+        0
+    }
+
+    /// The parts that the following methods give. A model asks them for nothing else.
+    fn gives(&self) -> Given {
+        Given::default()
+    }
+
+    /// As [`gather`](Self::gather), at these hyperparameters.
+    ///
+    /// # Errors
+    /// As [`gather`](Self::gather); [`Error::Length`] where `h` is of another length.
+    fn inputs_at<A: Arithmetic, S: Scalar>(
+        &self,
+        _h: &[S],
+        batch: &[u32],
+        x: &mut [S],
+    ) -> Result<(), Error> {
+        self.gather::<A, S>(batch, x)
+    }
+
+    /// The target of example `i` for a class.
+    ///
+    /// # Errors
+    /// [`Error::Index`] for an example or a class that does not exist, [`Error::Length`] where `h`
+    /// is of another length.
+    fn target<A: Arithmetic, S: Scalar>(&self, _h: &[S], i: u32, class: usize) -> Result<S, Error> {
+        Ok(if self.label(i)? == class {
+            S::ONE
+        } else {
+            S::ZERO
+        })
+    }
+
+    /// The weight of example `i`.
+    ///
+    /// # Errors
+    /// [`Error::Index`] for an example that does not exist, [`Error::Length`] where `h` is of
+    /// another length.
+    fn weight<A: Arithmetic, S: Scalar>(&self, _h: &[S], _i: u32) -> Result<S, Error> {
+        Ok(S::ONE)
+    }
+
+    /// Adds to `d_h` (`H`) the derivative by `h` that an adjoint of a part of example `i` stands
+    /// for.
+    ///
+    /// # Errors
+    /// [`Error::Index`] for an example or a class that does not exist, [`Error::Length`] where `h`,
+    /// `d_h` or the adjoint are of another length.
+    fn pull<A: Arithmetic, S: Scalar>(
+        &self,
+        _h: &[S],
+        _i: u32,
+        _by: Adjoint<'_, S>,
+        _d_h: &mut [S],
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Calls `visit` with the name and the length of each block of `h`, in their order.
+    fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
+        if self.hypers() > 0 {
+            visit("examples", self.hypers());
+        }
+    }
 }
 
 /// The piece of example `i` in a table of rows.
-fn row<T>(table: &[T], width: usize, i: usize) -> Result<&[T], Error> {
+pub(super) fn row<T>(table: &[T], width: usize, i: usize) -> Result<&[T], Error> {
     let piece = i
         .checked_mul(width)
         .and_then(|start| table.get(start..start.checked_add(width)?));
@@ -41,6 +142,12 @@ fn row<T>(table: &[T], width: usize, i: usize) -> Result<&[T], Error> {
         index: i,
         len: table.len() / width.max(1),
     })
+}
+
+/// The same to write to.
+pub(super) fn row_mut<T>(table: &mut [T], width: usize, i: usize) -> Result<&mut [T], Error> {
+    row(table, width, i)?;
+    Ok(&mut table[i * width..][..width])
 }
 
 fn label_of(labels: &[u8], i: usize) -> Result<usize, Error> {

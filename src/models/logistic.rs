@@ -7,12 +7,14 @@
 //! L = ln sum_k exp(z_k) - z_y        dL/dz = p - e_y        dL/dW = x' (p - e_y)
 //! ```
 //!
-//! averaged over the batch. It is the reference for [`Mlp`](super::Mlp) without hidden layers,
+//! averaged over the batch; other targets and weights than `e_y` and 1 are the examples' affair, and
+//! hyperparameters only they have. It is the reference for [`Mlp`](super::Mlp) without hidden layers,
 //! which computes the same with matrix kernels: take that one where speed counts.
 
 use core::marker::PhantomData;
 
-use super::Examples;
+use super::softmax_loss::Example;
+use super::{Adjoint, Examples};
 use crate::error::{Error, cut, exactly};
 use crate::objective::{At, Objective};
 use crate::scalar::{Arithmetic, Scalar};
@@ -23,7 +25,7 @@ use crate::scalar::{Arithmetic, Scalar};
 /// use drmad::{models::{Features, Logistic}, objective::{At, Objective}, Fused};
 /// let data = Features { x: &[1.0, 0.0], labels: &[1], width: 2 };
 /// let model = Logistic::<_, Fused>::new(data, 2)?;
-/// let (mut g, mut scratch) = ([0.0f32; 6], [0.0; 4]);
+/// let (mut g, mut scratch) = ([0.0f32; 6], [0.0; 6]);
 /// let at = At { w: &[0.0; 6], h: &[], batch: &[0] };
 /// let loss = model.gradient(at, &mut g, None, &mut scratch)?;
 /// assert!((loss - 2f32.ln()).abs() < 1e-6);
@@ -66,41 +68,47 @@ impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
         (self.examples.inputs() + 1) * self.classes
     }
 
+    fn hypers(&self) -> usize {
+        self.examples.hypers()
+    }
+
     fn scratch_len(&self) -> usize {
-        self.examples.inputs() + self.classes
+        self.examples.inputs() + 2 * self.classes
     }
 
     fn gradient<S: Scalar>(
         &self,
         at: At<'_, S>,
         g: &mut [S],
-        _d_h: Option<&mut [S]>,
+        mut d_h: Option<&mut [S]>,
         mut scratch: &mut [S],
     ) -> Result<S, Error> {
         exactly("w", at.w, self.weights())?;
-        exactly("h", at.h, 0)?;
+        exactly("h", at.h, self.hypers())?;
         exactly("g", g, self.weights())?;
+        if let Some(d_h) = &mut d_h {
+            exactly("d_h", d_h, self.hypers())?;
+            d_h.fill(S::ZERO);
+        }
         if at.batch.is_empty() {
             return Err(Error::EmptyBatch);
         }
         let x = cut("scratch", &mut scratch, self.examples.inputs())?;
         let z = cut("scratch", &mut scratch, self.classes)?;
+        let d = cut("scratch", &mut scratch, self.classes)?;
         let (matrix, biases) = at.w.split_at(x.len() * self.classes);
         let share = S::ONE / S::from_usize(at.batch.len());
         let mut loss = S::ZERO;
         g.fill(S::ZERO);
         let (g_matrix, g_biases) = g.split_at_mut(x.len() * self.classes);
-        for example in at.batch {
-            let label = self.examples.label(*example)?;
-            if label >= self.classes {
-                return Err(Error::Index {
-                    what: "class",
-                    index: label,
-                    len: self.classes,
-                });
+        for i in at.batch {
+            let example = Example::new(&self.examples, at.h, *i, self.classes)?;
+            let i_alone = core::slice::from_ref(i);
+            if self.examples.gives().inputs {
+                self.examples.inputs_at::<A, S>(at.h, i_alone, x)?;
+            } else {
+                self.examples.gather::<A, S>(i_alone, x)?;
             }
-            self.examples
-                .gather::<A, S>(core::slice::from_ref(example), x)?;
             z.copy_from_slice(biases);
             for (x, row) in x.iter().zip(matrix.chunks_exact(self.classes)) {
                 for (z, w) in z.iter_mut().zip(row) {
@@ -110,29 +118,45 @@ impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
             let top = z
                 .iter()
                 .fold(z[0], |top, z| if *z > top { *z } else { top });
-            let right = z[label] - top;
             let mut sum = S::ZERO;
-            for z in z.iter_mut() {
-                *z = (*z - top).exp::<A>();
-                sum += *z;
+            for (d, z) in d.iter_mut().zip(z.iter_mut()) {
+                *z -= top;
+                *d = z.exp::<A>();
+                sum += *d;
             }
-            loss += sum.ln::<A>() - right;
-            for z in z.iter_mut() {
-                *z = *z / sum;
+            for d in d.iter_mut() {
+                *d = *d / sum;
             }
-            z[label] -= S::ONE;
-            for z in z.iter_mut() {
-                *z *= share;
+            let log_sum = sum.ln::<A>();
+            loss += example.loss::<A>(log_sum, z)?;
+            if let Some(d_h) = &mut d_h {
+                example.pull::<A>(share, log_sum, z, d_h)?;
             }
+            example.adjoint::<A>(share, d)?;
             for (x, row) in x.iter().zip(g_matrix.chunks_exact_mut(self.classes)) {
-                for (g, d) in row.iter_mut().zip(z.iter()) {
+                for (g, d) in row.iter_mut().zip(d.iter()) {
                     *g = A::mul_add(*x, *d, *g);
                 }
             }
-            for (g, d) in g_biases.iter_mut().zip(z.iter()) {
+            for (g, d) in g_biases.iter_mut().zip(d.iter()) {
                 *g += *d;
+            }
+            if let (Some(d_h), true) = (&mut d_h, self.examples.gives().inputs) {
+                // The inputs have served: their adjoint takes their place.
+                for (x, row) in x.iter_mut().zip(matrix.chunks_exact(self.classes)) {
+                    *x = row
+                        .iter()
+                        .zip(d.iter())
+                        .fold(S::ZERO, |sum, (w, d)| A::mul_add(*w, *d, sum));
+                }
+                let by = Adjoint::Inputs(x);
+                self.examples.pull::<A, S>(at.h, *i, by, d_h)?;
             }
         }
         Ok(loss * share)
+    }
+
+    fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
+        self.examples.visit_blocks(visit);
     }
 }

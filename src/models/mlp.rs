@@ -19,6 +19,14 @@
 //! R grad W_l = R a_{l-1}' d_l + a_{l-1}' R d_l
 //! ```
 //!
+//! [`Examples`] with hyperparameters lend theirs to the network. Other targets and weights
+//! than `e_y` and 1 change `d_L` and `R d_L` alone (`softmax_loss.rs`); inputs that are learned have
+//! adjoints like any layer's, but for the tanh:
+//!
+//! ```text
+//! grad a_0 = d_1 W_1'           R grad a_0 = R d_1 W_1' + d_1 R W_1'
+//! ```
+//!
 //! Order of arithmetic: means are products by `1 / n`, rounded. A sum over inputs begins with the bias and ascends; a gradient's sum over
 //! the batch ascends, and so does the sum of the losses `ln sum exp z - z_y`. A batch is worked through
 //! in pieces of `chunk` examples that go on adding to the same accumulators: for loss and gradient
@@ -26,14 +34,15 @@
 //! accumulator, `R a' d` after `a' R d` of each piece, so there a batch of more than one piece is
 //! another order, and `chunk` part of the numerics.
 //!
-//! Refused: other activations, and any input that depends on `h`.
+//! Refused: other activations.
 
 use core::marker::PhantomData;
 
-use super::Examples;
+use super::softmax_loss::Example;
+use super::{Adjoint, Examples};
 use crate::error::{Error, cut, exactly};
 use crate::group::Layout;
-use crate::kernels::accumulate::{add_rows, scale};
+use crate::kernels::accumulate::{add_rows, scale_rows};
 use crate::kernels::activation::{softmax, softmax_r, tanh, tanh_adjoint, tanh_adjoint_r};
 use crate::kernels::matmul::{Form, MatMul};
 use crate::objective::{At, Objective, Products};
@@ -107,12 +116,13 @@ impl Layer {
 struct Parts<'s, S> {
     /// Inputs, then each layer's outputs; the last layer's are the probabilities.
     a: &'s mut [S],
-    /// Adjoints of a layer's outputs, and of its inputs.
+    /// Adjoints of a layer's outputs, and of its inputs. Before there are any, the logits.
     d: &'s mut [S],
     d_before: &'s mut [S],
-    /// `ln sum exp z` and `z_y` of each example.
+    /// `ln sum exp z` of each example.
     log_sums: &'s mut [S],
-    right: &'s mut [S],
+    /// What each example's probabilities count in the adjoint of its logits.
+    shares: &'s mut [S],
     packed: &'s mut [S],
 }
 
@@ -167,7 +177,8 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
     /// Probabilities (batch x classes) of the examples of a batch of at most `chunk`.
     ///
     /// # Errors
-    /// [`Error::Length`] for a buffer of another length or a larger batch.
+    /// [`Error::Length`] for a buffer of another length or a larger batch, and where the inputs are
+    /// hyperparameters: there are none here.
     pub fn predict<S: Scalar>(
         &self,
         w: &[S],
@@ -185,7 +196,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             });
         }
         let mut parts = self.cut(&mut scratch)?;
-        self.forward(w, batch, &mut parts, &mut S::default())?;
+        self.forward(w, &[], batch, &mut parts)?;
         let last = batch.len() * (self.widths.iter().sum::<usize>() - self.classes());
         probabilities.copy_from_slice(&parts.a[last..][..probabilities.len()]);
         Ok(())
@@ -205,9 +216,10 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         })
     }
 
-    /// The widest adjoint there is: of a layer's outputs, the inputs having none.
+    /// The widest adjoint there is: of a layer's outputs, and of the inputs where they have one.
     fn widest(&self) -> usize {
-        self.widths[1..].iter().copied().max().unwrap_or(0)
+        let first = usize::from(!self.examples.gives().inputs);
+        self.widths[first..].iter().copied().max().unwrap_or(0)
     }
 
     fn packed_len(&self) -> usize {
@@ -215,8 +227,8 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         self.layers()
             .flat_map(|layer| {
                 [Form::Nn, Form::Tn, Form::Nt].map(|form| match form {
-                    // No adjoint goes to the inputs of the first layer.
-                    Form::Nt if layer.start == 0 => 0,
+                    // No adjoint goes to the inputs of the first layer, unless they are learned.
+                    Form::Nt if layer.start == 0 && !self.examples.gives().inputs => 0,
                     _ => layer.product(form, n, false).required_len(),
                 })
             })
@@ -231,23 +243,27 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             d: cut("scratch", scratch, n * self.widest())?,
             d_before: cut("scratch", scratch, n * self.widest())?,
             log_sums: cut("scratch", scratch, n)?,
-            right: cut("scratch", scratch, n)?,
+            shares: cut("scratch", scratch, n)?,
             packed: cut("scratch", scratch, self.packed_len())?,
         })
     }
 
-    /// Fills the activations of a piece of a batch and adds its examples' losses to `loss`.
+    /// Fills the activations of a piece of a batch; leaves its logits in `d`.
     fn forward<S: Scalar>(
         &self,
         w: &[S],
+        h: &[S],
         piece: &[u32],
         parts: &mut Parts<'_, S>,
-        loss: &mut S,
     ) -> Result<(), Error> {
         let n = piece.len();
         let depth = self.layers().len();
-        self.examples
-            .gather::<A, S>(piece, &mut parts.a[..n * self.widths[0]])?;
+        let x = &mut parts.a[..n * self.widths[0]];
+        if self.examples.gives().inputs {
+            self.examples.inputs_at::<A, S>(h, piece, x)?;
+        } else {
+            self.examples.gather::<A, S>(piece, x)?;
+        }
         for (l, layer) in self.layers().enumerate() {
             let (matrix, biases) = layer.of(w);
             let (x, z) = layer.activations(parts.a, n);
@@ -259,47 +275,67 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
                 .run::<A, S>(x, matrix, z, parts.packed)?;
             if l + 1 < depth {
                 tanh::<A, S>(z);
-                continue;
-            }
-            let classes = self.classes();
-            let (log_sums, right) = (&mut parts.log_sums[..n], &mut parts.right[..n]);
-            for ((i, z), right) in piece
-                .iter()
-                .zip(z.chunks_exact(classes))
-                .zip(right.iter_mut())
-            {
-                let label = self.examples.label(*i)?;
-                *right = *z.get(label).ok_or(Error::Index {
-                    what: "class",
-                    index: label,
-                    len: classes,
-                })?;
-            }
-            softmax::<A, S>(classes, z, log_sums);
-            for (log_sum, right) in log_sums.iter().zip(right) {
-                *loss += *log_sum - *right;
+            } else {
+                parts.d[..z.len()].copy_from_slice(z);
+                softmax::<A, S>(layer.outputs, z, &mut parts.log_sums[..n]);
             }
         }
         Ok(())
     }
 
-    /// The adjoint of the logits: `(p - e_y) share`.
+    /// Adds the losses of a piece after [`forward`](Self::forward) to `loss`.
+    fn add_losses<S: Scalar>(
+        &self,
+        h: &[S],
+        piece: &[u32],
+        parts: &Parts<'_, S>,
+        loss: &mut S,
+    ) -> Result<(), Error> {
+        let classes = self.classes();
+        let logits = parts.d.chunks_exact(classes);
+        for ((i, log_sum), z) in piece.iter().zip(&*parts.log_sums).zip(logits) {
+            *loss += Example::new(&self.examples, h, *i, classes)?.loss::<A>(*log_sum, z)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the adjoint of the logits in their place, `(p - e_y) share` for plain examples, and adds
+    /// to `d_h`, where wanted, the derivative through targets and weights.
     fn logits<S: Scalar>(
         &self,
+        h: &[S],
         piece: &[u32],
         share: S,
         parts: &mut Parts<'_, S>,
+        mut d_h: Option<&mut [S]>,
     ) -> Result<(), Error> {
         let classes = self.classes();
-        let len = piece.len() * classes;
         let first = piece.len() * (self.widths.iter().sum::<usize>() - classes);
-        let d = &mut parts.d[..len];
-        d.copy_from_slice(&parts.a[first..][..len]);
-        for (i, d) in piece.iter().zip(d.chunks_exact_mut(classes)) {
-            d[self.examples.label(*i)?] -= S::ONE;
-            for d in d {
-                *d *= share;
+        let logits = parts.d.chunks_exact_mut(classes);
+        let probabilities = parts.a[first..].chunks_exact(classes);
+        let sums = parts.log_sums.iter().zip(parts.shares.iter_mut());
+        for (((i, d), p), (log_sum, own)) in piece.iter().zip(logits).zip(probabilities).zip(sums) {
+            let example = Example::new(&self.examples, h, *i, classes)?;
+            if let Some(d_h) = &mut d_h {
+                example.pull::<A>(share, *log_sum, d, d_h)?;
             }
+            d.copy_from_slice(p);
+            *own = example.adjoint::<A>(share, d)?;
+        }
+        Ok(())
+    }
+
+    /// Adds to `d_h` the derivative through the inputs of a piece, from their adjoints.
+    fn pull_inputs<S: Scalar>(
+        &self,
+        h: &[S],
+        piece: &[u32],
+        d_x: &[S],
+        d_h: &mut [S],
+    ) -> Result<(), Error> {
+        for (i, d_x) in piece.iter().zip(d_x.chunks_exact(self.widths[0])) {
+            self.examples
+                .pull::<A, S>(h, *i, Adjoint::Inputs(d_x), d_h)?;
         }
         Ok(())
     }
@@ -312,6 +348,10 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         self.layout().weights()
     }
 
+    fn hypers(&self) -> usize {
+        self.examples.hypers()
+    }
+
     fn scratch_len(&self) -> usize {
         self.chunk * (self.widths.iter().sum::<usize>() + 2 * self.widest() + 2) + self.packed_len()
     }
@@ -320,12 +360,16 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         &self,
         at: At<'_, S>,
         g: &mut [S],
-        _d_h: Option<&mut [S]>,
+        mut d_h: Option<&mut [S]>,
         mut scratch: &mut [S],
     ) -> Result<S, Error> {
         exactly("w", at.w, self.weights())?;
-        exactly("h", at.h, 0)?;
+        exactly("h", at.h, self.hypers())?;
         exactly("g", g, self.weights())?;
+        if let Some(d_h) = &mut d_h {
+            exactly("d_h", d_h, self.hypers())?;
+            d_h.fill(S::ZERO);
+        }
         if at.batch.is_empty() {
             return Err(Error::EmptyBatch);
         }
@@ -334,8 +378,9 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         let mut loss = S::ZERO;
         for (i, piece) in at.batch.chunks(self.chunk).enumerate() {
             let n = piece.len();
-            self.forward(at.w, piece, &mut parts, &mut loss)?;
-            self.logits(piece, share, &mut parts)?;
+            self.forward(at.w, at.h, piece, &mut parts)?;
+            self.add_losses(at.h, piece, &parts, &mut loss)?;
+            self.logits(at.h, piece, share, &mut parts, d_h.as_deref_mut())?;
             for layer in self.layers().rev() {
                 let d = &mut parts.d[..n * layer.outputs];
                 let (a, _) = layer.activations(parts.a, n);
@@ -347,16 +392,17 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
                     g_biases.fill(S::ZERO);
                 }
                 add_rows(d, g_biases);
+                let before = &mut parts.d_before;
+                let back = layer.product(Form::Nt, n, false);
                 if layer.start > 0 {
-                    let before = &mut parts.d_before[..n * layer.inputs];
-                    layer.product(Form::Nt, n, false).run::<A, S>(
-                        d,
-                        layer.of(at.w).0,
-                        before,
-                        parts.packed,
-                    )?;
+                    let before = &mut before[..n * layer.inputs];
+                    back.run::<A, S>(d, layer.of(at.w).0, before, parts.packed)?;
                     tanh_adjoint::<A, S>(a, before);
                     core::mem::swap(&mut parts.d, &mut parts.d_before);
+                } else if let (Some(d_h), true) = (&mut d_h, self.examples.gives().inputs) {
+                    let before = &mut before[..n * layer.inputs];
+                    back.run::<A, S>(d, layer.of(at.w).0, before, parts.packed)?;
+                    self.pull_inputs(at.h, piece, before, d_h)?;
                 }
             }
         }
@@ -369,14 +415,15 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
 
     fn loss<S: Scalar>(&self, at: At<'_, S>, mut scratch: &mut [S]) -> Result<S, Error> {
         exactly("w", at.w, self.weights())?;
-        exactly("h", at.h, 0)?;
+        exactly("h", at.h, self.hypers())?;
         if at.batch.is_empty() {
             return Err(Error::EmptyBatch);
         }
         let mut parts = self.cut(&mut scratch)?;
         let mut loss = S::ZERO;
         for piece in at.batch.chunks(self.chunk) {
-            self.forward(at.w, piece, &mut parts, &mut loss)?;
+            self.forward(at.w, at.h, piece, &mut parts)?;
+            self.add_losses(at.h, piece, &parts, &mut loss)?;
         }
         Ok(loss * (S::ONE / S::from_usize(at.batch.len())))
     }
@@ -394,9 +441,10 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         mut scratch: &mut [S],
     ) -> Result<(), Error> {
         exactly("w", at.w, self.weights())?;
-        exactly("h", at.h, 0)?;
+        exactly("h", at.h, self.hypers())?;
         exactly("d", d, self.weights())?;
         exactly("h_d", out.h_d, self.weights())?;
+        exactly("m_d", out.m_d, self.hypers())?;
         if at.batch.is_empty() {
             return Err(Error::EmptyBatch);
         }
@@ -415,8 +463,8 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         let depth = self.layers().len();
         for piece in at.batch.chunks(self.chunk) {
             let n = piece.len();
-            self.forward(at.w, piece, &mut parts, &mut S::default())?;
-            self.logits(piece, share, &mut parts)?;
+            self.forward(at.w, at.h, piece, &mut parts)?;
+            self.logits(at.h, piece, share, &mut parts, None)?;
 
             // Where `R a` of a layer's inputs lies; the first layer's vanish and are not stored.
             let tangents = |layer: &Layer| {
@@ -441,8 +489,15 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
                 if l + 1 < depth {
                     tanh_adjoint::<A, S>(y, r_z);
                 } else {
-                    softmax_r::<A, S>(layer.outputs, y, r_z);
-                    scale(share, r_z, &mut r_d[..n * layer.outputs]);
+                    let classes = layer.outputs;
+                    let rows = y.chunks_exact(classes).zip(r_z.chunks_exact(classes));
+                    for (i, (p, r_z)) in piece.iter().zip(rows) {
+                        Example::new(&self.examples, at.h, *i, classes)?
+                            .pull_r::<A>(share, p, r_z, out.m_d)?;
+                    }
+                    softmax_r::<A, S>(classes, y, r_z);
+                    let r_d = &mut r_d[..n * classes];
+                    scale_rows(classes, &parts.shares[..n], r_z, r_d);
                 }
             }
             for (l, layer) in self.layers().enumerate().rev() {
@@ -458,23 +513,32 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
                 let (h_matrix, h_biases) = layer.of_mut(h_d);
                 product.run::<A, S>(a, r_d_here, h_matrix, parts.packed)?;
                 add_rows(r_d_here, h_biases);
-                if l == 0 {
+                if l > 0 {
+                    product.run::<A, S>(r_x, d, h_matrix, parts.packed)?;
+                } else if !self.examples.gives().inputs {
                     continue;
                 }
-                product.run::<A, S>(r_x, d, h_matrix, parts.packed)?;
                 let before = &mut parts.d_before[..n * layer.inputs];
                 let r_before_here = &mut r_before[..n * layer.inputs];
                 let (matrix, r_matrix) = (layer.of(at.w).0, layer.of(r_w).0);
                 let back = layer.product(Form::Nt, n, false);
                 let go_on = layer.product(Form::Nt, n, true);
-                back.run::<A, S>(d, matrix, before, parts.packed)?;
                 back.run::<A, S>(r_d_here, matrix, r_before_here, parts.packed)?;
                 go_on.run::<A, S>(d, r_matrix, r_before_here, parts.packed)?;
+                if l == 0 {
+                    self.pull_inputs(at.h, piece, r_before_here, out.m_d)?;
+                    continue;
+                }
+                back.run::<A, S>(d, matrix, before, parts.packed)?;
                 tanh_adjoint_r::<A, S>(a, r_x, before, r_before_here);
                 core::mem::swap(&mut parts.d, &mut parts.d_before);
                 core::mem::swap(&mut r_d, &mut r_before);
             }
         }
         Ok(())
+    }
+
+    fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
+        self.examples.visit_blocks(visit);
     }
 }

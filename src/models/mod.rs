@@ -1,11 +1,14 @@
 //! Objectives that come with the crate, and the examples they learn from.
 
 mod examples;
+mod learned;
 mod logistic;
 mod mlp;
 mod quadratic;
+mod softmax_loss;
 
-pub use examples::{Examples, Features, Pixels};
+pub use examples::{Adjoint, Examples, Features, Given, Pixels};
+pub use learned::{Beside, LearnedInputs, Smoothed, SoftLabels, Weighted};
 pub use logistic::Logistic;
 pub use mlp::Mlp;
 pub use quadratic::Quadratic;
