@@ -13,7 +13,10 @@ use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::implicit::{self, Implicit, Solver};
 use drmad::kernels::reduce::cosine;
-use drmad::models::{Logistic, Mlp, Pixels, Quadratic};
+use drmad::models::{
+    Beside, Examples, LearnedInputs, Logistic, Mlp, Pixels, Quadratic, Smoothed, SoftLabels,
+    Weighted,
+};
 use drmad::objective::{At, Objective};
 use drmad::path::{
     Checkpoints, Full, Grid, Hats, Line, Mark, Path, Plan, Quantised, Reversible, Tape,
@@ -25,7 +28,8 @@ use drmad::wrap::{Coupled, Coupling, L1, L2, Scaled, Strength, Tasks};
 use crate::data::Dataset;
 use crate::tolerances;
 
-const WIDTHS: &[usize] = &[784, 6, 5, 10];
+const CLASSES: usize = 10;
+const WIDTHS: &[usize] = &[784, 6, 5, CLASSES];
 const STEPS: usize = 60;
 
 /// One line of the table.
@@ -237,7 +241,7 @@ pub fn run(data: &Dataset) -> Result<()> {
         chosen,
         mean: data.mean_pixel(),
     };
-    if data.train.width() != WIDTHS[0] || data.classes() > 10 {
+    if data.train.width() != WIDTHS[0] || data.classes() > CLASSES {
         bail!("check works on images of 784 pixels in at most 10 classes");
     }
     say!(
@@ -256,7 +260,7 @@ pub fn run(data: &Dataset) -> Result<()> {
     passed &= check_objective("quadratic", &Quadratic::<Fused>::new(&curvature), 0.0)?;
     passed &= check_objective(
         "logistic",
-        &Logistic::<_, Fused>::new(pixels(train), 10)?,
+        &Logistic::<_, Fused>::new(pixels(train), CLASSES)?,
         0.0,
     )?;
     passed &= check_objective("mlp", &network()?, 0.0)?;
@@ -300,6 +304,8 @@ pub fn run(data: &Dataset) -> Result<()> {
         0.3,
     )?;
 
+    passed &= check_examples(pixels(train))?;
+
     say!("");
     say!(
         "{:<34} {:<28} {:>10} {:>9}",
@@ -321,6 +327,40 @@ pub fn run(data: &Dataset) -> Result<()> {
     } else {
         bail!("some identities do not hold: see FAILED above");
     }
+}
+
+/// Every kind of hyperparameter in the examples, of a network and of a softmax regression.
+fn check_examples(inner: Pixels<'_>) -> Result<bool> {
+    fn both<D: Examples + Copy>(what: &str, examples: D, hyper: f64) -> Result<bool> {
+        let network = Mlp::<_, Fused>::new(examples, WIDTHS, 7)?;
+        let regression = Logistic::<_, Fused>::new(examples, CLASSES)?;
+        let passed = check_objective(&format!("mlp ({what})"), &network, hyper)?;
+        Ok(passed & check_objective(&format!("logistic ({what})"), &regression, hyper)?)
+    }
+    let classes = CLASSES;
+    let smoothed = |by_label| Smoothed {
+        inner,
+        classes,
+        by_label,
+    };
+    let soft = SoftLabels { inner, classes };
+    let all = Weighted {
+        inner: LearnedInputs {
+            inner: Smoothed {
+                inner: soft,
+                classes,
+                by_label: false,
+            },
+        },
+    };
+    let mut passed = both("weighted", Weighted { inner }, 1.0)?;
+    passed &= both("soft labels", soft, 0.1)?;
+    passed &= both("smoothed", smoothed(false), 0.2)?;
+    passed &= both("smoothed by label", smoothed(true), 0.2)?;
+    passed &= both("learned inputs", LearnedInputs { inner }, 0.0)?;
+    passed &= both("beside", Beside { inner, hypers: 3 }, 0.0)?;
+    passed &= both("all at once", all, 0.3)?;
+    Ok(passed)
 }
 
 fn check_methods(training: &Training<'_>) -> Result<bool> {

@@ -3,13 +3,14 @@
 
 mod common;
 
-use common::{Data, Noise, WIDTHS, assert_close, bits, plain, wide};
-use drmad::check::{self, Deviation, Probes};
+use common::{
+    All, BATCH, Data, Noise, WIDTHS, all_of, assert_close, bits, keeps_the_identities, plain, wide,
+};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::models::{Examples, Features, Logistic, Mlp, Pixels, Quadratic};
 use drmad::objective::{At, Objective, Products, by_dual_numbers};
 use drmad::wrap::{L1, L2, Scaled, Strength};
-use drmad::{Arithmetic, Fused, Plain, Scalar};
+use drmad::{Arithmetic, Fused, Plain};
 use drmad_host::tolerances::*;
 
 const ALL: [Granularity; 5] = [
@@ -26,48 +27,6 @@ fn groups(by: Granularity, biases: bool) -> Groups<'static> {
         by,
         biases,
     }
-}
-
-/// Holds an objective to all identities at a random point.
-fn keeps_the_identities<O: Objective>(what: &str, objective: &O) {
-    let mut noise = Noise(20);
-    let (p, h) = (objective.weights(), objective.hypers());
-    // Away from 0, where an absolute value has its kink.
-    let w: Vec<f64> = noise
-        .f64s(p, 1.0)
-        .iter()
-        .map(|w| w + 0.01 * w.signum())
-        .collect();
-    let hypers = noise.f64s(h, 0.5);
-    let (d, e, q) = (noise.f64s(p, 1.0), noise.f64s(p, 1.0), noise.f64s(h, 1.0));
-    let at = At {
-        w: &w,
-        h: &hypers,
-        batch: &[3, 0, 7, 7, 1, 11, 4],
-    };
-    let probes = Probes {
-        d: &d,
-        e: &e,
-        q: &q,
-        step: CENTRAL_STEP,
-    };
-    let mut scratch = vec![f64::NAN; check::required_len(objective)];
-    let mut seen = 0;
-    check::objective(objective, at, probes, &mut scratch, &mut |deviation| {
-        let Deviation { identity, .. } = deviation;
-        let tolerance = match identity {
-            "symmetry of H" | "H d by dual numbers" | "M d by dual numbers" => SAME_FORMULA_F64,
-            _ => CENTRAL_DIFFERENCES,
-        };
-        assert!(
-            deviation.error() <= tolerance,
-            "{what}, {identity}: {:e} off: {deviation:?}",
-            deviation.error()
-        );
-        seen += 1;
-    })
-    .unwrap();
-    assert_eq!(seen, if h > 0 { 9 } else { 6 }, "{what}");
 }
 
 fn net<'a, A: Arithmetic>(
@@ -161,73 +120,6 @@ fn objectives_around_objectives_keep_the_identities() {
         }
     }
 }
-
-/// Loss, gradient by weights and by hyperparameters, `H d`, `M d`.
-#[derive(Debug, PartialEq)]
-struct All<S> {
-    loss: S,
-    g: Vec<S>,
-    d_h: Vec<S>,
-    h_d: Vec<S>,
-    m_d: Vec<S>,
-}
-
-fn all_of<O: Objective, S: Scalar>(
-    objective: &O,
-    w: &[S],
-    h: &[S],
-    batch: &[u32],
-    d: &[S],
-) -> All<S> {
-    let at = At { w, h, batch };
-    let (p, hypers) = (objective.weights(), objective.hypers());
-    let nan = S::from_f64(f64::NAN);
-    // What was in the buffers must not matter, and the promised lengths must do.
-    let scratch = |n| vec![nan; n];
-    let (mut g, mut d_h) = (vec![nan; p], vec![nan; hypers]);
-    let loss = objective
-        .gradient(
-            at,
-            &mut g,
-            Some(&mut d_h),
-            &mut scratch(objective.scratch_len()),
-        )
-        .unwrap();
-    let alone = objective
-        .loss(at, &mut scratch(objective.loss_scratch_len()))
-        .unwrap();
-    assert_eq!(
-        alone, loss,
-        "the loss alone has the bits of that beside the gradient"
-    );
-    let (mut g_again, mut h_d, mut m_d) = (vec![nan; p], vec![S::ZERO; p], vec![S::ZERO; hypers]);
-    let out = Products {
-        g: Some(&mut g_again),
-        h_d: &mut h_d,
-        m_d: &mut m_d,
-    };
-    objective
-        .second_order(
-            at,
-            d,
-            out,
-            &mut scratch(objective.second_order_scratch_len()),
-        )
-        .unwrap();
-    assert_eq!(
-        g_again, g,
-        "the gradient beside the products has the bits of that alone"
-    );
-    All {
-        loss,
-        g,
-        d_h,
-        h_d,
-        m_d,
-    }
-}
-
-const BATCH: &[u32] = &[3, 0, 7, 7, 1, 11, 4];
 
 #[test]
 fn a_network_without_hidden_layer_is_a_softmax_regression() {

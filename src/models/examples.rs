@@ -19,8 +19,8 @@ use crate::scalar::{Arithmetic, Scalar};
 pub struct Given {
     /// By [`Examples::inputs_at`]; otherwise by [`Examples::gather`].
     pub inputs: bool,
-    /// By [`Examples::target`]; otherwise 1 for the label and 0 for other classes.
-    pub targets: bool,
+    /// By [`Examples::target`], for this many classes; otherwise 1 for the label's, 0 for others.
+    pub targets: Option<usize>,
     /// By [`Examples::weight`]; otherwise 1.
     pub weights: bool,
 }

@@ -232,7 +232,7 @@ impl<D: Examples> Examples for SoftLabels<D> {
 
     fn gives(&self) -> Given {
         Given {
-            targets: true,
+            targets: Some(self.classes),
             ..self.inner.gives()
         }
     }
@@ -308,7 +308,7 @@ impl<D: Examples> Examples for Smoothed<D> {
 
     fn gives(&self) -> Given {
         Given {
-            targets: true,
+            targets: Some(self.classes),
             ..self.inner.gives()
         }
     }

@@ -13,7 +13,7 @@
 
 use core::marker::PhantomData;
 
-use super::softmax_loss::Example;
+use super::softmax_loss::{Example, check_classes};
 use super::{Adjoint, Examples};
 use crate::error::{Error, cut, exactly};
 use crate::objective::{At, Objective};
@@ -43,7 +43,8 @@ impl<D: Examples, A: Arithmetic> Logistic<D, A> {
     /// A model of these examples.
     ///
     /// # Errors
-    /// [`Error::Range`] where there are no classes.
+    /// [`Error::Range`] where there are no classes, [`Error::Length`] where the examples' targets are
+    /// for another number of them.
     pub fn new(examples: D, classes: usize) -> Result<Self, Error> {
         if classes == 0 {
             return Err(Error::Range {
@@ -53,6 +54,7 @@ impl<D: Examples, A: Arithmetic> Logistic<D, A> {
                 greatest: f64::INFINITY,
             });
         }
+        check_classes(&examples, classes)?;
         Ok(Logistic {
             examples,
             classes,

@@ -38,7 +38,7 @@
 
 use core::marker::PhantomData;
 
-use super::softmax_loss::Example;
+use super::softmax_loss::{Example, check_classes};
 use super::{Adjoint, Examples};
 use crate::error::{Error, cut, exactly};
 use crate::group::Layout;
@@ -131,8 +131,8 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
     /// pieces of `chunk` examples.
     ///
     /// # Errors
-    /// [`Error::Range`] for less than two widths, a width or a chunk of 0, and where the first
-    /// width is not that of the examples.
+    /// [`Error::Range`] for less than two widths, a width or a chunk of 0; [`Error::Length`] where the
+    /// first width is not that of the examples, or the last not that of their targets.
     pub fn new(examples: D, widths: &'a [usize], chunk: usize) -> Result<Self, Error> {
         let at_least = |what, value: usize, least: usize| {
             if value >= least {
@@ -156,6 +156,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
                 got: widths[0],
             });
         }
+        check_classes(&examples, widths[widths.len() - 1])?;
         Ok(Mlp {
             examples,
             widths,

@@ -20,8 +20,14 @@
 //! `s - z_y` and `p`, less 1 at `y`, alone. A sum of targets need not be 1, nor any of them positive.
 
 use super::{Adjoint, Examples};
-use crate::error::Error;
+use crate::error::{Error, same};
 use crate::scalar::{Arithmetic, Scalar};
+
+/// Refuses a model of other classes than the targets of its examples are for.
+pub(super) fn check_classes(examples: &impl Examples, classes: usize) -> Result<(), Error> {
+    let want = examples.gives().targets.unwrap_or(classes);
+    same("classes of the targets", want, classes)
+}
 
 /// One example with its label.
 pub(super) struct Example<'a, D, S> {
@@ -55,7 +61,7 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
 
     fn is_plain(&self) -> bool {
         let given = self.examples.gives();
-        !(given.targets || given.weights)
+        given.targets.is_none() && !given.weights
     }
 
     fn weight<A: Arithmetic>(&self) -> Result<S, Error> {
@@ -112,7 +118,7 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
         d_h: &mut [S],
     ) -> Result<(), Error> {
         let (given, h, i) = (self.examples.gives(), self.h, self.i);
-        if given.targets {
+        if given.targets.is_some() {
             let weight = self.weight::<A>()? * share;
             for (k, z) in z.iter().enumerate() {
                 let by = Adjoint::Target(k, weight * (s - *z));

@@ -7,14 +7,18 @@ pub(crate) mod plain;
 use std::ops::Range;
 use std::sync::Mutex;
 
+use drmad::check::{self, Deviation, Probes};
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::kernels::dispatch::{self, Level};
 use drmad::models::Features;
 use drmad::objective::Objective;
 use drmad::path::{Path, Steps};
+use drmad::objective::{At, Objective, Products};
+use drmad::path::Path;
 use drmad::random::{Batches, Origin};
 use drmad::train::{Rule, Run, Step};
 use drmad::{Error, Scalar};
+use drmad_host::tolerances::{CENTRAL_DIFFERENCES, CENTRAL_STEP, SAME_FORMULA_F64};
 
 /// The smallest network with two hidden layers in which no two widths agree.
 pub(crate) const WIDTHS: &[usize] = &[6, 5, 4, 3];
@@ -138,6 +142,116 @@ pub(crate) fn assert_close<S: Scalar>(what: &str, got: &[S], want: &[f64], toler
         error <= tolerance,
         "{what}: relative error {error:e}, more than {tolerance:e}\n got {got:?}\nwant {want:?}"
     );
+}
+
+/// A batch of [`Data::small`] with an example twice.
+pub(crate) const BATCH: &[u32] = &[3, 0, 7, 7, 1, 11, 4];
+
+/// Holds an objective to all identities at a random point.
+pub(crate) fn keeps_the_identities<O: Objective>(what: &str, objective: &O) {
+    let mut noise = Noise(20);
+    let (p, h) = (objective.weights(), objective.hypers());
+    // Away from 0, where an absolute value has its kink.
+    let w: Vec<f64> = noise
+        .f64s(p, 1.0)
+        .iter()
+        .map(|w| w + 0.01 * w.signum())
+        .collect();
+    let hypers = noise.f64s(h, 0.5);
+    let (d, e, q) = (noise.f64s(p, 1.0), noise.f64s(p, 1.0), noise.f64s(h, 1.0));
+    let at = At {
+        w: &w,
+        h: &hypers,
+        batch: BATCH,
+    };
+    let probes = Probes {
+        d: &d,
+        e: &e,
+        q: &q,
+        step: CENTRAL_STEP,
+    };
+    let mut scratch = vec![f64::NAN; check::required_len(objective)];
+    let mut seen = 0;
+    check::objective(objective, at, probes, &mut scratch, &mut |deviation| {
+        let Deviation { identity, .. } = deviation;
+        let tolerance = match identity {
+            "symmetry of H" | "H d by dual numbers" | "M d by dual numbers" => SAME_FORMULA_F64,
+            _ => CENTRAL_DIFFERENCES,
+        };
+        assert!(
+            deviation.error() <= tolerance,
+            "{what}, {identity}: {:e} off: {deviation:?}",
+            deviation.error()
+        );
+        seen += 1;
+    })
+    .unwrap();
+    assert_eq!(seen, if h > 0 { 9 } else { 6 }, "{what}");
+}
+
+/// Loss, gradient by weights and by hyperparameters, `H d`, `M d`.
+#[derive(Debug, PartialEq)]
+pub(crate) struct All<S> {
+    pub(crate) loss: S,
+    pub(crate) g: Vec<S>,
+    pub(crate) d_h: Vec<S>,
+    pub(crate) h_d: Vec<S>,
+    pub(crate) m_d: Vec<S>,
+}
+
+pub(crate) fn all_of<O: Objective, S: Scalar>(
+    objective: &O,
+    w: &[S],
+    h: &[S],
+    batch: &[u32],
+    d: &[S],
+) -> All<S> {
+    let at = At { w, h, batch };
+    let (p, hypers) = (objective.weights(), objective.hypers());
+    let nan = S::from_f64(f64::NAN);
+    // What was in the buffers must not matter, and the promised lengths must do.
+    let scratch = |n| vec![nan; n];
+    let (mut g, mut d_h) = (vec![nan; p], vec![nan; hypers]);
+    let loss = objective
+        .gradient(
+            at,
+            &mut g,
+            Some(&mut d_h),
+            &mut scratch(objective.scratch_len()),
+        )
+        .unwrap();
+    let alone = objective
+        .loss(at, &mut scratch(objective.loss_scratch_len()))
+        .unwrap();
+    assert_eq!(
+        alone, loss,
+        "the loss alone has the bits of that beside the gradient"
+    );
+    let (mut g_again, mut h_d, mut m_d) = (vec![nan; p], vec![S::ZERO; p], vec![S::ZERO; hypers]);
+    let out = Products {
+        g: Some(&mut g_again),
+        h_d: &mut h_d,
+        m_d: &mut m_d,
+    };
+    objective
+        .second_order(
+            at,
+            d,
+            out,
+            &mut scratch(objective.second_order_scratch_len()),
+        )
+        .unwrap();
+    assert_eq!(
+        g_again, g,
+        "the gradient beside the products has the bits of that alone"
+    );
+    All {
+        loss,
+        g,
+        d_h,
+        h_d,
+        m_d,
+    }
 }
 
 /// The examples of every step.

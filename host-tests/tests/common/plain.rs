@@ -27,8 +27,8 @@ impl Network {
         Network { weights, biases }
     }
 
-    /// The loss of one example, and its gradient added to `g`, flat, times `share`.
-    pub(crate) fn example(&self, x: &[f64], label: usize, share: f64, g: &mut [f64]) -> f64 {
+    /// The loss of one example with target `q`, and its gradient added to `g`, flat, times `share`.
+    pub(crate) fn example(&self, x: &[f64], q: &[f64], share: f64, g: &mut [f64]) -> f64 {
         let depth = self.weights.len();
         let mut a = vec![x.to_vec()];
         for l in 0..depth {
@@ -44,9 +44,10 @@ impl Network {
         }
         let z = &a[depth];
         let partition: f64 = z.iter().map(|z| z.exp()).sum();
-        let loss = partition.ln() - z[label];
+        let loss = (0..z.len()).map(|o| q[o] * (partition.ln() - z[o])).sum();
+        let total: f64 = q.iter().sum();
         let mut d: Vec<f64> = (0..z.len())
-            .map(|o| z[o].exp() / partition - if o == label { 1.0 } else { 0.0 })
+            .map(|o| total * z[o].exp() / partition - q[o])
             .collect();
         let mut end = g.len();
         for l in (0..depth).rev() {
@@ -70,7 +71,51 @@ impl Network {
     }
 }
 
-/// Mean loss and gradient over `batch`.
+/// Examples with all that a loss can depend on, `x[example][input]` and so on.
+#[derive(Clone)]
+pub(crate) struct Set {
+    pub(crate) x: Vec<Vec<f64>>,
+    pub(crate) targets: Vec<Vec<f64>>,
+    pub(crate) weights: Vec<f64>,
+}
+
+impl Set {
+    /// Inputs as they are, one-hot targets, weights of 1.
+    pub(crate) fn new(inputs: usize, classes: usize, x: &[f32], labels: &[u8]) -> Set {
+        let one_hot = |label: &u8| {
+            let mut q = vec![0.0; classes];
+            q[usize::from(*label)] = 1.0;
+            q
+        };
+        Set {
+            x: x.chunks(inputs)
+                .map(|x| x.iter().map(|x| f64::from(*x)).collect())
+                .collect(),
+            targets: labels.iter().map(one_hot).collect(),
+            weights: vec![1.0; labels.len()],
+        }
+    }
+
+    /// Mean loss and gradient over `batch`.
+    pub(crate) fn loss_and_gradient(
+        &self,
+        widths: &[usize],
+        w: &[f64],
+        batch: &[u32],
+    ) -> (f64, Vec<f64>) {
+        let network = Network::from_flat(widths, w);
+        let mut g = vec![0.0; w.len()];
+        let mut loss = 0.0;
+        for i in batch {
+            let i = *i as usize;
+            let share = self.weights[i] / batch.len() as f64;
+            loss += share * network.example(&self.x[i], &self.targets[i], share, &mut g);
+        }
+        (loss, g)
+    }
+}
+
+/// Mean loss and gradient over `batch` of plain examples.
 pub(crate) fn loss_and_gradient(
     widths: &[usize],
     w: &[f64],
@@ -78,19 +123,8 @@ pub(crate) fn loss_and_gradient(
     labels: &[u8],
     batch: &[u32],
 ) -> (f64, Vec<f64>) {
-    let network = Network::from_flat(widths, w);
-    let share = 1.0 / batch.len() as f64;
-    let mut g = vec![0.0; w.len()];
-    let mut loss = 0.0;
-    for i in batch {
-        let i = *i as usize;
-        let x: Vec<f64> = x[i * widths[0]..(i + 1) * widths[0]]
-            .iter()
-            .map(|x| f64::from(*x))
-            .collect();
-        loss += share * network.example(&x, usize::from(labels[i]), share, &mut g);
-    }
-    (loss, g)
+    let set = Set::new(widths[0], widths[widths.len() - 1], x, labels);
+    set.loss_and_gradient(widths, w, batch)
 }
 
 /// A training with everything spelled out for each weight. It minimises
