@@ -160,22 +160,19 @@ fn hyperparameters_in_examples_keep_the_identities() {
 
 #[test]
 fn scales_and_penalties_around_them_keep_the_identities() {
-    struct Around;
-    impl Each for Around {
-        fn see<D: Examples + Copy>(&mut self, what: &str, examples: D, _: &[Change]) {
-            let groups = Groups {
-                layout: Layout::Layers(WIDTHS),
-                by: Granularity::Unit,
-                biases: false,
-            };
-            let inner = Scaled {
-                inner: net::<_, Fused>(examples, WIDTHS, 3),
-                groups,
-            };
-            keeps_the_identities(what, &L2::new(inner, Strength::Tuned(groups)));
-        }
-    }
-    every_kind(&Data::small(), &mut Around);
+    let data = Data::small();
+    let groups = Groups {
+        layout: Layout::Layers(WIDTHS),
+        by: Granularity::Unit,
+        biases: false,
+    };
+    let examples = weighted(learned(smoothed(soft(data.features()), false)));
+    let inner = Scaled {
+        inner: net::<_, Fused>(examples, WIDTHS, 3),
+        groups,
+    };
+    let objective = L2::new(inner, Strength::Tuned(groups));
+    keeps_the_identities("l2 (scaled (mlp))", &objective);
 }
 
 /// A point and a direction for examples of `hypers` hyperparameters and a network of `p` weights.

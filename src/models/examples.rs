@@ -15,6 +15,13 @@ use crate::kernels::activation::map;
 use crate::scalar::{Arithmetic, Scalar};
 
 /// The parts of an example that are given by methods of their own; the others are plain.
+///
+/// ```
+/// use drmad::models::{Examples, Features, Given, Weighted};
+/// let data = Features { x: &[1.0, -1.0], labels: &[0, 1], width: 1 };
+/// assert_eq!(data.gives(), Given::default());
+/// assert_eq!(Weighted { inner: data }.gives(), Given { weights: true, ..Given::default() });
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Given {
     /// By [`Examples::inputs_at`]; otherwise by [`Examples::gather`].
@@ -26,6 +33,15 @@ pub struct Given {
 }
 
 /// The derivative of a loss by a part of one example.
+///
+/// ```
+/// use drmad::{models::{Adjoint, Examples, Features, Weighted}, Fused};
+/// let data = Features { x: &[1.0, -1.0], labels: &[0, 1], width: 1 };
+/// let (h, mut d_h) = ([1.0f32, 3.0], [0.5, 0.5]);
+/// Weighted { inner: data }.pull::<Fused, _>(&h, 1, Adjoint::Weight(2.0), &mut d_h)?;
+/// assert_eq!(d_h, [0.5, 2.5]);
+/// # Ok::<(), drmad::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Adjoint<'a, S> {
     /// By its inputs.
