@@ -17,7 +17,7 @@ use drmad::models::{
 use drmad::objective::{At, Objective, Products};
 use drmad::path::Tape;
 use drmad::random::Batches;
-use drmad::train::{Run, Schedule};
+use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain};
 use drmad_host::tolerances::*;
@@ -407,6 +407,7 @@ fn every_hypergradient_by_examples_is_the_difference_of_whole_trainings_in_neste
                 objective: &training,
                 h: &h,
                 schedule: Schedule {
+                    rule: Rule::HeavyBall,
                     groups: Groups::global(74),
                     rates: &[RATE],
                     momenta: &[MOMENTUM],
@@ -418,8 +419,8 @@ fn every_hypergradient_by_examples_is_the_difference_of_whole_trainings_in_neste
                 objective: &outside,
                 examples: VALID,
             };
-            let mut storage = vec![f64::NAN; Tape::<f64>::required_len(74, STEPS, false)];
-            let mut tape = Tape::new(74, STEPS, false, &mut storage).unwrap();
+            let mut storage = vec![f64::NAN; Tape::<f64>::required_len(74, STEPS, 0)];
+            let mut tape = Tape::new(74, STEPS, 0, &mut storage).unwrap();
             let got = hypergradient(&run, &validation, &&w0[..], &mut tape, false).unwrap();
             let valid = [valid_loss(&h)];
             assert_close(what, &[got.valid_loss], &valid, TWO_EXACT_METHODS);
