@@ -61,18 +61,19 @@ struct Way {
     /// How the weights along the way are recalled.
     #[arg(long, value_enum, default_value = "hats")]
     method: Name,
-    /// Of hats: intervals between knots.
+    /// Of hats, knots and hermite: intervals between knots. Of legendre: polynomials.
     #[arg(long, value_name = "K", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     knots: u32,
-    /// Of hats: bits of a stored difference, 2, 3, 4 or 8; 32 stores numbers in full.
+    /// Of hats, knots and hermite: bits of a stored difference, 2, 3, 4 or 8; 32 stores numbers in full.
     #[arg(long, default_value = "4", value_parser = PossibleValuesParser::new(["2", "3", "4", "8", "32"]))]
     bits: String,
     /// Of hats: the power by which knots are denser early.
     #[arg(long, default_value_t = Grid::SPACING)]
     spacing: f32,
-    /// Steps at the end that are run backwards in floating point before the method begins.
-    #[arg(long, value_name = "M", default_value_t = 0)]
-    tail: u32,
+    /// Steps at the end that are run backwards in floating point before the method begins [default:
+    /// as many as the momentum allows for hats, none for the others].
+    #[arg(long, value_name = "M")]
+    tail: Option<u32>,
     /// Take only the last steps back.
     #[arg(long, value_name = "M")]
     last: Option<u32>,
@@ -188,7 +189,7 @@ impl Way {
             knots: self.knots as usize,
             bits: self.bits.parse()?,
             spacing: self.spacing,
-            tail: self.tail as usize,
+            tail: self.tail.map(|tail| tail as usize),
             last: self.last.map(|last| last as usize),
             snapshots: self.snapshots as usize,
         })

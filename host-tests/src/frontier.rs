@@ -42,7 +42,27 @@ fn methods(steps: usize) -> Vec<Method> {
             });
         }
     }
-    methods.retain(|method| method.name != Name::Hats || method.knots <= steps);
+    for bits in [32, 8, 4] {
+        for name in [Name::Knots, Name::Hermite] {
+            for knots in [16, 32, 64] {
+                methods.push(Method {
+                    knots,
+                    bits,
+                    ..Method::new(name)
+                });
+            }
+        }
+    }
+    for knots in [8, 16, 32] {
+        methods.push(Method {
+            knots,
+            ..Method::new(Name::Legendre)
+        });
+    }
+    let fits = |method: &Method| {
+        !matches!(method.name, Name::Hats | Name::Legendre) || method.knots <= steps
+    };
+    methods.retain(fits);
     methods
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result, bail};
 use drmad::Arithmetic;
 use drmad::path::{
-    Checkpoints, Full, Grid, Hats, Line, Mark, Path, Plan, Quantised, Reversed, Reversible, Tail,
-    Tape, Truncated,
+    Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Plan, Quantised, Reversed,
+    Reversible, Rows, Tail, Tape, Truncated,
 };
 use drmad::random::Origin;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,12 @@ pub enum Name {
     Line,
     /// The line as the paper's code has it: T/10 steps, the first batches, the rate unscaled.
     LinePublished,
+    /// Lines between points of the way, thinned as it grows.
+    Knots,
+    /// Cubics between them, which also know the steps that leave these points.
+    Hermite,
+    /// A streamed least-squares fit by polynomials of time.
+    Legendre,
     /// A streamed least-squares fit by hat functions of time.
     Hats,
     /// The training run backwards in floating point.
@@ -40,6 +46,9 @@ impl Name {
             Name::Reversible => "reversible",
             Name::Line => "line",
             Name::LinePublished => "line-published",
+            Name::Knots => "knots",
+            Name::Hermite => "hermite",
+            Name::Legendre => "legendre",
             Name::Hats => "hats",
             Name::Reversed => "reversed",
         }
@@ -54,6 +63,9 @@ impl Name {
             Name::Line => "the straight line from first to last weights: DrMAD",
             Name::LinePublished => "DrMAD as its published code has it",
             Name::Hats => "a streamed least-squares fit of the way (default)",
+            Name::Knots => "lines between points of the way, thinned as it grows",
+            Name::Hermite => "cubics between them, with the steps taken there",
+            Name::Legendre => "a streamed least-squares fit by polynomials of time",
             Name::Reversed => "the training run backwards in floating point: exact for some steps",
         }
     }
@@ -64,14 +76,15 @@ impl Name {
 pub struct Method {
     /// Which.
     pub name: Name,
-    /// Of hats: intervals between knots.
+    /// Of hats, knots and Hermite's cubics: intervals between knots. Of Legendre's: polynomials.
     pub knots: usize,
-    /// Of hats: bits of a stored difference; 32 stores numbers in full.
+    /// Of hats, knots and Hermite's cubics: bits of a stored difference; 32 stores numbers in full.
     pub bits: u32,
     /// Of hats: the power by which knots are denser early.
     pub spacing: f32,
-    /// Steps at the end that are run backwards before the path begins.
-    pub tail: usize,
+    /// Steps at the end that are run backwards before the path begins; `None` is as many as the
+    /// momentum allows for hats, and none for the others.
+    pub tail: Option<usize>,
     /// Only so many last steps are taken back.
     pub last: Option<usize>,
     /// Of checkpoints: how many snapshots.
@@ -86,7 +99,7 @@ impl Method {
             knots: 8,
             bits: 4,
             spacing: Grid::SPACING,
-            tail: 0,
+            tail: None,
             last: None,
             snapshots: 10,
         }
@@ -100,13 +113,24 @@ impl Method {
     /// One line for people.
     pub fn describe(&self) -> String {
         let mut what = match self.name {
-            Name::Hats if self.bits == 32 => format!("hats, K = {}, in full", self.knots),
-            Name::Hats => format!("hats, K = {}, {} bits", self.knots, self.bits),
             Name::Checkpoints => format!("checkpoints, S = {}", self.snapshots),
+            Name::Legendre => format!("legendre, r = {}", self.knots),
+            name @ (Name::Hats | Name::Knots | Name::Hermite) => {
+                let (name, knots) = (name.as_str(), self.knots);
+                match self.bits {
+                    32 => format!("{name}, K = {knots}, in full"),
+                    bits => format!("{name}, K = {knots}, {bits} bits"),
+                }
+            }
             name => name.as_str().to_string(),
         };
-        if self.tail > 0 {
-            let _ = write!(what, ", tail of {}", self.tail);
+        match self.tail {
+            Some(0) => {}
+            Some(tail) => {
+                let _ = write!(what, ", tail of {tail}");
+            }
+            None if self.name == Name::Hats => what += ", tail",
+            None => {}
         }
         if let Some(last) = self.last {
             let _ = write!(what, ", last {last}");
@@ -126,6 +150,8 @@ pub struct Shape {
     pub slots: usize,
     /// The least momentum.
     pub momentum: f32,
+    /// For how many steps the training can be run backwards in floating point.
+    pub reach: usize,
 }
 
 /// The path's memory, allocated once.
@@ -133,8 +159,50 @@ pub struct Shape {
 pub struct Storage {
     numbers: Vec<f32>,
     words: Vec<u32>,
+    rows: Table,
+    changes: Table,
     factors: Vec<f32>,
     marks: Vec<Mark>,
+}
+
+/// The memory of rows.
+#[derive(Debug, Default)]
+struct Table {
+    numbers: Vec<f32>,
+    words: Vec<u32>,
+}
+
+impl Table {
+    /// `count` rows of `bits` bits a weight.
+    fn of<A: Arithmetic>(
+        &mut self,
+        bits: u32,
+        weights: usize,
+        count: usize,
+    ) -> Result<Box<dyn Rows<f32> + '_>> {
+        const WHAT: &str = "the path";
+        fn quantised<const BITS: u32, A: Arithmetic>(
+            words: &mut Vec<u32>,
+            weights: usize,
+            count: usize,
+        ) -> Result<Box<dyn Rows<f32> + '_>> {
+            let len = Quantised::<BITS, A>::required_len(weights, count);
+            *words = zeros(WHAT, len)?;
+            Ok(Box::new(Quantised::<BITS, A>::new(weights, count, words)?))
+        }
+        let words = &mut self.words;
+        match bits {
+            32 => {
+                self.numbers = zeros(WHAT, Full::<f32>::required_len(weights, count))?;
+                Ok(Box::new(Full::new(weights, count, &mut self.numbers)?))
+            }
+            8 => quantised::<8, A>(words, weights, count),
+            4 => quantised::<4, A>(words, weights, count),
+            3 => quantised::<3, A>(words, weights, count),
+            2 => quantised::<2, A>(words, weights, count),
+            bits => bail!("numbers are stored in 2, 3, 4, 8 or 32 bits, not in {bits}"),
+        }
+    }
 }
 
 /// A vector of zeros, or an error that says how many bytes were wanted where there are not so many.
@@ -184,25 +252,35 @@ impl Method {
         if last > steps || last == 0 {
             bail!("--last {last}: there are {steps} steps");
         }
-        if self.tail >= last {
-            bail!(
-                "--tail {}: the method needs some of the {last} steps",
-                self.tail
-            );
-        }
-        if self.name == Name::Reversible && (self.tail > 0 || last < steps) {
-            bail!("reversible takes all steps itself: leave out --tail and --last");
+        // These begin where they are first asked to record; the others at the first weights.
+        let sees_the_end_alone = matches!(self.name, Name::Tape | Name::Checkpoints);
+        let seen = if sees_the_end_alone { last } else { steps };
+        let tail = match self.tail {
+            Some(tail) if tail >= seen => {
+                bail!("--tail {tail}: the method needs some of the {seen} steps")
+            }
+            Some(tail) => tail,
+            // Shorter trainings than that are half tail.
+            None if self.name == Name::Hats => training.reach.min(steps / 2),
+            None => 0,
+        };
+        if self.name == Name::Reversible && tail > 0 {
+            bail!("reversible takes all steps itself: leave out --tail");
         }
         let inner = Shape {
-            steps: last - self.tail,
+            steps: seen - tail,
             ..training
         };
         let mut path = self.inner::<A>(inner, origin, storage)?;
-        if self.tail > 0 {
-            path = Box::new(Tail::<A, _>::new(path, last, self.tail)?);
+        if tail > 0 {
+            path = Box::new(Tail::<A, _>::new(path, seen, tail)?);
         }
         if last < steps {
-            path = Box::new(Truncated::new(path, steps, last)?);
+            path = Box::new(if sees_the_end_alone {
+                Truncated::new(path, steps, last)?
+            } else {
+                Truncated::early(path, steps, last)?
+            });
         }
         Ok(path)
     }
@@ -218,7 +296,17 @@ impl Method {
             steps,
             slots,
             momentum,
+            reach: _,
         } = training;
+        let enough = |what: &str| {
+            if self.knots > steps {
+                bail!(
+                    "--knots {}: {what} need at least as many steps and there are {steps}",
+                    self.knots
+                );
+            }
+            Ok(())
+        };
         Ok(match self.name {
             Name::Tape => {
                 let len = Tape::<f32>::required_len(weights, steps, slots);
@@ -252,85 +340,41 @@ impl Method {
             Name::LinePublished => {
                 Box::new(Line::<A, _>::new(origin, steps).with(Plan::published(steps)))
             }
+            Name::Knots => {
+                let rows = storage.rows.of::<A>(self.bits, weights, self.knots)?;
+                let knots = Knots::<A, f32, _, _>::new(weights, self.knots, origin, rows)?;
+                Box::new(knots)
+            }
+            Name::Hermite => {
+                let rows = storage.rows.of::<A>(self.bits, weights, self.knots)?;
+                let changes = storage
+                    .changes
+                    .of::<A>(self.bits, weights, self.knots + 1)?;
+                Box::new(Knots::<A, f32, _, _>::hermite(
+                    weights, self.knots, origin, rows, changes,
+                )?)
+            }
+            Name::Legendre => {
+                enough("polynomials")?;
+                let len = Legendre::<A, f32>::required_len(weights, self.knots);
+                storage.numbers = zeros("the polynomials", len)?;
+                let numbers = &mut storage.numbers;
+                Box::new(Legendre::<A, _>::new(weights, steps, self.knots, numbers)?)
+            }
             Name::Hats => {
-                if self.knots > steps {
-                    bail!(
-                        "--knots {} needs at least as many steps and there are {steps}",
-                        self.knots
-                    );
-                }
-                let knots = Grid {
+                enough("hats")?;
+                let grid = Grid {
                     steps,
                     intervals: self.knots,
                     spacing: self.spacing,
                 };
-                let Storage {
-                    numbers,
-                    words,
-                    factors,
-                    ..
-                } = storage;
-                *factors = zeros("the hats", self.knots + 1)?;
-                let fit = Fit {
-                    weights,
-                    knots,
-                    origin,
-                    factors,
-                };
-                match self.bits {
-                    32 => {
-                        *numbers = zeros(
-                            "the hats",
-                            Full::<f32>::required_len(weights, knots.intervals),
-                        )?;
-                        let rows = Full::new(weights, knots.intervals, numbers)?;
-                        fit.with::<A, _>(rows)?
-                    }
-                    8 => fit.quantised::<8, A>(words)?,
-                    4 => fit.quantised::<4, A>(words)?,
-                    3 => fit.quantised::<3, A>(words)?,
-                    2 => fit.quantised::<2, A>(words)?,
-                    bits => bail!("hats are stored in 2, 3, 4, 8 or 32 bits, not in {bits}"),
-                }
+                let rows = storage.rows.of::<A>(self.bits, weights, self.knots)?;
+                storage.factors = zeros("the hats", self.knots + 1)?;
+                let factors = &mut storage.factors;
+                Box::new(Hats::<A, f32, _, _>::new(
+                    weights, grid, origin, rows, factors,
+                )?)
             }
         })
-    }
-}
-
-/// Hats but for their rows.
-struct Fit<'s, G> {
-    weights: usize,
-    knots: Grid,
-    origin: G,
-    factors: &'s mut [f32],
-}
-
-impl<'s, G: Origin<f32> + 's> Fit<'s, G> {
-    fn with<A: Arithmetic, R: drmad::path::Rows<f32> + 's>(
-        self,
-        rows: R,
-    ) -> Result<Box<dyn Path<f32> + 's>> {
-        let Fit {
-            weights,
-            knots,
-            origin,
-            factors,
-        } = self;
-        Ok(Box::new(Hats::<A, f32, _, _>::new(
-            weights, knots, origin, rows, factors,
-        )?))
-    }
-
-    fn quantised<const BITS: u32, A: Arithmetic>(
-        self,
-        words: &'s mut Vec<u32>,
-    ) -> Result<Box<dyn Path<f32> + 's>> {
-        let (weights, intervals) = (self.weights, self.knots.intervals);
-        *words = zeros(
-            "the hats",
-            Quantised::<BITS, A>::required_len(weights, intervals),
-        )?;
-        let rows = Quantised::<BITS, A>::new(weights, intervals, words)?;
-        self.with::<A, _>(rows)
     }
 }

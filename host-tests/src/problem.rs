@@ -12,6 +12,7 @@ use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::models::{Examples, Mlp, Pixels};
 use drmad::objective::{At, Objective};
 use drmad::outer::Parametrisation;
+use drmad::path::Reversed;
 use drmad::random::{Batches, Normal, Origin, choose};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
@@ -358,6 +359,7 @@ impl<'a> Problem<'a> {
                 steps,
                 slots: usize::from(schedules),
                 momentum,
+                reach: Reversed::<A>::reach(&run.schedule, steps),
             },
             origin,
             &mut storage,

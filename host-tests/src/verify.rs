@@ -19,7 +19,8 @@ use drmad::models::{
 };
 use drmad::objective::{At, Objective};
 use drmad::path::{
-    Checkpoints, Full, Grid, Hats, Line, Mark, Path, Plan, Quantised, Reversible, Tape,
+    Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Plan, Quantised, Reversible,
+    Tape,
 };
 use drmad::random::{Batches, Normal, Origin, choose};
 use drmad::train::{Rule, Run, Schedule};
@@ -443,7 +444,7 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
     }
     .print();
 
-    let knots = Grid {
+    let grid = Grid {
         steps: STEPS,
         intervals: 8,
         spacing: Grid::SPACING,
@@ -454,7 +455,7 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
         let rows = Full::new(p, 8, &mut storage)?;
         sweep(&mut Hats::<Fused, f64, _, _>::new(
             p,
-            knots,
+            grid,
             *origin,
             rows,
             &mut factors,
@@ -466,7 +467,7 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
         let rows = Quantised::<4, Fused>::new(p, 8, &mut storage)?;
         sweep(&mut Hats::<Fused, f64, _, _>::new(
             p,
-            knots,
+            grid,
             *origin,
             rows,
             &mut factors,
@@ -479,6 +480,23 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
         let loss = sweep(&mut path)?;
         left_over.set(!path.is_at_start());
         Ok(loss)
+    };
+    let knots: &MakePath<'_> = &|origin, sweep| {
+        let mut storage = vec![0.0; Full::<f64>::required_len(p, 16)];
+        let rows = Full::new(p, 16, &mut storage)?;
+        sweep(&mut Knots::<Fused, f64, _, _>::new(p, 16, *origin, rows)?)
+    };
+    let hermite: &MakePath<'_> = &|origin, sweep| {
+        let mut storage = [(); 2].map(|()| vec![0.0; Full::<f64>::required_len(p, 17)]);
+        let [rows, changes] = &mut storage;
+        let (rows, changes) = (Full::new(p, 16, rows)?, Full::new(p, 17, changes)?);
+        sweep(&mut Knots::<Fused, f64, _, _>::hermite(
+            p, 16, *origin, rows, changes,
+        )?)
+    };
+    let legendre: &MakePath<'_> = &|_, sweep| {
+        let mut storage = vec![0.0; Legendre::<Fused, f64>::required_len(p, 8)];
+        sweep(&mut Legendre::<Fused, f64>::new(p, STEPS, 8, &mut storage)?)
     };
     let line: &MakePath<'_> = &|origin, sweep| sweep(&mut Line::<Fused, _>::new(*origin, STEPS));
     let published: &MakePath<'_> = &|origin, sweep| {
@@ -496,6 +514,9 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
             Some(tolerances::CHECK_HATS_4_BITS),
         ),
         ("reversible", reversible, Some(tolerances::CHECK_REVERSIBLE)),
+        ("knots, K = 16, in full", knots, None),
+        ("hermite, K = 16, in full", hermite, None),
+        ("legendre, r = 8", legendre, None),
         ("line", line, None),
         ("line-published", published, None),
     ] {

@@ -1037,7 +1037,7 @@ fn paths_refuse_storage_that_is_too_short() {
         39,
     );
     Tape::new(3, 13, 0, &mut storage).unwrap();
-    let hats = "storage of the hats";
+    let hats = "storage of the rows";
     wrong_length(Full::new(4, 10, &mut storage).map(|_| ()), hats, 40, 39);
     let mut words = vec![0; 175];
     let rows = Quantised::<4, Fused>::new(100, 8, &mut words).map(|_| ());
@@ -1355,7 +1355,7 @@ fn hats_with(rows: usize, weights: usize) -> Result<(), Error> {
 #[test]
 fn rows_and_origins_made_for_others_are_refused() {
     hats_with(4, 4).unwrap();
-    wrong_length(hats_with(3, 4), "storage of the hats", 16, 12);
+    wrong_length(hats_with(3, 4), "storage of the rows", 16, 12);
     wrong_length(hats_with(4, 3), "weights of the origin", 4, 3);
 }
 

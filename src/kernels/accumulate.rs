@@ -46,6 +46,60 @@ pub fn scale<S: Scalar>(a: S, x: &[S], y: &mut [S]) {
     );
 }
 
+/// Numbers of a vector that are taken through all rows at once: a piece stays in the first cache.
+const PIECE: usize = 1024;
+
+/// `y_jc += a_j x_c`: one vector added to each row of `y`.
+///
+/// ```
+/// use drmad::{kernels::accumulate::add_outer, Fused};
+/// let mut y = [1.0f32; 4];
+/// add_outer::<Fused, _>(&[1.0, 10.0], &[1.0, 2.0], &mut y);
+/// assert_eq!(y, [2.0, 3.0, 11.0, 21.0]);
+/// ```
+pub fn add_outer<A: Arithmetic, S: Scalar>(a: &[S], x: &[S], y: &mut [S]) {
+    let columns = x.len().max(1);
+    run(
+        #[inline(always)]
+        move || {
+            for (i, x) in x.chunks(PIECE).enumerate() {
+                for (a, y) in a.iter().zip(y.chunks_exact_mut(columns)) {
+                    let y = y.get_mut(i * PIECE..).unwrap_or_default();
+                    for (y, x) in y.iter_mut().zip(x) {
+                        *y = A::mul_add(*a, *x, *y);
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// `y_c = sum_j a_j x_jc`, the rows in ascending order from 0.
+///
+/// ```
+/// use drmad::{kernels::accumulate::combine, Fused};
+/// let mut y = [f32::NAN; 2];
+/// combine::<Fused, _>(&[1.0, 10.0], &[1.0, 2.0, 3.0, 4.0], &mut y);
+/// assert_eq!(y, [31.0, 42.0]);
+/// ```
+pub fn combine<A: Arithmetic, S: Scalar>(a: &[S], x: &[S], y: &mut [S]) {
+    let columns = y.len().max(1);
+    run(
+        #[inline(always)]
+        move || {
+            for (i, y) in y.chunks_mut(PIECE).enumerate() {
+                y.fill(S::ZERO);
+                for (a, x) in a.iter().zip(x.chunks_exact(columns)) {
+                    let x = x.get(i * PIECE..).unwrap_or_default();
+                    for (y, x) in y.iter_mut().zip(x) {
+                        *y = A::mul_add(*a, *x, *y);
+                    }
+                }
+            }
+        },
+    );
+}
+
 /// Calls `body` with the number of each row and its piece of `x` and of `y`.
 #[inline(always)]
 fn by_row<S>(columns: usize, rows: &[S], x: &[S], y: &mut [S], body: impl Fn(&S, &[S], &mut [S])) {

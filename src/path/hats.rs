@@ -13,8 +13,8 @@
 //!
 //! and the backward half, `c_k = r_k - u_k c_{k+1}`, runs with the sweep in just the order in which
 //! it asks. What is stored is `x_k = r_k / (1 + u_k)`: of a walk that stands still it is the weight
-//! itself, so each row is predicted by the one before and the first by `w_0`. [`Quantised`] stores
-//! the differences to what is stored already, so errors do not pile up; [`Full`] stores the rows.
+//! itself, so each of the [`Rows`] is predicted by the one before and the first by `w_0`, and errors of
+//! differences do not pile up.
 //!
 //! Grid lie at `T (k / K)^spacing`, rounded to different integers.
 //! Order of arithmetic: `x_k = mul_add(-G (1 + u_{k-1}) / (e_k (1 + u_k)), x_{k-1},
@@ -22,12 +22,12 @@
 //! f64 and rounded once.
 //! Refused: fewer steps than knots' intervals, and a horizon that is not known beforehand.
 
-use super::{Path, Spare, Steps};
-use crate::error::{Error, cut, exactly, same};
+use super::{Path, Rows, Spare, Steps};
+use crate::error::{Error, exactly, same};
 use crate::kernels::accumulate::add_scaled;
 use crate::kernels::interpolate::{between, weights};
 use crate::kernels::math::{exp, ln};
-use crate::kernels::quantise::{self, BLOCK};
+use crate::kernels::quantise::BLOCK;
 use crate::random::Origin;
 use crate::scalar::{Arithmetic, Plain, Scalar};
 
@@ -107,157 +107,6 @@ impl Grid {
         let step = (power * steps as f32 + 0.5) as usize;
         // At least one step for each interval before and after.
         step.max(k).min(steps - (intervals - k))
-    }
-}
-
-/// Storage of the eliminated rows `x_1 .. x_K`, by blocks of [`BLOCK`] weights. Row 0 is `w_0`.
-pub trait Rows<S> {
-    /// Numbers of 32 bits in use.
-    fn floats(&self) -> usize;
-
-    /// Whether it holds the rows of `weights` and `K` intervals.
-    ///
-    /// # Errors
-    /// [`Error::Length`] where it was made for others.
-    fn check(&self, weights: usize, intervals: usize) -> Result<(), Error>;
-
-    /// Writes the block of row `k` that begins with weight `first` to `x`, which holds `w_0` there and
-    /// is left as it is for row 0.
-    fn read(&self, k: usize, first: usize, x: &mut [S]);
-
-    /// Stores `x` as that block of row `k`, from 1; `before` is the block of row `k - 1` as read.
-    fn write(&mut self, k: usize, first: usize, x: &[S], before: &[S]);
-}
-
-/// Rows in full: `K P` numbers.
-///
-/// ```
-/// assert_eq!(drmad::path::Full::<f32>::required_len(44_860, 8), 358_880);
-/// ```
-#[derive(Debug)]
-pub struct Full<'a, S> {
-    weights: usize,
-    storage: &'a mut [S],
-}
-
-impl<'a, S: Scalar> Full<'a, S> {
-    /// Numbers of storage for `weights` and `K` intervals.
-    pub const fn required_len(weights: usize, intervals: usize) -> usize {
-        weights.saturating_mul(intervals)
-    }
-
-    /// Rows in `storage`.
-    ///
-    /// # Errors
-    /// [`Error::Length`] where it is too short.
-    pub fn new(weights: usize, intervals: usize, storage: &'a mut [S]) -> Result<Self, Error> {
-        let mut storage = storage;
-        let want = Self::required_len(weights, intervals);
-        let storage = cut("storage of the hats", &mut storage, want)?;
-        Ok(Full { weights, storage })
-    }
-}
-
-impl<S: Scalar> Rows<S> for Full<'_, S> {
-    fn floats(&self) -> usize {
-        self.storage.len()
-    }
-
-    fn check(&self, weights: usize, intervals: usize) -> Result<(), Error> {
-        same("weights of the rows", weights, self.weights)?;
-        let want = Self::required_len(weights, intervals);
-        same("storage of the hats", want, self.storage.len())
-    }
-
-    fn read(&self, k: usize, first: usize, x: &mut [S]) {
-        let Some(before) = k.checked_sub(1) else {
-            return;
-        };
-        let stored = self.storage.get(before * self.weights + first..);
-        for (x, stored) in x.iter_mut().zip(stored.unwrap_or_default()) {
-            *x = *stored;
-        }
-    }
-
-    fn write(&mut self, k: usize, first: usize, x: &[S], _before: &[S]) {
-        let before = k.saturating_sub(1);
-        let stored = self.storage.get_mut(before * self.weights + first..);
-        for (stored, x) in stored.unwrap_or_default().iter_mut().zip(x) {
-            *stored = *x;
-        }
-    }
-}
-
-/// Rows as differences of `BITS` bits (2, 3, 4 or 8) with a scale for each [`BLOCK`] of weights.
-///
-/// ```
-/// use drmad::{path::Quantised, Fused};
-/// // 1.1 words a weight.
-/// assert_eq!(Quantised::<4, Fused>::required_len(44_860, 8), 49_368);
-/// ```
-#[derive(Debug)]
-pub struct Quantised<'a, const BITS: u32, A> {
-    blocks: usize,
-    storage: &'a mut [u32],
-    arithmetic: PhantomData<A>,
-}
-
-impl<'a, const BITS: u32, A: Arithmetic> Quantised<'a, BITS, A> {
-    const WORDS: usize = quantise::words(BITS);
-
-    /// Words of storage for `weights` and `K` intervals.
-    pub const fn required_len(weights: usize, intervals: usize) -> usize {
-        (weights.div_ceil(BLOCK) * Self::WORDS).saturating_mul(intervals)
-    }
-
-    /// Rows in `storage`.
-    ///
-    /// # Errors
-    /// [`Error::Length`] where it is too short.
-    pub fn new(weights: usize, intervals: usize, storage: &'a mut [u32]) -> Result<Self, Error> {
-        let mut storage = storage;
-        let want = Self::required_len(weights, intervals);
-        let storage = cut("storage of the hats", &mut storage, want)?;
-        Ok(Quantised {
-            blocks: weights.div_ceil(BLOCK),
-            storage,
-            arithmetic: PhantomData,
-        })
-    }
-
-    /// Where the block of row `k`, from 1, begins.
-    fn start(&self, k: usize, first: usize) -> usize {
-        ((k - 1) * self.blocks + first / BLOCK) * Self::WORDS
-    }
-}
-
-impl<const BITS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, BITS, A> {
-    fn floats(&self) -> usize {
-        self.storage.len()
-    }
-
-    fn check(&self, weights: usize, intervals: usize) -> Result<(), Error> {
-        let want = Self::required_len(weights, intervals);
-        same("storage of the hats", want, self.storage.len())
-    }
-
-    fn read(&self, k: usize, first: usize, x: &mut [S]) {
-        for j in 1..=k {
-            let start = self.start(j, first);
-            let code = self.storage.get(start..start + Self::WORDS);
-            quantise::decode::<BITS, A, S>(code.unwrap_or_default(), x);
-        }
-    }
-
-    fn write(&mut self, k: usize, first: usize, x: &[S], before: &[S]) {
-        let mut difference = [0.0; BLOCK];
-        for ((d, x), before) in difference.iter_mut().zip(x).zip(before) {
-            *d = (*x - *before).to_f64() as f32;
-        }
-        let start = self.start(k, first);
-        let code = self.storage.get_mut(start..start + Self::WORDS);
-        let difference = difference.get(..x.len()).unwrap_or_default();
-        quantise::encode::<BITS>(difference, code.unwrap_or_default());
     }
 }
 

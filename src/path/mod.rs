@@ -10,6 +10,8 @@
 //! | [`Checkpoints`] | few steps, and takes the others again | yes |
 //! | [`Reversible`] | the bits that a step in fixed point loses | yes, of the training in fixed point |
 //! | [`Line`] | the two ends | no |
+//! | [`Knots`] | some of the steps, and what lies between by a line or a cubic | no |
+//! | [`Legendre`] | a least-squares fit by polynomials of time | no |
 //! | [`Hats`] | a least-squares fit by a few hat functions of time | no |
 //! | [`Reversed`] | nothing: runs backwards | for a few steps |
 //! | [`Tail`] | the last steps reversed, the others as another path | as that |
@@ -20,18 +22,24 @@
 
 mod checkpoints;
 mod hats;
+mod knots;
+mod legendre;
 mod line;
 mod reversed;
 mod reversible;
+mod rows;
 mod tail;
 mod tape;
 mod truncated;
 
 pub use checkpoints::{Checkpoints, Mark};
-pub use hats::{Full, Grid, Hats, Quantised, Rows};
+pub use hats::{Grid, Hats};
+pub use knots::Knots;
+pub use legendre::Legendre;
 pub use line::{Line, Plan, Replayed};
 pub use reversed::Reversed;
 pub use reversible::{Real, Reversible};
+pub use rows::{Full, Quantised, Rows};
 pub use tail::Tail;
 pub use tape::Tape;
 pub use truncated::Truncated;

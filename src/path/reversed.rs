@@ -17,18 +17,20 @@ use core::marker::PhantomData;
 
 use super::{Path, Spare, Steps};
 use crate::error::{Error, exactly};
-use crate::kernels::math::ln;
 use crate::kernels::momentum::{undo_velocity, undo_weights};
-use crate::scalar::{Arithmetic, Plain, Scalar};
-use crate::schedule::Rule;
+use crate::scalar::{Arithmetic, Scalar};
+use crate::schedule::{Rule, Schedule};
 
 /// The naive reversal.
 ///
 /// ```
-/// use drmad::{path::Reversed, Fused};
-/// let path = Reversed::<Fused>::new();
-/// assert_eq!(Reversed::<Fused>::reach(0.95), 202);
-/// assert_eq!(Reversed::<Fused>::reach(0.1), 4);
+/// use drmad::{group::Groups, path::Reversed, train::*, Fused};
+/// let reach = |momentum: f32| {
+///     let (groups, rule) = (Groups::global(10), Rule::HeavyBall);
+///     let schedule = Schedule { groups, rule, rates: &[0.1f32], momenta: &[momentum] };
+///     Reversed::<Fused>::reach(&schedule, 1000)
+/// };
+/// assert_eq!([0.95, 0.1, 0.0].map(reach), [202, 4, 0]);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reversed<A> {
@@ -43,18 +45,25 @@ impl<A: Arithmetic> Reversed<A> {
         }
     }
 
-    /// The number of steps after which the rounding of an f32 has grown to a `2^-9` of the velocity:
-    /// `15 ln 2 / ln(1 / gamma)`.
-    pub fn reach(momentum: f32) -> usize {
-        if momentum <= 0.0 {
-            return 0;
+    /// The number of steps after which the rounding of an f32 has grown to `2^-9` of a velocity: while
+    /// the product of `1 / gamma` over the last steps is below `2^15`, whichever group has the least.
+    pub fn reach<S: Scalar>(schedule: &Schedule<'_, S>, steps: usize) -> usize {
+        let (mut grown, mut reach) = (1.0, 0);
+        for t in (0..steps).rev() {
+            let mut least = 1.0;
+            schedule.each(t, |_, _, by| {
+                let momentum = by.momentum.to_f64();
+                if momentum < least {
+                    least = momentum;
+                }
+            });
+            grown /= least;
+            if !(grown < 32_768.0) {
+                break;
+            }
+            reach += 1;
         }
-        let steps = -10.397_208 / ln::<Plain>(momentum);
-        if steps.is_finite() {
-            steps as usize
-        } else {
-            usize::MAX
-        }
+        reach
     }
 }
 

@@ -15,11 +15,11 @@ use crate::scalar::{Arithmetic, Scalar};
 /// A path with an exact end.
 ///
 /// ```
-/// use drmad::path::{Line, Reversed, Tail};
+/// use drmad::path::{Line, Tail};
 /// use drmad::Fused;
-/// let (w0, tail) = ([0.0f32; 10], Reversed::<Fused>::reach(0.95));
-/// let line = Line::<Fused, _>::new(&w0[..], 1000 - tail);
-/// let path = Tail::<Fused, _>::new(line, 1000, tail)?;
+/// let w0 = [0.0f32; 10];
+/// let line = Line::<Fused, _>::new(&w0[..], 800);
+/// let path = Tail::<Fused, _>::new(line, 1000, 200)?;
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Debug)]
@@ -58,6 +58,10 @@ impl<A: Arithmetic, P> Tail<A, P> {
 impl<A: Arithmetic, S: Scalar, P: Path<S>> Path<S> for Tail<A, P> {
     fn floats(&self) -> usize {
         self.path.floats()
+    }
+
+    fn start(&mut self, w: &mut [S]) -> Result<(), Error> {
+        self.path.start(w)
     }
 
     fn record(&mut self, t: usize, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {

@@ -1,10 +1,10 @@
 //! Any path over the last `M` of `T` steps alone (Shaban et al. 2019).
 //!
 //! The sweep goes back `M` steps and leaves the rest out: what hyperparameters did before counts as
-//! nothing. The inner path is made for a training of `M` steps and needs the memory of one. What is
-//! left in `d_w` is the derivative by `w_{T-M}`, not by the initial weights.
+//! nothing. What is left in `d_w` is the derivative by `w_{T-M}`, not by the initial weights.
 //!
-//! Refused: more steps than the training has.
+//! Refused: more steps than the training has, and a path that takes the steps itself but sees only the
+//! last of them.
 
 use core::ops::Range;
 
@@ -27,14 +27,29 @@ pub struct Truncated<P> {
     path: P,
     trained: usize,
     last: usize,
+    /// The step that is the path's first.
+    seen_from: usize,
 }
 
 impl<P> Truncated<P> {
-    /// The `last` steps of a training of `trained`, over a path made for `last` steps.
+    /// The `last` steps of a training of `trained`, over a path made for these alone: a tape, or
+    /// checkpoints. Of a path with an origin that is where these steps begin, not `w_0`.
     ///
     /// # Errors
     /// [`Error::Range`] where there are not so many, or none.
     pub fn new(path: P, trained: usize, last: usize) -> Result<Self, Error> {
+        let early = Self::early(path, trained, last)?;
+        Ok(Truncated {
+            seen_from: trained - last,
+            ..early
+        })
+    }
+
+    /// The same over a path made for all the steps: time is saved, and no memory.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn early(path: P, trained: usize, last: usize) -> Result<Self, Error> {
         if last == 0 || last > trained {
             return Err(Error::Range {
                 what: "number of last steps",
@@ -47,11 +62,8 @@ impl<P> Truncated<P> {
             path,
             trained,
             last,
+            seen_from: 0,
         })
-    }
-
-    fn first(&self) -> usize {
-        self.trained - self.last
     }
 }
 
@@ -84,8 +96,15 @@ impl<S: Scalar, P: Path<S>> Path<S> for Truncated<P> {
         self.path.floats()
     }
 
+    fn start(&mut self, w: &mut [S]) -> Result<(), Error> {
+        if self.seen_from == 0 {
+            self.path.start(w)?;
+        }
+        Ok(())
+    }
+
     fn record(&mut self, t: usize, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
-        match t.checked_sub(self.first()) {
+        match t.checked_sub(self.seen_from) {
             Some(t) => self.path.record(t, w, v, spare),
             None => Ok(()),
         }
@@ -99,7 +118,7 @@ impl<S: Scalar, P: Path<S>> Path<S> for Truncated<P> {
         g: &[S],
         steps: &mut dyn Steps<S>,
     ) -> Result<bool, Error> {
-        let first = self.first();
+        let first = self.seen_from;
         match t.checked_sub(first) {
             Some(t) => self.path.advance(t, w, v, g, &mut Later { first, steps }),
             None => Ok(false),
@@ -122,7 +141,8 @@ impl<S: Scalar, P: Path<S>> Path<S> for Truncated<P> {
         steps: &mut dyn Steps<S>,
         spare: Spare<'_, S>,
     ) -> Result<(), Error> {
-        let first = self.first();
+        let first = self.seen_from;
+        let t = self.trained - self.last + t - first;
         self.path
             .recall(t, w, v, &mut Later { first, steps }, spare)
     }

@@ -1,0 +1,365 @@
+//! Interpolation between some points of the true path, thinned out as it grows.
+//!
+//! The weights of every `s`-th step are kept, at first with `s = 1`. Where one more than `K` would
+//! be kept, every other one is dropped, in place, and `s` doubles: the knots always lie evenly over
+//! the walk so far, and nobody has to say beforehand how long it will be. `w_T` is the last knot.
+//! Step `i` of the `n` between the knots `x_0` and `x_1` is recalled as
+//!
+//! ```text
+//! line     w(i) = (1 - i / n) x_0 + (i / n) x_1
+//! Hermite  w(i) = the line + g_0(i) (f_0 - c) + g_1(i) (f_1 - c)        c = (x_1 - x_0) / n
+//!          g_0 = i (n - i) (n + 1 - i) / (n (n - 1))        g_1 = -i (i - 1) (n - i) / (n (n + 1))
+//! ```
+//!
+//! with `f = w_{t+1} - w_t = alpha v_{t+1}` the change in the step that leaves a knot. So a walk of
+//! constant velocity is recalled exactly by both. Time is counted in steps, and `f` is no derivative:
+//! the `g` are chosen so that the cubic goes through the weights at `0`, `1`, `n` and `n + 1`, and any
+//! walk that is a cubic of `t` is recalled exactly. (With a derivative in place of `f`, `n + 1` and
+//! `n - 1` become `n`: Hermite's own cubic.) No step leaves `w_T`: there `f` is the change of the
+//! step that led to it, and the cubic goes through `0`, `1`, `n - 1` and `n`:
+//!
+//! ```text
+//!          g_0 = i (n - i) (n - 1 - i) / ((n - 1) (n - 2))  g_1 = -i (i - 1) (n - i) / ((n - 1) (n - 2))
+//! ```
+//!
+//! The velocity before step `t` is `(w(t) - w(t - 1)) / alpha`, both by the same piece. In full the
+//! knots are met bit for bit, and up to `K` steps the path is the [`Tape`](super::Tape) with its bits.
+//! [`Quantised`](super::Quantised) stores differences to `w_0`, and `f` itself.
+//!
+//! Cost: `(K + 1) P` numbers for lines, twice that for Hermite, an eighth or a quarter of it in 4 or 8
+//! bits. Interpolation inherits the noise of the single steps it kept; a fit ([`Hats`](super::Hats))
+//! averages it away.
+//! Refused: knots elsewhere than the walk puts them, and a sweep before the training has ended.
+
+use super::{Path, Rows, Spare, Steps};
+use crate::error::{Error, exactly, same};
+use crate::kernels::interpolate::{bend, between};
+use crate::kernels::quantise::BLOCK;
+use crate::random::Origin;
+use crate::scalar::{Arithmetic, Scalar};
+
+use core::marker::PhantomData;
+
+/// Some points of the path.
+///
+/// ```
+/// use drmad::path::{Full, Knots, Quantised};
+/// use drmad::Fused;
+/// let w0 = [0.0f32; 100];
+/// let mut storage = [0.0; Full::<f32>::required_len(100, 16)];
+/// let rows = Full::new(100, 16, &mut storage)?;
+/// let lines = Knots::<Fused, _, _, _>::new(100, 16, &w0[..], rows)?;
+///
+/// let mut storage = [[0; Quantised::<8, Fused>::required_len(100, 17)]; 2];
+/// let [rows, changes] = &mut storage;
+/// let rows = Quantised::<8, Fused>::new(100, 16, rows)?;
+/// let changes = Quantised::<8, Fused>::new(100, 17, changes)?;
+/// let cubics = Knots::<Fused, f32, _, _>::hermite(100, 16, &w0[..], rows, changes)?;
+/// # Ok::<(), drmad::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Knots<A, S, G, R> {
+    weights: usize,
+    intervals: usize,
+    origin: G,
+    rows: R,
+    /// The changes `f`, of Hermite's cubics.
+    changes: Option<R>,
+    /// Steps from knot to knot, and how many of them there are but for `w_T`.
+    stride: usize,
+    count: usize,
+    /// The step that is due; in the end `T`.
+    next: usize,
+    finished: bool,
+    /// The interval in hand, and whether its left end is the second spare vector.
+    interval: usize,
+    swapped: bool,
+    types: PhantomData<(A, S)>,
+}
+
+/// `g_0` and `g_1` at step `i` of `n`, where `last` says that `w_T` is the right end.
+fn factors(i: usize, n: usize, last: bool) -> [f64; 2] {
+    if i == 0 || i >= n {
+        return [0.0; 2];
+    }
+    // Also where the last interval has two steps, and its four points are three.
+    if i == 1 {
+        return [1.0, 0.0];
+    }
+    let (i, n) = (i as f64, n as f64);
+    let inside = i * (n - i);
+    if last {
+        let share = inside / ((n - 1.0) * (n - 2.0));
+        [share * (n - 1.0 - i), -share * (i - 1.0)]
+    } else {
+        [
+            inside * (n + 1.0 - i) / (n * (n - 1.0)),
+            -inside * (i - 1.0) / (n * (n + 1.0)),
+        ]
+    }
+}
+
+impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
+    /// Lines over at most `intervals` intervals `K`. `origin` is `w_0`, which quantised rows are
+    /// differences to; `rows` are `K`, since the first knot is `w_0`.
+    ///
+    /// # Errors
+    /// [`Error::Range`] for no intervals; [`Error::Length`].
+    pub fn new(weights: usize, intervals: usize, origin: G, rows: R) -> Result<Self, Error> {
+        if intervals == 0 {
+            return Err(Error::Range {
+                what: "number of knots' intervals",
+                value: 0.0,
+                least: 1.0,
+                greatest: usize::MAX as f64,
+            });
+        }
+        same("weights of the origin", weights, origin.weights())?;
+        rows.check(weights, intervals)?;
+        Ok(Knots {
+            weights,
+            intervals,
+            origin,
+            rows,
+            changes: None,
+            stride: 1,
+            count: 0,
+            next: 0,
+            finished: false,
+            interval: 0,
+            swapped: false,
+            types: PhantomData,
+        })
+    }
+
+    /// Hermite's cubics, with `K + 1` rows more for the `changes`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn hermite(
+        weights: usize,
+        intervals: usize,
+        origin: G,
+        rows: R,
+        changes: R,
+    ) -> Result<Self, Error> {
+        changes.check(weights, intervals + 1)?;
+        let lines = Self::new(weights, intervals, origin, rows)?;
+        Ok(Knots {
+            changes: Some(changes),
+            ..lines
+        })
+    }
+
+    /// The step of knot `k`.
+    fn step(&self, k: usize) -> usize {
+        if k < self.count {
+            k * self.stride
+        } else {
+            self.next
+        }
+    }
+
+    /// Whether step `t` is that of the newest knot.
+    fn is_newest(&self, t: usize) -> bool {
+        self.count
+            .checked_sub(1)
+            .is_some_and(|k| t == k * self.stride)
+    }
+
+    /// Drops every other knot.
+    fn thin(&mut self) {
+        self.count = self.count.div_ceil(2);
+        self.stride *= 2;
+        for k in 1..self.count {
+            self.rows.copy(2 * k, k);
+            if let Some(changes) = &mut self.changes {
+                changes.copy(2 * k + 1, k + 1);
+            }
+        }
+    }
+
+    /// Stores `w` as knot `k`.
+    fn write(&mut self, k: usize, w: &[S], w0: &[S]) {
+        for (i, (w, w0)) in w.chunks(BLOCK).zip(w0.chunks(BLOCK)).enumerate() {
+            self.rows.write(k, i * BLOCK, w, w0);
+        }
+    }
+
+    /// Stores the change from the weights `last` to `w` as that of knot `k`.
+    fn write_change(&mut self, k: usize, w: &[S], last: &[S]) {
+        let Some(changes) = &mut self.changes else {
+            return;
+        };
+        let mut change = [S::ZERO; BLOCK];
+        for (i, (w, last)) in w.chunks(BLOCK).zip(last.chunks(BLOCK)).enumerate() {
+            for ((change, w), last) in change.iter_mut().zip(w).zip(last) {
+                *change = *w - *last;
+            }
+            // The change at the first knot is no row 0: it is not known.
+            changes.write(k + 1, i * BLOCK, &change[..w.len()], &[S::ZERO; BLOCK]);
+        }
+    }
+
+    /// Writes knot `k` to `w`.
+    fn read(&self, k: usize, w: &mut [S]) {
+        self.origin.fill(0, w);
+        for (i, w) in w.chunks_mut(BLOCK).enumerate() {
+            self.rows.read_alone(k, i * BLOCK, w);
+        }
+    }
+
+    /// Adds what the changes at the ends of the interval in hand, of `n` steps, make of its line.
+    fn bend(&self, g: [f64; 2], n: usize, ends: [&[S]; 2], y: &mut [S]) {
+        let Some(changes) = &self.changes else { return };
+        if g == [0.0; 2] {
+            return;
+        }
+        let ends = ends[0].chunks(BLOCK).zip(ends[1].chunks(BLOCK));
+        for (i, (y, (left, right))) in y.chunks_mut(BLOCK).zip(ends).enumerate() {
+            let mut f = [[S::ZERO; BLOCK]; 2];
+            for (k, f) in (self.interval + 1..).zip(&mut f) {
+                changes.read_alone(k, i * BLOCK, &mut f[..y.len()]);
+            }
+            bend::<A, S>(g, n, [left, right], [&f[0], &f[1]], y);
+        }
+    }
+
+    /// The spare vectors as the left and the right end of the interval in hand.
+    fn ends<'s>(&self, spare: Spare<'s, S>) -> (&'s mut [S], &'s mut [S]) {
+        if self.swapped {
+            (spare.b, spare.a)
+        } else {
+            (spare.a, spare.b)
+        }
+    }
+
+    /// Both spare vectors are used, in the training and in the sweep.
+    fn check(&self, w: &[S], spare: &Spare<'_, S>) -> Result<(), Error> {
+        exactly("w", w, self.weights)?;
+        exactly("spare a", spare.a, self.weights)?;
+        exactly("spare b", spare.b, self.weights)
+    }
+
+    fn check_finished(&self) -> Result<(), Error> {
+        if self.finished {
+            return Ok(());
+        }
+        Err(Error::Unsupported {
+            what: "a sweep over knots that have not seen the end of the training",
+        })
+    }
+}
+
+impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Knots<A, S, G, R> {
+    fn floats(&self) -> usize {
+        let changes = self.changes.as_ref().map_or(0, Rows::floats);
+        self.rows.floats() + changes + self.origin.floats()
+    }
+
+    /// The spare vectors hold the weights of the step before and `w_0`.
+    fn record(&mut self, t: usize, w: &[S], _v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
+        self.check(w, &spare)?;
+        if t == 0 {
+            (self.stride, self.count, self.next) = (1, 0, 0);
+            self.finished = false;
+            self.origin.fill(0, spare.b);
+        }
+        if self.finished || t != self.next {
+            return Err(Error::Order {
+                want: self.next,
+                got: t,
+            });
+        }
+        if t > 0 && self.is_newest(t - 1) {
+            self.write_change(self.count - 1, w, spare.a);
+        }
+        if t == self.count * self.stride && self.count == self.intervals {
+            self.thin();
+        }
+        if t == self.count * self.stride {
+            self.write(self.count, w, spare.b);
+            self.count += 1;
+        }
+        if self.changes.is_some() {
+            spare.a.copy_from_slice(w);
+        }
+        self.next += 1;
+        Ok(())
+    }
+
+    fn finish(&mut self, w: &[S], _v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
+        self.check(w, &spare)?;
+        let Some(last) = self.next.checked_sub(1) else {
+            return Err(Error::NoSteps);
+        };
+        if self.is_newest(last) {
+            self.write_change(self.count - 1, w, spare.a);
+        }
+        self.write(self.count, w, spare.b);
+        self.write_change(self.count, w, spare.a);
+        self.finished = true;
+        Ok(())
+    }
+
+    fn open(&mut self, w: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
+        self.check(w, &spare)?;
+        self.check_finished()?;
+        self.interval = self.count;
+        self.swapped = false;
+        // The left end of the interval that would follow the last one.
+        self.read(self.count, spare.a);
+        Ok(())
+    }
+
+    fn recall(
+        &mut self,
+        t: usize,
+        w: &mut [S],
+        v: Option<&mut [S]>,
+        steps: &mut dyn Steps<S>,
+        mut spare: Spare<'_, S>,
+    ) -> Result<(), Error> {
+        self.check(w, &spare)?;
+        self.check_finished()?;
+        if t >= self.next {
+            return Err(Error::Index {
+                what: "step of the knots",
+                index: t,
+                len: self.next,
+            });
+        }
+        // A knot belongs to the interval before it, where the step that led to it lies.
+        while self.interval > 0 && t <= self.step(self.interval) {
+            self.interval -= 1;
+            self.swapped = !self.swapped;
+            let (left, _) = self.ends(spare.again());
+            self.read(self.interval, left);
+        }
+        let (start, end) = (self.step(self.interval), self.step(self.interval + 1));
+        let (into, length) = (t.saturating_sub(start), end - start);
+        if into > length {
+            return Err(Error::Order { want: end, got: t });
+        }
+        let (left, right) = self.ends(spare);
+        let (left, right) = (&*left, &*right);
+        let last = self.interval + 1 == self.count;
+        let here = factors(into, length, last);
+        between::<A, S>(into, length, left, right, w);
+        self.bend(here, length, [left, right], w);
+        let Some(v) = v else { return Ok(()) };
+        exactly("v", v, self.weights)?;
+        if t == 0 {
+            v.fill(S::ZERO);
+            return Ok(());
+        }
+        let n = S::from_usize(length);
+        for ((v, right), left) in v.iter_mut().zip(right).zip(left) {
+            *v = (*right - *left) / n;
+        }
+        let before = factors(into - 1, length, last);
+        let change = [here[0] - before[0], here[1] - before[1]];
+        self.bend(change, length, [left, right], v);
+        steps.velocity(t - 1, v)
+    }
+}

@@ -1,0 +1,230 @@
+//! Where shortcuts keep their vectors: in full, or as differences of a few bits.
+//!
+//! Refused: checking indices; a row that is not there is neither read nor written.
+
+use crate::error::{Error, cut, same};
+use crate::kernels::quantise::{self, BLOCK};
+use crate::scalar::{Arithmetic, Scalar};
+
+use core::marker::PhantomData;
+
+/// Storage of `K` vectors of weights, rows `1 ..= K`, by blocks of [`BLOCK`] weights. Row 0 is a vector
+/// that the caller can make again, such as `w_0`.
+pub trait Rows<S> {
+    /// Numbers of 32 bits in use.
+    fn floats(&self) -> usize;
+
+    /// Whether it holds `rows` rows of `weights`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where it was made for others.
+    fn check(&self, weights: usize, rows: usize) -> Result<(), Error>;
+
+    /// Writes the block of row `k` that begins with weight `first` to `x`, which holds row 0 and is
+    /// left as it is for it. Each row was written with the one before.
+    fn read(&self, k: usize, first: usize, x: &mut [S]);
+
+    /// Stores `x` as that block of row `k`; `before` is the block of row `k - 1` as read. Row 0 is not
+    /// stored.
+    fn write(&mut self, k: usize, first: usize, x: &[S], before: &[S]);
+
+    /// [`read`](Self::read) of a row that was written with row 0 as the one before.
+    fn read_alone(&self, k: usize, first: usize, x: &mut [S]);
+
+    /// Copies row `from` to row `to`.
+    fn copy(&mut self, from: usize, to: usize);
+}
+
+/// Copies row `from` of `len` numbers to row `to`, where both are there.
+fn copy_row<T: Copy>(storage: &mut [T], len: usize, from: usize, to: usize) {
+    let count = storage.len().checked_div(len).unwrap_or(0);
+    if let (Some(from), Some(to)) = (from.checked_sub(1), to.checked_sub(1))
+        && from < count
+        && to < count
+    {
+        storage.copy_within(from * len..(from + 1) * len, to * len);
+    }
+}
+
+/// Rows in full: `rows P` numbers.
+///
+/// ```
+/// assert_eq!(drmad::path::Full::<f32>::required_len(44_860, 8), 358_880);
+/// ```
+#[derive(Debug)]
+pub struct Full<'a, S> {
+    weights: usize,
+    storage: &'a mut [S],
+}
+
+impl<'a, S: Scalar> Full<'a, S> {
+    /// Numbers of storage for `rows` rows of `weights`.
+    pub const fn required_len(weights: usize, rows: usize) -> usize {
+        weights.saturating_mul(rows)
+    }
+
+    /// Rows in `storage`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where it is too short.
+    pub fn new(weights: usize, rows: usize, storage: &'a mut [S]) -> Result<Self, Error> {
+        let mut storage = storage;
+        let want = Self::required_len(weights, rows);
+        let storage = cut("storage of the rows", &mut storage, want)?;
+        Ok(Full { weights, storage })
+    }
+}
+
+impl<S: Scalar> Rows<S> for Full<'_, S> {
+    fn floats(&self) -> usize {
+        self.storage.len()
+    }
+
+    fn check(&self, weights: usize, rows: usize) -> Result<(), Error> {
+        same("weights of the rows", weights, self.weights)?;
+        let want = Self::required_len(weights, rows);
+        same("storage of the rows", want, self.storage.len())
+    }
+
+    fn read(&self, k: usize, first: usize, x: &mut [S]) {
+        let Some(before) = k.checked_sub(1) else {
+            return;
+        };
+        let stored = self.storage.get(before * self.weights + first..);
+        for (x, stored) in x.iter_mut().zip(stored.unwrap_or_default()) {
+            *x = *stored;
+        }
+    }
+
+    fn write(&mut self, k: usize, first: usize, x: &[S], _before: &[S]) {
+        let Some(before) = k.checked_sub(1) else {
+            return;
+        };
+        let stored = self.storage.get_mut(before * self.weights + first..);
+        for (stored, x) in stored.unwrap_or_default().iter_mut().zip(x) {
+            *stored = *x;
+        }
+    }
+
+    fn read_alone(&self, k: usize, first: usize, x: &mut [S]) {
+        self.read(k, first, x);
+    }
+
+    fn copy(&mut self, from: usize, to: usize) {
+        copy_row(self.storage, self.weights, from, to);
+    }
+}
+
+/// Rows as differences of `BITS` bits (2, 3, 4 or 8) with a scale for each [`BLOCK`] of weights.
+///
+/// ```
+/// use drmad::{path::Quantised, Fused};
+/// // 1.1 words a weight.
+/// assert_eq!(Quantised::<4, Fused>::required_len(44_860, 8), 49_368);
+/// ```
+#[derive(Debug)]
+pub struct Quantised<'a, const BITS: u32, A> {
+    blocks: usize,
+    storage: &'a mut [u32],
+    arithmetic: PhantomData<A>,
+}
+
+impl<'a, const BITS: u32, A: Arithmetic> Quantised<'a, BITS, A> {
+    const WORDS: usize = quantise::words(BITS);
+
+    /// Words of storage for `rows` rows of `weights`.
+    pub const fn required_len(weights: usize, rows: usize) -> usize {
+        (weights.div_ceil(BLOCK) * Self::WORDS).saturating_mul(rows)
+    }
+
+    /// Rows in `storage`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where it is too short.
+    pub fn new(weights: usize, rows: usize, storage: &'a mut [u32]) -> Result<Self, Error> {
+        let mut storage = storage;
+        let want = Self::required_len(weights, rows);
+        let storage = cut("storage of the rows", &mut storage, want)?;
+        Ok(Quantised {
+            blocks: weights.div_ceil(BLOCK),
+            storage,
+            arithmetic: PhantomData,
+        })
+    }
+
+    /// Where the block of row `k`, from 1, begins.
+    fn start(&self, k: usize, first: usize) -> usize {
+        (k.saturating_sub(1) * self.blocks + first / BLOCK) * Self::WORDS
+    }
+}
+
+impl<const BITS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, BITS, A> {
+    fn floats(&self) -> usize {
+        self.storage.len()
+    }
+
+    fn check(&self, weights: usize, rows: usize) -> Result<(), Error> {
+        let want = Self::required_len(weights, rows);
+        same("storage of the rows", want, self.storage.len())
+    }
+
+    fn read(&self, k: usize, first: usize, x: &mut [S]) {
+        for j in 1..=k {
+            self.read_alone(j, first, x);
+        }
+    }
+
+    fn read_alone(&self, k: usize, first: usize, x: &mut [S]) {
+        if k > 0 {
+            let start = self.start(k, first);
+            let code = self.storage.get(start..start + Self::WORDS);
+            quantise::decode::<BITS, A, S>(code.unwrap_or_default(), x);
+        }
+    }
+
+    fn copy(&mut self, from: usize, to: usize) {
+        copy_row(self.storage, self.blocks * Self::WORDS, from, to);
+    }
+
+    fn write(&mut self, k: usize, first: usize, x: &[S], before: &[S]) {
+        if k == 0 {
+            return;
+        }
+        let mut difference = [0.0; BLOCK];
+        for ((d, x), before) in difference.iter_mut().zip(x).zip(before) {
+            *d = (*x - *before).to_f64() as f32;
+        }
+        let start = self.start(k, first);
+        let code = self.storage.get_mut(start..start + Self::WORDS);
+        let difference = difference.get(..x.len()).unwrap_or_default();
+        quantise::encode::<BITS>(difference, code.unwrap_or_default());
+    }
+}
+
+/// Rows behind a pointer, as a program has them that chooses their bits at run time.
+#[cfg(feature = "std")]
+impl<S, R: Rows<S> + ?Sized> Rows<S> for std::boxed::Box<R> {
+    fn floats(&self) -> usize {
+        (**self).floats()
+    }
+
+    fn check(&self, weights: usize, rows: usize) -> Result<(), Error> {
+        (**self).check(weights, rows)
+    }
+
+    fn read(&self, k: usize, first: usize, x: &mut [S]) {
+        (**self).read(k, first, x);
+    }
+
+    fn write(&mut self, k: usize, first: usize, x: &[S], before: &[S]) {
+        (**self).write(k, first, x, before);
+    }
+
+    fn read_alone(&self, k: usize, first: usize, x: &mut [S]) {
+        (**self).read_alone(k, first, x);
+    }
+
+    fn copy(&mut self, from: usize, to: usize) {
+        (**self).copy(from, to);
+    }
+}
