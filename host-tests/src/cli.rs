@@ -61,12 +61,14 @@ struct Way {
     /// How the weights along the way are recalled.
     #[arg(long, value_enum, default_value = "hats")]
     method: Name,
-    /// Of hats, knots and hermite: intervals between knots. Of legendre: polynomials.
-    #[arg(long, value_name = "K", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    knots: u32,
-    /// Of hats, knots and hermite: bits of a stored difference, 2, 3, 4 or 8; 32 stores numbers in full.
-    #[arg(long, default_value = "4", value_parser = PossibleValuesParser::new(["2", "3", "4", "8", "32"]))]
-    bits: String,
+    /// Of hats, knots and hermite: intervals between knots. Of legendre: polynomials [default: 8; of
+    /// knots and hermite 32; of legendre 16].
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    knots: Option<u32>,
+    /// Of hats, knots and hermite: bits of a stored difference, 2, 3, 4 or 8; 32 stores numbers in full
+    /// [default: 4; of knots and hermite 8].
+    #[arg(long, value_parser = PossibleValuesParser::new(["2", "3", "4", "8", "32"]))]
+    bits: Option<String>,
     /// Of hats: the power by which knots are denser early.
     #[arg(long, default_value_t = Grid::SPACING)]
     spacing: f32,
@@ -184,10 +186,13 @@ impl Source {
 
 impl Way {
     fn method(&self) -> Result<Method> {
+        let default = Method::new(self.method);
         Ok(Method {
-            name: self.method,
-            knots: self.knots as usize,
-            bits: self.bits.parse()?,
+            knots: self.knots.map_or(default.knots, |k| k as usize),
+            bits: match &self.bits {
+                Some(bits) => bits.parse()?,
+                None => default.bits,
+            },
             spacing: self.spacing,
             tail: self.tail.map(|tail| tail as usize),
             last: self.last.map(|last| last as usize),

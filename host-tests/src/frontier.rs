@@ -42,15 +42,12 @@ fn methods(steps: usize) -> Vec<Method> {
             });
         }
     }
-    for bits in [32, 8, 4] {
-        for name in [Name::Knots, Name::Hermite] {
-            for knots in [16, 32, 64] {
-                methods.push(Method {
-                    knots,
-                    bits,
-                    ..Method::new(name)
-                });
-            }
+    for name in [Name::Knots, Name::Hermite] {
+        for knots in [16, 32, 64] {
+            methods.push(Method {
+                knots,
+                ..Method::new(name)
+            });
         }
     }
     for knots in [8, 16, 32] {

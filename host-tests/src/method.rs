@@ -92,12 +92,17 @@ pub struct Method {
 }
 
 impl Method {
-    /// A method with the default settings.
+    /// A method with its default settings.
     pub const fn new(name: Name) -> Self {
+        let (knots, bits) = match name {
+            Name::Knots | Name::Hermite => (32, 8),
+            Name::Legendre => (16, 32),
+            _ => (8, 4),
+        };
         Method {
             name,
-            knots: 8,
-            bits: 4,
+            knots,
+            bits,
             spacing: Grid::SPACING,
             tail: None,
             last: None,

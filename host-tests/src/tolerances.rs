@@ -84,6 +84,25 @@ pub const PROJECTION_F64: f64 = 1e-14;
 /// and a quotient.
 pub const PARAMETRISED_F32: f64 = 5.0 * F32_ROUNDING;
 
+/// Lines and cubics in f64 between given points against another form of them: some ten roundings,
+/// the cubic's with factors that reach a fifth of the interval's length, beside values of order 1.
+pub const INTERPOLANTS_F64: f64 = 1e-12;
+/// Velocities by differences of polynomials of order 1 in f64, at the rate 1/2: some roundings of
+/// numbers of order 10, none of them relative to the difference.
+pub const DIFFERENCED_POLYNOMIALS: f64 = 1e-12;
+/// The factor-weighted sum of four numbers of order 1 in f32 against f64: three roundings, and those
+/// of three factors.
+pub const BENT_F32: f64 = 8.0 * F32_ROUNDING;
+/// Gram's polynomials by their recurrence in f64: some roundings a degree, each of them bounded, and
+/// the sums of up to 2,001 products that compare them.
+pub const ORTHONORMAL: f64 = 1e-12;
+/// A fit by polynomials in f64 against the walk or the normal equations in powers of time, whose
+/// condition is below 1e4 for six of them.
+pub const LEGENDRE_F64: f64 = 1e-11;
+/// Cosine between the hypergradients of 32 knots, or 16 polynomials, and of the tape on a training of
+/// 200 steps: as for hats.
+pub const INTERPOLANTS_COSINE: f64 = 0.9;
+
 /// How many standard deviations of their sampling distribution moments of 100,000 normal numbers
 /// may lie off: beyond 4 is one seed in 16,000.
 pub const SIGMAS: f64 = 4.0;
