@@ -16,7 +16,7 @@
 //! Order of arithmetic: `p` in f64, rounded once; `c_j <- mul_add(p_j, w, c_j)` for ascending `t`;
 //! `w <- mul_add(p_j, c_j, w)` for ascending `j` from 0.
 //! Beyond `r = 2 sqrt(T)` polynomials on evenly spaced points are of no use: they are tiny but near
-//! the ends, and the recurrence loses digits there.
+//! the ends. From `3 sqrt(T)` on the recurrence loses digits.
 //! Refused: no polynomials, more of them than points, and a horizon that is not known beforehand.
 
 use super::{Path, Spare, Steps};
