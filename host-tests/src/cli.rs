@@ -188,6 +188,7 @@ impl Way {
     fn method(&self) -> Result<Method> {
         let default = Method::new(self.method);
         Ok(Method {
+            name: self.method,
             knots: self.knots.map_or(default.knots, |k| k as usize),
             bits: match &self.bits {
                 Some(bits) => bits.parse()?,

@@ -1100,6 +1100,6 @@ fn paths_say_how_much_they_remember() {
     assert_eq!(Path::<f32>::floats(&line), 0);
     let mut storage = vec![0; 1000];
     let rows = Quantised::<4, Fused>::new(100, 8, &mut storage).unwrap();
-    // Two blocks of 11 words in each of nine rows.
-    assert_eq!(Rows::<f32>::floats(&rows), 198);
+    // Two blocks of 11 words in each of eight rows.
+    assert_eq!(Rows::<f32>::floats(&rows), 176);
 }

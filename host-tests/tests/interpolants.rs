@@ -67,12 +67,12 @@ fn with_knots<A: Arithmetic, S: Scalar, R>(
     body: impl FnOnce(&mut dyn Path<S>) -> R,
 ) -> R {
     let n = origin.len();
-    let len = Full::<S>::required_len(n, intervals);
+    let len = Full::<S>::required_len(n, intervals + 1);
     let mut storage = vec![vec![S::from_f64(f64::NAN); len]; 2];
     let (first, second) = storage.split_at_mut(1);
     let rows = Full::new(n, intervals, &mut first[0]).unwrap();
     if hermite {
-        let changes = Full::new(n, intervals, &mut second[0]).unwrap();
+        let changes = Full::new(n, intervals + 1, &mut second[0]).unwrap();
         body(&mut Knots::<A, S, _, _>::hermite(n, intervals, origin, rows, changes).unwrap())
     } else {
         body(&mut Knots::<A, S, _, _>::new(n, intervals, origin, rows).unwrap())
@@ -87,12 +87,12 @@ fn with_quantised<const BITS: u32, S: Scalar, R>(
     body: impl FnOnce(&mut dyn Path<S>) -> R,
 ) -> R {
     let n = origin.weights();
-    let len = Quantised::<BITS, Fused>::required_len(n, intervals);
+    let len = Quantised::<BITS, Fused>::required_len(n, intervals + 1);
     let mut storage = vec![vec![u32::MAX; len]; 2];
     let (first, second) = storage.split_at_mut(1);
     let rows = Quantised::<BITS, Fused>::new(n, intervals, &mut first[0]).unwrap();
     if hermite {
-        let changes = Quantised::<BITS, Fused>::new(n, intervals, &mut second[0]).unwrap();
+        let changes = Quantised::<BITS, Fused>::new(n, intervals + 1, &mut second[0]).unwrap();
         body(&mut Knots::<Fused, S, _, _>::hermite(n, intervals, origin, rows, changes).unwrap())
     } else {
         body(&mut Knots::<Fused, S, _, _>::new(n, intervals, origin, rows).unwrap())
@@ -718,11 +718,11 @@ fn wrong_numbers_of_knots_and_polynomials_are_refused() {
         let origin = &origin[..weights];
         Knots::<Fused, f64, _, _>::hermite(4, intervals, origin, rows, changes).map(|_| ())
     };
-    knots(8, 4, 8, 8).unwrap();
-    range(knots(0, 4, 0, 0));
-    length(knots(8, 3, 8, 8), "weights of the origin", (4, 3));
-    length(knots(8, 4, 7, 8), "storage of the rows", (36, 32));
-    length(knots(8, 4, 8, 7), "storage of the rows", (36, 32));
+    knots(8, 4, 8, 9).unwrap();
+    range(knots(0, 4, 0, 1));
+    length(knots(8, 3, 8, 9), "weights of the origin", (4, 3));
+    length(knots(8, 4, 7, 9), "storage of the rows", (32, 28));
+    length(knots(8, 4, 8, 8), "storage of the rows", (36, 32));
 }
 
 /// What a path says of a walk told in this order, with vectors of this length.

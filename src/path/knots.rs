@@ -144,7 +144,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
         rows: R,
         changes: R,
     ) -> Result<Self, Error> {
-        changes.check(weights, intervals + 1)?;
+        changes.check(weights, intervals.saturating_add(1))?;
         let lines = Self::new(weights, intervals, origin, rows)?;
         Ok(Knots {
             changes: Some(changes),
