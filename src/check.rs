@@ -8,15 +8,22 @@
 //! H d            <H d, e>         = d<grad_w L(w + s d, h), e> / ds   finite differences
 //! M d            <M d, q>         = d<grad_w L(w, h + s q), d> / ds   finite differences
 //! symmetry       <d, H e>         = <e, H d>
-//! dual numbers   H d, M d         = the products from dual numbers
+//! tangents       <g_dot, e>       = d<grad_w L(w + s d, h + s q), e> / ds   finite differences
+//! adjoints       <g_dot, e>       = <H e, d> + <M e, q>
+//! dual numbers   H d, M d, g_dot  = the same from dual numbers
 //! bookkeeping    products are added to what is there, the gradient beside them is the gradient
 //! ```
+//!
+//! with `g_dot` the derivative of the gradient along `(d, q)`, taken together with that along `(e, -q)`.
 //!
 //! All in f64, whatever the objective's usual scalar, with central differences. A [`Deviation`]
 //! carries both sides; what is small enough is for the caller to say, with a reason.
 
 use crate::error::{Error, cut, exactly};
-use crate::objective::{At, Objective, Products, by_dual_numbers, dual_scratch_len};
+use crate::objective::{
+    At, Directions, Objective, Products, by_dual_numbers, dual_scratch_len,
+    tangents_by_dual_numbers,
+};
 
 /// Two numbers that should be equal.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,8 +70,9 @@ pub fn required_len<O: Objective>(objective: &O) -> usize {
         .second_order_scratch_len()
         .max(objective.scratch_len())
         .max(objective.loss_scratch_len())
+        .max(objective.tangents_scratch_len(2))
         .max(dual_scratch_len(objective));
-    5 * p + 4 * h + inner
+    11 * p + 6 * h + inner
 }
 
 fn dot(x: &[f64], y: &[f64]) -> f64 {
@@ -134,6 +142,10 @@ pub fn objective<O: Objective>(
     let d_h = cut("scratch", &mut scratch, hypers)?;
     let m_d = cut("scratch", &mut scratch, hypers)?;
     let m_dual = cut("scratch", &mut scratch, hypers)?;
+    let w_dot = cut("scratch", &mut scratch, 2 * p)?;
+    let h_dot = cut("scratch", &mut scratch, 2 * hypers)?;
+    let g_dot = cut("scratch", &mut scratch, 2 * p)?;
+    let g_dual = cut("scratch", &mut scratch, 2 * p)?;
 
     objective.gradient(at, g, Some(d_h), scratch)?;
     let (g_d, d_h_q) = (dot(g, d), dot(d_h, q));
@@ -227,6 +239,55 @@ pub fn objective<O: Objective>(
     report(compare("H d by dual numbers", h_d, h_dual));
     if hypers > 0 {
         report(compare("M d by dual numbers", m_d, m_dual));
+    }
+
+    for (row, (d, sign)) in [(d, 1.0), (e, -1.0)].into_iter().enumerate() {
+        w_dot[row * p..][..p].copy_from_slice(d);
+        for (h_dot, q) in h_dot[row * hypers..][..hypers].iter_mut().zip(q) {
+            *h_dot = sign * q;
+        }
+    }
+    let along = Directions {
+        count: 2,
+        w: w_dot,
+        h: h_dot,
+    };
+    objective.tangents(at, along, g, g_dot, scratch)?;
+    objective.gradient(at, moved_w, None, scratch)?;
+    report(compare("gradient beside the tangents", g, moved_w));
+    tangents_by_dual_numbers(objective, at, along, g, g_dual, scratch)?;
+    report(compare("tangents by dual numbers", g_dot, g_dual));
+    for (slope, s) in slopes.iter_mut().zip([-step, step]) {
+        shift(at.w, s, d, moved_w);
+        shift(at.h, s, q, moved_h);
+        let moved = At {
+            w: moved_w,
+            h: moved_h,
+            ..at
+        };
+        objective.gradient(moved, g, None, scratch)?;
+        *slope = dot(g, e);
+    }
+    h_e.fill(0.0);
+    m_dual.fill(0.0);
+    let out = Products {
+        g: None,
+        h_d: h_e,
+        m_d: m_dual,
+    };
+    objective.second_order(at, e, out, scratch)?;
+    let got = dot(&g_dot[..p], e);
+    let size = crate::Scalar::sqrt(dot(&g_dot[..p], &g_dot[..p]) * dot(e, e));
+    for (identity, want) in [
+        ("tangents", central(slopes)),
+        ("adjoints of the tangents", dot(h_e, d) + dot(m_dual, q)),
+    ] {
+        report(Deviation {
+            identity,
+            got,
+            want,
+            scale: size,
+        });
     }
     Ok(())
 }

@@ -229,6 +229,16 @@ pub(crate) fn same(what: &'static str, want: usize, got: usize) -> Result<(), Er
     }
 }
 
+/// The same for an index.
+#[inline]
+pub(crate) fn exists(what: &'static str, index: usize, len: usize) -> Result<(), Error> {
+    if index < len {
+        Ok(())
+    } else {
+        Err(Error::Index { what, index, len })
+    }
+}
+
 /// Cuts `want` elements off the front of a buffer that must hold at least them.
 #[inline]
 pub(crate) fn cut<'a, T>(

@@ -88,6 +88,7 @@ compile_error!(
 pub mod check;
 pub mod dual;
 pub mod error;
+pub mod forward;
 pub mod group;
 pub mod hypergradient;
 pub mod implicit;

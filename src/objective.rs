@@ -9,8 +9,14 @@
 //! ```
 //!
 //! which are the derivatives of `<grad_w L, d>` by `w` and by `h`: both fall out of one pass.
+//! Forward mode asks for the derivative of the gradient along several [`Directions`] of `w` and `h`,
+//!
+//! ```text
+//! g_dot = d/de grad_w L(w + e w_dot, h + e h_dot) = H w_dot + M' h_dot
+//! ```
+//!
 //! A user writes [`loss`](Objective::loss) and [`gradient`](Objective::gradient) once, generic over
-//! the scalar, and gets the products from [dual numbers](crate::Dual). A hand-written pass may
+//! the scalar, and gets both from [dual numbers](crate::Dual). A hand-written pass may
 //! override them and is tested against these.
 //!
 //! Objectives compose: [`Scaled`](crate::wrap::Scaled), [`L2`](crate::wrap::L2),
@@ -43,6 +49,56 @@ pub struct Products<'a, S> {
     pub h_d: &'a mut [S],
     /// `M d` (`H`) is added to this.
     pub m_d: &'a mut [S],
+}
+
+/// Directions of weights and hyperparameters, `K` of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Directions<'a, S> {
+    /// How many.
+    pub count: usize,
+    /// `w_dot`, `K` rows of `P` numbers.
+    pub w: &'a [S],
+    /// `h_dot`, `K` rows of `H` numbers or more: an objective looks at the first `H` of a row, so that
+    /// one around it can pass its own rows on.
+    pub h: &'a [S],
+}
+
+/// Row `k` of `count`.
+fn row<S>(x: &[S], count: usize, k: usize) -> &[S] {
+    let len = x.len().checked_div(count).unwrap_or(0);
+    x.get(k * len..(k + 1) * len).unwrap_or(&[])
+}
+
+impl<'a, S> Directions<'a, S> {
+    /// Each direction's `w_dot` and `h_dot`.
+    ///
+    /// ```
+    /// use drmad::objective::Directions;
+    /// let both = Directions { count: 2, w: &[1.0, 2.0, 3.0, 4.0], h: &[5.0, 6.0] };
+    /// assert_eq!(both.rows().nth(1), Some((&[3.0, 4.0][..], &[6.0][..])));
+    /// ```
+    pub fn rows(&self) -> impl Iterator<Item = (&'a [S], &'a [S])> + use<'a, S> {
+        let Directions { count, w, h } = *self;
+        (0..count).map(move |k| (row(w, count, k), row(h, count, k)))
+    }
+
+    /// Checks all lengths at the door of [`Objective::tangents`].
+    ///
+    /// # Errors
+    /// [`Error::Length`].
+    pub fn check<O: Objective + ?Sized>(
+        &self,
+        objective: &O,
+        g: &[S],
+        g_dot: &[S],
+    ) -> Result<(), Error> {
+        let (p, h) = (objective.weights(), objective.hypers());
+        exactly("w_dot", self.w, self.count.saturating_mul(p))?;
+        exactly("g", g, p)?;
+        exactly("g_dot", g_dot, self.w.len())?;
+        let row = self.h.len().checked_div(self.count).unwrap_or(h);
+        exactly("h_dot", self.h, self.count.saturating_mul(row.max(h)))
+    }
 }
 
 /// A function of weights and hyperparameters with its derivatives.
@@ -142,6 +198,28 @@ pub trait Objective {
         by_dual_numbers(self, at, d, out, scratch)
     }
 
+    /// Numbers of scratch that [`tangents`](Self::tangents) needs along `count` directions.
+    fn tangents_scratch_len(&self, count: usize) -> usize {
+        let _ = count;
+        dual_scratch_len(self)
+    }
+
+    /// Writes the gradient by the weights to `g` (`P`) and its derivative along each direction to a row
+    /// of `g_dot` (`K x P`); returns the loss.
+    ///
+    /// # Errors
+    /// As [`gradient`](Self::gradient).
+    fn tangents<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        along: Directions<'_, S>,
+        g: &mut [S],
+        g_dot: &mut [S],
+        scratch: &mut [S],
+    ) -> Result<S, Error> {
+        tangents_by_dual_numbers(self, at, along, g, g_dot, scratch)
+    }
+
     /// Calls `visit` with the name and the length of each block of `h`, in their order.
     fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
         if self.hypers() > 0 {
@@ -154,6 +232,37 @@ pub trait Objective {
 /// objective's own scratch, in dual numbers.
 pub fn dual_scratch_len<O: Objective + ?Sized>(objective: &O) -> usize {
     2 * (2 * objective.weights() + 2 * objective.hypers() + objective.scratch_len())
+}
+
+/// Gradients on dual numbers with these tangents: by the weights, and by the hyperparameters; and the loss.
+#[allow(clippy::type_complexity)] // two gradients and the loss
+fn on_dual_numbers<'s, O: Objective + ?Sized, S: Scalar>(
+    objective: &O,
+    at: At<'_, S>,
+    w_dot: &[S],
+    h_dot: impl Iterator<Item = S>,
+    mut scratch: &'s mut [S],
+) -> Result<(&'s mut [Dual<S>], &'s mut [Dual<S>], Dual<S>), Error> {
+    let (p, h) = (objective.weights(), objective.hypers());
+    let scratch = cut("scratch", &mut scratch, dual_scratch_len(objective))?;
+    let mut rest = Dual::view(scratch);
+    let w = cut("scratch", &mut rest, p)?;
+    let hyper = cut("scratch", &mut rest, h)?;
+    let g = cut("scratch", &mut rest, p)?;
+    let d_h = cut("scratch", &mut rest, h)?;
+    for ((w, value), tangent) in w.iter_mut().zip(at.w).zip(w_dot) {
+        *w = Dual::new(*value, *tangent);
+    }
+    for ((hyper, value), tangent) in hyper.iter_mut().zip(at.h).zip(h_dot) {
+        *hyper = Dual::new(*value, tangent);
+    }
+    let at = At {
+        w,
+        h: hyper,
+        batch: at.batch,
+    };
+    let loss = objective.gradient(at, g, Some(d_h), rest)?;
+    Ok((g, d_h, loss))
 }
 
 /// The second-order products of any objective, from its gradient on dual numbers: what
@@ -175,25 +284,8 @@ pub fn by_dual_numbers<O: Objective + ?Sized, S: Scalar>(
     exactly("d", d, p)?;
     exactly("h_d", out.h_d, p)?;
     exactly("m_d", out.m_d, h)?;
-    let mut scratch = scratch;
-    let scratch = cut("scratch", &mut scratch, dual_scratch_len(objective))?;
-    let mut rest = Dual::view(scratch);
-    let w = cut("scratch", &mut rest, p)?;
-    let hyper = cut("scratch", &mut rest, h)?;
-    let g = cut("scratch", &mut rest, p)?;
-    let d_h = cut("scratch", &mut rest, h)?;
-    for ((w, value), tangent) in w.iter_mut().zip(at.w).zip(d) {
-        *w = Dual::new(*value, *tangent);
-    }
-    for (hyper, value) in hyper.iter_mut().zip(at.h) {
-        *hyper = Dual::new(*value, S::ZERO);
-    }
-    let at = At {
-        w,
-        h: hyper,
-        batch: at.batch,
-    };
-    objective.gradient(at, g, Some(d_h), rest)?;
+    let zeros = core::iter::repeat(S::ZERO);
+    let (g, d_h, _) = on_dual_numbers(objective, at, d, zeros, scratch)?;
     for (sum, g) in out.h_d.iter_mut().zip(g.iter()) {
         *sum += g.tangent();
     }
@@ -207,4 +299,37 @@ pub fn by_dual_numbers<O: Objective + ?Sized, S: Scalar>(
         }
     }
     Ok(())
+}
+
+/// The derivatives of any objective's gradient along directions, from the gradient on dual numbers, one
+/// direction after another: what [`Objective::tangents`] does where it is not overridden, and what an
+/// override is tested against. `scratch` needs [`dual_scratch_len`] numbers.
+///
+/// # Errors
+/// As [`Objective::gradient`].
+pub fn tangents_by_dual_numbers<O: Objective + ?Sized, S: Scalar>(
+    objective: &O,
+    at: At<'_, S>,
+    along: Directions<'_, S>,
+    g: &mut [S],
+    g_dot: &mut [S],
+    scratch: &mut [S],
+) -> Result<S, Error> {
+    let p = objective.weights();
+    exactly("w", at.w, p)?;
+    exactly("h", at.h, objective.hypers())?;
+    along.check(objective, g, g_dot)?;
+    if along.count == 0 {
+        return objective.gradient(at, g, None, scratch);
+    }
+    let mut loss = S::ZERO;
+    for ((w_dot, h_dot), g_dot) in along.rows().zip(g_dot.chunks_exact_mut(p.max(1))) {
+        let h_dot = h_dot.iter().copied();
+        let (dual, _, dual_loss) = on_dual_numbers(objective, at, w_dot, h_dot, scratch)?;
+        for ((g, g_dot), dual) in g.iter_mut().zip(g_dot).zip(dual) {
+            (*g, *g_dot) = (dual.value(), dual.tangent());
+        }
+        loss = dual_loss.value();
+    }
+    Ok(loss)
 }

@@ -11,7 +11,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::error::{Error, exactly};
+use crate::error::{Error, exactly, exists};
 use crate::group::Groups;
 use crate::kernels::math::probit;
 use crate::scalar::{Plain, Scalar};
@@ -128,6 +128,41 @@ impl<S: Scalar> Origin<S> for Normal<'_, S> {
 }
 
 impl<S: Scalar> Normal<'_, S> {
+    /// The derivative of the initial weights `w0` by the log scale of `group`: `w0` in the group, 0
+    /// elsewhere.
+    ///
+    /// ```
+    /// use drmad::{group::{Granularity, Groups, Layout}, random::Normal};
+    /// let groups = Groups { layout: Layout::Flat(2), by: Granularity::Parameter, biases: false };
+    /// let normal = Normal { seed: 1, groups, log_scales: &[0.0f32, 0.0] };
+    /// let mut w_dot = [0.0; 2];
+    /// normal.tangent(1, &[3.0, 4.0], &mut w_dot)?;
+    /// assert_eq!(w_dot, [0.0, 4.0]);
+    /// # Ok::<(), drmad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Length`] for a buffer of another length, [`Error::Index`] where there is no such group.
+    pub fn tangent(&self, group: usize, w0: &[S], w_dot: &mut [S]) -> Result<(), Error> {
+        let (len, p) = (self.groups.len(), self.groups.weights());
+        exactly("w0", w0, p)?;
+        exactly("w_dot", w_dot, p)?;
+        exists("group", group, len)?;
+        w_dot.fill(S::ZERO);
+        for block in self.groups.blocks() {
+            let Some(row) = block.hyper.and_then(|first| group.checked_sub(first)) else {
+                continue;
+            };
+            let columns = block.columns.max(1);
+            let here = block.of(w0).chunks_exact(columns).nth(row);
+            let there = block.of_mut(w_dot).chunks_exact_mut(columns).nth(row);
+            if let (Some(here), Some(there)) = (here, there) {
+                there.copy_from_slice(here);
+            }
+        }
+        Ok(())
+    }
+
     /// The hypergradient by the log scales: `d_s_j = sum_i d_w_i w_0i` over the group.
     ///
     /// `w0` are the initial weights, `d_w` the derivative by them that the sweep leaves.

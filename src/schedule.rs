@@ -61,6 +61,34 @@ impl Rule {
         schedule || matches!(self, Rule::Adam { .. })
     }
 
+    /// Moves the weights `w` by the gradient `g` of step `t`, and with them what is remembered: `v`, and
+    /// `n` where that is two vectors.
+    pub(crate) fn step<A: Arithmetic, S: Scalar>(
+        &self,
+        t: usize,
+        by: Step<S>,
+        g: &[S],
+        v: &mut [S],
+        n: &mut [S],
+        w: &mut [S],
+    ) {
+        match self {
+            Rule::HeavyBall => momentum::step::<A, S>(by, g, v, w),
+            Rule::Nesterov => nesterov::step::<A, S>(by, g, v, w),
+            Rule::Adam { .. } => adam::step::<A, S>(self.adam(t, by), g, v, n, w),
+        }
+    }
+
+    /// Adam's step of these rates.
+    pub(crate) fn adam<S: Scalar>(&self, t: usize, by: Step<S>) -> adam::Step<S> {
+        let (b2, eps, decay) = match *self {
+            Rule::Adam { b2, eps, decay } => (b2, eps, decay),
+            _ => (0.0, 0.0, 0.0),
+        };
+        let [b2, eps, decay] = [b2, eps, decay].map(S::from_f32);
+        adam::Step::new(t, by.rate, by.momentum, b2, eps, decay)
+    }
+
     fn check(&self) -> Result<(), Error> {
         let Rule::Adam { b2, eps, decay } = *self else {
             return Ok(());
@@ -105,7 +133,7 @@ pub struct Schedule<'a, S> {
 }
 
 /// The place of step `t` and a group in a table of one number a group, or of steps x groups.
-fn place(len: usize, groups: usize, t: usize, group: usize) -> usize {
+pub(crate) fn place(len: usize, groups: usize, t: usize, group: usize) -> usize {
     if len == groups {
         group
     } else {
@@ -177,25 +205,9 @@ impl<S: Scalar> Schedule<'_, S> {
             ) else {
                 return;
             };
-            match self.rule {
-                Rule::HeavyBall => momentum::step::<A, S>(by, g, v, w),
-                Rule::Nesterov => nesterov::step::<A, S>(by, g, v, w),
-                Rule::Adam { .. } => {
-                    let n = second.get_mut(range).unwrap_or_default();
-                    adam::step::<A, S>(self.adam(t, by), g, v, n, w);
-                }
-            }
+            let n = second.get_mut(range).unwrap_or_default();
+            self.rule.step::<A, S>(t, by, g, v, n, w);
         });
-    }
-
-    /// Adam's step of these rates.
-    pub(crate) fn adam(&self, t: usize, by: Step<S>) -> adam::Step<S> {
-        let (b2, eps, decay) = match self.rule {
-            Rule::Adam { b2, eps, decay } => (b2, eps, decay),
-            _ => (0.0, 0.0, 0.0),
-        };
-        let [b2, eps, decay] = [b2, eps, decay].map(S::from_f32);
-        adam::Step::new(t, by.rate, by.momentum, b2, eps, decay)
     }
 
     /// Checks all that a training of `weights` weights and `steps` steps presumes.

@@ -285,7 +285,7 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
                     derivative
                 }
                 Rule::Adam { .. } => {
-                    let adam = schedule.adam(self.t, by);
+                    let adam = schedule.rule.adam(self.t, by);
                     let n = second.get(range.clone()).unwrap_or_default();
                     let d_n = d_second.get_mut(range.clone()).unwrap_or_default();
                     let before = adam::Before { g, m: v, n };

@@ -1,7 +1,7 @@
 //! The objectives of the experiments as one type, chosen at run time.
 
 use drmad::models::{Mlp, Pixels};
-use drmad::objective::{At, Objective, Products};
+use drmad::objective::{At, Directions, Objective, Products};
 use drmad::wrap::{L2, Scaled};
 use drmad::{Arithmetic, Error, Scalar};
 
@@ -77,6 +77,21 @@ impl<A: Arithmetic> Objective for Loss<'_, A> {
         scratch: &mut [S],
     ) -> Result<(), Error> {
         each!(self, loss => loss.second_order(at, d, out, scratch))
+    }
+
+    fn tangents_scratch_len(&self, count: usize) -> usize {
+        each!(self, loss => loss.tangents_scratch_len(count))
+    }
+
+    fn tangents<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        along: Directions<'_, S>,
+        g: &mut [S],
+        g_dot: &mut [S],
+        scratch: &mut [S],
+    ) -> Result<S, Error> {
+        each!(self, loss => loss.tangents(at, along, g, g_dot, scratch))
     }
 
     fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {

@@ -103,11 +103,13 @@ fn check_objective<O: Objective>(what: &str, loss: &O, hyper: f64) -> Result<boo
         &mut scratch,
         &mut |deviation: Deviation| {
             let tolerance = match deviation.identity {
-                "symmetry of H" => tolerances::CHECK_SYMMETRY,
+                "symmetry of H" | "adjoints of the tangents" => tolerances::CHECK_SYMMETRY,
                 "H d by dual numbers"
                 | "M d by dual numbers"
                 | "H d is added"
-                | "gradient beside the products" => tolerances::CHECK_DUAL,
+                | "gradient beside the products"
+                | "tangents by dual numbers"
+                | "gradient beside the tangents" => tolerances::CHECK_DUAL,
                 _ => tolerances::CHECK_DIFFERENCES,
             };
             passed &= Row {

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Data, Noise, assert_close, bits, hypergradient, wide};
+use common::{All, Data, keeps_the_identities, Noise, assert_close, bits, hypergradient, wide};
 use drmad::check::{self, Probes};
 use drmad::group::Groups;
 use drmad::hypergradient::Validation;
@@ -21,75 +21,9 @@ use drmad_host::tolerances::*;
 
 const BATCH: &[u32] = &[3, 0, 7, 7, 1, 11, 4];
 
-/// Loss, gradient by weights and by hyperparameters, `H d`, `M d`, from scratch full of NaN and of
-/// just the promised lengths.
-#[derive(Debug, PartialEq)]
-struct All<S> {
-    loss: S,
-    g: Vec<S>,
-    d_h: Vec<S>,
-    h_d: Vec<S>,
-    m_d: Vec<S>,
-}
-
+/// Loss, gradients and products at these examples.
 fn all_of<O: Objective, S: Scalar>(objective: &O, w: &[S], h: &[S], d: &[S]) -> All<S> {
-    let at = At { w, h, batch: BATCH };
-    let (p, hypers) = (objective.weights(), objective.hypers());
-    let nan = |n| vec![S::from_f64(f64::NAN); n];
-    let (mut g, mut d_h, mut g_again) = (nan(p), nan(hypers), nan(p));
-    let (mut h_d, mut m_d) = (vec![S::ZERO; p], vec![S::ZERO; hypers]);
-    let mut scratch = nan(objective.scratch_len());
-    let loss = objective
-        .gradient(at, &mut g, Some(&mut d_h), &mut scratch)
-        .unwrap();
-    let mut scratch = nan(objective.loss_scratch_len());
-    assert_eq!(objective.loss(at, &mut scratch).unwrap(), loss);
-    let out = Products {
-        g: Some(&mut g_again),
-        h_d: &mut h_d,
-        m_d: &mut m_d,
-    };
-    let mut scratch = nan(objective.second_order_scratch_len());
-    objective.second_order(at, d, out, &mut scratch).unwrap();
-    assert_eq!(g_again, g, "the gradient beside the products");
-    All {
-        loss,
-        g,
-        d_h,
-        h_d,
-        m_d,
-    }
-}
-
-/// Holds an objective to all identities at a random point.
-fn keeps_the_identities<O: Objective>(what: &str, objective: &O) {
-    let mut noise = Noise(70);
-    let (p, h) = (objective.weights(), objective.hypers());
-    let (w, hypers) = (noise.f64s(p, 1.0), noise.f64s(h, 0.5));
-    let (d, e, q) = (noise.f64s(p, 1.0), noise.f64s(p, 1.0), noise.f64s(h, 1.0));
-    let at = At {
-        w: &w,
-        h: &hypers,
-        batch: BATCH,
-    };
-    let probes = Probes {
-        d: &d,
-        e: &e,
-        q: &q,
-        step: CENTRAL_STEP,
-    };
-    let mut scratch = vec![f64::NAN; check::required_len(objective)];
-    let mut seen = 0;
-    check::objective(objective, at, probes, &mut scratch, &mut |deviation| {
-        let tolerance = match deviation.identity {
-            "symmetry of H" | "H d by dual numbers" | "M d by dual numbers" => SAME_FORMULA_F64,
-            _ => CENTRAL_DIFFERENCES,
-        };
-        assert!(deviation.error() <= tolerance, "{what}: {deviation:?}");
-        seen += 1;
-    })
-    .unwrap();
-    assert_eq!(seen, 9, "{what}");
+    common::all_of(objective, w, h, BATCH, d)
 }
 
 fn logistic<A: Arithmetic>(data: &Data) -> Logistic<drmad::models::Features<'_>, A> {

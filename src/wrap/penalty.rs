@@ -7,6 +7,8 @@
 //! grad_w = c r'(w)      grad_h = c sum_j r(w)      H d = c r''(w) d      M d = c sum_j r'(w) d
 //! ```
 //!
+//! and along `(w_dot, h_dot)` the gradient moves by `c r''(w) w_dot + c h_dot r'(w)`.
+//!
 //! A penalty belongs to the training loss. For the validation loss the same wrapper with
 //! [`Strength::Off`] leaves the loss as it is and `h` as long as it was.
 
@@ -17,7 +19,7 @@ use crate::group::Groups;
 use crate::kernels::accumulate::{add_row_dots, add_row_sums, add_scaled_rows};
 use crate::kernels::activation;
 use crate::kernels::reduce::dot;
-use crate::objective::{At, Objective, Products};
+use crate::objective::{At, Directions, Objective, Products};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// The function `r` of a penalty.
@@ -354,6 +356,50 @@ impl<O: Objective, R: Term> Objective for Penalty<'_, O, R> {
             self.add_scaled(parts.coefficients, d, out.h_d);
         }
         Ok(())
+    }
+
+    fn tangents_scratch_len(&self, count: usize) -> usize {
+        self.own_scratch_len()
+            .max(self.inner.tangents_scratch_len(count))
+    }
+
+    fn tangents<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        along: Directions<'_, S>,
+        g: &mut [S],
+        g_dot: &mut [S],
+        mut scratch: &mut [S],
+    ) -> Result<S, Error> {
+        along.check(self, g, g_dot)?;
+        let (h, own) = self.split(&at)?;
+        let loss = self
+            .inner
+            .tangents(At { h, ..at }, along, g, g_dot, scratch)?;
+        let Some(mut parts) = self.cut(own, &mut scratch)? else {
+            return Ok(loss);
+        };
+        self.add_gradient(at.w, &mut parts, Some(g));
+        let tuned = matches!(self.strength, Strength::Tuned(_));
+        let curvature = R::curvature::<S>();
+        for ((w_dot, h_dot), g_dot) in along.rows().zip(g_dot.chunks_exact_mut(at.w.len().max(1))) {
+            if tuned {
+                let h_dot = h_dot.iter().skip(h.len());
+                for ((sum, c), h_dot) in parts.sums.iter_mut().zip(&*parts.coefficients).zip(h_dot)
+                {
+                    *sum = *c * *h_dot;
+                }
+                self.add_scaled(parts.sums, parts.terms, g_dot);
+            }
+            if curvature != S::ZERO {
+                for (sum, c) in parts.sums.iter_mut().zip(&*parts.coefficients) {
+                    *sum = curvature * *c;
+                }
+                self.add_scaled(parts.sums, w_dot, g_dot);
+            }
+        }
+        parts.sums.fill(S::ZERO);
+        Ok(loss + self.value(at.w, &mut parts, None))
     }
 
     fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {

@@ -9,12 +9,15 @@
 //! H d    = exp(t) (H_f u)        M d    = sum_group u . grad f + w . (H_f u)
 //! ```
 //!
+//! Along `(z_dot, t_dot)` the weights move by `u = exp(t) z_dot + w t_dot` and the gradient by
+//! `exp(t) (H_f u + t_dot grad f)`.
+//!
 //! Weights in no group are passed on as they are (`t = 0`).
 
 use crate::error::{Error, cut, exactly};
 use crate::group::Groups;
 use crate::kernels::accumulate::{add_row_dots, add_scaled_rows, scale_rows};
-use crate::objective::{At, Objective, Products};
+use crate::objective::{At, Directions, Objective, Products};
 use crate::scalar::Scalar;
 
 /// An objective of scaled weights; its block of `h` holds the `t`.
@@ -69,6 +72,18 @@ impl<'a, O: Objective> Scaled<'a, O> {
         let w = cut("scratch", scratch, at.w.len())?;
         scaled(&self.groups, scales, at.w, w);
         Ok((inner_h, scales, w))
+    }
+
+    /// `y += t_dot x`, by group.
+    fn add_shifted<S: Scalar>(&self, t_dot: &[S], x: &[S], y: &mut [S]) {
+        for block in self.groups.blocks() {
+            add_scaled_rows::<O::Arithmetic, S>(
+                block.columns,
+                block.hypers(t_dot),
+                block.of(x),
+                block.of_mut(y),
+            );
+        }
     }
 }
 
@@ -187,6 +202,51 @@ impl<O: Objective> Objective for Scaled<'_, O> {
             scaled(&self.groups, scales, by_w, g);
         }
         Ok(())
+    }
+
+    fn tangents_scratch_len(&self, count: usize) -> usize {
+        let (p, inner) = (self.weights(), &self.inner);
+        (p.saturating_mul(count.saturating_add(2)))
+            .saturating_add(self.groups.len() + inner.tangents_scratch_len(count))
+    }
+
+    fn tangents<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        along: Directions<'_, S>,
+        g: &mut [S],
+        g_dot: &mut [S],
+        mut scratch: &mut [S],
+    ) -> Result<S, Error> {
+        along.check(self, g, g_dot)?;
+        let (h, scales, w) = self.weights_at(&at, &mut scratch)?;
+        let by_w = cut("scratch", &mut scratch, w.len())?;
+        let inner_dot = cut("scratch", &mut scratch, g_dot.len())?;
+        // The own part of each direction, and the rows of its result.
+        let (p, own) = (w.len().max(1), h.len()..self.hypers());
+        let shifts = || {
+            along
+                .rows()
+                .map(|(_, h_dot)| h_dot.get(own.clone()).unwrap_or(&[]))
+        };
+        // The result's place holds `u` while the inner objective computes.
+        for (((z_dot, _), t_dot), u) in along.rows().zip(shifts()).zip(g_dot.chunks_exact_mut(p)) {
+            scaled(&self.groups, scales, z_dot, u);
+            self.add_shifted(t_dot, w, u);
+        }
+        let inner_along = Directions { w: g_dot, ..along };
+        let loss = self
+            .inner
+            .tangents(At { w, h, ..at }, inner_along, by_w, inner_dot, scratch)?;
+        for ((t_dot, inner_dot), g_dot) in shifts()
+            .zip(inner_dot.chunks_exact_mut(p))
+            .zip(g_dot.chunks_exact_mut(p))
+        {
+            self.add_shifted(t_dot, by_w, inner_dot);
+            scaled(&self.groups, scales, inner_dot, g_dot);
+        }
+        scaled(&self.groups, scales, by_w, g);
+        Ok(loss)
     }
 
     fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {

@@ -1,0 +1,394 @@
+//! Forward mode: one tangent per hyperparameter, carried along with training (Franceschi et al. 2017,
+//! section 3.2).
+//!
+//! With `s = (w, v)` the state of a training and `s <- f_t(s, lambda)` its step, the tangent
+//! `s_dot = ds/dlambda` follows it by their equation 13, and the hypergradient is known at any step
+//! (equations 14 and 15):
+//!
+//! ```text
+//! g_dot = H w_dot + M' h_dot        s_dot <- d/de f_t(s + e s_dot, lambda + e)
+//! dE/dlambda = <grad_w E, w_dot> + <grad_h E, h_dot>
+//! ```
+//!
+//! The derivative of the step is the rule's own kernel on [dual numbers](crate::Dual); of the heavy ball,
+//! with `alpha_dot` or `gamma_dot` 1 where `lambda` is the rate or the momentum, that is
+//!
+//! ```text
+//! v_dot <- gamma v_dot - (1 - gamma) g_dot + gamma_dot (v + g)
+//! w_dot <- w_dot + alpha v_dot + alpha_dot v
+//! ```
+//!
+//! It is exact, needs no [`Path`](crate::path::Path) and no end of the training: what a few
+//! hyperparameters ask for. A training may be stopped after any step and read, its hyperparameters
+//! changed and the training taken up again with the tangents it has: hyperparameters tuned in real time
+//! (RTHO, section 3.3). It costs `K` passes a step where a sweep costs one for all, and a tangent
+//! needs as many vectors as the training itself.
+//!
+//! Refused: tangents that are no longer finite; directions that are no coordinate, but for one of the
+//! initial weights. Sums of tangents give the others.
+
+use core::ops::Range;
+
+use crate::dual::Dual;
+use crate::error::{Error, cut, exactly, exists, same};
+use crate::hypergradient::Validation;
+use crate::kernels::reduce::{all_finite, dot};
+use crate::objective::{At, Directions, Objective};
+use crate::random::Origin;
+use crate::scalar::Scalar;
+use crate::schedule::{Rule, Step, place};
+use crate::train::Run;
+
+/// What a tangent is the derivative by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrt {
+    /// This number of `h`.
+    Hyper(usize),
+    /// This entry of the schedule's table of rates.
+    Rate(usize),
+    /// This entry of the schedule's table of momenta.
+    Momentum(usize),
+    /// The initial weights, along what the caller writes to [`w_dot`](Forward::w_dot) after
+    /// [`start`](Forward::start), such as [`Normal::tangent`](crate::random::Normal::tangent).
+    Initial,
+}
+
+/// A training with its tangents, `K` of them, in one flat buffer.
+///
+/// ```
+/// use drmad::{forward::{Forward, Wrt}, hypergradient::Validation, train::*};
+/// use drmad::{group::Groups, models::Quadratic, random::Batches, Fused};
+///
+/// // One step from 1 by v = -(1 - gamma) (w - h), w + alpha v; the loss at the end is (w - h)^2 / 2.
+/// let bowl = Quadratic::<Fused>::new(&[1.0]);
+/// let (groups, rule) = (Groups::global(1), Rule::HeavyBall);
+/// let schedule = Schedule { groups, rule, rates: &[0.5f32], momenta: &[0.5] };
+/// let batches = Batches { seed: 0, examples: 1, size: 1 };
+/// let run = Run { objective: &bowl, h: &[0.0], schedule, batches, steps: 1 };
+///
+/// let wrt = [Wrt::Hyper(0), Wrt::Rate(0)];
+/// let mut buffer = [0.0; Forward::<f32>::required_len(1, 1, rule, 2, 16)];
+/// let mut forward = Forward::new(&mut buffer, &run, &wrt)?;
+/// forward.start(&&[1.0][..])?;
+/// let mut batch = [0];
+/// run.forward(0..1, &mut forward, &mut batch, &mut |_, _| ())?;
+/// let validation = Validation { objective: &bowl, examples: &[] };
+/// let mut d = [0.0; 2];
+/// run.hypergradient(&validation, &mut forward, &mut d)?;
+/// assert_eq!((forward.w[0], d), (0.75, [0.75 * (0.25 - 1.0), 0.75 * -0.5]));
+/// # Ok::<(), drmad::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Forward<'a, S> {
+    /// The weights (`P`).
+    pub w: &'a mut [S],
+    /// What the rule remembers, one or two vectors of `P`.
+    pub v: &'a mut [S],
+    /// The gradient (`P`).
+    pub g: &'a mut [S],
+    /// What each tangent is the derivative by (`K`).
+    pub wrt: &'a [Wrt],
+    /// The weights' tangents (`K x P`).
+    pub w_dot: &'a mut [S],
+    /// The tangents of what the rule remembers, each as long as `v`.
+    pub v_dot: &'a mut [S],
+    /// The gradient's tangents (`K x P`).
+    pub g_dot: &'a mut [S],
+    /// The directions of `h` (`K x H`).
+    pub h_dot: &'a mut [S],
+    /// What objectives compute in.
+    pub scratch: &'a mut [S],
+}
+
+/// Scratch that a training on `objective` with `count` tangents and a validation on `validation` need.
+pub fn scratch_len<O: Objective, E: Objective>(
+    objective: &O,
+    validation: &E,
+    count: usize,
+) -> usize {
+    let outside = validation.hypers() + validation.scratch_len();
+    objective.tangents_scratch_len(count).max(outside)
+}
+
+impl<'a, S: Scalar> Forward<'a, S> {
+    /// Numbers of buffer for `weights`, `hypers`, `count` tangents, and `scratch` of the objectives
+    /// ([`scratch_len`]).
+    ///
+    /// ```
+    /// use drmad::{forward::Forward, schedule::Rule};
+    /// assert_eq!(Forward::<f32>::required_len(10, 2, Rule::HeavyBall, 3, 100), 30 + 3 * 32 + 100);
+    /// ```
+    pub const fn required_len(
+        weights: usize,
+        hypers: usize,
+        rule: Rule,
+        count: usize,
+        scratch: usize,
+    ) -> usize {
+        let state = weights.saturating_mul(2 + rule.slots());
+        let tangents = count.saturating_mul(state.saturating_add(hypers));
+        state.saturating_add(tangents).saturating_add(scratch)
+    }
+
+    /// Cuts `buffer` for a training like `run`; all that is left is scratch. The state is for
+    /// [`start`](Self::start) to set.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where it is too short; [`Error::Index`] for a coordinate that does not exist.
+    pub fn new<O: Objective>(
+        mut buffer: &'a mut [S],
+        run: &Run<'_, O, S>,
+        wrt: &'a [Wrt],
+    ) -> Result<Self, Error> {
+        let (p, hypers) = (run.objective.weights(), run.objective.hypers());
+        let (slots, count) = (run.schedule.rule.slots(), wrt.len());
+        let mut vector = |rows: usize, len| cut("forward", &mut buffer, rows.saturating_mul(len));
+        let mut forward = Forward {
+            w: vector(1, p)?,
+            v: vector(slots, p)?,
+            g: vector(1, p)?,
+            wrt,
+            w_dot: vector(count, p)?,
+            v_dot: vector(count, p.saturating_mul(slots))?,
+            g_dot: vector(count, p)?,
+            h_dot: vector(count, hypers)?,
+            scratch: buffer,
+        };
+        run.check_forward(&forward)?;
+        forward.h_dot.fill(S::ZERO);
+        for (wrt, h_dot) in wrt
+            .iter()
+            .zip(forward.h_dot.chunks_exact_mut(hypers.max(1)))
+        {
+            if let Wrt::Hyper(i) = wrt
+                && let Some(h_dot) = h_dot.get_mut(*i)
+            {
+                *h_dot = S::ONE;
+            }
+        }
+        forward.restart();
+        Ok(forward)
+    }
+
+    /// Sets the weights to the initial ones, and all else to 0.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where the origin is for another number of weights.
+    pub fn start(&mut self, origin: &dyn Origin<S>) -> Result<(), Error> {
+        same("weights of the origin", self.w.len(), origin.weights())?;
+        origin.fill(0, self.w);
+        self.restart();
+        Ok(())
+    }
+
+    /// A warm restart: the weights stay and are from now on a constant, their tangents and all that the
+    /// rule remembers 0.
+    pub fn restart(&mut self) {
+        self.v.fill(S::ZERO);
+        self.w_dot.fill(S::ZERO);
+        self.v_dot.fill(S::ZERO);
+    }
+}
+
+/// Weights whose step on dual numbers is computed at a time.
+const PIECE: usize = 64;
+
+/// A piece of a vector and its tangent as dual numbers; zeros where the vector has no such piece.
+fn load<S: Scalar>(x: &[S], x_dot: &[S], piece: &Range<usize>) -> [Dual<S>; PIECE] {
+    let mut dual = [Dual::ZERO; PIECE];
+    if let (Some(x), Some(x_dot)) = (x.get(piece.clone()), x_dot.get(piece.clone())) {
+        for ((dual, x), x_dot) in dual.iter_mut().zip(x).zip(x_dot) {
+            *dual = Dual::new(*x, *x_dot);
+        }
+    }
+    dual
+}
+
+/// The tangents of a piece.
+fn store<S: Scalar>(dual: &[Dual<S>; PIECE], x_dot: &mut [S], piece: Range<usize>) {
+    if let Some(x_dot) = x_dot.get_mut(piece) {
+        for (x_dot, dual) in x_dot.iter_mut().zip(dual) {
+            *x_dot = dual.tangent();
+        }
+    }
+}
+
+impl<O: Objective, S: Scalar> Run<'_, O, S> {
+    /// Takes the training through `steps`, its tangents with it. `each` is told every step's loss
+    /// before the step.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); [`Error::Range`] for steps beyond the training's; [`Error::Length`];
+    /// [`Error::Index`] for a coordinate that does not exist; [`Error::Diverged`] where loss, weights or
+    /// tangents are no longer finite.
+    pub fn forward(
+        &self,
+        steps: Range<usize>,
+        forward: &mut Forward<'_, S>,
+        batch: &mut [u32],
+        each: &mut dyn FnMut(usize, S),
+    ) -> Result<(), Error> {
+        self.check()?;
+        self.check_forward(forward)?;
+        if steps.end > self.steps {
+            return Err(Error::Range {
+                what: "last step",
+                value: steps.end as f64,
+                least: 0.0,
+                greatest: self.steps as f64,
+            });
+        }
+        let end = steps.end;
+        for t in steps {
+            self.batches.fill(t, batch)?;
+            let at = At {
+                w: forward.w,
+                h: self.h,
+                batch,
+            };
+            let along = Directions {
+                count: forward.wrt.len(),
+                w: forward.w_dot,
+                h: forward.h_dot,
+            };
+            let (g, g_dot) = (&mut *forward.g, &mut *forward.g_dot);
+            let loss = self
+                .objective
+                .tangents(at, along, g, g_dot, forward.scratch)?;
+            self.step_tangents(t, forward);
+            self.schedule
+                .apply::<O::Arithmetic>(t, forward.g, forward.v, forward.w);
+            if !loss.is_finite() {
+                return Err(Error::Diverged {
+                    what: "training loss",
+                    step: t,
+                });
+            }
+            each(t, loss);
+        }
+        for (what, x) in [
+            ("weights", &*forward.w),
+            ("weights", &*forward.v),
+            ("tangents", &*forward.w_dot),
+            ("tangents", &*forward.v_dot),
+        ] {
+            if !all_finite(x) {
+                return Err(Error::Diverged { what, step: end });
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the tangents over step `t`, from the state before it.
+    fn step_tangents(&self, t: usize, forward: &mut Forward<'_, S>) {
+        let p = forward.w.len();
+        let groups = self.schedule.groups.len();
+        let rate = |group| Wrt::Rate(place(self.schedule.rates.len(), groups, t, group));
+        let momentum = |group| Wrt::Momentum(place(self.schedule.momenta.len(), groups, t, group));
+        let seed = |x, hit| Dual::new(x, if hit { S::ONE } else { S::ZERO });
+        let rows = forward
+            .w_dot
+            .chunks_exact_mut(p.max(1))
+            .zip(forward.v_dot.chunks_exact_mut(forward.v.len().max(1)))
+            .zip(forward.g_dot.chunks_exact(p.max(1)));
+        for (wrt, ((w_dot, v_dot), g_dot)) in forward.wrt.iter().zip(rows) {
+            self.schedule.each(t, |range, group, by| {
+                let by = Step {
+                    rate: seed(by.rate, *wrt == rate(group)),
+                    momentum: seed(by.momentum, *wrt == momentum(group)),
+                };
+                for start in range.clone().step_by(PIECE) {
+                    let here = start..range.end.min(start + PIECE);
+                    let second = p + here.start..p + here.end;
+                    let g = load(forward.g, g_dot, &here);
+                    let mut w = load(forward.w, w_dot, &here);
+                    let mut v = load(forward.v, v_dot, &here);
+                    let mut n = load(forward.v, v_dot, &second);
+                    self.schedule
+                        .rule
+                        .step::<O::Arithmetic, _>(t, by, &g, &mut v, &mut n, &mut w);
+                    store(&w, w_dot, here.clone());
+                    store(&v, v_dot, here);
+                    store(&n, v_dot, second);
+                }
+            });
+        }
+    }
+
+    /// The hypergradient of the validation loss at the present weights, one number a tangent, to `d`
+    /// (`K`); returns the validation loss. The training can go on.
+    ///
+    /// # Errors
+    /// [`Error::Length`]; [`Error::Diverged`] where the loss or the hypergradient is not finite; what
+    /// the validation loss refuses.
+    pub fn hypergradient<E: Objective>(
+        &self,
+        validation: &Validation<'_, E>,
+        forward: &mut Forward<'_, S>,
+        d: &mut [S],
+    ) -> Result<S, Error> {
+        self.check_forward(forward)?;
+        exactly("d", d, forward.wrt.len())?;
+        let (p, hypers) = (self.objective.weights(), self.objective.hypers());
+        let outside = validation.objective;
+        same("weights of the validation loss", p, outside.weights())?;
+        same(
+            "hyperparameters of the validation loss",
+            hypers,
+            outside.hypers(),
+        )?;
+        let mut scratch = &mut *forward.scratch;
+        let d_h = cut("scratch", &mut scratch, hypers)?;
+        d_h.fill(S::ZERO);
+        let at = At {
+            w: forward.w,
+            h: self.h,
+            batch: validation.examples,
+        };
+        let loss = outside.gradient(at, forward.g, Some(d_h), scratch)?;
+        let along = Directions {
+            count: d.len(),
+            w: forward.w_dot,
+            h: forward.h_dot,
+        };
+        for (d, (w_dot, h_dot)) in d.iter_mut().zip(along.rows()) {
+            *d = dot::<O::Arithmetic, S>(forward.g, w_dot) + dot::<O::Arithmetic, S>(d_h, h_dot);
+        }
+        for (what, finite) in [
+            ("validation loss", loss.is_finite()),
+            ("hypergradient", all_finite(d)),
+        ] {
+            if !finite {
+                let step = self.steps;
+                return Err(Error::Diverged { what, step });
+            }
+        }
+        Ok(loss)
+    }
+
+    fn check_forward(&self, forward: &Forward<'_, S>) -> Result<(), Error> {
+        let (p, hypers) = (self.objective.weights(), self.objective.hypers());
+        let v = self.schedule.rule.slots() * p;
+        let count = forward.wrt.len();
+        for (what, x, want) in [
+            ("w", &*forward.w, p),
+            ("v", &*forward.v, v),
+            ("g", &*forward.g, p),
+            ("w_dot", &*forward.w_dot, count * p),
+            ("v_dot", &*forward.v_dot, count * v),
+            ("g_dot", &*forward.g_dot, count * p),
+            ("h_dot", &*forward.h_dot, count * hypers),
+        ] {
+            exactly(what, x, want)?;
+        }
+        for wrt in forward.wrt {
+            match *wrt {
+                Wrt::Hyper(i) => exists("hyperparameter", i, hypers)?,
+                Wrt::Rate(i) => exists("rate", i, self.schedule.rates.len())?,
+                Wrt::Momentum(i) => exists("momentum", i, self.schedule.momenta.len())?,
+                Wrt::Initial => {}
+            }
+        }
+        Ok(())
+    }
+}
