@@ -5,8 +5,7 @@
 
 mod common;
 
-use common::{All, Data, keeps_the_identities, Noise, assert_close, bits, hypergradient, wide};
-use drmad::check::{self, Probes};
+use common::{All, Data, Noise, assert_close, bits, hypergradient, keeps_the_identities, wide};
 use drmad::group::Groups;
 use drmad::hypergradient::Validation;
 use drmad::kernels::reduce::norm;

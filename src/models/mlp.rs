@@ -45,7 +45,9 @@ use crate::group::Layout;
 use crate::kernels::accumulate::{add_rows, scale_rows};
 use crate::kernels::activation::{softmax, softmax_r, tanh, tanh_adjoint, tanh_adjoint_r};
 use crate::kernels::matmul::{Form, MatMul};
-use crate::objective::{At, Objective, Products};
+use crate::objective::{
+    At, Directions, Objective, Products, dual_scratch_len, tangents_by_dual_numbers,
+};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// A tanh network with softmax loss.
@@ -124,6 +126,14 @@ struct Parts<'s, S> {
     /// What each example's probabilities count in the adjoint of its logits.
     shares: &'s mut [S],
     packed: &'s mut [S],
+}
+
+/// The same for the tangents.
+struct RParts<'s, S> {
+    /// Of each layer's outputs; those of the inputs vanish.
+    a: &'s mut [S],
+    d: &'s mut [S],
+    d_before: &'s mut [S],
 }
 
 impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
@@ -326,6 +336,19 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         Ok(())
     }
 
+    fn cut_r<'s, S>(&self, scratch: &mut &'s mut [S]) -> Result<RParts<'s, S>, Error> {
+        let n = self.chunk;
+        Ok(RParts {
+            a: cut(
+                "scratch",
+                scratch,
+                n * self.widths[1..].iter().sum::<usize>(),
+            )?,
+            d: cut("scratch", scratch, n * self.widest())?,
+            d_before: cut("scratch", scratch, n * self.widest())?,
+        })
+    }
+
     /// Adds to `d_h` the derivative through the inputs of a piece, from their adjoints.
     fn pull_inputs<S: Scalar>(
         &self,
@@ -337,6 +360,97 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         for (i, d_x) in piece.iter().zip(d_x.chunks_exact(self.widths[0])) {
             self.examples
                 .pull::<A, S>(h, *i, Adjoint::Inputs(d_x), d_h)?;
+        }
+        Ok(())
+    }
+
+    /// The R-operator along `d` on the activations of a piece of a batch, `at.batch`: adds `H d` and
+    /// `M d` to what is there, and where it is wanted the gradient.
+    fn r_pass<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        share: S,
+        d: &[S],
+        out: Products<'_, S>,
+        parts: &mut Parts<'_, S>,
+        r: &mut RParts<'_, S>,
+    ) -> Result<(), Error> {
+        let (r_w, h_d, mut g) = (d, out.h_d, out.g);
+        let (n, inputs, depth) = (at.batch.len(), self.widths[0], self.layers().len());
+        self.logits(at.h, at.batch, share, parts, None)?;
+        let RParts {
+            a: r_a,
+            d: r_d,
+            d_before: r_before,
+        } = r;
+
+        // Where `R a` of a layer's inputs lies; the first layer's vanish and are not stored.
+        let tangents = |layer: &Layer| {
+            let end = n * (layer.before + layer.inputs - inputs);
+            end.saturating_sub(n * layer.inputs)..end
+        };
+        for (l, layer) in self.layers().enumerate() {
+            let (matrix, _) = layer.of(at.w);
+            let (r_matrix, r_biases) = layer.of(r_w);
+            let here = tangents(&layer);
+            let (r_x, r_z) = r_a.split_at_mut(here.end);
+            let (r_x, r_z) = (&r_x[here.start..], &mut r_z[..n * layer.outputs]);
+            let (x, y) = layer.activations(parts.a, n);
+            for r_z in r_z.chunks_exact_mut(layer.outputs) {
+                r_z.copy_from_slice(r_biases);
+            }
+            let product = layer.product(Form::Nn, n, true);
+            product.run::<A, S>(x, r_matrix, r_z, parts.packed)?;
+            if l > 0 {
+                product.run::<A, S>(r_x, matrix, r_z, parts.packed)?;
+            }
+            if l + 1 < depth {
+                tanh_adjoint::<A, S>(y, r_z);
+            } else {
+                let classes = layer.outputs;
+                let rows = y.chunks_exact(classes).zip(r_z.chunks_exact(classes));
+                for (i, (p, r_z)) in at.batch.iter().zip(rows) {
+                    Example::new(&self.examples, at.h, *i, classes)?
+                        .pull_r::<A>(share, p, r_z, out.m_d)?;
+                }
+                softmax_r::<A, S>(classes, y, r_z);
+                let r_d = &mut r_d[..n * classes];
+                scale_rows(classes, &parts.shares[..n], r_z, r_d);
+            }
+        }
+        for (l, layer) in self.layers().enumerate().rev() {
+            let (d, r_d_here) = (&parts.d[..n * layer.outputs], &r_d[..n * layer.outputs]);
+            let (a, _) = layer.activations(parts.a, n);
+            let r_x = &r_a[tangents(&layer)];
+            let product = layer.product(Form::Tn, n, true);
+            if let Some(g) = &mut g {
+                let (g_matrix, g_biases) = layer.of_mut(g);
+                product.run::<A, S>(a, d, g_matrix, parts.packed)?;
+                add_rows(d, g_biases);
+            }
+            let (h_matrix, h_biases) = layer.of_mut(h_d);
+            product.run::<A, S>(a, r_d_here, h_matrix, parts.packed)?;
+            add_rows(r_d_here, h_biases);
+            if l > 0 {
+                product.run::<A, S>(r_x, d, h_matrix, parts.packed)?;
+            } else if !self.examples.gives().inputs {
+                continue;
+            }
+            let before = &mut parts.d_before[..n * layer.inputs];
+            let r_before_here = &mut r_before[..n * layer.inputs];
+            let (matrix, r_matrix) = (layer.of(at.w).0, layer.of(r_w).0);
+            let back = layer.product(Form::Nt, n, false);
+            let go_on = layer.product(Form::Nt, n, true);
+            back.run::<A, S>(r_d_here, matrix, r_before_here, parts.packed)?;
+            go_on.run::<A, S>(d, r_matrix, r_before_here, parts.packed)?;
+            if l == 0 {
+                self.pull_inputs(at.h, at.batch, r_before_here, out.m_d)?;
+                continue;
+            }
+            back.run::<A, S>(d, matrix, before, parts.packed)?;
+            tanh_adjoint_r::<A, S>(a, r_x, before, r_before_here);
+            core::mem::swap(&mut parts.d, &mut parts.d_before);
+            core::mem::swap(r_d, r_before);
         }
         Ok(())
     }
@@ -449,94 +563,76 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         if at.batch.is_empty() {
             return Err(Error::EmptyBatch);
         }
-        let (r_w, h_d, mut g) = (d, out.h_d, out.g);
+        let mut g = out.g;
         if let Some(g) = &mut g {
             exactly("g", g, self.weights())?;
             g.fill(S::ZERO);
         }
         let mut parts = self.cut(&mut scratch)?;
-        let inputs = self.widths[0];
-        let hidden = self.widths[1..].iter().sum::<usize>();
-        let r_a = cut("scratch", &mut scratch, self.chunk * hidden)?;
-        let mut r_d = cut("scratch", &mut scratch, self.chunk * self.widest())?;
-        let mut r_before = cut("scratch", &mut scratch, self.chunk * self.widest())?;
+        let mut r = self.cut_r(&mut scratch)?;
         let share = S::ONE / S::from_usize(at.batch.len());
-        let depth = self.layers().len();
         for piece in at.batch.chunks(self.chunk) {
-            let n = piece.len();
             self.forward(at.w, at.h, piece, &mut parts)?;
-            self.logits(at.h, piece, share, &mut parts, None)?;
-
-            // Where `R a` of a layer's inputs lies; the first layer's vanish and are not stored.
-            let tangents = |layer: &Layer| {
-                let end = n * (layer.before + layer.inputs - inputs);
-                end.saturating_sub(n * layer.inputs)..end
+            let at = At { batch: piece, ..at };
+            let out = Products {
+                g: g.as_deref_mut(),
+                h_d: &mut *out.h_d,
+                m_d: &mut *out.m_d,
             };
-            for (l, layer) in self.layers().enumerate() {
-                let (matrix, _) = layer.of(at.w);
-                let (r_matrix, r_biases) = layer.of(r_w);
-                let here = tangents(&layer);
-                let (r_x, r_z) = r_a.split_at_mut(here.end);
-                let (r_x, r_z) = (&r_x[here.start..], &mut r_z[..n * layer.outputs]);
-                let (x, y) = layer.activations(parts.a, n);
-                for r_z in r_z.chunks_exact_mut(layer.outputs) {
-                    r_z.copy_from_slice(r_biases);
-                }
-                let product = layer.product(Form::Nn, n, true);
-                product.run::<A, S>(x, r_matrix, r_z, parts.packed)?;
-                if l > 0 {
-                    product.run::<A, S>(r_x, matrix, r_z, parts.packed)?;
-                }
-                if l + 1 < depth {
-                    tanh_adjoint::<A, S>(y, r_z);
-                } else {
-                    let classes = layer.outputs;
-                    let rows = y.chunks_exact(classes).zip(r_z.chunks_exact(classes));
-                    for (i, (p, r_z)) in piece.iter().zip(rows) {
-                        Example::new(&self.examples, at.h, *i, classes)?
-                            .pull_r::<A>(share, p, r_z, out.m_d)?;
-                    }
-                    softmax_r::<A, S>(classes, y, r_z);
-                    let r_d = &mut r_d[..n * classes];
-                    scale_rows(classes, &parts.shares[..n], r_z, r_d);
-                }
-            }
-            for (l, layer) in self.layers().enumerate().rev() {
-                let (d, r_d_here) = (&parts.d[..n * layer.outputs], &r_d[..n * layer.outputs]);
-                let (a, _) = layer.activations(parts.a, n);
-                let r_x = &r_a[tangents(&layer)];
-                let product = layer.product(Form::Tn, n, true);
-                if let Some(g) = &mut g {
-                    let (g_matrix, g_biases) = layer.of_mut(g);
-                    product.run::<A, S>(a, d, g_matrix, parts.packed)?;
-                    add_rows(d, g_biases);
-                }
-                let (h_matrix, h_biases) = layer.of_mut(h_d);
-                product.run::<A, S>(a, r_d_here, h_matrix, parts.packed)?;
-                add_rows(r_d_here, h_biases);
-                if l > 0 {
-                    product.run::<A, S>(r_x, d, h_matrix, parts.packed)?;
-                } else if !self.examples.gives().inputs {
-                    continue;
-                }
-                let before = &mut parts.d_before[..n * layer.inputs];
-                let r_before_here = &mut r_before[..n * layer.inputs];
-                let (matrix, r_matrix) = (layer.of(at.w).0, layer.of(r_w).0);
-                let back = layer.product(Form::Nt, n, false);
-                let go_on = layer.product(Form::Nt, n, true);
-                back.run::<A, S>(r_d_here, matrix, r_before_here, parts.packed)?;
-                go_on.run::<A, S>(d, r_matrix, r_before_here, parts.packed)?;
-                if l == 0 {
-                    self.pull_inputs(at.h, piece, r_before_here, out.m_d)?;
-                    continue;
-                }
-                back.run::<A, S>(d, matrix, before, parts.packed)?;
-                tanh_adjoint_r::<A, S>(a, r_x, before, r_before_here);
-                core::mem::swap(&mut parts.d, &mut parts.d_before);
-                core::mem::swap(&mut r_d, &mut r_before);
-            }
+            self.r_pass(at, share, d, out, &mut parts, &mut r)?;
         }
         Ok(())
+    }
+
+    fn tangents_scratch_len(&self, _count: usize) -> usize {
+        if self.hypers() > 0 {
+            return dual_scratch_len(self);
+        }
+        self.second_order_scratch_len()
+    }
+
+    /// The directions share each piece's activations, unless the examples have hyperparameters.
+    fn tangents<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        along: Directions<'_, S>,
+        g: &mut [S],
+        g_dot: &mut [S],
+        mut scratch: &mut [S],
+    ) -> Result<S, Error> {
+        if self.hypers() > 0 {
+            return tangents_by_dual_numbers(self, at, along, g, g_dot, scratch);
+        }
+        exactly("w", at.w, self.weights())?;
+        exactly("h", at.h, 0)?;
+        along.check(self, g, g_dot)?;
+        if along.count == 0 {
+            return self.gradient(at, g, None, scratch);
+        }
+        if at.batch.is_empty() {
+            return Err(Error::EmptyBatch);
+        }
+        g.fill(S::ZERO);
+        g_dot.fill(S::ZERO);
+        let mut parts = self.cut(&mut scratch)?;
+        let mut r = self.cut_r(&mut scratch)?;
+        let share = S::ONE / S::from_usize(at.batch.len());
+        let mut loss = S::ZERO;
+        for piece in at.batch.chunks(self.chunk) {
+            self.forward(at.w, at.h, piece, &mut parts)?;
+            self.add_losses(at.h, piece, &parts, &mut loss)?;
+            let rows = g_dot.chunks_exact_mut(self.weights());
+            for (k, ((w_dot, _), g_dot)) in along.rows().zip(rows).enumerate() {
+                let at = At { batch: piece, ..at };
+                let out = Products {
+                    g: (k == 0).then_some(&mut *g),
+                    h_d: g_dot,
+                    m_d: &mut [],
+                };
+                self.r_pass(at, share, w_dot, out, &mut parts, &mut r)?;
+            }
+        }
+        Ok(loss * share)
     }
 
     fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {

@@ -1,0 +1,507 @@
+//! Forward mode: against the sweep over the tape, for every rule and kind of hyperparameter; in pieces
+//! of a training; in real time.
+
+mod common;
+
+use common::{Answer, Data, Noise, WIDTHS, assert_close, bits, hypergradient, wide};
+use drmad::forward::{Forward, Wrt, scratch_len};
+use drmad::group::{Granularity, Groups, Layout};
+use drmad::hypergradient::Validation;
+use drmad::models::{Features, Mlp, Quadratic};
+use drmad::objective::{At, Directions, Objective};
+use drmad::outer::{Adam, Outer};
+use drmad::path::Tape;
+use drmad::random::{Batches, Normal, Origin};
+use drmad::train::{Rule, Run, Schedule};
+use drmad::wrap::{L2, Scaled, Strength};
+use drmad::{Error, Fused, Plain, Scalar};
+use drmad_host::tolerances::*;
+
+const STEPS: usize = 9;
+const P: usize = 74;
+const LAYOUT: Layout<'static> = Layout::Layers(WIDTHS);
+const TENSORS: Groups<'static> = Groups {
+    layout: LAYOUT,
+    by: Granularity::Tensor,
+    biases: true,
+};
+const LAYERS: Groups<'static> = Groups {
+    by: Granularity::Layer,
+    ..TENSORS
+};
+/// Three scales and six penalties.
+const H: usize = 9;
+const BATCHES: Batches = Batches {
+    seed: 5,
+    examples: 8,
+    size: 5,
+};
+const VALID: &[u32] = &[8, 9, 10, 11];
+const DECAYING: Rule = Rule::Adam {
+    b2: 0.9,
+    eps: 1e-3,
+    decay: 0.2,
+};
+const RULES: [Rule; 4] = [Rule::HeavyBall, Rule::Nesterov, Rule::ADAM, DECAYING];
+
+type Penalised<'a> = L2<'a, Scaled<'a, Mlp<'a, Features<'a>, Fused>>>;
+
+fn objective<'a>(data: &'a Data, strength: Strength<'a>) -> Penalised<'a> {
+    let inner = Mlp::new(data.features(), WIDTHS, 3).unwrap();
+    let scaled = Scaled {
+        inner,
+        groups: LAYERS,
+    };
+    L2::new(scaled, strength)
+}
+
+/// The numbers of a training.
+struct Inputs<S> {
+    h: Vec<S>,
+    rates: Vec<S>,
+    momenta: Vec<S>,
+    log_scales: Vec<S>,
+}
+
+impl<S: Scalar> Inputs<S> {
+    /// With tables by step where `by_step` says so; Adam's momenta are constant.
+    fn new(rule: Rule, by_step: bool) -> Self {
+        let adam = matches!(rule, Rule::Adam { .. });
+        let around = |seed, n, middle: f32, by: f32| -> Vec<S> {
+            let noise = Noise(seed).f32s(n, by);
+            noise.iter().map(|x| S::from_f32(middle + x)).collect()
+        };
+        let rows = |few: bool| if few { 1 } else { STEPS };
+        Inputs {
+            h: [around(60, 3, 0.0, 0.3), around(61, 6, -4.0, 1.0)].concat(),
+            rates: around(62, 6 * rows(!by_step), if adam { 0.05 } else { 0.5 }, 0.02),
+            momenta: around(63, 6 * rows(adam || !by_step), 0.6, 0.3),
+            log_scales: around(64, 6, -0.5, 0.3),
+        }
+    }
+
+    fn run<'a, O>(&'a self, objective: &'a O, rule: Rule) -> Run<'a, O, S> {
+        Run {
+            objective,
+            h: &self.h,
+            schedule: Schedule {
+                rule,
+                groups: TENSORS,
+                rates: &self.rates,
+                momenta: &self.momenta,
+            },
+            batches: BATCHES,
+            steps: STEPS,
+        }
+    }
+
+    fn origin(&self) -> Normal<'_, S> {
+        Normal {
+            seed: 7,
+            groups: TENSORS,
+            log_scales: &self.log_scales,
+        }
+    }
+
+    /// Every coordinate there is, the initial scales last.
+    fn wrt(&self) -> Vec<Wrt> {
+        let hypers = (0..self.h.len()).map(Wrt::Hyper);
+        let rates = (0..self.rates.len()).map(Wrt::Rate);
+        let momenta = (0..self.momenta.len()).map(Wrt::Momentum);
+        let initial = self.log_scales.iter().map(|_| Wrt::Initial);
+        hypers.chain(rates).chain(momenta).chain(initial).collect()
+    }
+}
+
+/// What forward mode makes of a training, taken in these pieces.
+struct Forwarded<S> {
+    losses: Vec<S>,
+    w: Vec<S>,
+    valid_loss: S,
+    d: Vec<S>,
+}
+
+fn forward<S: Scalar>(rule: Rule, inputs: &Inputs<S>, pieces: &[usize]) -> Forwarded<S> {
+    let data = Data::small();
+    let training = objective(&data, Strength::Tuned(TENSORS));
+    let outside = objective(&data, Strength::Off(TENSORS));
+    let validation = Validation {
+        objective: &outside,
+        examples: VALID,
+    };
+    let run = inputs.run(&training, rule);
+    let wrt = inputs.wrt();
+    let scratch = scratch_len(&training, &outside, wrt.len());
+    let len = Forward::<S>::required_len(P, H, rule, wrt.len(), scratch);
+    let mut buffer = vec![S::from_f32(f32::NAN); len];
+    let mut forward = Forward::new(&mut buffer, &run, &wrt).unwrap();
+    forward.start(&inputs.origin()).unwrap();
+    let first = (wrt.len() - 6) * P;
+    let initial = forward.w_dot[first..].chunks_mut(P);
+    for (group, w_dot) in initial.enumerate() {
+        inputs.origin().tangent(group, forward.w, w_dot).unwrap();
+    }
+    let mut losses = vec![];
+    let mut batch = [0; 5];
+    let mut start = 0;
+    let mut d = vec![S::ZERO; wrt.len()];
+    let mut valid_loss = S::ZERO;
+    for end in pieces {
+        run.forward(start..*end, &mut forward, &mut batch, &mut |t, loss| {
+            assert_eq!(t, losses.len());
+            losses.push(loss);
+        })
+        .unwrap();
+        // To read it changes nothing that follows.
+        valid_loss = run
+            .hypergradient(&validation, &mut forward, &mut d)
+            .unwrap();
+        start = *end;
+    }
+    Forwarded {
+        losses,
+        w: forward.w.to_vec(),
+        valid_loss,
+        d,
+    }
+}
+
+/// The same by the sweep, the initial scales' derivative beside.
+fn swept<S: Scalar>(rule: Rule, inputs: &Inputs<S>) -> (Answer<S>, Vec<S>) {
+    let data = Data::small();
+    let training = objective(&data, Strength::Tuned(TENSORS));
+    let outside = objective(&data, Strength::Off(TENSORS));
+    let validation = Validation {
+        objective: &outside,
+        examples: VALID,
+    };
+    let run = inputs.run(&training, rule);
+    let mut storage = vec![S::ZERO; Tape::<S>::required_len(P, STEPS, rule.slots())];
+    let mut tape = Tape::new(P, STEPS, rule.slots(), &mut storage).unwrap();
+    let origin = inputs.origin();
+    let answer = hypergradient(&run, &validation, &origin, &mut tape, true).unwrap();
+    let (mut w0, mut d) = (vec![S::ZERO; P], vec![S::ZERO; 6]);
+    origin.fill(0, &mut w0);
+    origin.adjoint(&w0, &answer.d_w0, &mut d).unwrap();
+    (answer, d)
+}
+
+fn to_f64<S: Scalar>(x: &[S]) -> Vec<f64> {
+    x.iter().map(|x| x.to_f64()).collect()
+}
+
+/// Holds each kind of hyperparameter to the sweep by itself.
+fn agrees<S: Scalar>(rule: Rule, by_step: bool, tolerance: f64) {
+    let inputs = Inputs::<S>::new(rule, by_step);
+    let got = forward(rule, &inputs, &[STEPS]);
+    let (want, by_log_scales) = swept(rule, &inputs);
+    let mut rest = &got.d[..];
+    for (what, want) in [
+        ("h", &want.d_h),
+        ("rates", &want.d_rates),
+        ("momenta", &want.d_momenta),
+        ("initial scales", &by_log_scales),
+    ] {
+        let (here, after) = rest.split_at(want.len());
+        let what = format!("{rule:?}, {what}");
+        assert_close(&what, here, &to_f64(want), tolerance);
+        rest = after;
+    }
+    assert_eq!(got.losses, want.losses);
+    assert_eq!(got.w, want.w);
+    assert_eq!(got.valid_loss, want.valid_loss);
+}
+
+#[test]
+fn forward_mode_agrees_with_the_sweep_for_every_rule_and_hyperparameter() {
+    for rule in RULES {
+        for by_step in [false, true] {
+            agrees::<f64>(rule, by_step, TWO_EXACT_METHODS);
+        }
+    }
+}
+
+#[test]
+fn forward_mode_in_f32_trains_with_the_same_bits_and_agrees_with_the_sweep() {
+    for rule in RULES {
+        agrees::<f32>(rule, true, F32_SWEEP);
+    }
+}
+
+#[test]
+fn a_training_taken_in_pieces_and_read_between_is_the_same_bit_for_bit() {
+    for rule in RULES {
+        let inputs = Inputs::<f32>::new(rule, true);
+        let whole = forward(rule, &inputs, &[STEPS]);
+        let pieces = forward(rule, &inputs, &[1, 4, 4, STEPS]);
+        assert_eq!(bits(&whole.losses), bits(&pieces.losses));
+        assert_eq!(bits(&whole.w), bits(&pieces.w));
+        assert_eq!(bits(&whole.d), bits(&pieces.d));
+    }
+}
+
+#[test]
+fn a_hypergradient_read_on_the_way_is_that_of_the_shorter_training() {
+    let inputs = Inputs::<f64>::new(Rule::HeavyBall, false);
+    let data = Data::small();
+    let training = objective(&data, Strength::Tuned(TENSORS));
+    let outside = objective(&data, Strength::Off(TENSORS));
+    let validation = Validation {
+        objective: &outside,
+        examples: VALID,
+    };
+    let mut run = inputs.run(&training, Rule::HeavyBall);
+    run.steps = 4;
+    let mut storage = vec![0.0; Tape::<f64>::required_len(P, 4, 1)];
+    let mut tape = Tape::new(P, 4, 1, &mut storage).unwrap();
+    let short = hypergradient(&run, &validation, &inputs.origin(), &mut tape, true).unwrap();
+    let got = forward(Rule::HeavyBall, &inputs, &[4]);
+    assert_close("h", &got.d[..H], &short.d_h, TWO_EXACT_METHODS);
+    let rates = &got.d[H..H + 6];
+    assert_close("rates", rates, &short.d_rates, TWO_EXACT_METHODS);
+}
+
+#[test]
+fn a_rate_of_a_step_to_come_has_no_derivative_yet() {
+    let inputs = Inputs::<f64>::new(Rule::Nesterov, true);
+    let got = forward(Rule::Nesterov, &inputs, &[3]);
+    let rates = &got.d[H..H + 6 * STEPS];
+    assert!(rates[..18].iter().all(|d| *d != 0.0));
+    assert!(rates[18..].iter().all(|d| *d == 0.0));
+}
+
+#[test]
+fn a_warm_restart_forgets_how_the_weights_came_about() {
+    let a = [1.5f32, 0.5];
+    let bowl = Quadratic::<Plain>::new(&a);
+    let validation = Validation {
+        objective: &bowl,
+        examples: &[],
+    };
+    let run = Run {
+        objective: &bowl,
+        h: &[0.3, -0.2],
+        schedule: Schedule {
+            rule: Rule::HeavyBall,
+            groups: Groups::global(2),
+            rates: &[0.2f64],
+            momenta: &[0.5],
+        },
+        batches: BATCHES,
+        steps: 6,
+    };
+    let wrt = [Wrt::Hyper(0), Wrt::Rate(0), Wrt::Momentum(0)];
+    let len = Forward::<f64>::required_len(2, 2, Rule::HeavyBall, 3, 50);
+    let train = |origin: &[f64], again: bool| {
+        let mut buffer = vec![0.0; len];
+        let mut forward = Forward::new(&mut buffer, &run, &wrt).unwrap();
+        forward.start(&origin).unwrap();
+        let mut batch = [0; 5];
+        run.forward(0..6, &mut forward, &mut batch, &mut |_, _| ())
+            .unwrap();
+        let end = forward.w.to_vec();
+        if again {
+            forward.restart();
+            run.forward(0..6, &mut forward, &mut batch, &mut |_, _| ())
+                .unwrap();
+        }
+        let mut d = [0.0; 3];
+        run.hypergradient(&validation, &mut forward, &mut d)
+            .unwrap();
+        (end, d)
+    };
+    let (end, once) = train(&[1.0, 2.0], false);
+    let (_, restarted) = train(&[1.0, 2.0], true);
+    let (_, fresh) = train(&end, false);
+    assert_eq!(restarted, fresh);
+    assert_ne!(restarted, once);
+}
+
+#[test]
+fn directions_taken_together_have_the_bits_of_each_alone() {
+    let data = Data::small();
+    let training = objective(&data, Strength::Tuned(TENSORS));
+    let (k, mut noise) = (4, Noise(70));
+    let (w, h) = (noise.f32s(P, 0.5), noise.f32s(H, 0.5));
+    let (w_dot, h_dot) = (noise.f32s(k * P, 1.0), noise.f32s(k * H, 1.0));
+    let at = At {
+        w: &w,
+        h: &h,
+        batch: &[1, 2, 3, 5, 8],
+    };
+    let mut scratch = vec![f32::NAN; training.tangents_scratch_len(k)];
+    let (mut g, mut together) = (vec![0.0; P], vec![0.0; k * P]);
+    let along = Directions {
+        count: k,
+        w: &w_dot,
+        h: &h_dot,
+    };
+    let loss = training
+        .tangents(at, along, &mut g, &mut together, &mut scratch)
+        .unwrap();
+    for ((w, h), together) in along.rows().zip(together.chunks(P)) {
+        let one = Directions { count: 1, w, h };
+        let mut alone = vec![0.0; P];
+        let same = training.tangents(at, one, &mut g, &mut alone, &mut scratch);
+        assert_eq!(same.unwrap().to_bits(), loss.to_bits());
+        assert_eq!(bits(&alone), bits(together));
+    }
+    // None at all: the gradient.
+    let none = Directions {
+        count: 0,
+        w: &[],
+        h: &[],
+    };
+    let mut alone = vec![0.0; P];
+    let same = training.tangents(at, none, &mut alone, &mut [], &mut scratch);
+    assert_eq!(same.unwrap().to_bits(), loss.to_bits());
+    assert_close("gradient", &alone, &wide(&g), SAME_FORMULA_F32);
+}
+
+/// A penalty, a rate and a momentum tuned while training goes on (Franceschi et al. 2017, section 3.3):
+/// the validation loss at the end, and the hyperparameters.
+fn in_real_time(outer_rate: f32) -> (f32, [f32; 3]) {
+    const ROUNDS: usize = 40;
+    const BLOCK: usize = 5;
+    let data = Data::learnable(3, 60, WIDTHS[0], WIDTHS[3]);
+    let everywhere = Groups::global(P);
+    let net = || Mlp::<_, Fused>::new(data.features(), WIDTHS, 10).unwrap();
+    let training = L2::new(net(), Strength::Tuned(everywhere));
+    let outside = L2::new(net(), Strength::Off(everywhere));
+    let examples: Vec<u32> = (30..60).collect();
+    let validation = Validation {
+        objective: &outside,
+        examples: &examples,
+    };
+    // The logarithms of penalty and rate, and the logit of the momentum: all poor.
+    let mut lambda = [-3.0f32, -4.0, 0.0];
+    let (mut m, mut v) = ([0.0; 3], [0.0; 3]);
+    let mut outer = Adam::new(outer_rate, &mut m, &mut v).unwrap();
+    let rule = Rule::HeavyBall;
+    let wrt = [Wrt::Hyper(0), Wrt::Rate(0), Wrt::Momentum(0)];
+    let scratch = scratch_len(&training, &outside, 3);
+    let mut buffer = vec![0.0; Forward::<f32>::required_len(P, 1, rule, 3, scratch)];
+    let mut forward = None;
+    let mut loss = f32::NAN;
+    for round in 0..ROUNDS {
+        let [h, log_rate, logit] = lambda;
+        let (rate, momentum) = (log_rate.exp(), 1.0 / (1.0 + (-logit).exp()));
+        let run = Run {
+            objective: &training,
+            h: &[h],
+            schedule: Schedule {
+                rule,
+                groups: everywhere,
+                rates: &[rate],
+                momenta: &[momentum],
+            },
+            batches: Batches {
+                seed: 1,
+                examples: 30,
+                size: 10,
+            },
+            steps: ROUNDS * BLOCK,
+        };
+        if round == 0 {
+            let mut new = Forward::new(&mut buffer, &run, &wrt).unwrap();
+            let origin = Normal {
+                seed: 9,
+                groups: everywhere,
+                log_scales: &[-1.0],
+            };
+            new.start(&origin).unwrap();
+            forward = Some(new);
+        }
+        let forward = forward.as_mut().unwrap();
+        let steps = round * BLOCK..(round + 1) * BLOCK;
+        run.forward(steps, forward, &mut [0; 10], &mut |_, _| ())
+            .unwrap();
+        let mut d = [0.0; 3];
+        loss = run.hypergradient(&validation, forward, &mut d).unwrap();
+        d[1] *= rate;
+        d[2] *= momentum * (1.0 - momentum);
+        outer.step(&mut lambda, &d).unwrap();
+    }
+    (loss, lambda)
+}
+
+#[test]
+fn hyperparameters_tuned_in_real_time_lower_the_validation_loss() {
+    let (untuned, same) = in_real_time(0.0);
+    let (tuned, lambda) = in_real_time(0.1);
+    assert_eq!(same, [-3.0, -4.0, 0.0]);
+    assert!(lambda[1] > -3.0, "a rate this low should rise: {lambda:?}");
+    assert!(tuned < 0.8 * untuned, "{tuned} after {untuned}");
+}
+
+#[test]
+fn forward_mode_refuses_what_does_not_fit() {
+    let bowl = Quadratic::<Plain>::new(&[1.0, 2.0]);
+    let run = Run {
+        objective: &bowl,
+        h: &[0.0f32, 0.0],
+        schedule: Schedule {
+            rule: Rule::HeavyBall,
+            groups: Groups::global(2),
+            rates: &[0.1],
+            momenta: &[0.5],
+        },
+        batches: BATCHES,
+        steps: 3,
+    };
+    let len = Forward::<f32>::required_len(2, 2, Rule::HeavyBall, 1, 24);
+    let mut buffer = vec![0.0; len];
+    let mut refused = |wrt, len: usize| Forward::new(&mut buffer[..len], &run, &[wrt]).unwrap_err();
+    for (wrt, what, index, count) in [
+        (Wrt::Hyper(2), "hyperparameter", 2, 2),
+        (Wrt::Rate(1), "rate", 1, 1),
+        (Wrt::Momentum(9), "momentum", 9, 1),
+    ] {
+        let len_of = count;
+        assert_eq!(
+            refused(wrt, len),
+            Error::Index {
+                what,
+                index,
+                len: len_of
+            }
+        );
+    }
+    let short = refused(Wrt::Hyper(0), 6 + 7);
+    assert_eq!(
+        short,
+        Error::Length {
+            what: "forward",
+            want: 2,
+            got: 1
+        }
+    );
+
+    let wrt = [Wrt::Rate(0)];
+    let mut forward = Forward::new(&mut buffer, &run, &wrt).unwrap();
+    let three = [1.0f32; 3];
+    assert!(matches!(
+        forward.start(&&three[..]),
+        Err(Error::Length { .. })
+    ));
+    let beyond = run.forward(2..4, &mut forward, &mut [0; 5], &mut |_, _| ());
+    assert!(matches!(beyond, Err(Error::Range { .. })));
+    let batch = run.forward(0..3, &mut forward, &mut [0; 4], &mut |_, _| ());
+    assert!(matches!(batch, Err(Error::Length { .. })));
+    let validation = Validation {
+        objective: &bowl,
+        examples: &[],
+    };
+    let d = run.hypergradient(&validation, &mut forward, &mut [0.0; 2]);
+    assert!(matches!(d, Err(Error::Length { .. })));
+    // Tangents that left the finite numbers are not handed out.
+    forward.w_dot[1] = f32::INFINITY;
+    let diverged = run.forward(0..1, &mut forward, &mut [0; 5], &mut |_, _| ());
+    assert_eq!(
+        diverged,
+        Err(Error::Diverged {
+            what: "tangents",
+            step: 1
+        })
+    );
+}
