@@ -10,7 +10,7 @@
 //! dE/dlambda = <grad_w E, w_dot> + <grad_h E, h_dot>
 //! ```
 //!
-//! The derivative of the step is the rule's own kernel on [dual numbers](crate::Dual); of the heavy ball,
+//! The derivative of the step is the rule's own formula on [dual numbers](crate::Dual); of the heavy ball,
 //! with `alpha_dot` or `gamma_dot` 1 where `lambda` is the rate or the momentum, that is
 //!
 //! ```text
@@ -32,6 +32,7 @@ use core::ops::Range;
 use crate::dual::Dual;
 use crate::error::{Error, cut, exactly, exists, same};
 use crate::hypergradient::Validation;
+use crate::kernels::momentum::Moving;
 use crate::kernels::reduce::{all_finite, dot};
 use crate::objective::{At, Directions, Objective};
 use crate::random::Origin;
@@ -190,26 +191,11 @@ impl<'a, S: Scalar> Forward<'a, S> {
     }
 }
 
-/// Weights whose step on dual numbers is computed at a time.
-const PIECE: usize = 64;
-
-/// A piece of a vector and its tangent as dual numbers; zeros where the vector has no such piece.
-fn load<S: Scalar>(x: &[S], x_dot: &[S], piece: &Range<usize>) -> [Dual<S>; PIECE] {
-    let mut dual = [Dual::ZERO; PIECE];
-    if let (Some(x), Some(x_dot)) = (x.get(piece.clone()), x_dot.get(piece.clone())) {
-        for ((dual, x), x_dot) in dual.iter_mut().zip(x).zip(x_dot) {
-            *dual = Dual::new(*x, *x_dot);
-        }
-    }
-    dual
-}
-
-/// The tangents of a piece.
-fn store<S: Scalar>(dual: &[Dual<S>; PIECE], x_dot: &mut [S], piece: Range<usize>) {
-    if let Some(x_dot) = x_dot.get_mut(piece) {
-        for (x_dot, dual) in x_dot.iter_mut().zip(dual) {
-            *x_dot = dual.tangent();
-        }
+/// A piece of a vector and of its tangent; empty where the vector has no such piece.
+fn moving<'s, S>(x: &'s [S], dot: &'s mut [S], piece: &Range<usize>) -> Moving<'s, S> {
+    Moving {
+        x: x.get(piece.clone()).unwrap_or_default(),
+        dot: dot.get_mut(piece.clone()).unwrap_or_default(),
     }
 }
 
@@ -291,26 +277,21 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             .chunks_exact_mut(p.max(1))
             .zip(forward.v_dot.chunks_exact_mut(forward.v.len().max(1)))
             .zip(forward.g_dot.chunks_exact(p.max(1)));
+        let (first, second) = forward.v.split_at(p.min(forward.v.len()));
         for (wrt, ((w_dot, v_dot), g_dot)) in forward.wrt.iter().zip(rows) {
+            let (first_dot, second_dot) = v_dot.split_at_mut(first.len());
             self.schedule.each(t, |range, group, by| {
                 let by = Step {
                     rate: seed(by.rate, *wrt == rate(group)),
                     momentum: seed(by.momentum, *wrt == momentum(group)),
                 };
-                for start in range.clone().step_by(PIECE) {
-                    let here = start..range.end.min(start + PIECE);
-                    let second = p + here.start..p + here.end;
-                    let g = load(forward.g, g_dot, &here);
-                    let mut w = load(forward.w, w_dot, &here);
-                    let mut v = load(forward.v, v_dot, &here);
-                    let mut n = load(forward.v, v_dot, &second);
-                    self.schedule
-                        .rule
-                        .step::<O::Arithmetic, _>(t, by, &g, &mut v, &mut n, &mut w);
-                    store(&w, w_dot, here.clone());
-                    store(&v, v_dot, here);
-                    store(&n, v_dot, second);
-                }
+                let g = [&*forward.g, g_dot].map(|x| x.get(range.clone()).unwrap_or_default());
+                let v = moving(first, first_dot, &range);
+                let n = moving(second, second_dot, &range);
+                let w = moving(forward.w, w_dot, &range);
+                self.schedule
+                    .rule
+                    .tangent::<O::Arithmetic, S>(t, by, g, v, n, w);
             });
         }
     }

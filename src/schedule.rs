@@ -15,8 +15,10 @@
 
 use core::ops::Range;
 
+use crate::dual::Dual;
 use crate::error::{Error, same};
 use crate::group::Groups;
+use crate::kernels::momentum::Moving;
 use crate::kernels::{adam, momentum, nesterov};
 use crate::scalar::{Arithmetic, Scalar};
 
@@ -76,6 +78,23 @@ impl Rule {
             Rule::HeavyBall => momentum::step::<A, S>(by, g, v, w),
             Rule::Nesterov => nesterov::step::<A, S>(by, g, v, w),
             Rule::Adam { .. } => adam::step::<A, S>(self.adam(t, by), g, v, n, w),
+        }
+    }
+
+    /// Moves the tangents by the derivative of the [`step`](Self::step).
+    pub(crate) fn tangent<A: Arithmetic, S: Scalar>(
+        &self,
+        t: usize,
+        by: Step<Dual<S>>,
+        g: [&[S]; 2],
+        v: Moving<'_, S>,
+        n: Moving<'_, S>,
+        w: Moving<'_, S>,
+    ) {
+        match self {
+            Rule::HeavyBall => momentum::tangent::<A, S>(by, g, v, w),
+            Rule::Nesterov => nesterov::tangent::<A, S>(by, g, v, w),
+            Rule::Adam { .. } => adam::tangent::<A, S>(self.adam(t, by), g, v, n, w),
         }
     }
 

@@ -95,6 +95,18 @@ pub const EXPERIMENTS: &[Experiment] = &[
         ..UNITS
     },
     Experiment {
+        name: "mnist-layers",
+        title: "The same with a scale for each layer",
+        tuned: Tuned::Scales(Granularity::Layer),
+        ..UNITS
+    },
+    Experiment {
+        name: "mnist-global",
+        title: "The same with one scale for all weights",
+        tuned: Tuned::Scales(Granularity::Global),
+        ..UNITS
+    },
+    Experiment {
         name: "mnist-l2-units",
         title: "An L2 coefficient for each unit of 784-50-50-50-10 on MNIST",
         log_l2: None,

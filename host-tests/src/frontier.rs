@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 
 use crate::data::Dataset;
 use crate::experiment::{Experiment, Rounding};
-use crate::method::{Method, Name};
+use crate::method::{MOST_TANGENTS, Method, Name};
 use crate::problem::{Back, Problem};
 
 /// What to compare on.
@@ -25,11 +25,12 @@ pub struct Frontier<'a> {
 }
 
 /// The rows of the table, the exact method first.
-fn methods(steps: usize) -> Vec<Method> {
+fn methods(steps: usize, hypers: usize) -> Vec<Method> {
     let mut methods = vec![
         Method::new(Name::Tape),
         Method::new(Name::Checkpoints),
         Method::new(Name::Reversible),
+        Method::new(Name::Forward),
         Method::new(Name::Line),
         Method::new(Name::LinePublished),
     ];
@@ -97,7 +98,7 @@ impl Frontier<'_> {
             "cosine",
             "norm ratio"
         );
-        let methods = methods(e.steps);
+        let methods = methods(e.steps, hyper.len());
         let bar = ProgressBar::new(methods.len() as u64);
         let mut exact: Option<Back> = None;
         for method in &methods {

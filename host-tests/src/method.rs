@@ -35,7 +35,12 @@ pub enum Name {
     Hats,
     /// The training run backwards in floating point.
     Reversed,
+    /// A tangent for each hyperparameter, carried along with training: exact, for a few of them.
+    Forward,
 }
+
+/// The most hyperparameters that forward mode takes: each costs about what a sweep costs.
+pub const MOST_TANGENTS: usize = 64;
 
 impl Name {
     /// The name on the command line.
@@ -51,6 +56,7 @@ impl Name {
             Name::Legendre => "legendre",
             Name::Hats => "hats",
             Name::Reversed => "reversed",
+            Name::Forward => "forward",
         }
     }
 
@@ -67,6 +73,7 @@ impl Name {
             Name::Hermite => "cubics between them, with the steps taken there",
             Name::Legendre => "a streamed least-squares fit by polynomials of time",
             Name::Reversed => "the training run backwards in floating point: exact for some steps",
+            Name::Forward => "a tangent for each hyperparameter: exact, for a few of them",
         }
     }
 }
@@ -112,7 +119,10 @@ impl Method {
 
     /// Whether it is exact.
     pub const fn is_exact(&self) -> bool {
-        matches!(self.name, Name::Tape | Name::Checkpoints | Name::Reversible)
+        matches!(
+            self.name,
+            Name::Tape | Name::Checkpoints | Name::Reversible | Name::Forward
+        )
     }
 
     /// One line for people.
@@ -341,6 +351,7 @@ impl Method {
                     &mut storage.words,
                 )?)
             }
+            Name::Forward => bail!("forward mode has no path"),
             Name::Line => Box::new(Line::<A, _>::new(origin, steps)),
             Name::LinePublished => {
                 Box::new(Line::<A, _>::new(origin, steps).with(Plan::published(steps)))

@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use anyhow::{Result, bail};
+use drmad::forward::{self, Forward, Wrt};
 use drmad::group::Groups;
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::models::{Examples, Mlp, Pixels};
@@ -21,7 +22,7 @@ use drmad::{Arithmetic, Scalar};
 use crate::data::{Dataset, Split};
 use crate::experiment::{Experiment, Outside, Tuned};
 use crate::loss::Loss;
-use crate::method::{Method, Shape, Storage, zeros};
+use crate::method::{MOST_TANGENTS, Method, Name, Shape, Storage, zeros};
 
 /// The images of an experiment, as positions in the data's files.
 #[derive(Clone, Debug)]
@@ -86,7 +87,7 @@ pub struct Back {
     pub valid_loss: f32,
     /// Seconds of validation and sweep.
     pub seconds: f64,
-    /// Numbers the path kept, beyond weights, velocity, gradient and the adjoints.
+    /// Numbers the path kept, beyond weights, velocity, gradient and the adjoints; those of tangents.
     pub floats: usize,
     /// Second-order products computed.
     pub products: usize,
@@ -338,6 +339,9 @@ impl<'a> Problem<'a> {
             steps,
         };
         let origin = self.normal(&tables);
+        if method.is_some_and(|method| method.name == Name::Forward) {
+            return self.train_forward(&run, &tables, &outside, each);
+        }
         let len = Workspace::<f32>::required_len(
             p,
             scratch_len(&training, &outside),
@@ -427,6 +431,82 @@ impl<'a> Problem<'a> {
             quality,
             forward_seconds,
             back,
+        })
+    }
+
+    /// The same with a tangent for each hyperparameter.
+    fn train_forward<A: Arithmetic>(
+        &self,
+        run: &Run<'_, Loss<'_, A>, f32>,
+        tables: &Tables,
+        outside: &Loss<'_, A>,
+        each: &mut dyn FnMut(usize),
+    ) -> Result<Trained> {
+        let (p, count) = (self.experiment.weights(), self.experiment.hypers());
+        let Schedule { rule, groups, .. } = run.schedule;
+        if count > MOST_TANGENTS {
+            bail!(
+                "forward carries a tangent for each hyperparameter: {} has {count}, which need {} numbers; it takes at most {MOST_TANGENTS}: take hats or tape",
+                self.experiment.name,
+                count.saturating_mul(2 * p)
+            );
+        }
+        let schedules = self.experiment.tuned == Tuned::Schedules;
+        let wrt: Vec<Wrt> = if schedules {
+            let initial = (0..groups.len()).map(|_| Wrt::Initial);
+            let rates = (0..tables.rates.len()).map(Wrt::Rate);
+            let momenta = (0..tables.momenta.len()).map(Wrt::Momentum);
+            initial.chain(rates).chain(momenta).collect()
+        } else {
+            (0..count).map(Wrt::Hyper).collect()
+        };
+        let scratch = forward::scratch_len(run.objective, outside, count);
+        let len = Forward::<f32>::required_len(p, run.h.len(), rule, count, scratch);
+        let mut buffer = zeros("forward mode", len)?;
+        let mut state = Forward::new(&mut buffer, run, &wrt)?;
+        let origin = self.normal(tables);
+        state.start(&origin)?;
+        if schedules {
+            let initial = state.w_dot.chunks_exact_mut(p).take(groups.len());
+            for (group, w_dot) in initial.enumerate() {
+                origin.tangent(group, state.w, w_dot)?;
+            }
+        }
+        let mut losses = vec![0.0; run.steps];
+        let mut batch = vec![0; self.experiment.batch];
+        let clock = Instant::now();
+        run.forward(0..run.steps, &mut state, &mut batch, &mut |t, loss| {
+            losses[t] = loss;
+            each(t);
+        })?;
+        let forward_seconds = clock.elapsed().as_secs_f64();
+        let examples: Vec<u32> = (0..self.drawn.outside.len() as u32).collect();
+        let validation = Validation {
+            objective: outside,
+            examples: &examples,
+        };
+        let mut hypergradient = vec![0.0; count];
+        let clock = Instant::now();
+        let valid_loss = run.hypergradient(&validation, &mut state, &mut hypergradient)?;
+        let seconds = clock.elapsed().as_secs_f64();
+        if schedules {
+            let (d_rates, d_momenta) =
+                hypergradient[groups.len()..].split_at_mut(tables.rates.len());
+            Parametrisation::Log.pull_back(&tables.rates, d_rates)?;
+            Parametrisation::Logit.pull_back(&tables.momenta, d_momenta)?;
+        }
+        Ok(Trained {
+            w: state.w.to_vec(),
+            losses,
+            quality: self.quality::<A>(state.w, run.h)?,
+            forward_seconds,
+            back: Some(Back {
+                hypergradient,
+                valid_loss,
+                seconds,
+                floats: state.w_dot.len() + state.v_dot.len() + state.g_dot.len(),
+                products: run.steps * count,
+            }),
         })
     }
 

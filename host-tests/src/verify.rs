@@ -9,6 +9,7 @@ use std::cell::Cell;
 use anyhow::{Result, bail};
 use drmad::Fused;
 use drmad::check::{Deviation, Probes, objective, required_len};
+use drmad::forward::{self, Forward, Wrt};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::implicit::{self, Implicit, Solver};
@@ -141,35 +142,35 @@ struct Hypers {
     log_scales: Vec<f64>,
 }
 
+/// Scales and a penalty of a network.
+type Penalised<'a> = L2<'a, Scaled<'a, Mlp<'a, Pixels<'a>, Fused>>>;
+
 /// Which path a [`Training`] is swept over.
 type MakePath<'m> =
     dyn Fn(&Normal<'_, f64>, &mut dyn FnMut(&mut dyn Path<f64>) -> Result<f64>) -> Result<f64> + 'm;
 
 impl Training<'_> {
-    /// The validation loss, and the derivative of it by everything where `into` is given.
-    fn evaluate(
+    /// Calls `body` with the training's run, the validation loss and the initial weights.
+    fn with<R>(
         &self,
         at: &Hypers,
-        make: &MakePath<'_>,
-        mut into: Option<&mut Hypers>,
-    ) -> Result<f64> {
+        body: impl FnOnce(
+            &Run<'_, Penalised<'_>, f64>,
+            &Validation<'_, Penalised<'_>>,
+            &Normal<'_, f64>,
+        ) -> Result<R>,
+    ) -> Result<R> {
         let network = |pixels| Mlp::<_, Fused>::new(pixels, WIDTHS, 10);
         // Scales and tuned penalties together: h holds the scales, then the penalties.
-        let strength = Strength::Tuned(self.groups);
-        let training = L2::new(
-            Scaled {
-                inner: network(self.pixels)?,
+        let penalised = |pixels, strength| -> Result<Penalised<'_>> {
+            let scaled = Scaled {
+                inner: network(pixels)?,
                 groups: self.groups,
-            },
-            strength,
-        );
-        let outside = L2::new(
-            Scaled {
-                inner: network(self.valid)?,
-                groups: self.groups,
-            },
-            Strength::Off(self.groups),
-        );
+            };
+            Ok(L2::new(scaled, strength))
+        };
+        let training = penalised(self.pixels, Strength::Tuned(self.groups))?;
+        let outside = penalised(self.valid, Strength::Off(self.groups))?;
         let run = Run {
             objective: &training,
             h: &at.h,
@@ -191,40 +192,66 @@ impl Training<'_> {
             groups: self.tensors,
             log_scales: &at.log_scales,
         };
-        let p = training.weights();
-        let len = Workspace::<f64>::required_len(
-            p,
-            scratch_len(&training, &outside),
-            Rule::HeavyBall,
-            true,
-        );
-        let mut buffer = vec![0.0; len];
-        let mut batch = vec![0; 20];
         let examples: Vec<u32> = (0..self.valid.chosen.len() as u32).collect();
-        make(&origin, &mut |path| {
-            let mut workspace = Workspace::new(&mut buffer, p, Rule::HeavyBall, true)?;
-            run.walk(&origin, path, &mut workspace, &mut batch, &mut |_, _| ())?;
-            let validation = Validation {
-                objective: &outside,
-                examples: &examples,
-            };
-            let Some(into) = &mut into else {
-                let at = At {
-                    w: workspace.w,
-                    h: &at.h,
-                    batch: &examples,
+        let validation = Validation {
+            objective: &outside,
+            examples: &examples,
+        };
+        body(&run, &validation, &origin)
+    }
+
+    /// The derivatives by a few of the hyperparameters, in forward mode.
+    fn forward(&self, at: &Hypers, wrt: &[Wrt]) -> Result<Vec<f64>> {
+        self.with(at, |run, validation, origin| {
+            let (p, h) = (run.objective.weights(), run.h.len());
+            let (rule, count) = (run.schedule.rule, wrt.len());
+            let scratch = forward::scratch_len(run.objective, validation.objective, count);
+            let len = Forward::<f64>::required_len(p, h, rule, count, scratch);
+            let mut buffer = vec![0.0; len];
+            let mut forward = Forward::new(&mut buffer, run, wrt)?;
+            forward.start(origin)?;
+            let mut batch = vec![0; run.batches.size];
+            run.forward(0..STEPS, &mut forward, &mut batch, &mut |_, _| ())?;
+            let mut d = vec![0.0; count];
+            run.hypergradient(validation, &mut forward, &mut d)?;
+            Ok(d)
+        })
+    }
+
+    /// The validation loss, and the derivative of it by everything where `into` is given.
+    fn evaluate(
+        &self,
+        at: &Hypers,
+        make: &MakePath<'_>,
+        mut into: Option<&mut Hypers>,
+    ) -> Result<f64> {
+        self.with(at, |run, validation, origin| {
+            let (training, outside) = (run.objective, validation.objective);
+            let (p, rule) = (training.weights(), run.schedule.rule);
+            let len = Workspace::<f64>::required_len(p, scratch_len(training, outside), rule, true);
+            let mut buffer = vec![0.0; len];
+            let mut batch = vec![0; run.batches.size];
+            make(origin, &mut |path| {
+                let mut workspace = Workspace::new(&mut buffer, p, rule, true)?;
+                run.walk(origin, path, &mut workspace, &mut batch, &mut |_, _| ())?;
+                let Some(into) = &mut into else {
+                    let at = At {
+                        w: workspace.w,
+                        h: &at.h,
+                        batch: validation.examples,
+                    };
+                    return Ok(outside.loss(at, workspace.scratch)?);
                 };
-                return Ok(outside.loss(at, workspace.scratch)?);
-            };
-            let wanted = Wanted {
-                d_h: &mut into.h,
-                schedule: Some((&mut into.rates, &mut into.momenta)),
-            };
-            let outcome = run.back(&validation, path, &mut workspace, &mut batch, wanted)?;
-            let mut w0 = vec![0.0; p];
-            origin.fill(0, &mut w0);
-            origin.adjoint(&w0, workspace.d_w, &mut into.log_scales)?;
-            Ok(outcome.valid_loss)
+                let wanted = Wanted {
+                    d_h: &mut into.h,
+                    schedule: Some((&mut into.rates, &mut into.momenta)),
+                };
+                let outcome = run.back(validation, path, &mut workspace, &mut batch, wanted)?;
+                let mut w0 = vec![0.0; p];
+                origin.fill(0, &mut w0);
+                origin.adjoint(&w0, workspace.d_w, &mut into.log_scales)?;
+                Ok(outcome.valid_loss)
+            })
         })
     }
 }
@@ -443,6 +470,31 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
         identity: "numbers unlike the tape's",
         error: differing as f64,
         tolerance: Some(0.0),
+    }
+    .print();
+
+    // A few of each kind, a scale and a penalty among them.
+    let few = [
+        Wrt::Hyper(units / 2),
+        Wrt::Hyper(units + units / 2),
+        Wrt::Rate(0),
+        Wrt::Rate(tensors * (STEPS - 1)),
+        Wrt::Momentum(0),
+    ];
+    let got = training.forward(&at, &few)?;
+    let want = [
+        exact.h[units / 2],
+        exact.h[units + units / 2],
+        exact.rates[0],
+        exact.rates[tensors * (STEPS - 1)],
+        exact.momenta[0],
+    ];
+    let errors = got.iter().zip(want).map(|(x, y)| (x - y).abs() / y.abs());
+    passed &= Row {
+        what: "forward".to_string(),
+        identity: "against the tape",
+        error: errors.fold(0.0, f64::max),
+        tolerance: Some(tolerances::CHECK_DUAL),
     }
     .print();
 

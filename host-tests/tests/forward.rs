@@ -15,6 +15,10 @@ use drmad::random::{Batches, Normal, Origin};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Error, Fused, Plain, Scalar};
+use drmad_host::data::Dataset;
+use drmad_host::experiment::{self, Experiment};
+use drmad_host::method::{Method, Name};
+use drmad_host::problem::Problem;
 use drmad_host::tolerances::*;
 
 const STEPS: usize = 9;
@@ -358,11 +362,36 @@ fn directions_taken_together_have_the_bits_of_each_alone() {
     assert_close("gradient", &alone, &wide(&g), SAME_FORMULA_F32);
 }
 
+const ROUNDS: usize = 40;
+const BLOCK: usize = 5;
+
+fn real_time<'a, O>(
+    objective: &'a O,
+    h: &'a [f32],
+    rates: &'a [f32],
+    momenta: &'a [f32],
+) -> Run<'a, O, f32> {
+    Run {
+        objective,
+        h,
+        schedule: Schedule {
+            rule: Rule::HeavyBall,
+            groups: Groups::global(P),
+            rates,
+            momenta,
+        },
+        batches: Batches {
+            seed: 1,
+            examples: 30,
+            size: 10,
+        },
+        steps: ROUNDS * BLOCK,
+    }
+}
+
 /// A penalty, a rate and a momentum tuned while training goes on (Franceschi et al. 2017, section 3.3):
 /// the validation loss at the end, and the hyperparameters.
 fn in_real_time(outer_rate: f32) -> (f32, [f32; 3]) {
-    const ROUNDS: usize = 40;
-    const BLOCK: usize = 5;
     let data = Data::learnable(3, 60, WIDTHS[0], WIDTHS[3]);
     let everywhere = Groups::global(P);
     let net = || Mlp::<_, Fused>::new(data.features(), WIDTHS, 10).unwrap();
@@ -377,47 +406,31 @@ fn in_real_time(outer_rate: f32) -> (f32, [f32; 3]) {
     let mut lambda = [-3.0f32, -4.0, 0.0];
     let (mut m, mut v) = ([0.0; 3], [0.0; 3]);
     let mut outer = Adam::new(outer_rate, &mut m, &mut v).unwrap();
-    let rule = Rule::HeavyBall;
     let wrt = [Wrt::Hyper(0), Wrt::Rate(0), Wrt::Momentum(0)];
     let scratch = scratch_len(&training, &outside, 3);
-    let mut buffer = vec![0.0; Forward::<f32>::required_len(P, 1, rule, 3, scratch)];
-    let mut forward = None;
+    let len = Forward::<f32>::required_len(P, 1, Rule::HeavyBall, 3, scratch);
+    let mut buffer = vec![0.0; len];
+    let first = real_time(&training, &[0.0], &[0.0], &[0.0]);
+    let mut forward = Forward::new(&mut buffer, &first, &wrt).unwrap();
+    let origin = Normal {
+        seed: 9,
+        groups: everywhere,
+        log_scales: &[-1.0],
+    };
+    forward.start(&origin).unwrap();
     let mut loss = f32::NAN;
     for round in 0..ROUNDS {
         let [h, log_rate, logit] = lambda;
         let (rate, momentum) = (log_rate.exp(), 1.0 / (1.0 + (-logit).exp()));
-        let run = Run {
-            objective: &training,
-            h: &[h],
-            schedule: Schedule {
-                rule,
-                groups: everywhere,
-                rates: &[rate],
-                momenta: &[momentum],
-            },
-            batches: Batches {
-                seed: 1,
-                examples: 30,
-                size: 10,
-            },
-            steps: ROUNDS * BLOCK,
-        };
-        if round == 0 {
-            let mut new = Forward::new(&mut buffer, &run, &wrt).unwrap();
-            let origin = Normal {
-                seed: 9,
-                groups: everywhere,
-                log_scales: &[-1.0],
-            };
-            new.start(&origin).unwrap();
-            forward = Some(new);
-        }
-        let forward = forward.as_mut().unwrap();
+        let (h, rates, momenta) = ([h], [rate], [momentum]);
+        let run = real_time(&training, &h, &rates, &momenta);
         let steps = round * BLOCK..(round + 1) * BLOCK;
-        run.forward(steps, forward, &mut [0; 10], &mut |_, _| ())
+        run.forward(steps, &mut forward, &mut [0; 10], &mut |_, _| ())
             .unwrap();
         let mut d = [0.0; 3];
-        loss = run.hypergradient(&validation, forward, &mut d).unwrap();
+        loss = run
+            .hypergradient(&validation, &mut forward, &mut d)
+            .unwrap();
         d[1] *= rate;
         d[2] *= momentum * (1.0 - momentum);
         outer.step(&mut lambda, &d).unwrap();
@@ -457,15 +470,8 @@ fn forward_mode_refuses_what_does_not_fit() {
         (Wrt::Rate(1), "rate", 1, 1),
         (Wrt::Momentum(9), "momentum", 9, 1),
     ] {
-        let len_of = count;
-        assert_eq!(
-            refused(wrt, len),
-            Error::Index {
-                what,
-                index,
-                len: len_of
-            }
-        );
+        let (got, len) = (refused(wrt, len), count);
+        assert_eq!(got, Error::Index { what, index, len });
     }
     let short = refused(Wrt::Hyper(0), 6 + 7);
     assert_eq!(
@@ -503,5 +509,36 @@ fn forward_mode_refuses_what_does_not_fit() {
             what: "tangents",
             step: 1
         })
+    );
+}
+
+#[test]
+fn the_harness_gives_the_tapes_hypergradient_by_forward_mode_or_says_why_not() {
+    let data = Dataset::mnist().unwrap();
+    for (name, steps) in [("mnist-layers", 12), ("schedules", 2)] {
+        let experiment = Experiment {
+            steps,
+            ..experiment::find(name).unwrap().clone()
+        };
+        let problem = Problem::draw(&experiment, &data, 0, 0).unwrap();
+        let [got, want] = [Name::Forward, Name::Tape].map(|name| {
+            let method = Method::new(name);
+            let trained = problem.train::<Fused>(&experiment.start(), Some(&method), &mut |_| ());
+            trained.unwrap()
+        });
+        assert_eq!(bits(&got.w), bits(&want.w));
+        let (got, want) = (got.back.unwrap(), want.back.unwrap());
+        assert_eq!(got.valid_loss, want.valid_loss);
+        let want = wide(&want.hypergradient);
+        assert_close(name, &got.hypergradient, &want, F32_SWEEP);
+    }
+    let units = experiment::find("mnist-units").unwrap();
+    let problem = Problem::draw(units, &data, 0, 0).unwrap();
+    let method = Method::new(Name::Forward);
+    let refused = problem.train::<Fused>(&units.start(), Some(&method), &mut |_| ());
+    let words = refused.unwrap_err().to_string();
+    assert!(
+        words.contains("has 934, which need 83798480 numbers"),
+        "{words}"
     );
 }

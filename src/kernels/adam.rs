@@ -23,7 +23,9 @@
 
 use super::dispatch::run;
 use super::math::power;
+use super::momentum::Moving;
 use super::reduce::total;
+use crate::dual::Dual;
 use crate::scalar::{Arithmetic, Scalar};
 
 /// The constants of one step.
@@ -122,6 +124,32 @@ pub fn step<A: Arithmetic, S: Scalar>(by: Step<S>, g: &[S], m: &mut [S], n: &mut
                 *m = new.m;
                 *n = new.n;
                 *w = A::mul_add(-by.rate, new.u, kept * *w);
+            }
+        },
+    );
+}
+
+/// The derivative of the [`step`], as [`momentum::tangent`](super::momentum::tangent).
+pub fn tangent<A: Arithmetic, S: Scalar>(
+    by: Step<Dual<S>>,
+    g: [&[S]; 2],
+    mut m: Moving<'_, S>,
+    mut n: Moving<'_, S>,
+    mut w: Moving<'_, S>,
+) {
+    let kept = Dual::ONE - by.rate * by.decay;
+    run(
+        #[inline(always)]
+        move || {
+            let [g, g_dot] = g;
+            let moments = m.iter().zip(n.iter());
+            for (((w, w_dot), (g, g_dot)), ((m, m_dot), (n, n_dot))) in
+                w.iter().zip(g.iter().zip(g_dot)).zip(moments)
+            {
+                let new = by.moved::<A>(Dual::new(*g, *g_dot), m, n);
+                *m_dot = new.m.tangent();
+                *n_dot = new.n.tangent();
+                *w_dot = A::mul_add(-by.rate, new.u, kept * w).tangent();
             }
         },
     );

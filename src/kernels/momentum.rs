@@ -8,6 +8,7 @@
 //! calls them once a group. Refused: checking `gamma`, which the trainer does at its door.
 
 use super::dispatch::run;
+use crate::dual::Dual;
 use crate::scalar::{Arithmetic, Scalar};
 
 /// The rate `alpha` and the momentum `gamma` of one step of one group.
@@ -19,6 +20,13 @@ pub struct Step<S> {
     pub momentum: S,
 }
 
+/// The new velocity of a weight, and the new weight.
+#[inline(always)]
+fn moved<A: Arithmetic, S: Scalar>(by: Step<S>, g: S, v: S, w: S) -> (S, S) {
+    let v = A::mul_add(by.momentum - S::ONE, g, by.momentum * v);
+    (v, A::mul_add(by.rate, v, w))
+}
+
 /// One step: `v <- mul_add(-(1 - gamma), g, gamma * v)`, `w <- mul_add(alpha, v, w)`.
 ///
 /// ```
@@ -28,15 +36,78 @@ pub struct Step<S> {
 /// assert_eq!((w, v), ([0.5], [-1.0]));
 /// ```
 pub fn step<A: Arithmetic, S: Scalar>(by: Step<S>, g: &[S], v: &mut [S], w: &mut [S]) {
-    let Step { rate, momentum } = by;
-    let share = momentum - S::ONE;
     run(
         #[inline(always)]
         move || {
             for ((w, v), g) in w.iter_mut().zip(v).zip(g) {
-                *v = A::mul_add(share, *g, momentum * *v);
-                *w = A::mul_add(rate, *v, *w);
+                (*v, *w) = moved::<A, S>(by, *g, *v, *w);
             }
+        },
+    );
+}
+
+/// A vector that a step moves, and its tangent.
+#[derive(Debug)]
+pub struct Moving<'a, S> {
+    /// The vector before the step.
+    pub x: &'a [S],
+    /// Its tangent, which follows the step.
+    pub dot: &'a mut [S],
+}
+
+impl<S: Scalar> Moving<'_, S> {
+    /// Each number before the step, and the place of its tangent.
+    #[inline(always)]
+    pub(super) fn iter(&mut self) -> impl Iterator<Item = (Dual<S>, &mut S)> {
+        let pairs = self.x.iter().zip(self.dot.iter_mut());
+        pairs.map(|(x, dot)| (Dual::new(*x, *dot), dot))
+    }
+}
+
+/// Moves the tangents of `v` and `w` by the derivative of a step, weight by weight: `moved` gives the new
+/// `v` and `w` on dual numbers.
+#[inline(always)]
+pub(super) fn move_tangents<S: Scalar>(
+    g: [&[S]; 2],
+    mut v: Moving<'_, S>,
+    mut w: Moving<'_, S>,
+    moved: impl Fn(Dual<S>, Dual<S>, Dual<S>) -> (Dual<S>, Dual<S>),
+) {
+    let [g, g_dot] = g;
+    for (((w, w_dot), (v, v_dot)), (g, g_dot)) in w.iter().zip(v.iter()).zip(g.iter().zip(g_dot)) {
+        let (v, w) = moved(Dual::new(*g, *g_dot), v, w);
+        (*v_dot, *w_dot) = (v.tangent(), w.tangent());
+    }
+}
+
+/// The derivative of the [`step`]: moves the tangents of `v` and `w` where the gradient `g` is given with
+/// its own, and rate and momentum with theirs.
+///
+/// ```
+/// use drmad::{kernels::momentum::{tangent, Moving, Step}, Dual, Fused};
+/// // By the rate: w_dot = v_new = -(1 - .75) 4.
+/// let by = Step { rate: Dual::new(0.5f32, 1.0), momentum: Dual::new(0.75, 0.0) };
+/// let (mut v_dot, mut w_dot) = ([0.0], [0.0]);
+/// let (v, w) = (Moving { x: &[0.0], dot: &mut v_dot }, Moving { x: &[1.0], dot: &mut w_dot });
+/// tangent::<Fused, _>(by, [&[4.0], &[0.0]], v, w);
+/// assert_eq!((w_dot, v_dot), ([-1.0], [0.0]));
+/// ```
+pub fn tangent<A: Arithmetic, S: Scalar>(
+    by: Step<Dual<S>>,
+    g: [&[S]; 2],
+    v: Moving<'_, S>,
+    w: Moving<'_, S>,
+) {
+    run(
+        #[inline(always)]
+        move || {
+            move_tangents(
+                g,
+                v,
+                w,
+                #[inline(always)]
+                |g, v, w| moved::<A, _>(by, g, v, w),
+            );
         },
     );
 }

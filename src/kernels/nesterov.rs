@@ -15,8 +15,9 @@
 //! Refused: checking `gamma`, which the trainer does at its door.
 
 use super::dispatch::run;
-use super::momentum::Step;
+use super::momentum::{Moving, Step, move_tangents};
 use super::reduce::total;
+use crate::dual::Dual;
 use crate::scalar::{Arithmetic, Scalar};
 
 /// The new velocity of a weight, and how far it moves.
@@ -45,6 +46,30 @@ pub fn step<A: Arithmetic, S: Scalar>(by: Step<S>, g: &[S], v: &mut [S], w: &mut
                 *v = velocity;
                 *w = A::mul_add(by.rate, u, *w);
             }
+        },
+    );
+}
+
+/// The derivative of the [`step`], as [`momentum::tangent`](super::momentum::tangent).
+pub fn tangent<A: Arithmetic, S: Scalar>(
+    by: Step<Dual<S>>,
+    g: [&[S]; 2],
+    v: Moving<'_, S>,
+    w: Moving<'_, S>,
+) {
+    run(
+        #[inline(always)]
+        move || {
+            move_tangents(
+                g,
+                v,
+                w,
+                #[inline(always)]
+                |g, v, w| {
+                    let (v, u) = moved::<A, _>(by, g, v);
+                    (v, A::mul_add(by.rate, u, w))
+                },
+            );
         },
     );
 }

@@ -1,0 +1,163 @@
+//! Hyperparameters tuned while training goes on, and then a warm restart with what they have become
+//! (Franceschi et al. 2017, section 3.3): `cargo run --release --example rtho`.
+//!
+//! A small network learns three overlapping clouds of points from 240 of them. Its penalty, rate and
+//! momentum begin at poor values. Every ten steps the hypergradient of the validation loss is read
+//! from three tangents, Adam moves the logarithms of penalty and rate and the logit of the momentum,
+//! and training goes on from where it is, its tangents with it.
+
+use drmad::forward::{Forward, Wrt, scratch_len};
+use drmad::group::{Granularity, Groups, Layout};
+use drmad::hypergradient::Validation;
+use drmad::models::{Features, Mlp};
+use drmad::objective::Objective;
+use drmad::outer::{Adam, Outer};
+use drmad::random::{Batches, Normal, Origin};
+use drmad::train::{Rule, Run, Schedule};
+use drmad::wrap::{L2, Strength};
+use drmad::{Error, Fused, Scalar};
+
+const WIDTHS: &[usize] = &[6, 12, 3];
+const TRAINED: usize = 240;
+const EXAMPLES: usize = 600;
+const ROUNDS: usize = 40;
+const BLOCK: usize = 10;
+const RULE: Rule = Rule::HeavyBall;
+/// Log penalty, log rate and logit momentum at the start.
+const START: [f32; 3] = [-3.0, -5.0, 0.0];
+
+type Training<'a> = L2<'a, Mlp<'a, Features<'a>, Fused>>;
+
+fn exp(x: f32) -> f32 {
+    Scalar::exp::<Fused>(x)
+}
+
+/// Rate and momentum of these hyperparameters.
+fn schedule([_, log_rate, logit]: [f32; 3]) -> ([f32; 1], [f32; 1]) {
+    ([exp(log_rate)], [1.0 / (1.0 + exp(-logit))])
+}
+
+fn training<'a>(
+    objective: &'a Training<'a>,
+    h: &'a [f32],
+    (rates, momenta): &'a ([f32; 1], [f32; 1]),
+) -> Run<'a, Training<'a>, f32> {
+    let groups = Groups::global(objective.weights());
+    Run {
+        objective,
+        h,
+        schedule: Schedule {
+            groups,
+            rule: RULE,
+            rates,
+            momenta,
+        },
+        batches: Batches {
+            seed: 1,
+            examples: TRAINED,
+            size: 20,
+        },
+        steps: ROUNDS * BLOCK,
+    }
+}
+
+/// Points about the corners of a triangle, their classes in turn.
+fn clouds() -> (Vec<f32>, Vec<u8>) {
+    let normal = Normal {
+        seed: 3,
+        groups: Groups::global(EXAMPLES * WIDTHS[0]),
+        log_scales: &[0.0f32],
+    };
+    let mut x = vec![0.0; EXAMPLES * WIDTHS[0]];
+    normal.fill(0, &mut x);
+    let labels: Vec<u8> = (0..EXAMPLES).map(|i| (i % 3) as u8).collect();
+    for (x, label) in x.chunks_mut(WIDTHS[0]).zip(&labels) {
+        x[usize::from(*label)] += 1.5;
+    }
+    (x, labels)
+}
+
+/// One stage of training from where `forward` is; the validation loss at its end.
+fn stage(
+    objectives: [&Training<'_>; 2],
+    forward: &mut Forward<'_, f32>,
+    lambda: &mut [f32; 3],
+    outer_rate: f32,
+) -> Result<f32, Error> {
+    let [objective, outside] = objectives;
+    let examples: Vec<u32> = (TRAINED as u32..EXAMPLES as u32).collect();
+    let validation = Validation {
+        objective: outside,
+        examples: &examples,
+    };
+    let (mut m, mut v) = ([0.0; 3], [0.0; 3]);
+    let mut outer = Adam::new(outer_rate, &mut m, &mut v)?;
+    let mut loss = f32::NAN;
+    for round in 0..ROUNDS {
+        let (h, tables) = ([lambda[0]], schedule(*lambda));
+        let run = training(objective, &h, &tables);
+        let steps = round * BLOCK..(round + 1) * BLOCK;
+        run.forward(steps, forward, &mut [0; 20], &mut |_, _| ())?;
+        let mut d = [0.0; 3];
+        loss = run.hypergradient(&validation, forward, &mut d)?;
+        let ([rate], [momentum]) = tables;
+        if (round + 1) % 8 == 0 {
+            let (t, penalty) = ((round + 1) * BLOCK, exp(h[0]));
+            println!("{t:>6} {penalty:>9.5} {rate:>9.5} {momentum:>9.5} {loss:>9.5}");
+        }
+        d[1] *= rate;
+        d[2] *= momentum * (1.0 - momentum);
+        outer.step(lambda, &d)?;
+    }
+    Ok(loss)
+}
+
+fn main() -> Result<(), Error> {
+    let (x, labels) = clouds();
+    let data = Features {
+        x: &x,
+        labels: &labels,
+        width: WIDTHS[0],
+    };
+    let net = Mlp::<_, Fused>::new(data, WIDTHS, 20)?;
+    let everywhere = Groups::global(net.weights());
+    let objective = L2::new(net, Strength::Tuned(everywhere));
+    let outside = L2::new(net, Strength::Off(everywhere));
+    let origin = Normal {
+        seed: 9,
+        groups: Groups {
+            layout: Layout::Layers(WIDTHS),
+            by: Granularity::Layer,
+            biases: true,
+        },
+        log_scales: &[-1.0, -1.0],
+    };
+
+    let wrt = [Wrt::Hyper(0), Wrt::Rate(0), Wrt::Momentum(0)];
+    let scratch = scratch_len(&objective, &outside, wrt.len());
+    let len = Forward::<f32>::required_len(net.weights(), 1, RULE, wrt.len(), scratch);
+    let mut buffer = vec![0.0; len];
+    let tables = schedule(START);
+    let mut forward = Forward::new(&mut buffer, &training(&objective, &[0.0], &tables), &wrt)?;
+    let objectives = [&objective, &outside];
+    let mut table = |title: &str, restart: bool, lambda: &mut [f32; 3], outer_rate: f32| {
+        println!("{title}");
+        println!(
+            "{:>6} {:>9} {:>9} {:>9} {:>9}",
+            "step", "penalty", "rate", "momentum", "E"
+        );
+        if restart {
+            forward.restart();
+        } else {
+            forward.start(&origin)?;
+        }
+        stage(objectives, &mut forward, lambda, outer_rate)
+    };
+    let mut lambda = START;
+    let fixed = table("fixed", false, &mut lambda, 0.0)?;
+    let tuned = table("in real time", false, &mut lambda, 0.1)?;
+    let again = table("after a warm restart", true, &mut lambda, 0.1)?;
+    println!("validation loss: {fixed:.4} fixed, {tuned:.4} tuned, {again:.4} restarted");
+    assert!(tuned < 0.9 * fixed && again < tuned + 0.01);
+    Ok(())
+}
