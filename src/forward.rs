@@ -62,13 +62,14 @@ pub enum Wrt {
 ///
 /// // One step from 1 by v = -(1 - gamma) (w - h), w + alpha v; the loss at the end is (w - h)^2 / 2.
 /// let bowl = Quadratic::<Fused>::new(&[1.0]);
-/// let (groups, rule) = (Groups::global(1), Rule::HeavyBall);
-/// let schedule = Schedule { groups, rule, rates: &[0.5f32], momenta: &[0.5] };
+/// const RULE: Rule = Rule::HeavyBall;
+/// let groups = Groups::global(1);
+/// let schedule = Schedule { groups, rule: RULE, rates: &[0.5f32], momenta: &[0.5] };
 /// let batches = Batches { seed: 0, examples: 1, size: 1 };
 /// let run = Run { objective: &bowl, h: &[0.0], schedule, batches, steps: 1 };
 ///
 /// let wrt = [Wrt::Hyper(0), Wrt::Rate(0)];
-/// let mut buffer = [0.0; Forward::<f32>::required_len(1, 1, rule, 2, 16)];
+/// let mut buffer = [0.0; Forward::<f32>::required_len(1, 1, RULE, 2, 16)];
 /// let mut forward = Forward::new(&mut buffer, &run, &wrt)?;
 /// forward.start(&&[1.0][..])?;
 /// let mut batch = [0];
@@ -349,16 +350,16 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
 
     fn check_forward(&self, forward: &Forward<'_, S>) -> Result<(), Error> {
         let (p, hypers) = (self.objective.weights(), self.objective.hypers());
-        let v = self.schedule.rule.slots() * p;
+        let v = self.schedule.rule.slots().saturating_mul(p);
         let count = forward.wrt.len();
         for (what, x, want) in [
             ("w", &*forward.w, p),
             ("v", &*forward.v, v),
             ("g", &*forward.g, p),
-            ("w_dot", &*forward.w_dot, count * p),
-            ("v_dot", &*forward.v_dot, count * v),
-            ("g_dot", &*forward.g_dot, count * p),
-            ("h_dot", &*forward.h_dot, count * hypers),
+            ("w_dot", &*forward.w_dot, count.saturating_mul(p)),
+            ("v_dot", &*forward.v_dot, count.saturating_mul(v)),
+            ("g_dot", &*forward.g_dot, count.saturating_mul(p)),
+            ("h_dot", &*forward.h_dot, count.saturating_mul(hypers)),
         ] {
             exactly(what, x, want)?;
         }

@@ -223,8 +223,9 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
         let wants_schedule = adjoints.schedule.is_some();
         // The heavy ball's direction does not need the gradient, which then comes with the products.
         let beside = self.is_heavy_ball() && wants_schedule;
-        if let Some(state) = &mut adjoints.state
+        if run.schedule.rule.recalls(wants_schedule)
             && !beside
+            && let Some(state) = &mut adjoints.state
         {
             run.gradient(self.t, adjoints.w, state.g, scratch)?;
         }
