@@ -79,6 +79,18 @@ struct Way {
     /// Take only the last steps back.
     #[arg(long, value_name = "M")]
     last: Option<u32>,
+    /// Drop second-order products of negative curvature.
+    #[arg(long)]
+    psd: bool,
+    /// Of implicit and neumann: the most second-order products.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    iterations: u32,
+    /// Of implicit and neumann: what is added to the curvature.
+    #[arg(long)]
+    damping: Option<f32>,
+    /// Of neumann: the rate of the series.
+    #[arg(long, value_name = "RATE")]
+    series_rate: Option<f32>,
     /// Of checkpoints: how many snapshots.
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     snapshots: u32,
@@ -109,9 +121,18 @@ struct Compared {
     experiment: String,
     #[command(flatten)]
     training: Training,
+    /// All steps and meta-iterations of the experiment, in place of at most 1,000 and 5.
+    #[arg(long)]
+    full: bool,
+    /// Meta-iterations of tuning with each method; 0 tunes with none.
+    #[arg(long, value_name = "N")]
+    meta_steps: Option<u32>,
     /// Seed of examples, initial weights and batches.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Where the report goes [default: out/frontier-EXPERIMENT].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     source: Source,
 }
@@ -198,6 +219,10 @@ impl Way {
             tail: self.tail.map(|tail| tail as usize),
             last: self.last.map(|last| last as usize),
             snapshots: self.snapshots as usize,
+            psd: self.psd,
+            iterations: self.iterations as usize,
+            damping: self.damping.unwrap_or(default.damping),
+            rate: self.series_rate.unwrap_or(default.rate),
         })
     }
 }
@@ -303,11 +328,22 @@ impl Tune {
 
 impl Compared {
     fn run(&self) -> Result<()> {
+        let mut experiment = self.training.experiment(&self.experiment)?;
+        let mut meta_steps = experiment.meta_steps;
+        if !self.full {
+            if self.training.steps.is_none() {
+                experiment.steps = experiment.steps.min(1000);
+            }
+            meta_steps = meta_steps.min(5);
+        }
+        let out = format!("frontier-{}", experiment.name);
         let frontier = Frontier {
-            experiment: &self.training.experiment(&self.experiment)?,
+            experiment: &experiment,
             data: &self.source.load()?,
             seed: self.seed,
             arithmetic: self.training.arithmetic,
+            meta_steps: self.meta_steps.map_or(meta_steps, |n| n as usize),
+            out: self.out.clone().unwrap_or_else(|| tune::default_out(&out)),
         };
         frontier.run()
     }

@@ -1,15 +1,24 @@
-//! `drmad frontier`: every method on one experiment, with its memory, time and angle to the exact
-//! hypergradient.
+//! `drmad frontier`: every method on one experiment, with its memory, its time and evaluations, its
+//! angle to the exact hypergradient, and the test error after tuning with it.
+//!
+//! Angles and times are of the first meta-iteration, one method after the other so that times compare.
+//! Tuning takes both cores. A method that fails is a row of the table.
+
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use drmad::kernels::reduce::{cosine, norm};
+use drmad::outer::{Adam, Outer};
 use drmad::{Arithmetic, Fused, Plain};
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
+use rayon::prelude::*;
 
 use crate::data::Dataset;
 use crate::experiment::{Experiment, Rounding};
+use crate::files;
 use crate::method::{MOST_TANGENTS, Method, Name};
-use crate::problem::{Back, Problem};
+use crate::problem::{Back, Problem, Trained};
+use crate::report::frontier::{Page, Row, head, line, render};
 
 /// What to compare on.
 #[derive(Debug)]
@@ -22,55 +31,81 @@ pub struct Frontier<'a> {
     pub seed: u64,
     /// The rounding of multiply-adds.
     pub arithmetic: Rounding,
+    /// Meta-iterations of tuning with each method; 0 tunes with none.
+    pub meta_steps: usize,
+    /// Where the page goes.
+    pub out: PathBuf,
 }
 
 /// The rows of the table, the exact method first.
 fn methods(steps: usize, hypers: usize) -> Vec<Method> {
-    let mut methods = vec![
-        Method::new(Name::Tape),
-        Method::new(Name::Checkpoints),
-        Method::new(Name::Reversible),
-        Method::new(Name::Forward),
-        Method::new(Name::Line),
-        Method::new(Name::LinePublished),
-    ];
-    for bits in [32, 4] {
-        for knots in [4, 8, 16, 32, 64] {
-            methods.push(Method {
-                knots,
-                bits,
-                ..Method::new(Name::Hats)
-            });
-        }
-    }
-    for name in [Name::Knots, Name::Hermite] {
-        for knots in [16, 32, 64] {
-            methods.push(Method {
-                knots,
-                ..Method::new(name)
-            });
-        }
-    }
-    for knots in [8, 16, 32] {
+    let of = Method::new;
+    let mut methods = vec![of(Name::Tape)];
+    for snapshots in [4, 10, 32] {
         methods.push(Method {
-            knots,
-            ..Method::new(Name::Legendre)
+            snapshots,
+            ..of(Name::Checkpoints)
         });
     }
-    let fits = |method: &Method| {
-        !matches!(method.name, Name::Hats | Name::Legendre) || method.knots <= steps
-    };
-    methods.retain(fits);
+    methods.push(of(Name::Reversible));
+    methods.push(of(Name::Forward));
+    for knots in [4, 6, 8, 16, 32, 64] {
+        methods.push(Method {
+            knots,
+            ..of(Name::Hats)
+        });
+    }
+    let hats = of(Name::Hats);
+    methods.push(Method { bits: 2, ..hats });
+    methods.push(Method { bits: 3, ..hats });
+    methods.push(Method { bits: 32, ..hats });
+    methods.push(Method {
+        tail: Some(0),
+        ..hats
+    });
+    for (name, counts) in [
+        (Name::Knots, [16, 32, 64]),
+        (Name::Hermite, [16, 32, 64]),
+        (Name::Legendre, [8, 16, 32]),
+    ] {
+        for knots in counts {
+            methods.push(Method { knots, ..of(name) });
+        }
+    }
+    let early = Some((steps / 4).max(1));
+    methods.extend([
+        Method {
+            last: early,
+            ..of(Name::Tape)
+        },
+        of(Name::Reversed),
+        of(Name::LinePublished),
+        of(Name::Line),
+        Method {
+            psd: true,
+            ..of(Name::Line)
+        },
+        of(Name::Implicit),
+        of(Name::Neumann),
+        of(Name::Direct),
+        of(Name::Random),
+        of(Name::AllUp),
+    ]);
+    methods.retain(|method| match method.name {
+        Name::Hats | Name::Legendre => method.knots < steps,
+        Name::Forward => hypers <= MOST_TANGENTS,
+        _ => true,
+    });
     methods
 }
 
 impl Frontier<'_> {
-    /// Runs and prints the table.
+    /// Runs, prints the table and writes the page.
     ///
     /// # Errors
-    /// A training that diverges or too little memory for the tape. A sweep that diverges is a row of
-    /// the table.
+    /// A training that diverges, too little memory for the tape, and what the file system refuses.
     pub fn run(&self) -> Result<()> {
+        files::prepare(&self.out)?;
         match self.arithmetic {
             Rounding::Fused => self.run_in::<Fused>(),
             Rounding::Plain => self.run_in::<Plain>(),
@@ -79,49 +114,166 @@ impl Frontier<'_> {
 
     fn run_in<A: Arithmetic>(&self) -> Result<()> {
         let e = self.experiment;
-        let problem = Problem::draw(e, self.data, self.seed, 0)?;
-        let hyper = e.start();
-        let take = |method: &Method| problem.train::<A>(&hyper, Some(method), &mut |_| ());
+        let hypers = e.hypers();
         say!(
-            "{}: {} hyperparameters, {} steps, momentum {}",
+            "{}: {hypers} hyperparameters, {} steps, momentum {}",
             e.name,
-            hyper.len(),
             e.steps,
             e.momentum
         );
-        say!(
-            "{:<24} {:>14} {:>9} {:>9} {:>9} {:>11}",
-            "method",
-            "floats/weight",
-            "forward",
-            "backward",
-            "cosine",
-            "norm ratio"
-        );
-        let methods = methods(e.steps, hyper.len());
-        let bar = ProgressBar::new(methods.len() as u64);
-        let mut exact: Option<Back> = None;
-        for method in &methods {
-            let row = match take(method) {
-                Ok(trained) => {
-                    let back = trained.back.context("no hypergradient")?;
-                    let exact = exact.get_or_insert_with(|| back.clone());
-                    format!(
-                        "{:>14.3} {:>7.2} s {:>7.2} s {:>9.4} {:>11.3e}",
-                        back.floats as f64 / e.weights() as f64,
-                        trained.forward_seconds,
-                        back.seconds,
-                        cosine(&back.hypergradient, &exact.hypergradient),
-                        norm(&back.hypergradient) / norm(&exact.hypergradient),
-                    )
+        let methods = methods(e.steps, hypers);
+        let bar = bar(methods.len() + methods.len() * self.meta_steps);
+        let mut rows = self.angles::<A>(&methods, &bar)?;
+        if self.meta_steps > 0 {
+            let errors: Vec<Result<f64>> = methods
+                .par_iter()
+                .map(|method| self.tuned_error::<A>(method, &bar))
+                .collect();
+            for (row, error) in rows.iter_mut().zip(errors) {
+                match error {
+                    Ok(error) => row.test_error = Some(error),
+                    Err(error) => {
+                        row.failure
+                            .get_or_insert(format!("tuning with it: {error:#}"));
+                    }
                 }
-                Err(error) if exact.is_none() => return Err(error),
-                Err(error) => format!("{error:#}"),
-            };
-            bar.inc(1);
-            bar.suspend(|| say!("{:<24} {row}", method.describe()));
+            }
         }
         bar.finish_and_clear();
+        say!("{}", head());
+        for row in &rows {
+            say!("{}", line(row));
+        }
+        let page = self.page(rows);
+        files::write(&self.out.join("frontier.json"), page.to_json()?.as_bytes())?;
+        let report = self.out.join("report.html");
+        files::write(&report, render(&page)?.as_bytes())?;
+        say!("report: {}", report.display());
         Ok(())
     }
+
+    /// Every method on the first draw, one after the other.
+    fn angles<A: Arithmetic>(&self, methods: &[Method], bar: &ProgressBar) -> Result<Vec<Row>> {
+        let problem = Problem::draw(self.experiment, self.data, self.seed, 0)?;
+        let hyper = self.experiment.start();
+        let mut exact: Option<Back> = None;
+        let mut rows = vec![];
+        for method in methods {
+            let trained = problem.train::<A>(&hyper, Some(method), &mut |_| ());
+            bar.inc(1);
+            let trained = match (trained, &exact) {
+                (Err(error), None) => return Err(error).context("the exact hypergradient"),
+                (Err(error), Some(_)) => Err(format!("{error:#}")),
+                (Ok(trained), _) => Ok(trained),
+            };
+            rows.push(self.row(method, trained, &mut exact)?);
+        }
+        Ok(rows)
+    }
+
+    fn row(
+        &self,
+        method: &Method,
+        trained: Result<Trained, String>,
+        exact: &mut Option<Back>,
+    ) -> Result<Row> {
+        let mut row = Row {
+            method: method.describe(),
+            family: method.name.family().to_string(),
+            floats_per_weight: f64::NAN,
+            forward_seconds: f64::NAN,
+            backward_seconds: f64::NAN,
+            gradients: 0,
+            second_order_products: 0,
+            cosine: None,
+            norm_ratio: None,
+            failure: None,
+            test_error: None,
+            note: None,
+        };
+        match trained {
+            Err(error) => row.failure = Some(error),
+            Ok(trained) => {
+                let back = trained.back.context("no hypergradient")?;
+                let exact = exact.get_or_insert_with(|| back.clone());
+                row.floats_per_weight = back.floats as f64 / self.experiment.weights() as f64;
+                row.forward_seconds = trained.forward_seconds;
+                row.backward_seconds = back.seconds;
+                row.gradients = back.gradients as u64;
+                row.second_order_products = back.products as u64;
+                row.cosine = Some(cosine(&back.hypergradient, &exact.hypergradient));
+                row.norm_ratio = Some(norm(&back.hypergradient) / norm(&exact.hypergradient));
+                row.note = back.note;
+            }
+        }
+        Ok(row)
+    }
+
+    /// The test error after tuning with a method, on a draw that no method has seen.
+    fn tuned_error<A: Arithmetic>(&self, method: &Method, bar: &ProgressBar) -> Result<f64> {
+        let mut hyper = self.experiment.start();
+        let mut moments = vec![0.0; 2 * hyper.len()];
+        let (first, second) = moments.split_at_mut(hyper.len());
+        let mut adam = Adam::new(self.experiment.outer_rates[0], first, second)?;
+        for meta_step in 0..self.meta_steps {
+            let problem = Problem::draw(self.experiment, self.data, self.seed, meta_step)?;
+            let trained = problem.train::<A>(&hyper, Some(method), &mut |_| ())?;
+            let back = trained.back.context("no hypergradient")?;
+            adam.step(&mut hyper, &back.hypergradient)?;
+            bar.inc(1);
+        }
+        let problem = Problem::draw(self.experiment, self.data, self.seed, self.meta_steps)?;
+        let trained = problem.train::<A>(&hyper, None, &mut |_| ())?;
+        Ok(trained.quality.test_error)
+    }
+
+    fn page(&self, rows: Vec<Row>) -> Page {
+        let e = self.experiment;
+        let named = |pairs: &[(&str, String)]| {
+            pairs
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.clone()))
+                .collect()
+        };
+        let widths: Vec<String> = e.layers.iter().map(usize::to_string).collect();
+        Page {
+            experiment: e.name.to_string(),
+            title: e.title.to_string(),
+            settings: named(&[
+                ("network", widths.join("-")),
+                ("weights", e.weights().to_string()),
+                ("hyperparameters", e.hypers().to_string()),
+                ("training steps", e.steps.to_string()),
+                ("batch", e.batch.to_string()),
+                ("rate", e.rate.to_string()),
+                ("momentum", e.momentum.to_string()),
+                ("tuning", format!("Adam {}", e.outer_rates[0])),
+                ("seed", self.seed.to_string()),
+            ]),
+            versions: named(&[
+                ("drmad", env!("CARGO_PKG_VERSION").to_string()),
+                (
+                    "arithmetic",
+                    format!("{:?}", self.arithmetic).to_lowercase(),
+                ),
+                (
+                    "vector level",
+                    drmad::kernels::dispatch::level().name().to_string(),
+                ),
+                ("processor", std::env::consts::ARCH.to_string()),
+            ]),
+            rows,
+            tuned_meta_steps: self.meta_steps,
+        }
+    }
+}
+
+fn bar(len: usize) -> ProgressBar {
+    let bar = ProgressBar::new(len as u64);
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:40} {percent:>3}% {elapsed} gone, {eta} left")
+    {
+        bar.set_style(style);
+    }
+    bar
 }

@@ -23,6 +23,7 @@ macro_rules! say {
 }
 
 pub mod cli;
+pub mod counted;
 pub mod data;
 pub mod dump;
 pub mod experiment;

@@ -37,6 +37,16 @@ pub enum Name {
     Reversed,
     /// A tangent for each hyperparameter, carried along with training: exact, for a few of them.
     Forward,
+    /// Implicit differentiation at the last weights, by conjugate gradients.
+    Implicit,
+    /// The same by a Neumann series.
+    Neumann,
+    /// The direct term alone.
+    Direct,
+    /// A random direction.
+    Random,
+    /// All hyperparameters alike.
+    AllUp,
 }
 
 /// The most hyperparameters that forward mode takes: each costs about what a sweep costs.
@@ -57,6 +67,11 @@ impl Name {
             Name::Hats => "hats",
             Name::Reversed => "reversed",
             Name::Forward => "forward",
+            Name::Implicit => "implicit",
+            Name::Neumann => "neumann",
+            Name::Direct => "direct",
+            Name::Random => "random",
+            Name::AllUp => "all-up",
         }
     }
 
@@ -74,6 +89,35 @@ impl Name {
             Name::Legendre => "a streamed least-squares fit by polynomials of time",
             Name::Reversed => "the training run backwards in floating point: exact for some steps",
             Name::Forward => "a tangent for each hyperparameter: exact, for a few of them",
+            Name::Implicit => "implicit at the last weights, by conjugate gradients",
+            Name::Neumann => "implicit at the last weights, by a Neumann series",
+            Name::Direct => "the direct term alone, the weights taken for constants",
+            Name::Random => "a random direction: no method at all",
+            Name::AllUp => "all hyperparameters raised alike: no method at all",
+        }
+    }
+
+    /// Whether it sweeps over a path.
+    pub const fn has_path(self) -> bool {
+        !matches!(
+            self,
+            Name::Forward
+                | Name::Implicit
+                | Name::Neumann
+                | Name::Direct
+                | Name::Random
+                | Name::AllUp
+        )
+    }
+
+    /// What kind of method it is, for pictures.
+    pub const fn family(self) -> &'static str {
+        match self {
+            Name::Tape | Name::Checkpoints | Name::Reversible => "exact",
+            Name::Forward => "forward",
+            Name::Implicit | Name::Neumann => "implicit",
+            Name::Direct | Name::Random | Name::AllUp => "baseline",
+            _ => "shortcut",
         }
     }
 }
@@ -96,6 +140,14 @@ pub struct Method {
     pub last: Option<usize>,
     /// Of checkpoints: how many snapshots.
     pub snapshots: usize,
+    /// Whether products of negative curvature are dropped.
+    pub psd: bool,
+    /// Of implicit methods: the most products.
+    pub iterations: usize,
+    /// Of implicit methods: what is added to the curvature.
+    pub damping: f32,
+    /// Of the Neumann series: its rate.
+    pub rate: f32,
 }
 
 impl Method {
@@ -114,6 +166,10 @@ impl Method {
             tail: None,
             last: None,
             snapshots: 10,
+            psd: false,
+            iterations: 20,
+            damping: 0.01,
+            rate: 0.1,
         }
     }
 
@@ -122,7 +178,8 @@ impl Method {
         matches!(
             self.name,
             Name::Tape | Name::Checkpoints | Name::Reversible | Name::Forward
-        )
+        ) && !self.psd
+            && self.last.is_none()
     }
 
     /// One line for people.
@@ -149,6 +206,9 @@ impl Method {
         }
         if let Some(last) = self.last {
             let _ = write!(what, ", last {last}");
+        }
+        if self.psd {
+            what += ", psd";
         }
         what
     }
@@ -276,7 +336,10 @@ impl Method {
             }
             Some(tail) => tail,
             // Shorter trainings than that are half tail.
-            None if self.name == Name::Hats => training.reach.min(steps / 2),
+            None if self.name == Name::Hats => {
+                let room = steps.saturating_sub(self.knots);
+                training.reach.min(steps / 2).min(room)
+            }
             None => 0,
         };
         if self.name == Name::Reversible && tail > 0 {
@@ -351,8 +414,14 @@ impl Method {
                     &mut storage.words,
                 )?)
             }
-            Name::Forward => bail!("forward mode has no path"),
-            Name::Line => Box::new(Line::<A, _>::new(origin, steps)),
+            // Without a sweep any path will do, and the line costs nothing.
+            Name::Line
+            | Name::Forward
+            | Name::Implicit
+            | Name::Neumann
+            | Name::Direct
+            | Name::Random
+            | Name::AllUp => Box::new(Line::<A, _>::new(origin, steps)),
             Name::LinePublished => {
                 Box::new(Line::<A, _>::new(origin, steps).with(Plan::published(steps)))
             }

@@ -10,15 +10,17 @@ use anyhow::{Result, bail};
 use drmad::forward::{self, Forward, Wrt};
 use drmad::group::Groups;
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
+use drmad::implicit::{self, Implicit, Solver, Stopped};
 use drmad::models::{Examples, Mlp, Pixels};
 use drmad::objective::{At, Objective};
 use drmad::outer::Parametrisation;
-use drmad::path::Reversed;
+use drmad::path::{Path, Reversed};
 use drmad::random::{Batches, Normal, Origin, choose};
 use drmad::train::{Rule, Run, Schedule};
-use drmad::wrap::{L2, Scaled, Strength};
+use drmad::wrap::{L2, Psd, Scaled, Strength};
 use drmad::{Arithmetic, Scalar};
 
+use crate::counted::{Counted, Counts};
 use crate::data::{Dataset, Split};
 use crate::experiment::{Experiment, Outside, Tuned};
 use crate::loss::Loss;
@@ -89,8 +91,27 @@ pub struct Back {
     pub seconds: f64,
     /// Numbers the path kept, beyond weights, velocity, gradient and the adjoints; those of tangents.
     pub floats: usize,
+    /// Gradients computed after the training.
+    pub gradients: usize,
     /// Second-order products computed.
     pub products: usize,
+    /// What else there is to say.
+    pub note: Option<String>,
+}
+
+/// What is asked of a training.
+#[derive(Clone, Copy)]
+struct Task<'t> {
+    hyper: &'t [f32],
+    method: Option<&'t Method>,
+    counts: &'t Counts,
+}
+
+/// What a method says.
+struct Taken {
+    hypergradient: Vec<f32>,
+    valid_loss: f32,
+    note: Option<String>,
 }
 
 /// Rates, momenta and initial scales in the form that training wants them.
@@ -322,15 +343,39 @@ impl<'a> Problem<'a> {
         method: Option<&Method>,
         each: &mut dyn FnMut(usize),
     ) -> Result<Trained> {
+        let (loss, counts) = (self.training::<A>()?, Counts::default());
+        let counted = Counted {
+            inner: &loss,
+            counts: &counts,
+        };
+        let task = Task {
+            hyper,
+            method,
+            counts: &counts,
+        };
+        if method.is_some_and(|method| method.psd) {
+            self.train_on::<A, _>(&Psd { inner: counted }, task, each)
+        } else {
+            self.train_on::<A, _>(&counted, task, each)
+        }
+    }
+
+    fn train_on<A: Arithmetic, O: Objective<Arithmetic = A>>(
+        &self,
+        training: &O,
+        task: Task<'_>,
+        each: &mut dyn FnMut(usize),
+    ) -> Result<Trained> {
         let (p, steps) = (self.experiment.weights(), self.experiment.steps);
-        let tables = self.tables::<A>(hyper);
-        let (training, outside) = (self.training::<A>()?, self.outside::<A>()?);
+        let tables = self.tables::<A>(task.hyper);
+        let outside = self.outside::<A>()?;
         let schedules = self.experiment.tuned == Tuned::Schedules;
+        let rule = Rule::HeavyBall;
         let run = Run {
-            objective: &training,
+            objective: training,
             h: &tables.h,
             schedule: Schedule {
-                rule: Rule::HeavyBall,
+                rule,
                 groups: tables.groups,
                 rates: &tables.rates,
                 momenta: &tables.momenta,
@@ -339,35 +384,29 @@ impl<'a> Problem<'a> {
             steps,
         };
         let origin = self.normal(&tables);
-        if method.is_some_and(|method| method.name == Name::Forward) {
+        if task
+            .method
+            .is_some_and(|method| method.name == Name::Forward)
+        {
             return self.train_forward(&run, &tables, &outside, each);
         }
-        let len = Workspace::<f32>::required_len(
-            p,
-            scratch_len(&training, &outside),
-            Rule::HeavyBall,
-            schedules,
-        );
+        let scratch =
+            scratch_len(training, &outside).max(implicit::scratch_len(training, &outside));
+        let len = Workspace::<f32>::required_len(p, scratch, rule, schedules);
         let mut buffer = zeros("the workspace", len)?;
-        let mut workspace = Workspace::new(&mut buffer, p, Rule::HeavyBall, schedules)?;
+        let mut workspace = Workspace::new(&mut buffer, p, rule, schedules)?;
         let mut batch = vec![0; self.experiment.batch];
         let mut storage = Storage::default();
         // Without a sweep any path will do, and the line costs nothing.
-        let method_or_line = method
-            .copied()
-            .unwrap_or(Method::new(crate::method::Name::Line));
-        let momentum = tables.momenta.iter().copied().fold(1.0, f32::min);
-        let mut path = method_or_line.path::<A>(
-            Shape {
-                weights: p,
-                steps,
-                slots: usize::from(schedules),
-                momentum,
-                reach: Reversed::<A>::reach(&run.schedule, steps),
-            },
-            origin,
-            &mut storage,
-        )?;
+        let method = task.method.copied().unwrap_or(Method::new(Name::Line));
+        let shape = Shape {
+            weights: p,
+            steps,
+            slots: usize::from(schedules),
+            momentum: tables.momenta.iter().copied().fold(1.0, f32::min),
+            reach: Reversed::<A>::reach(&run.schedule, steps),
+        };
+        let mut path = method.path::<A>(shape, origin, &mut storage)?;
 
         let mut losses = vec![0.0; steps];
         let clock = Instant::now();
@@ -384,47 +423,29 @@ impl<'a> Problem<'a> {
         let forward_seconds = clock.elapsed().as_secs_f64();
         let w = workspace.w.to_vec();
         let quality = self.quality::<A>(&w, &tables.h)?;
-        let back = match method {
-            None => None,
-            Some(_) => {
-                let examples: Vec<u32> = (0..self.drawn.outside.len() as u32).collect();
-                let validation = Validation {
-                    objective: &outside,
-                    examples: &examples,
-                };
-                let mut hypergradient = vec![0.0; hyper.len()];
-                let clock = Instant::now();
-                let outcome = if schedules {
-                    let groups = tables.groups.len();
-                    let (d_scales, rest) = hypergradient.split_at_mut(groups);
-                    let (d_rates, d_momenta) = rest.split_at_mut(groups * steps);
-                    let wanted = Wanted {
-                        d_h: &mut [],
-                        schedule: Some((&mut *d_rates, &mut *d_momenta)),
-                    };
-                    let outcome =
-                        run.back(&validation, &mut *path, &mut workspace, &mut batch, wanted)?;
-                    Parametrisation::Log.pull_back(&tables.rates, d_rates)?;
-                    Parametrisation::Logit.pull_back(&tables.momenta, d_momenta)?;
-                    let w0 = self.initial::<A>(hyper);
-                    origin.adjoint(&w0, workspace.d_w, d_scales)?;
-                    outcome
-                } else {
-                    let wanted = Wanted {
-                        d_h: &mut hypergradient,
-                        schedule: None,
-                    };
-                    run.back(&validation, &mut *path, &mut workspace, &mut batch, wanted)?
-                };
-                Some(Back {
-                    hypergradient,
-                    valid_loss: outcome.valid_loss,
-                    seconds: clock.elapsed().as_secs_f64(),
-                    floats: path.floats(),
-                    products: outcome.steps_back,
-                })
-            }
-        };
+        let mut back = None;
+        if task.method.is_some() {
+            task.counts.gradients.set(0);
+            let clock = Instant::now();
+            let taken = self.take::<A, O>(
+                &run,
+                &outside,
+                method,
+                &mut *path,
+                &mut workspace,
+                &mut batch,
+                (task.hyper, &tables),
+            )?;
+            back = Some(Back {
+                hypergradient: taken.hypergradient,
+                valid_loss: taken.valid_loss,
+                seconds: clock.elapsed().as_secs_f64(),
+                floats: path.floats(),
+                gradients: task.counts.gradients.get(),
+                products: task.counts.products.get(),
+                note: taken.note,
+            });
+        }
         Ok(Trained {
             w,
             losses,
@@ -434,10 +455,110 @@ impl<'a> Problem<'a> {
         })
     }
 
-    /// The same with a tangent for each hyperparameter.
-    fn train_forward<A: Arithmetic>(
+    /// The hypergradient by a method, after the walk.
+    #[allow(clippy::too_many_arguments)] // everything a hypergradient depends on
+    fn take<A: Arithmetic, O: Objective<Arithmetic = A>>(
         &self,
-        run: &Run<'_, Loss<'_, A>, f32>,
+        run: &Run<'_, O, f32>,
+        outside: &Loss<'_, A>,
+        method: Method,
+        path: &mut dyn Path<f32>,
+        workspace: &mut Workspace<'_, f32>,
+        batch: &mut [u32],
+        (hyper, tables): (&[f32], &Tables),
+    ) -> Result<Taken> {
+        let examples: Vec<u32> = (0..self.drawn.outside.len() as u32).collect();
+        let validation = Validation {
+            objective: outside,
+            examples: &examples,
+        };
+        let mut hypergradient = vec![0.0; hyper.len()];
+        let schedules = self.experiment.tuned == Tuned::Schedules;
+        if schedules && !method.name.has_path() {
+            bail!(
+                "{} has no derivative by rates and momenta: take a method with a path",
+                method.name.as_str()
+            );
+        }
+        let mut note = None;
+        let valid_loss = match method.name {
+            Name::Implicit | Name::Neumann => {
+                let all: Vec<u32> = (0..self.drawn.train.len() as u32).collect();
+                let solver = match method.name {
+                    Name::Neumann => Solver::Neumann { rate: method.rate },
+                    _ => Solver::ConjugateGradients,
+                };
+                let settings = Implicit {
+                    examples: &all,
+                    solver,
+                    iterations: method.iterations,
+                    tolerance: 1e-6,
+                    damping: method.damping,
+                };
+                let solved = run.implicit(&validation, &settings, workspace, &mut hypergradient)?;
+                note = Some(format!(
+                    "residual {:.2e} after {} iterations{}",
+                    solved.residual,
+                    solved.iterations,
+                    match solved.stopped {
+                        Stopped::Curvature => ", then negative curvature",
+                        _ => "",
+                    }
+                ));
+                solved.valid_loss
+            }
+            Name::Direct => run.direct(&validation, workspace, &mut hypergradient)?,
+            Name::Random | Name::AllUp => {
+                let loss = run.direct(&validation, workspace, &mut hypergradient)?;
+                hypergradient.fill(-1.0);
+                if method.name == Name::Random {
+                    let groups = Groups::global(hypergradient.len());
+                    let seed = !self.seed;
+                    let log_scales = &[0.0];
+                    Normal {
+                        seed,
+                        groups,
+                        log_scales,
+                    }
+                    .fill(0, &mut hypergradient);
+                }
+                loss
+            }
+            _ if schedules => {
+                let groups = tables.groups.len();
+                let (d_scales, rest) = hypergradient.split_at_mut(groups);
+                let (d_rates, d_momenta) = rest.split_at_mut(tables.rates.len());
+                let wanted = Wanted {
+                    d_h: &mut [],
+                    schedule: Some((&mut *d_rates, &mut *d_momenta)),
+                };
+                let outcome = run.back(&validation, path, workspace, batch, wanted)?;
+                Parametrisation::Log.pull_back(&tables.rates, d_rates)?;
+                Parametrisation::Logit.pull_back(&tables.momenta, d_momenta)?;
+                let w0 = self.initial::<A>(hyper);
+                self.normal(tables).adjoint(&w0, workspace.d_w, d_scales)?;
+                outcome.valid_loss
+            }
+            _ => {
+                let wanted = Wanted {
+                    d_h: &mut hypergradient,
+                    schedule: None,
+                };
+                run.back(&validation, path, workspace, batch, wanted)?
+                    .valid_loss
+            }
+        };
+        Ok(Taken {
+            hypergradient,
+            valid_loss,
+            note,
+        })
+    }
+
+    /// The same with a tangent for each hyperparameter.
+    fn train_forward<A: Arithmetic, O: Objective<Arithmetic = A>>(
+        &self,
+        run: &Run<'_, O, f32>,
         tables: &Tables,
         outside: &Loss<'_, A>,
         each: &mut dyn FnMut(usize),
@@ -505,7 +626,9 @@ impl<'a> Problem<'a> {
                 valid_loss,
                 seconds,
                 floats: state.w_dot.len() + state.v_dot.len() + state.g_dot.len(),
+                gradients: 0,
                 products: run.steps * count,
+                note: None,
             }),
         })
     }

@@ -1,0 +1,98 @@
+//! An objective that counts how often it is evaluated.
+
+use std::cell::Cell;
+
+use drmad::objective::{At, Directions, Objective, Products};
+use drmad::{Error, Scalar};
+
+/// How often an objective was evaluated.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Gradients.
+    pub gradients: Cell<usize>,
+    /// Second-order products; a tangent is one.
+    pub products: Cell<usize>,
+}
+
+fn add(count: &Cell<usize>, n: usize) {
+    count.set(count.get() + n);
+}
+
+/// An objective with its counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted<'a, O> {
+    /// The objective.
+    pub inner: &'a O,
+    /// Its counts.
+    pub counts: &'a Counts,
+}
+
+impl<O: Objective> Objective for Counted<'_, O> {
+    type Arithmetic = O::Arithmetic;
+
+    fn weights(&self) -> usize {
+        self.inner.weights()
+    }
+
+    fn hypers(&self) -> usize {
+        self.inner.hypers()
+    }
+
+    fn scratch_len(&self) -> usize {
+        self.inner.scratch_len()
+    }
+
+    fn gradient<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        g: &mut [S],
+        d_h: Option<&mut [S]>,
+        scratch: &mut [S],
+    ) -> Result<S, Error> {
+        add(&self.counts.gradients, 1);
+        self.inner.gradient(at, g, d_h, scratch)
+    }
+
+    fn loss_scratch_len(&self) -> usize {
+        self.inner.loss_scratch_len()
+    }
+
+    fn loss<S: Scalar>(&self, at: At<'_, S>, scratch: &mut [S]) -> Result<S, Error> {
+        self.inner.loss(at, scratch)
+    }
+
+    fn second_order_scratch_len(&self) -> usize {
+        self.inner.second_order_scratch_len()
+    }
+
+    fn second_order<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        d: &[S],
+        out: Products<'_, S>,
+        scratch: &mut [S],
+    ) -> Result<(), Error> {
+        add(&self.counts.products, 1);
+        self.inner.second_order(at, d, out, scratch)
+    }
+
+    fn tangents_scratch_len(&self, count: usize) -> usize {
+        self.inner.tangents_scratch_len(count)
+    }
+
+    fn tangents<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        along: Directions<'_, S>,
+        g: &mut [S],
+        g_dot: &mut [S],
+        scratch: &mut [S],
+    ) -> Result<S, Error> {
+        add(&self.counts.products, along.count);
+        self.inner.tangents(at, along, g, g_dot, scratch)
+    }
+
+    fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
+        self.inner.visit_blocks(visit);
+    }
+}
