@@ -200,7 +200,7 @@ impl fmt::Display for Error {
                 greatest,
             } => write!(
                 f,
-                "{what} of weight {weight} is {value} at step {step}: the fraction bits leave room for {least} ..= {greatest}"
+                "{what} of weight {weight} is {value} at step {step}: the fraction bits leave room for {least} ..= {greatest}: lower the rate, or take fewer of them"
             ),
             Error::Unsupported { what } => write!(f, "not possible: {what}"),
             Error::Level { wanted, widest } => write!(

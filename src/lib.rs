@@ -10,10 +10,21 @@
 //! | path | remembers | floats beyond the weights | exact |
 //! |---|---|---|---|
 //! | [`Tape`](path::Tape) | every step | `T P` | yes |
+//! | [`Checkpoints`](path::Checkpoints) | `S` steps, and takes the others again | `2 S P` | yes |
+//! | [`Reversible`](path::Reversible) | the bits that a step in fixed point loses | `T P log2(1 / gamma) / 32 + 3 P` | yes, of that training |
 //! | [`Line`](path::Line) (DrMAD) | the two ends | 0 with `w_0` from its seed | no |
-//! | [`Hats`](path::Hats) | a least-squares fit by `K + 1` hat functions of time | `(K + 1) P / 8` in 4 bits, and the scales | no |
+//! | [`Knots`](path::Knots) | some points, with lines or cubics between them | `K P`, `2 K P`; a quarter in 8 bits | no |
+//! | [`Legendre`](path::Legendre) | a least-squares fit by `r` polynomials of time | `r P` | no |
+//! | [`Hats`](path::Hats) | a least-squares fit by hat functions of time | `K P / 8` in 4 bits, and the scales | no |
+//! | [`Reversed`](path::Reversed) | nothing: runs backwards | 0 | for some steps |
+//!
+//! [`Tail`](path::Tail) runs the last steps backwards and leaves the others to another path, and
+//! [`Truncated`](path::Truncated) leaves them out.
 //!
 //! The answer to the second is an [`objective`]: a gradient written once, generic over the scalar.
+//!
+//! Beside the sweep stand the methods that are none: [`forward`] mode, one tangent a hyperparameter,
+//! also in real time while training goes on, and [`implicit`] differentiation at the last weights.
 //!
 //! # Ten lines to a hypergradient
 //! ```
@@ -53,9 +64,11 @@
 //! | [`scalar`], [`dual`] | the number and the rounding that everything is generic over; dual numbers |
 //! | [`group`], [`random`] | how hyperparameters map to weights; numbers that are a function of a seed |
 //! | [`objective`], [`wrap`], [`models`] | what is minimised, with its second-order products |
+//! | [`schedule`] | how a gradient moves the weights: heavy ball, Nesterov, Adam, with their rates |
 //! | [`path`] | where the weights were |
 //! | [`train`], [`sweep`], [`hypergradient`] | the walk, the one sweep, and both in one call |
-//! | [`outer`] | what moves the hyperparameters |
+//! | [`forward`], [`implicit`] | the methods that are no sweep |
+//! | [`outer`] | what moves the hyperparameters, and keeps them in their sets |
 //! | [`check`], [`error`] | the identities every objective must satisfy; what can be wrong |
 //!
 //! # The same bits everywhere

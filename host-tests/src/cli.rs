@@ -86,7 +86,7 @@ struct Way {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     iterations: u32,
     /// Of implicit and neumann: what is added to the curvature.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     damping: Option<f32>,
     /// Of neumann: the rate of the series.
     #[arg(long, value_name = "RATE")]

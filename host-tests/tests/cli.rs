@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use drmad::kernels::dispatch::Level;
+use drmad::path::Checkpoints;
 use drmad_host::method::Name;
+use drmad_host::report::frontier::Page;
+use drmad_host::tolerances::REVERSIBLE_COSINE;
 
 fn drmad(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drmad"));
@@ -72,6 +75,43 @@ fn every_identity_of_check_holds() {
     let printed = text(&output.stdout);
     assert!(output.status.success(), "{printed}");
     assert!(printed.contains("all identities hold") && !printed.contains("FAILED"));
+}
+
+#[test]
+fn the_frontier_has_a_row_for_each_method_and_exact_methods_agree() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = path(folder.path());
+    let printed = output(&[
+        "frontier",
+        "--experiment",
+        "mnist-layers",
+        "--steps",
+        "40",
+        "--meta-steps",
+        "0",
+        "--out",
+        out,
+    ]);
+    assert!(printed.status.success(), "{}", text(&printed.stderr));
+    let json = fs::read(folder.path().join("frontier.json")).expect("JSON");
+    let page: Page = serde_json::from_slice(&json).expect("a page");
+    assert!(folder.path().join("report.html").exists());
+    for name in Name::value_variants() {
+        let family = page.rows.iter().filter(|row| row.family == name.family());
+        let mut named = family.filter(|row| row.method.starts_with(name.as_str()));
+        assert!(named.next().is_some(), "{}", name.as_str());
+    }
+    let exact = ["checkpoints", "reversible", "forward"];
+    for row in page.rows {
+        if exact.iter().any(|name| row.method.starts_with(name)) {
+            let cosine = row.cosine.expect("an angle");
+            assert!(cosine > 1.0 - REVERSIBLE_COSINE, "{}: {cosine}", row.method);
+        }
+        if row.method == "checkpoints, S = 4" {
+            let again = Checkpoints::<f32>::least_recomputed(40, 4);
+            assert_eq!((row.gradients, row.second_order_products), (again, 40));
+        }
+    }
 }
 
 #[test]

@@ -58,7 +58,7 @@ impl<A: Arithmetic> Reversed<A> {
                 }
             });
             grown /= least;
-            if !(grown < 32_768.0) {
+            if grown >= 32_768.0 {
                 break;
             }
             reach += 1;
