@@ -125,3 +125,8 @@ pub use scalar::{Arithmetic, Fused, Plain, Scalar};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So are the answers to questions.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/questions.md")]
+struct Questions;
