@@ -40,7 +40,7 @@ fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -80,6 +80,8 @@ fn the_pages_table_of_memory_is_what_the_code_says() {
         let row = format!("| {name} | {a} | {b} | {c} |");
         assert!(PAGE.contains(&row), "the page should have\n{row}");
     }
+    let both = Rule::ADAM.slots();
+    assert_eq!(Tape::<f32>::required_len(P, 100, both), 300 * P);
     let again = |t| Checkpoints::<f32>::least_recomputed(t, 20);
     let [a, b, c] = LENGTHS.map(|t| grouped(again(t)));
     let said = format!("{a}, {b} and {c} steps");
@@ -131,7 +133,8 @@ fn paths_of_constant_memory_use_what_the_table_says_for_a_million_steps() {
 
 // The objective of most answers, and its training in plain loops.
 
-/// `(w_0 - h_0)^4 / 4 + (w_0 - h_0)^2 / 2 + h_1 w_1`; the last weight is in nothing.
+/// `m^4 / 4 + m^2 / 2 + h_1 w_1` with `m = w_0 + x w_2 - h_0` and an input `x` that is always 0, so the
+/// last weight's gradient is too.
 struct Toy;
 
 impl Objective for Toy {
@@ -152,9 +155,11 @@ impl Objective for Toy {
         d_h: Option<&mut [S]>,
         _scratch: &mut [S],
     ) -> Result<S, Error> {
-        let miss = at.w[0] - at.h[0];
+        let x = S::ZERO;
+        let miss = at.w[0] + x * at.w[2] - at.h[0];
         let square = miss * miss;
-        g.copy_from_slice(&[miss * square + miss, at.h[1], S::ZERO]);
+        let slope = miss * square + miss;
+        g.copy_from_slice(&[slope, at.h[1], x * slope]);
         if let Some(d_h) = d_h {
             d_h.copy_from_slice(&[-g[0], at.w[1]]);
         }
@@ -264,11 +269,13 @@ fn differences(x: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
 }
 
 /// Exactly, with the hypergradients of the schedule.
-fn swept(rule: Rule, h: &[f64]) -> common::Answer<f64> {
+fn swept<S: Scalar>(rule: Rule, h: &[f64]) -> common::Answer<S> {
+    let to = |x: &[f64]| -> Vec<S> { x.iter().map(|x| S::from_f64(*x)).collect() };
     let (rates, momenta) = tables(rule);
+    let (h, w0, rates, momenta) = (to(h), to(&W0), to(&rates), to(&momenta));
     let run = Run {
         objective: &Toy,
-        h,
+        h: &h,
         schedule: Schedule {
             groups: Groups::global(3),
             rule,
@@ -278,9 +285,9 @@ fn swept(rule: Rule, h: &[f64]) -> common::Answer<f64> {
         batches: ONE,
         steps: STEPS,
     };
-    let mut storage = vec![0.0; Tape::<f64>::required_len(3, STEPS, rule.slots())];
+    let mut storage = vec![S::ZERO; Tape::<S>::required_len(3, STEPS, rule.slots())];
     let mut tape = Tape::new(3, STEPS, rule.slots(), &mut storage).unwrap();
-    hypergradient(&run, &OUTSIDE, &&W0[..], &mut tape, true).unwrap()
+    hypergradient(&run, &OUTSIDE, &&w0[..], &mut tape, true).unwrap()
 }
 
 // 2. Adam's square root.
@@ -288,7 +295,7 @@ fn swept(rule: Rule, h: &[f64]) -> common::Answer<f64> {
 #[test]
 fn a_weight_whose_gradient_is_always_zero_leaves_adams_hypergradient_finite_and_exact() {
     let (rates, momenta) = tables(Rule::ADAM);
-    let answer = swept(Rule::ADAM, &H);
+    let answer = swept::<f64>(Rule::ADAM, &H);
     let want = differences(&H, |h| trained(Rule::ADAM, h, &rates, &momenta));
     assert_close("h", &answer.d_h, &want, WHOLE_TRAINING);
     // The idle weight stays where it is, and so does its derivative.
@@ -299,10 +306,19 @@ fn a_weight_whose_gradient_is_always_zero_leaves_adams_hypergradient_finite_and_
 fn where_a_zero_gradient_depends_on_h_adams_derivative_is_one_over_eps() {
     // With h_1 = 0 the gradient of w_1 is 0 at every step, and each moves it by -rate h_1 / eps.
     let (rates, _) = tables(Rule::ADAM);
-    let answer = swept(Rule::ADAM, &[H[0], 0.0]);
+    let answer = swept::<f64>(Rule::ADAM, &[H[0], 0.0]);
     let want = -rates.iter().sum::<f64>() / f64::from(1e-8f32);
     assert_close("h_1", &answer.d_h[1..], &[want], CLOSED_FORM);
     assert!(answer.d_h[0].is_finite());
+}
+
+#[test]
+fn adams_hypergradient_in_f32_is_finite_however_small_a_gradient_is() {
+    for exponent in 1..=46 {
+        // Their squares leave the normal numbers, then all numbers.
+        let answer = swept::<f32>(Rule::ADAM, &[H[0], 10f64.powi(-exponent)]);
+        assert!(answer.d_h.iter().all(|d| d.is_finite()), "1e-{exponent}");
+    }
 }
 
 // 3. Silently wrong or zero.
@@ -459,7 +475,7 @@ fn a_validation_loss_without_h_has_a_direct_term_of_zero_and_an_exact_hypergradi
         assert_eq!(direct, [0.0; 2]);
         let want = differences(&H, |h| trained(rule, h, &rates, &momenta));
         let what = format!("{rule:?}");
-        assert_close(&what, &swept(rule, &H).d_h, &want, WHOLE_TRAINING);
+        assert_close(&what, &swept::<f64>(rule, &H).d_h, &want, WHOLE_TRAINING);
     }
 }
 
@@ -609,7 +625,7 @@ fn a_hyperparameter_that_nothing_reads_gets_a_zero_and_no_warning() {
 fn the_hypergradient_by_the_rate_and_the_momentum_of_one_step_is_the_difference_of_trainings() {
     for rule in RULES {
         let (rates, momenta) = tables(rule);
-        let answer = swept(rule, &H);
+        let answer = swept::<f64>(rule, &H);
         let want = differences(&rates, |rates| trained(rule, &H, rates, &momenta));
         let what = format!("{rule:?}, rates");
         assert_close(&what, &answer.d_rates, &want, WHOLE_TRAINING);
