@@ -46,7 +46,7 @@ pub use truncated::Truncated;
 
 use core::ops::Range;
 
-use crate::error::Error;
+use crate::error::{Error, same};
 use crate::scalar::Scalar;
 use crate::schedule::{Rule, Step};
 
@@ -220,6 +220,19 @@ pub trait Path<S: Scalar> {
     fn plan(&self, trained: usize) -> Plan {
         Plan::every(trained)
     }
+}
+
+/// Refuses a path inside another that is made for another number of steps, or that walks back in a
+/// way of its own, of which the outer one knows nothing.
+fn walks_every_step<S: Scalar>(path: &impl Path<S>, trained: usize) -> Result<(), Error> {
+    let plan = path.plan(trained);
+    same("steps of the inner path's plan", trained, plan.trained)?;
+    if plan != Plan::every(trained) {
+        return Err(Error::Unsupported {
+            what: "a path inside another that does not walk back every step: give it no plan of its own",
+        });
+    }
+    Ok(())
 }
 
 /// A path behind a pointer, as a program has it that chooses one at run time.

@@ -6,9 +6,10 @@
 //! of a gradient for each step of the tail. The inner path is made for a training that ends where the
 //! tail begins.
 //!
-//! Refused: a tail of all the steps; what the reversal refuses, if there is a tail.
+//! Refused: a tail of all the steps; a path made for another number of steps, or with a plan of its own;
+//! what the reversal refuses, if there is a tail.
 
-use super::{Path, Reversed, Spare, Steps};
+use super::{Path, Reversed, Spare, Steps, walks_every_step};
 use crate::error::Error;
 use crate::scalar::{Arithmetic, Scalar};
 
@@ -61,6 +62,7 @@ impl<A: Arithmetic, S: Scalar, P: Path<S>> Path<S> for Tail<A, P> {
     }
 
     fn start(&mut self, w: &mut [S]) -> Result<(), Error> {
+        walks_every_step(&self.path, self.first)?;
         self.path.start(w)
     }
 

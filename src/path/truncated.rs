@@ -3,12 +3,12 @@
 //! The sweep goes back `M` steps and leaves the rest out: what hyperparameters did before counts as
 //! nothing. What is left in `d_w` is the derivative by `w_{T-M}`, not by the initial weights.
 //!
-//! Refused: more steps than the training has, and a path that takes the steps itself but sees only the
-//! last of them.
+//! Refused: more steps than the training has; a path made for another number of steps, or with a plan of
+//! its own; and a path that takes the steps itself but sees only the last of them.
 
 use core::ops::Range;
 
-use super::{Path, Plan, Replayed, Spare, Steps};
+use super::{Path, Plan, Replayed, Spare, Steps, walks_every_step};
 use crate::error::Error;
 use crate::scalar::Scalar;
 use crate::schedule::{Rule, Step};
@@ -97,6 +97,7 @@ impl<S: Scalar, P: Path<S>> Path<S> for Truncated<P> {
     }
 
     fn start(&mut self, w: &mut [S]) -> Result<(), Error> {
+        walks_every_step(&self.path, self.trained - self.seen_from)?;
         if self.seen_from == 0 {
             self.path.start(w)?;
         }
@@ -142,7 +143,7 @@ impl<S: Scalar, P: Path<S>> Path<S> for Truncated<P> {
         spare: Spare<'_, S>,
     ) -> Result<(), Error> {
         let first = self.seen_from;
-        let t = self.trained - self.last + t - first;
+        let t = (self.trained - self.last - first).saturating_add(t);
         self.path
             .recall(t, w, v, &mut Later { first, steps }, spare)
     }
