@@ -77,6 +77,17 @@ pub const REVERSIBLE_COSINE: f64 = 1.0 - 1e-9;
 /// whole, and so are its bytes.
 pub const REVERSIBLE_SIZE: f64 = 0.03;
 
+/// Running backwards in floating point, in units of the rounding that has grown by `1 / gamma` a step:
+/// each step adds a few roundings of its own, of weights that are some times the largest velocity, and
+/// they add up like a geometric series.
+pub const REVERSED: f64 = 64.0;
+/// The share by which the growth of that error a step may differ from `1 / gamma`: the objective's
+/// curvature adds and takes away.
+pub const REVERSED_GROWTH: f64 = 0.2;
+/// How many times more than a random walk of single roundings the error at its reach may be: the
+/// largest of some tens of weights, and several roundings a step.
+pub const REVERSED_REACH: f64 = 3.0;
+
 /// A projection in f64: the roundings of a sum of up to 100 numbers, beside the largest of them and
 /// the sum itself.
 pub const PROJECTION_F64: f64 = 1e-14;

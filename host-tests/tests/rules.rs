@@ -1,0 +1,675 @@
+//! The rules of the step against formulas in float64: a step, its adjoint, and whole trainings; Adam
+//! where a gradient is or stays 0 or vanishes in an f32.
+
+mod common;
+
+use common::plain::{self, derivative};
+use common::{Answer, Data, Noise, WIDTHS, all_batches, assert_close, hypergradient, wide};
+use drmad::group::{Granularity, Groups, Layout};
+use drmad::hypergradient::Validation;
+use drmad::kernels::momentum::Step;
+use drmad::kernels::{adam, momentum, nesterov};
+use drmad::models::{Mlp, Quadratic};
+use drmad::objective::{At, Objective};
+use drmad::path::Tape;
+use drmad::random::Batches;
+use drmad::train::{Rule, Run, Schedule};
+use drmad::wrap::{L2, Strength};
+use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
+use drmad_host::tolerances::*;
+
+// --------------------------------------------------------------------- one step, written out
+
+/// Adam's constants.
+#[derive(Clone, Copy)]
+struct Constants {
+    b2: f64,
+    eps: f64,
+    decay: f64,
+}
+
+#[derive(Clone, Copy)]
+enum Formula {
+    HeavyBall,
+    Nesterov,
+    Adam(Constants),
+}
+
+const ADAM: Formula = Formula::Adam(Constants {
+    b2: 0.9375,
+    eps: 0.125,
+    decay: 0.0,
+});
+const DECAYING: Formula = Formula::Adam(Constants {
+    b2: 0.875,
+    eps: 0.0625,
+    decay: 0.25,
+});
+const FORMULAS: [Formula; 4] = [Formula::HeavyBall, Formula::Nesterov, ADAM, DECAYING];
+
+impl Formula {
+    fn rule(self) -> Rule {
+        match self {
+            Formula::HeavyBall => Rule::HeavyBall,
+            Formula::Nesterov => Rule::Nesterov,
+            Formula::Adam(Constants { b2, eps, decay }) => Rule::Adam {
+                b2: b2 as f32,
+                eps: eps as f32,
+                decay: decay as f32,
+            },
+        }
+    }
+
+    /// One weight over step `t`; `v` is the velocity, or both moments.
+    fn step(self, t: usize, rate: f64, momentum: f64, g: f64, v: &mut [f64; 2], w: &mut f64) {
+        match self {
+            Formula::HeavyBall => {
+                v[0] = momentum * v[0] - (1.0 - momentum) * g;
+                *w += rate * v[0];
+            }
+            Formula::Nesterov => {
+                // The velocity moves, and the weights by where it would move next.
+                v[0] = momentum * v[0] - (1.0 - momentum) * g;
+                *w += rate * (momentum * v[0] - (1.0 - momentum) * g);
+            }
+            Formula::Adam(Constants { b2, eps, decay }) => {
+                v[0] = momentum * v[0] + (1.0 - momentum) * g;
+                v[1] = b2 * v[1] + (1.0 - b2) * g.powi(2);
+                let m = v[0] / (1.0 - momentum.powi(t as i32 + 1));
+                let n = v[1] / (1.0 - b2.powi(t as i32 + 1));
+                *w = *w - rate * decay * *w - rate * m / (n.sqrt() + eps);
+            }
+        }
+    }
+}
+
+/// All that a step depends on, a vector each; `n` is the second moment.
+#[derive(Clone)]
+struct Before {
+    t: usize,
+    rate: f64,
+    momentum: f64,
+    g: Vec<f64>,
+    v: Vec<f64>,
+    n: Vec<f64>,
+    w: Vec<f64>,
+}
+
+/// More than a vector of lanes, and some left.
+const N: usize = 21;
+
+impl Before {
+    fn new(t: usize) -> Before {
+        let mut noise = Noise(500 + t as u64);
+        Before {
+            t,
+            rate: 0.375,
+            momentum: 0.625,
+            g: noise.f64s(N, 1.0),
+            v: noise.f64s(N, 1.0),
+            n: noise.f64s(N, 0.5).iter().map(|n| 1.0 + n).collect(),
+            w: noise.f64s(N, 1.0),
+        }
+    }
+
+    /// `v`, `n` and `w` after the step.
+    fn after(&self, formula: Formula) -> [Vec<f64>; 3] {
+        let mut after = [self.v.clone(), self.n.clone(), self.w.clone()];
+        for i in 0..N {
+            let mut v = [self.v[i], self.n[i]];
+            let w = &mut after[2][i];
+            formula.step(self.t, self.rate, self.momentum, self.g[i], &mut v, w);
+            (after[0][i], after[1][i]) = (v[0], v[1]);
+        }
+        after
+    }
+}
+
+fn numbers<S: Scalar>(x: &[f64]) -> Vec<S> {
+    x.iter().map(|x| S::from_f64(*x)).collect()
+}
+
+fn adam_step<S: Scalar>(before: &Before, constants: Constants) -> adam::Step<S> {
+    let Constants { b2, eps, decay } = constants;
+    let [rate, b1, b2, eps, decay] =
+        [before.rate, before.momentum, b2, eps, decay].map(S::from_f64);
+    adam::Step::new(before.t, rate, b1, b2, eps, decay)
+}
+
+fn by<S: Scalar>(before: &Before) -> Step<S> {
+    Step {
+        rate: S::from_f64(before.rate),
+        momentum: S::from_f64(before.momentum),
+    }
+}
+
+const STEPS_TRIED: [usize; 5] = [0, 1, 2, 9, 1000];
+
+fn steps_are_their_formulas<A: Arithmetic, S: Scalar>(tolerance: f64) {
+    for formula in FORMULAS {
+        for t in STEPS_TRIED {
+            let before = Before::new(t);
+            let g = numbers::<S>(&before.g);
+            let [mut v, mut n, mut w] = [&before.v, &before.n, &before.w].map(|x| numbers::<S>(x));
+            match formula {
+                Formula::HeavyBall => momentum::step::<A, S>(by(&before), &g, &mut v, &mut w),
+                Formula::Nesterov => nesterov::step::<A, S>(by(&before), &g, &mut v, &mut w),
+                Formula::Adam(constants) => {
+                    let step = adam_step(&before, constants);
+                    adam::step::<A, S>(step, &g, &mut v, &mut n, &mut w);
+                }
+            }
+            let want = before.after(formula);
+            for ((what, got), want) in [("v", v), ("n", n), ("w", w)].into_iter().zip(want) {
+                assert_close(
+                    &format!("{:?}, step {t}, {what}", formula.rule()),
+                    &got,
+                    &want,
+                    tolerance,
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_step_is_its_formula() {
+    steps_are_their_formulas::<Plain, f64>(SAME_FORMULA_F64);
+    steps_are_their_formulas::<Fused, f64>(SAME_FORMULA_F64);
+    steps_are_their_formulas::<Plain, f32>(SAME_FORMULA_F32);
+    steps_are_their_formulas::<Fused, f32>(SAME_FORMULA_F32);
+}
+
+/// The derivative of `<d_v, v> + <d_n, n> + <d_w, w>` after the step by one number before it.
+fn by_differences(
+    formula: Formula,
+    before: &Before,
+    adjoints: &[Vec<f64>; 3],
+    place: impl Fn(&mut Before) -> &mut f64,
+) -> f64 {
+    derivative(WHOLE_TRAINING_STEP, |s| {
+        let mut moved = before.clone();
+        *place(&mut moved) += s;
+        let after = moved.after(formula);
+        let pairs = after.iter().flatten().zip(adjoints.iter().flatten());
+        pairs.map(|(x, d)| x * d).sum()
+    })
+}
+
+fn adjoints_are_the_derivatives<A: Arithmetic>() {
+    for formula in FORMULAS {
+        for t in STEPS_TRIED {
+            let before = Before::new(t);
+            let mut noise = Noise(600);
+            let mut adjoints = [(); 3].map(|()| noise.f64s(N, 1.0));
+            if !matches!(formula, Formula::Adam(_)) {
+                adjoints[1].fill(0.0);
+            }
+            let [mut d_v, mut d_n, mut d_w] = adjoints.clone();
+            let mut d_g = vec![f64::NAN; N];
+            let Before { g, v, n, w, .. } = &before;
+            let derivatives = match formula {
+                Formula::HeavyBall => {
+                    momentum::adjoint::<A, _>(by(&before), &d_w, &mut d_v, &mut d_g);
+                    None
+                }
+                Formula::Nesterov => {
+                    let step = by(&before);
+                    let both = nesterov::by_step::<A, f64>(step, v, g, &d_w, &d_v);
+                    nesterov::adjoint::<A, _>(step, &d_w, &mut d_v, &mut d_g);
+                    Some(both)
+                }
+                Formula::Adam(constants) => {
+                    let step = adam_step(&before, constants);
+                    let moments = adam::Before { g, m: v, n };
+                    let both = adam::by_step::<A, f64>(step, moments, w, &d_w, &d_v);
+                    adam::adjoint::<A, _>(step, moments, &mut d_w, &mut d_v, &mut d_n, &mut d_g);
+                    Some(both)
+                }
+            };
+            let hold = |what: &str, got: &[f64], place: fn(&mut Before, usize) -> &mut f64| {
+                let want: Vec<f64> = (0..got.len())
+                    .map(|i| by_differences(formula, &before, &adjoints, |x| place(x, i)))
+                    .collect();
+                let what = format!("{:?}, step {t}, by {what}", formula.rule());
+                assert_close(&what, got, &want, WHOLE_TRAINING);
+            };
+            hold("g", &d_g, |x, i| &mut x.g[i]);
+            hold("v", &d_v, |x, i| &mut x.v[i]);
+            hold("w", &d_w, |x, i| &mut x.w[i]);
+            if matches!(formula, Formula::Adam(_)) {
+                hold("n", &d_n, |x, i| &mut x.n[i]);
+            }
+            if let Some(both) = derivatives {
+                hold("rate", &[both.rate], |x, _| &mut x.rate);
+                hold("momentum", &[both.momentum], |x, _| &mut x.momentum);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_adjoint_is_the_difference_of_steps_by_all_they_depend_on() {
+    adjoints_are_the_derivatives::<Plain>();
+    adjoints_are_the_derivatives::<Fused>();
+}
+
+// ---------------------------------------------------------------------------- whole trainings
+
+const STEPS: usize = 8;
+const P: usize = 74;
+const TENSORS: Groups<'static> = Groups {
+    layout: Layout::Layers(WIDTHS),
+    by: Granularity::Tensor,
+    biases: true,
+};
+const GROUPS: usize = 6;
+const BATCHES: Batches = Batches {
+    seed: 5,
+    examples: 8,
+    size: 5,
+};
+const VALID: &[u32] = &[8, 9, 10, 11];
+
+/// A training with penalties by tensor, and all that it can be derived by.
+#[derive(Clone)]
+struct Inputs {
+    h: Vec<f64>,
+    rates: Vec<f64>,
+    momenta: Vec<f64>,
+    w0: Vec<f64>,
+}
+
+/// Each kind of input by itself.
+type Field = fn(&mut Inputs) -> &mut Vec<f64>;
+
+impl Inputs {
+    fn new(formula: Formula) -> Inputs {
+        let around = |seed, n, middle: f64, by: f64| -> Vec<f64> {
+            let noise = Noise(seed).f64s(n, by);
+            noise.iter().map(|x| middle + x).collect()
+        };
+        let (rate, momenta) = match formula {
+            Formula::Adam(_) => (0.1, 1),
+            _ => (0.5, STEPS),
+        };
+        Inputs {
+            h: around(510, GROUPS, -3.0, 1.0),
+            rates: around(511, STEPS * GROUPS, rate, 0.4 * rate),
+            momenta: around(512, momenta * GROUPS, 0.6, 0.3),
+            w0: around(513, P, 0.0, 0.5),
+        }
+    }
+
+    /// The validation loss after the training, in nested loops.
+    fn valid_loss(&self, formula: Formula, data: &Data, batches: &[Vec<u32>]) -> f64 {
+        let tensors = plain::tensors(WIDTHS);
+        let mut w = self.w0.clone();
+        let mut v = vec![[0.0; 2]; P];
+        let gradient = |w: &[f64], batch: &[u32]| {
+            plain::loss_and_gradient(WIDTHS, w, &data.x, &data.labels, batch)
+        };
+        for (t, batch) in batches.iter().enumerate() {
+            let (_, mut g) = gradient(&w, batch);
+            for i in 0..P {
+                let group = tensors[i] as usize;
+                g[i] += 2.0 * self.h[group].exp() * w[i];
+                let rate = self.rates[t * GROUPS + group];
+                let row = if self.momenta.len() == GROUPS { 0 } else { t };
+                let momentum = self.momenta[row * GROUPS + group];
+                formula.step(t, rate, momentum, g[i], &mut v[i], &mut w[i]);
+            }
+        }
+        gradient(&w, VALID).0
+    }
+
+    fn swept<A: Arithmetic>(&self, formula: Formula, data: &Data) -> Answer<f64> {
+        let rule = formula.rule();
+        let net = || Mlp::<_, A>::new(data.features(), WIDTHS, 4).unwrap();
+        let training = L2::new(net(), Strength::Tuned(TENSORS));
+        let outside = L2::new(net(), Strength::Off(TENSORS));
+        let run = Run {
+            objective: &training,
+            h: &self.h,
+            schedule: Schedule {
+                rule,
+                groups: TENSORS,
+                rates: &self.rates,
+                momenta: &self.momenta,
+            },
+            batches: BATCHES,
+            steps: STEPS,
+        };
+        let validation = Validation {
+            objective: &outside,
+            examples: VALID,
+        };
+        let slots = rule.slots();
+        let mut storage = vec![f64::NAN; Tape::<f64>::required_len(P, STEPS, slots)];
+        let mut tape = Tape::new(P, STEPS, slots, &mut storage).unwrap();
+        hypergradient(&run, &validation, &&self.w0[..], &mut tape, true).unwrap()
+    }
+}
+
+#[test]
+fn hypergradients_of_every_rule_are_differences_of_whole_trainings_in_nested_loops() {
+    let data = Data::small();
+    let batches = all_batches(&BATCHES, STEPS);
+    for formula in FORMULAS {
+        let inputs = Inputs::new(formula);
+        let answer = inputs.swept::<Fused>(formula, &data);
+        let loss = inputs.valid_loss(formula, &data, &batches);
+        assert_close("E", &[answer.valid_loss], &[loss], TWO_EXACT_METHODS);
+        let fields: [(&str, Field, &[f64]); 4] = [
+            ("h", |x| &mut x.h, &answer.d_h),
+            ("rates", |x| &mut x.rates, &answer.d_rates),
+            ("momenta", |x| &mut x.momenta, &answer.d_momenta),
+            ("w_0", |x| &mut x.w0, &answer.d_w0),
+        ];
+        for (what, field, got) in fields {
+            let want: Vec<f64> = (0..got.len())
+                .map(|i| {
+                    derivative(WHOLE_TRAINING_STEP, |s| {
+                        let mut moved = inputs.clone();
+                        field(&mut moved)[i] += s;
+                        moved.valid_loss(formula, &data, &batches)
+                    })
+                })
+                .collect();
+            let what = format!("{:?}, by {what}", formula.rule());
+            assert_close(&what, got, &want, WHOLE_TRAINING_PENALTIES);
+        }
+    }
+}
+
+// ------------------------------------------------------------------ Adam without gradients
+
+/// `scale / 2 sum (w_i - h_i)^2` over the weights `i` whose example is in the batch: the others have no
+/// gradient. `fixed` has all of them at 1/2 in place of `h`, and takes no notice of batches.
+struct Lamps<A> {
+    weights: usize,
+    scale: f64,
+    fixed: bool,
+    arithmetic: A,
+}
+
+impl<A: Arithmetic> Objective for Lamps<A> {
+    type Arithmetic = A;
+    fn weights(&self) -> usize {
+        self.weights
+    }
+    fn hypers(&self) -> usize {
+        self.weights
+    }
+    fn gradient<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        g: &mut [S],
+        d_h: Option<&mut [S]>,
+        _: &mut [S],
+    ) -> Result<S, Error> {
+        let _ = self.arithmetic;
+        let (scale, half) = (S::from_f64(self.scale), S::from_f32(0.5));
+        let mut loss = S::ZERO;
+        for (i, (g, w)) in g.iter_mut().zip(at.w).enumerate() {
+            let miss = *w - if self.fixed { half } else { at.h[i] };
+            let lit = self.fixed || at.batch.contains(&(i as u32));
+            *g = if lit { scale * miss } else { S::ZERO };
+            loss += half * *g * miss;
+        }
+        if let Some(d_h) = d_h {
+            for (d_h, g) in d_h.iter_mut().zip(g.iter()) {
+                *d_h = if self.fixed { S::ZERO } else { -*g };
+            }
+        }
+        Ok(loss)
+    }
+}
+
+const LAMPS: usize = 9;
+/// The last weight is that of no example.
+const RARE: Batches = Batches {
+    seed: 11,
+    examples: LAMPS - 1,
+    size: 2,
+};
+const LAMP_STEPS: usize = 7;
+
+/// Weight `i` after the training, and its derivatives by its `h`, by itself before, and by each rate:
+/// the step's own formula derived by hand, and 0 taken for the derivative of the root of 0.
+struct Lamp {
+    w: f64,
+    by_h: f64,
+    by_w0: f64,
+    by_rates: Vec<f64>,
+    /// The first step with a gradient.
+    lit: Option<usize>,
+}
+
+fn lamp(i: usize, scale: f64, w0: f64, h: f64, rates: &[f64], b1: f64, c: Constants) -> Lamp {
+    let batches = all_batches(&RARE, LAMP_STEPS);
+    // The directions: h, w_0, and each rate.
+    let count = 2 + LAMP_STEPS;
+    let (mut w, mut m, mut n) = (w0, 0.0f64, 0.0f64);
+    let (mut w_dot, mut m_dot, mut n_dot) = (vec![0.0; count], vec![0.0; count], vec![0.0; count]);
+    w_dot[1] = 1.0;
+    let mut first = None;
+    for (t, batch) in batches.iter().enumerate() {
+        let a = if batch.contains(&(i as u32)) {
+            scale
+        } else {
+            0.0
+        };
+        if a != 0.0 && first.is_none() {
+            first = Some(t);
+        }
+        let g = a * (w - h);
+        let (c1, c2) = (
+            1.0 / (1.0 - b1.powi(t as i32 + 1)),
+            1.0 / (1.0 - c.b2.powi(t as i32 + 1)),
+        );
+        m = b1 * m + (1.0 - b1) * g;
+        n = c.b2 * n + (1.0 - c.b2) * g * g;
+        let root = (c2 * n).sqrt();
+        let u = c1 * m / (root + c.eps);
+        for d in 0..count {
+            let g_dot = a * (w_dot[d] - f64::from(u8::from(d == 0)));
+            m_dot[d] = b1 * m_dot[d] + (1.0 - b1) * g_dot;
+            n_dot[d] = c.b2 * n_dot[d] + (1.0 - c.b2) * 2.0 * g * g_dot;
+            let root_dot = if root > 0.0 {
+                c2 * n_dot[d] / (2.0 * root)
+            } else {
+                0.0
+            };
+            let u_dot = (c1 * m_dot[d] - u * root_dot) / (root + c.eps);
+            let rate_dot = f64::from(u8::from(d == 2 + t));
+            w_dot[d] = (1.0 - rates[t] * c.decay) * w_dot[d]
+                - rates[t] * u_dot
+                - rate_dot * (u + c.decay * w);
+        }
+        w = (1.0 - rates[t] * c.decay) * w - rates[t] * u;
+    }
+    let by_e = w - 0.5;
+    Lamp {
+        w,
+        by_h: by_e * w_dot[0],
+        by_w0: by_e * w_dot[1],
+        by_rates: w_dot[2..].iter().map(|d| by_e * d).collect(),
+        lit: first,
+    }
+}
+
+fn lamps<A: Arithmetic, S: Scalar>(scale: f64, rule: Rule, tolerance: f64) {
+    let Rule::Adam { b2, eps, decay } = rule else {
+        unreachable!()
+    };
+    let constants = Constants {
+        b2: f64::from(b2),
+        eps: f64::from(eps),
+        decay: f64::from(decay),
+    };
+    let mut noise = Noise(520);
+    let (w0, h) = (noise.f32s(LAMPS, 1.0), noise.f32s(LAMPS, 1.0));
+    let rates: Vec<f32> = noise
+        .f32s(LAMP_STEPS, 0.02)
+        .iter()
+        .map(|x| 0.05 + x)
+        .collect();
+    let b1 = 0.75;
+    let narrow = |x: &[f32]| -> Vec<S> { x.iter().map(|x| S::from_f32(*x)).collect() };
+    let training = Lamps {
+        weights: LAMPS,
+        scale,
+        fixed: false,
+        arithmetic: A::default(),
+    };
+    let outside = Lamps {
+        scale: 1.0,
+        fixed: true,
+        ..training
+    };
+    let run = Run {
+        objective: &training,
+        h: &narrow(&h),
+        schedule: Schedule {
+            rule,
+            groups: Groups::global(LAMPS),
+            rates: &narrow(&rates),
+            momenta: &[S::from_f32(b1)],
+        },
+        batches: RARE,
+        steps: LAMP_STEPS,
+    };
+    let validation = Validation {
+        objective: &outside,
+        examples: &[],
+    };
+    let mut storage = vec![S::ZERO; Tape::<S>::required_len(LAMPS, LAMP_STEPS, 2)];
+    let mut tape = Tape::new(LAMPS, LAMP_STEPS, 2, &mut storage).unwrap();
+    let w0_here = narrow(&w0);
+    let got = hypergradient(&run, &validation, &&w0_here[..], &mut tape, true).unwrap();
+
+    let rates = wide(&rates);
+    let (mut by_h, mut by_w0) = (vec![], vec![]);
+    let mut by_rates = vec![0.0; LAMP_STEPS];
+    let mut lit = vec![];
+    for i in 0..LAMPS {
+        let (w0, h) = (f64::from(w0[i]), f64::from(h[i]));
+        let lamp = lamp(i, scale, w0, h, &rates, f64::from(b1), constants);
+        // Each weight by itself: they may be of very different size.
+        let what = format!("{rule:?}, scale {scale:e}, weight {i}");
+        assert_close(&what, &got.w[i..=i], &[lamp.w], tolerance);
+        by_h.push(lamp.by_h);
+        by_w0.push(lamp.by_w0);
+        for (sum, d) in by_rates.iter_mut().zip(lamp.by_rates) {
+            *sum += d;
+        }
+        lit.push(lamp.lit);
+    }
+    assert_eq!(lit[LAMPS - 1], None, "no gradient ever");
+    assert!(lit.contains(&Some(0)), "a gradient from the first step on");
+    assert!(
+        lit.iter().any(|first| *first > Some(2)),
+        "a gradient later: {lit:?}"
+    );
+    let what = format!("{rule:?}, scale {scale:e}");
+    assert_close(&format!("{what}, by h"), &got.d_h, &by_h, tolerance);
+    assert_close(&format!("{what}, by w_0"), &got.d_w0, &by_w0, tolerance);
+    assert_close(
+        &format!("{what}, rates"),
+        &got.d_rates,
+        &by_rates,
+        tolerance,
+    );
+    assert!(got.d_momenta[0].is_finite());
+    // A weight without a gradient only decays.
+    let kept: f64 = rates
+        .iter()
+        .map(|rate| 1.0 - rate * constants.decay)
+        .product();
+    let last = LAMPS - 1;
+    assert_eq!(got.d_h[last], S::ZERO);
+    let end = got.w[last].to_f64() - 0.5;
+    assert_close("decay", &got.d_w0[last..], &[end * kept], tolerance);
+}
+
+#[test]
+fn adam_is_right_where_the_gradient_is_0_for_a_while_or_for_good_or_vanishes() {
+    let decaying = Rule::Adam {
+        b2: 0.99,
+        eps: 1e-8,
+        decay: 0.3,
+    };
+    for rule in [Rule::ADAM, decaying] {
+        for scale in [1.0, 1e-3, 1e-8, 1e-20, 1e-25, 1e-160] {
+            lamps::<Plain, f64>(scale, rule, TWO_EXACT_METHODS);
+            lamps::<Fused, f64>(scale, rule, TWO_EXACT_METHODS);
+        }
+        for scale in [1.0, 1e-3, 1e-8, 1e-20, 1e-25] {
+            lamps::<Plain, f32>(scale, rule, F32_SWEEP);
+            lamps::<Fused, f32>(scale, rule, F32_SWEEP);
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------- refusals
+
+fn trained(rule: Rule, momenta: &[f32]) -> Result<Answer<f32>, Error> {
+    let bowl = Quadratic::<Fused>::new(&[1.0, 2.0]);
+    let run = Run {
+        objective: &bowl,
+        h: &[0.0f32, 1.0],
+        schedule: Schedule {
+            rule,
+            groups: Groups::global(2),
+            rates: &[0.1],
+            momenta,
+        },
+        batches: BATCHES,
+        steps: 3,
+    };
+    let validation = Validation {
+        objective: &bowl,
+        examples: &[],
+    };
+    let mut storage = vec![0.0; Tape::<f32>::required_len(2, 3, 2)];
+    let mut tape = Tape::new(2, 3, rule.slots(), &mut storage).unwrap();
+    hypergradient(&run, &validation, &&[1.0, -1.0][..], &mut tape, true)
+}
+
+#[test]
+fn constants_of_adam_out_of_range_are_refused_with_their_range() {
+    let Rule::Adam { b2, eps, decay } = Rule::ADAM else {
+        unreachable!()
+    };
+    let adam = |b2, eps, decay| trained(Rule::Adam { b2, eps, decay }, &[0.9]);
+    assert!(adam(b2, eps, decay).is_ok());
+    assert!(adam(0.0, f32::MIN_POSITIVE, 0.0).is_ok());
+    assert!(adam(1.0 - f32::EPSILON / 2.0, eps, 2.0).is_ok());
+    for (b2, eps, decay, words) in [
+        (1.0, eps, decay, "b2 is 1: it must lie in 0 ..= 0.9999999"),
+        (-0.5, eps, decay, "b2 is -0.5: it must lie in 0 ..="),
+        (f32::NAN, eps, decay, "b2 is NaN"),
+        (b2, 0.0, decay, "eps is 0: it must lie in"),
+        (b2, -1.0, decay, "eps is -1: it must lie in"),
+        (b2, f32::INFINITY, decay, "eps is inf"),
+        (b2, eps, -0.25, "decay is -0.25: it must lie in 0 ..="),
+        (b2, eps, f32::NAN, "decay is NaN"),
+    ] {
+        let error = adam(b2, eps, decay).unwrap_err();
+        assert!(matches!(error, Error::Range { .. }), "{error:?}");
+        assert!(error.to_string().starts_with(words), "{error}");
+    }
+}
+
+#[test]
+fn momenta_of_adam_that_change_from_step_to_step_are_refused() {
+    let error = trained(Rule::ADAM, &[0.9, 0.8, 0.7]).unwrap_err();
+    let (what, want, got) = ("momenta of Adam", 1, 3);
+    assert_eq!(error, Error::Length { what, want, got });
+    assert_eq!(
+        error.to_string(),
+        "momenta of Adam: 1 numbers wanted, 3 given"
+    );
+    assert!(trained(Rule::Nesterov, &[0.9, 0.8, 0.7]).is_ok());
+}
