@@ -8,16 +8,22 @@ mod common;
 use std::path::PathBuf;
 
 use common::{Answer, Data, Noise, WIDTHS, bits, hypergradient, on_every_level};
+use drmad::forward::{self, Forward, Wrt};
 use drmad::group::{Granularity, Groups, Layout};
-use drmad::hypergradient::Validation;
+use drmad::hypergradient::{Validation, Workspace};
+use drmad::implicit::{self, Implicit, Solver};
 use drmad::kernels::matmul::{Form, MatMul};
 use drmad::kernels::momentum::{self, Step};
-use drmad::kernels::{accumulate, activation, interpolate, quantise, reduce};
-use drmad::models::Mlp;
-use drmad::path::{Grid, Hats, Line, Path, Quantised, Tape};
+use drmad::kernels::{accumulate, activation, adam, interpolate, nesterov, quantise, reduce};
+use drmad::models::{Features, LearnedInputs, Logistic, Mlp, SoftLabels, Weighted};
+use drmad::objective::Objective;
+use drmad::path::{
+    Checkpoints, Grid, Hats, Knots, Legendre, Line, Mark, Path, Quantised, Reversed, Reversible,
+    Tail, Tape, Truncated,
+};
 use drmad::random::{Batches, Normal, Origin};
 use drmad::train::{Rule, Run, Schedule};
-use drmad::wrap::{L2, Scaled, Strength};
+use drmad::wrap::{Coupled, Coupling, L2, Scaled, Strength, Tasks};
 use drmad::{Arithmetic, Fused, Plain, Scalar};
 
 const HEADER: &str = "\
@@ -151,6 +157,49 @@ fn arithmetic_kernels<A: Arithmetic>(lines: &mut Lines) {
     put("softmax_r", &r);
 }
 
+fn rule_kernels<A: Arithmetic>(lines: &mut Lines) {
+    let mut noise = Noise(205);
+    let (g, v, w) = (noise.f32s(N, 1.0), noise.f32s(N, 1.0), noise.f32s(N, 3.0));
+    let n: Vec<f32> = noise.f32s(N, 1.0).iter().map(|n| n * n).collect();
+    let (d_v, d_n, d_w) = (noise.f32s(N, 1.0), noise.f32s(N, 1.0), noise.f32s(N, 1.0));
+    let mut put = |name: &str, x: &[f32]| lines.numbers(name, A::NAME, x);
+
+    let by = Step {
+        rate: 0.3,
+        momentum: 0.9,
+    };
+    let (mut new_v, mut new_w) = (v.clone(), w.clone());
+    nesterov::step::<A, _>(by, &g, &mut new_v, &mut new_w);
+    put("nesterov_step_v", &new_v);
+    put("nesterov_step_w", &new_w);
+    let both = nesterov::by_step::<A, _>(by, &v, &g, &d_w, &d_v);
+    put("nesterov_by_step", &[both.rate, both.momentum]);
+    let (mut before, mut d_g) = (d_v.clone(), vec![0.0; N]);
+    nesterov::adjoint::<A, _>(by, &d_w, &mut before, &mut d_g);
+    put("nesterov_adjoint_d_v", &before);
+    put("nesterov_adjoint_d_g", &d_g);
+
+    let by = adam::Step::new(4, 0.3f32, 0.9, 0.99, 1e-4, 0.1);
+    let (mut new_m, mut new_n, mut new_w) = (v.clone(), n.clone(), w.clone());
+    adam::step::<A, _>(by, &g, &mut new_m, &mut new_n, &mut new_w);
+    put("adam_step_m", &new_m);
+    put("adam_step_n", &new_n);
+    put("adam_step_w", &new_w);
+    let moments = adam::Before {
+        g: &g,
+        m: &v,
+        n: &n,
+    };
+    let both = adam::by_step::<A, _>(by, moments, &w, &d_w, &d_v);
+    put("adam_by_step", &[both.rate, both.momentum]);
+    let [mut d_w, mut d_m, mut d_n] = [d_w, d_v, d_n];
+    adam::adjoint::<A, _>(by, moments, &mut d_w, &mut d_m, &mut d_n, &mut d_g);
+    put("adam_adjoint_d_w", &d_w);
+    put("adam_adjoint_d_m", &d_m);
+    put("adam_adjoint_d_n", &d_n);
+    put("adam_adjoint_d_g", &d_g);
+}
+
 fn quantised<const BITS: u32>(lines: &mut Lines) {
     let x = Noise(202).f32s(quantise::BLOCK, 0.1);
     let mut code = vec![0; quantise::words(BITS)];
@@ -208,102 +257,330 @@ fn kernels() -> Vec<String> {
     };
     normal.fill(0, &mut w);
     lines.numbers("normal", "any", &w);
+    rule_kernels::<Plain>(&mut lines);
+    rule_kernels::<Fused>(&mut lines);
     lines.0
 }
 
 const STEPS: usize = 20;
 const P: usize = 74;
+const LAYOUT: Layout<'static> = Layout::Layers(WIDTHS);
+const TENSORS: Groups<'static> = Groups {
+    layout: LAYOUT,
+    by: Granularity::Tensor,
+    biases: true,
+};
+const UNITS: Groups<'static> = Groups {
+    layout: LAYOUT,
+    by: Granularity::Unit,
+    biases: false,
+};
+const ORIGIN: Normal<'static, f32> = Normal {
+    seed: 4,
+    groups: TENSORS,
+    log_scales: &[-0.5; 6],
+};
+const VALID: &[u32] = &[8, 9, 10, 11];
+const BATCHES: Batches = Batches {
+    seed: 3,
+    examples: 8,
+    size: 5,
+};
 
-fn sweeps<A: Arithmetic>(lines: &mut Lines) {
-    let data = Data::small();
-    let groups = |by, biases| Groups {
-        layout: Layout::Layers(WIDTHS),
-        by,
-        biases,
-    };
-    let units = groups(Granularity::Unit, false);
-    let tensors = groups(Granularity::Tensor, true);
-    let net = Mlp::<_, A>::new(data.features(), WIDTHS, 4).unwrap();
-    let inner = Scaled {
-        inner: net,
-        groups: units,
-    };
-    let training = L2::new(inner, Strength::Tuned(tensors));
-    let objective = L2::new(inner, Strength::Off(tensors));
-    let mut noise = Noise(210);
-    let h = [
-        noise.f32s(15, 0.3),
-        noise.f32s(6, 1.0).iter().map(|x| x - 5.0).collect(),
-    ]
-    .concat();
-    let rates: Vec<f32> = noise.f32s(STEPS * 6, 0.2).iter().map(|x| 0.5 + x).collect();
-    let run = Run {
-        objective: &training,
-        h: &h,
-        schedule: Schedule {
-            rule: Rule::HeavyBall,
-            groups: tensors,
-            rates: &rates,
-            momenta: &[0.5, 0.6, 0.7, 0.8, 0.9, 0.0],
-        },
-        batches: Batches {
-            seed: 3,
-            examples: 8,
-            size: 5,
-        },
-        steps: STEPS,
-    };
-    let validation = Validation {
-        objective: &objective,
-        examples: &[8, 9, 10, 11],
-    };
-    let origin = Normal {
-        seed: 4,
-        groups: tensors,
-        log_scales: &[-0.5f32; 6],
-    };
-    let mut put = |name: &str, path: &mut dyn Path<f32>| {
-        let Answer {
-            losses,
-            w,
-            valid_loss,
-            d_h,
-            d_w0,
-            d_rates,
-            d_momenta,
-            ..
-        } = hypergradient(&run, &validation, &origin, path, true).unwrap();
-        let mut put = |what: &str, x: &[f32]| lines.numbers(&format!("{name}_{what}"), A::NAME, x);
-        if name == "tape" {
-            put("losses", &losses);
-            put("w_T", &w);
-            put("valid_loss", &[valid_loss]);
+/// A training with scales by unit and penalties and rates by tensor.
+struct Small {
+    data: Data,
+    h: Vec<f32>,
+    rates: Vec<f32>,
+}
+
+type Penalised<'a, A> = L2<'a, Scaled<'a, Mlp<'a, Features<'a>, A>>>;
+
+impl Small {
+    fn new() -> Small {
+        let mut noise = Noise(210);
+        Small {
+            data: Data::small(),
+            h: [
+                noise.f32s(15, 0.3),
+                noise.f32s(6, 1.0).iter().map(|x| x - 5.0).collect(),
+            ]
+            .concat(),
+            rates: noise.f32s(STEPS * 6, 0.2).iter().map(|x| 0.5 + x).collect(),
         }
-        put("d_h", &d_h);
-        put("d_w_0", &d_w0);
-        put("d_rates", &d_rates);
-        put("d_momenta", &d_momenta);
-    };
+    }
 
-    let mut storage = vec![0.0; Tape::<f32>::required_len(P, STEPS, 1)];
-    put("tape", &mut Tape::new(P, STEPS, 1, &mut storage).unwrap());
-    put("line", &mut Line::<A, _>::new(origin, STEPS));
+    fn objective<'a, A: Arithmetic>(&'a self, strength: Strength<'a>) -> Penalised<'a, A> {
+        let inner = Mlp::new(self.data.features(), WIDTHS, 4).unwrap();
+        let groups = UNITS;
+        L2::new(Scaled { inner, groups }, strength)
+    }
+
+    fn run<'a, O>(&'a self, objective: &'a O, rule: Rule, momenta: &'a [f32]) -> Run<'a, O, f32> {
+        Run {
+            objective,
+            h: &self.h,
+            schedule: Schedule {
+                rule,
+                groups: TENSORS,
+                rates: &self.rates,
+                momenta,
+            },
+            batches: BATCHES,
+            steps: STEPS,
+        }
+    }
+
+    fn answer<A: Arithmetic>(
+        &self,
+        rule: Rule,
+        momenta: &[f32],
+        path: &mut dyn Path<f32>,
+    ) -> Answer<f32> {
+        let training = self.objective::<A>(Strength::Tuned(TENSORS));
+        let objective = &self.objective::<A>(Strength::Off(TENSORS));
+        let validation = Validation {
+            objective,
+            examples: VALID,
+        };
+        let run = self.run(&training, rule, momenta);
+        hypergradient(&run, &validation, &ORIGIN, path, true).unwrap()
+    }
+}
+
+/// The lines of a sweep; those of its training too where `whole` says so.
+fn answer<A: Arithmetic>(lines: &mut Lines, name: &str, answer: &Answer<f32>, whole: bool) {
+    let mut put = |what: &str, x: &[f32]| lines.numbers(&format!("{name}_{what}"), A::NAME, x);
+    if whole {
+        put("losses", &answer.losses);
+        put("w_T", &answer.w);
+        put("valid_loss", &[answer.valid_loss]);
+    }
+    put("d_h", &answer.d_h);
+    put("d_w_0", &answer.d_w0);
+    put("d_rates", &answer.d_rates);
+    put("d_momenta", &answer.d_momenta);
+}
+
+fn tape(steps: usize, slots: usize) -> Tape<'static, f32> {
+    let storage = vec![0.0; Tape::<f32>::required_len(P, steps, slots)];
+    Tape::new(P, steps, slots, storage.leak()).unwrap()
+}
+
+fn hats<A: Arithmetic>(steps: usize) -> impl Path<f32> {
     let knots = Grid {
-        steps: STEPS,
+        steps,
         intervals: 4,
         spacing: Grid::SPACING,
     };
-    let mut storage = vec![0; Quantised::<4, A>::required_len(P, 4)];
-    let rows = Quantised::<4, A>::new(P, 4, &mut storage).unwrap();
-    let mut factors = [0.0f32; 5];
-    let mut hats = Hats::<A, _, _, _>::new(P, knots, origin, rows, &mut factors).unwrap();
-    put("hats_4_bits", &mut hats);
+    let storage = vec![0; Quantised::<4, A>::required_len(P, 4)].leak();
+    let rows = Quantised::<4, A>::new(P, 4, storage).unwrap();
+    Hats::<A, _, _, _>::new(P, knots, ORIGIN, rows, vec![0.0; 5].leak()).unwrap()
+}
+
+const MOMENTA: &[f32] = &[0.5, 0.6, 0.7, 0.8, 0.9, 0.0];
+
+fn sweeps<A: Arithmetic>(lines: &mut Lines) {
+    let small = Small::new();
+    let mut put = |name: &str, path: &mut dyn Path<f32>| {
+        let got = small.answer::<A>(Rule::HeavyBall, MOMENTA, path);
+        answer::<A>(lines, name, &got, name == "tape");
+    };
+    put("tape", &mut tape(STEPS, 1));
+    put("line", &mut Line::<A, _>::new(ORIGIN, STEPS));
+    put("hats_4_bits", &mut hats::<A>(STEPS));
+}
+
+fn rows<A: Arithmetic>(count: usize) -> Quantised<'static, 8, A> {
+    let storage = vec![0; Quantised::<8, A>::required_len(P, count)];
+    Quantised::new(P, count, storage.leak()).unwrap()
+}
+
+/// Momenta that a reversal can undo.
+const HIGH: &[f32] = &[0.8, 0.85, 0.9, 0.95, 0.875, 0.9];
+
+fn other_paths<A: Arithmetic>(lines: &mut Lines) {
+    let small = Small::new();
+    let sweep =
+        |momenta, path: &mut dyn Path<f32>| small.answer::<A>(Rule::HeavyBall, momenta, path);
+    let mut put = |name: &str, path: &mut dyn Path<f32>| {
+        let whole = name == "reversible";
+        answer::<A>(lines, name, &sweep(HIGH, path), whole);
+    };
+    let storage = vec![0; Reversible::required_len(P, STEPS, 0.8)].leak();
+    let mut reversible = Reversible::new(P, STEPS, 0.8, storage).unwrap();
+    put("reversible", &mut reversible);
+    put("reversed", &mut Reversed::<A>::new());
+    let mut tail = Tail::<A, _>::new(hats::<A>(STEPS - 8), STEPS, 8).unwrap();
+    put("hats_4_bits_tail", &mut tail);
+    let mut last = Truncated::new(tape(8, 1), STEPS, 8).unwrap();
+    put("last_steps", &mut last);
+    let mut knots = Knots::<A, _, _, _>::new(P, 4, ORIGIN, rows::<A>(4)).unwrap();
+    put("knots_8_bits", &mut knots);
+    let mut cubics =
+        Knots::<A, f32, _, _>::hermite(P, 4, ORIGIN, rows::<A>(4), rows::<A>(5)).unwrap();
+    put("hermite_8_bits", &mut cubics);
+    let mut storage = vec![0.0; Legendre::<A, f32>::required_len(P, 5)];
+    let mut legendre = Legendre::<A, _>::new(P, STEPS, 5, &mut storage).unwrap();
+    put("legendre", &mut legendre);
+
+    let mut storage = vec![0.0; Checkpoints::<f32>::required_len(P, 4, 1)];
+    let mut marks = [Mark::default(); 4];
+    let mut few = Checkpoints::new(P, STEPS, 1, &mut storage, &mut marks).unwrap();
+    let few = sweep(MOMENTA, &mut few);
+    assert_eq!(few, sweep(MOMENTA, &mut tape(STEPS, 1)));
+    answer::<A>(lines, "checkpoints", &few, false);
+}
+
+fn other_rules<A: Arithmetic>(lines: &mut Lines) {
+    let mut small = Small::new();
+    let got = small.answer::<A>(Rule::Nesterov, MOMENTA, &mut tape(STEPS, 1));
+    answer::<A>(lines, "nesterov", &got, true);
+    let decaying = Rule::Adam {
+        b2: 0.99,
+        eps: 1e-4,
+        decay: 0.1,
+    };
+    small.rates.iter_mut().for_each(|rate| *rate *= 0.0625);
+    let got = small.answer::<A>(decaying, MOMENTA, &mut tape(STEPS, 2));
+    answer::<A>(lines, "adam", &got, true);
+}
+
+fn other_methods<A: Arithmetic>(lines: &mut Lines) {
+    let small = Small::new();
+    let training = small.objective::<A>(Strength::Tuned(TENSORS));
+    let objective = &small.objective::<A>(Strength::Off(TENSORS));
+    let validation = Validation {
+        objective,
+        examples: VALID,
+    };
+    let (rule, p) = (Rule::HeavyBall, P);
+    let run = small.run(&training, rule, MOMENTA);
+    let mut batch = [0; 5];
+
+    let wrt = [
+        Wrt::Hyper(0),
+        Wrt::Hyper(20),
+        Wrt::Rate(7),
+        Wrt::Rate(115),
+        Wrt::Momentum(2),
+    ];
+    let scratch = forward::scratch_len(&training, objective, wrt.len());
+    let len = Forward::<f32>::required_len(p, small.h.len(), rule, wrt.len(), scratch);
+    let mut buffer = vec![0.0; len];
+    let mut tangents = Forward::new(&mut buffer, &run, &wrt).unwrap();
+    tangents.start(&ORIGIN).unwrap();
+    run.forward(0..STEPS, &mut tangents, &mut batch, &mut |_, _| ())
+        .unwrap();
+    let mut d = [0.0; 5];
+    run.hypergradient(&validation, &mut tangents, &mut d)
+        .unwrap();
+    lines.numbers("forward_d", A::NAME, &d);
+
+    let scratch = implicit::scratch_len(&training, objective);
+    let mut buffer = vec![0.0; Workspace::<f32>::required_len(p, scratch, rule, false)];
+    let mut workspace = Workspace::new(&mut buffer, p, rule, false).unwrap();
+    let mut line = Line::<A, _>::new(ORIGIN, STEPS);
+    run.walk(
+        &ORIGIN,
+        &mut line,
+        &mut workspace,
+        &mut batch,
+        &mut |_, _| (),
+    )
+    .unwrap();
+    let settings = Implicit {
+        examples: &[0, 1, 2, 3, 4, 5, 6, 7],
+        solver: Solver::ConjugateGradients,
+        iterations: 6,
+        tolerance: 0.0,
+        damping: 1.0,
+    };
+    let mut d_h = vec![0.0; small.h.len()];
+    let solved = run.implicit(&validation, &settings, &mut workspace, &mut d_h);
+    assert_eq!(solved.unwrap().iterations, 6);
+    lines.numbers("conjugate_gradients_d_h", A::NAME, &d_h);
+}
+
+/// Training on the first objective, validation on the second.
+fn other_objective<A: Arithmetic, O: Objective>(
+    lines: &mut Lines,
+    name: &str,
+    [training, outside]: [&O; 2],
+    h: &[f32],
+) {
+    let p = training.weights();
+    let run = Run {
+        objective: training,
+        h,
+        schedule: Schedule {
+            rule: Rule::HeavyBall,
+            groups: Groups::global(p),
+            rates: &[0.5],
+            momenta: &[0.75],
+        },
+        batches: BATCHES,
+        steps: STEPS,
+    };
+    let validation = Validation {
+        objective: outside,
+        examples: VALID,
+    };
+    let w0 = Noise(211).f32s(p, 0.5);
+    let mut storage = vec![0.0; Tape::<f32>::required_len(p, STEPS, 0)];
+    let mut tape = Tape::new(p, STEPS, 0, &mut storage).unwrap();
+    let got = hypergradient(&run, &validation, &&w0[..], &mut tape, false).unwrap();
+    lines.numbers(&format!("{name}_w_T"), A::NAME, &got.w);
+    lines.numbers(&format!("{name}_d_h"), A::NAME, &got.d_h);
+}
+
+fn other_objectives<A: Arithmetic>(lines: &mut Lines) {
+    let data = Data::small();
+    let inner = data.features();
+    let net = |examples| Mlp::<_, A>::new(examples, WIDTHS, 4).unwrap();
+    // Those of the validation, 8 and on, have hyperparameters too.
+    let inner = Weighted {
+        inner: SoftLabels {
+            inner: LearnedInputs { inner },
+            classes: WIDTHS[3],
+        },
+    };
+    let mut noise = Noise(212);
+    let positive = |x: Vec<f32>| -> Vec<f32> { x.iter().map(|x| 1.0 + x).collect() };
+    let h = [
+        noise.f32s(12 * 6, 1.0),
+        positive(noise.f32s(12 * 3, 0.5)),
+        positive(noise.f32s(12, 0.5)),
+    ];
+    let net = net(inner);
+    other_objective::<A, _>(lines, "weighted_soft_learned", [&net, &net], &h.concat());
+
+    let tasks = Tasks::Interleaved(3);
+    let coupled = |coupling| Coupled {
+        inner: Logistic::<_, A>::new(data.features(), 3).unwrap(),
+        coupling,
+    };
+    let both = [
+        &coupled(Coupling::Tuned(tasks)),
+        &coupled(Coupling::Off(tasks)),
+    ];
+    let couplings = Noise(213).f32s(6, 0.05);
+    other_objective::<A, _>(lines, "coupled", both, &couplings);
+}
+
+fn others<A: Arithmetic>(lines: &mut Lines) {
+    other_paths::<A>(lines);
+    other_rules::<A>(lines);
+    other_methods::<A>(lines);
+    other_objectives::<A>(lines);
 }
 
 fn hypergradients() -> Vec<String> {
     let mut lines = Lines(vec![]);
     sweeps::<Plain>(&mut lines);
     sweeps::<Fused>(&mut lines);
+    others::<Plain>(&mut lines);
+    others::<Fused>(&mut lines);
     lines.0
 }
 
