@@ -1,6 +1,8 @@
 //! The rules of the step against formulas in float64: a step, its adjoint, and whole trainings; Adam
 //! where a gradient is or stays 0 or vanishes in an f32.
 
+#![allow(clippy::needless_range_loop)] // indices as in the formulas
+
 mod common;
 
 use common::plain::{self, derivative};
@@ -363,7 +365,6 @@ impl Inputs {
     }
 }
 
-#[test]
 #[test]
 fn hypergradients_of_every_rule_are_differences_of_whole_trainings_in_nested_loops() {
     let data = Data::small();
