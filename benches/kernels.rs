@@ -5,7 +5,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use drmad::Fused;
 use drmad::kernels::matmul::{Form, MatMul};
 use drmad::kernels::momentum::{Step, adjoint, step};
-use drmad::kernels::quantise::{BLOCK, decode, encode, words};
+use drmad::kernels::quantise::{block, decode, encode, words};
 use drmad::kernels::{accumulate, activation, interpolate, reduce};
 
 /// Weights of 784-50-50-50-10.
@@ -98,15 +98,15 @@ fn functions(c: &mut Criterion) {
     group.bench_function("softmax", |b| {
         b.iter(|| activation::softmax::<Fused, _>(10, &mut z, &mut log_sums));
     });
-    group.throughput(Throughput::Elements(BLOCK as u64));
-    let block = numbers(BLOCK);
-    let mut code = [0; words(4)];
-    group.bench_function("encode in 4 bits", |b| {
-        b.iter(|| encode::<4>(&block, &mut code));
+    group.throughput(Throughput::Elements(block(11) as u64));
+    let difference = numbers(block(11));
+    let mut code = [0; words(11)];
+    group.bench_function("encode in 11 levels", |b| {
+        b.iter(|| encode::<11>(&difference, &mut code));
     });
-    let mut y = numbers(BLOCK);
-    group.bench_function("decode from 4 bits", |b| {
-        b.iter(|| decode::<4, Fused, _>(&code, &mut y));
+    let mut y = numbers(block(11));
+    group.bench_function("decode from 11 levels", |b| {
+        b.iter(|| decode::<11, Fused, _>(&code, &mut y));
     });
     group.finish();
 }

@@ -65,10 +65,11 @@ struct Way {
     /// knots and hermite 32; of legendre 16].
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     knots: Option<u32>,
-    /// Of hats, knots and hermite: bits of a stored difference, 2, 3, 4 or 8; 32 stores numbers in full
-    /// [default: 4; of knots and hermite 8].
-    #[arg(long, value_parser = PossibleValuesParser::new(["2", "3", "4", "8", "32"]))]
-    bits: Option<String>,
+    /// Of hats, knots and hermite: how many values a stored difference can take, 3, 7, 11, 15 or 255
+    /// (2, 3.3, 4, 4.4 and 8.4 bits a weight); 0 stores numbers in full [default: 11; of knots and
+    /// hermite 255].
+    #[arg(long, value_parser = PossibleValuesParser::new(["0", "3", "7", "11", "15", "255"]))]
+    levels: Option<String>,
     /// Of hats: the power by which knots are denser early.
     #[arg(long, default_value_t = Grid::SPACING)]
     spacing: f32,
@@ -211,9 +212,9 @@ impl Way {
         Ok(Method {
             name: self.method,
             knots: self.knots.map_or(default.knots, |k| k as usize),
-            bits: match &self.bits {
-                Some(bits) => bits.parse()?,
-                None => default.bits,
+            levels: match &self.levels {
+                Some(levels) => levels.parse()?,
+                None => default.levels,
             },
             spacing: self.spacing,
             tail: self.tail.map(|tail| tail as usize),

@@ -56,9 +56,9 @@ fn methods(steps: usize, hypers: usize) -> Vec<Method> {
         });
     }
     let hats = of(Name::Hats);
-    methods.push(Method { bits: 2, ..hats });
-    methods.push(Method { bits: 3, ..hats });
-    methods.push(Method { bits: 32, ..hats });
+    for levels in [3, 7, 15, 0] {
+        methods.push(Method { levels, ..hats });
+    }
     methods.push(Method {
         tail: Some(0),
         ..hats

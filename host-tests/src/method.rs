@@ -129,8 +129,9 @@ pub struct Method {
     pub name: Name,
     /// Of hats, knots and Hermite's cubics: intervals between knots. Of Legendre's: polynomials.
     pub knots: usize,
-    /// Of hats, knots and Hermite's cubics: bits of a stored difference; 32 stores numbers in full.
-    pub bits: u32,
+    /// Of hats, knots and Hermite's cubics: the values that a stored difference can take; 0 stores
+    /// numbers in full.
+    pub levels: u32,
     /// Of hats: the power by which knots are denser early.
     pub spacing: f32,
     /// Steps at the end that are run backwards before the path begins; `None` is as many as the
@@ -153,15 +154,15 @@ pub struct Method {
 impl Method {
     /// A method with its default settings.
     pub const fn new(name: Name) -> Self {
-        let (knots, bits) = match name {
-            Name::Knots | Name::Hermite => (32, 8),
-            Name::Legendre => (16, 32),
-            _ => (8, 4),
+        let (knots, levels) = match name {
+            Name::Knots | Name::Hermite => (32, 255),
+            Name::Legendre => (16, 0),
+            _ => (8, 11),
         };
         Method {
             name,
             knots,
-            bits,
+            levels,
             spacing: Grid::SPACING,
             tail: None,
             last: None,
@@ -189,9 +190,9 @@ impl Method {
             Name::Legendre => format!("legendre, r = {}", self.knots),
             name @ (Name::Hats | Name::Knots | Name::Hermite) => {
                 let (name, knots) = (name.as_str(), self.knots);
-                match self.bits {
-                    32 => format!("{name}, K = {knots}, in full"),
-                    bits => format!("{name}, K = {knots}, {bits} bits"),
+                match self.levels {
+                    0 => format!("{name}, K = {knots}, in full"),
+                    levels => format!("{name}, K = {knots}, {levels} levels"),
                 }
             }
             name => name.as_str().to_string(),
@@ -248,34 +249,37 @@ struct Table {
 }
 
 impl Table {
-    /// `count` rows of `bits` bits a weight.
+    /// `count` rows, of so many levels or in full.
     fn of<A: Arithmetic>(
         &mut self,
-        bits: u32,
+        levels: u32,
         weights: usize,
         count: usize,
     ) -> Result<Box<dyn Rows<f32> + '_>> {
         const WHAT: &str = "the path";
-        fn quantised<const BITS: u32, A: Arithmetic>(
+        fn quantised<const LEVELS: u32, A: Arithmetic>(
             words: &mut Vec<u32>,
             weights: usize,
             count: usize,
         ) -> Result<Box<dyn Rows<f32> + '_>> {
-            let len = Quantised::<BITS, A>::required_len(weights, count);
+            let len = Quantised::<LEVELS, A>::required_len(weights, count);
             *words = zeros(WHAT, len)?;
-            Ok(Box::new(Quantised::<BITS, A>::new(weights, count, words)?))
+            Ok(Box::new(Quantised::<LEVELS, A>::new(
+                weights, count, words,
+            )?))
         }
         let words = &mut self.words;
-        match bits {
-            32 => {
+        match levels {
+            0 => {
                 self.numbers = zeros(WHAT, Full::<f32>::required_len(weights, count))?;
                 Ok(Box::new(Full::new(weights, count, &mut self.numbers)?))
             }
-            8 => quantised::<8, A>(words, weights, count),
-            4 => quantised::<4, A>(words, weights, count),
+            255 => quantised::<255, A>(words, weights, count),
+            15 => quantised::<15, A>(words, weights, count),
+            11 => quantised::<11, A>(words, weights, count),
+            7 => quantised::<7, A>(words, weights, count),
             3 => quantised::<3, A>(words, weights, count),
-            2 => quantised::<2, A>(words, weights, count),
-            bits => bail!("numbers are stored in 2, 3, 4, 8 or 32 bits, not in {bits}"),
+            levels => bail!("differences have 3, 7, 11, 15 or 255 levels, not {levels}"),
         }
     }
 }
@@ -426,15 +430,15 @@ impl Method {
                 Box::new(Line::<A, _>::new(origin, steps).with(Plan::published(steps)))
             }
             Name::Knots => {
-                let rows = storage.rows.of::<A>(self.bits, weights, self.knots)?;
+                let rows = storage.rows.of::<A>(self.levels, weights, self.knots)?;
                 let knots = Knots::<A, f32, _, _>::new(weights, self.knots, origin, rows)?;
                 Box::new(knots)
             }
             Name::Hermite => {
-                let rows = storage.rows.of::<A>(self.bits, weights, self.knots)?;
+                let rows = storage.rows.of::<A>(self.levels, weights, self.knots)?;
                 let changes = storage
                     .changes
-                    .of::<A>(self.bits, weights, self.knots + 1)?;
+                    .of::<A>(self.levels, weights, self.knots + 1)?;
                 Box::new(Knots::<A, f32, _, _>::hermite(
                     weights, self.knots, origin, rows, changes,
                 )?)
@@ -453,7 +457,7 @@ impl Method {
                     intervals: self.knots,
                     spacing: self.spacing,
                 };
-                let rows = storage.rows.of::<A>(self.bits, weights, self.knots)?;
+                let rows = storage.rows.of::<A>(self.levels, weights, self.knots)?;
                 storage.factors = zeros("the hats", self.knots + 1)?;
                 let factors = &mut storage.factors;
                 Box::new(Hats::<A, f32, _, _>::new(

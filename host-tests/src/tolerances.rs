@@ -130,8 +130,8 @@ pub const CHECK_DUAL: f64 = 1e-10;
 pub const CHECK_TRAINING: f64 = 1e-5;
 /// 1 - cosine of eight hats in full to the tape on that training: the fit's own error.
 pub const CHECK_HATS: f64 = 0.02;
-/// The same in 4 bits.
-pub const CHECK_HATS_4_BITS: f64 = 0.03;
+/// The same in 11 levels.
+pub const CHECK_HATS_11_LEVELS: f64 = 0.03;
 /// Implicit differentiation against the sweep over a training that has converged to the rounding of
 /// an f64: two sums of some thousand terms with a condition of some tens.
 pub const CHECK_IMPLICIT: f64 = 1e-11;

@@ -515,10 +515,10 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
             &mut factors,
         )?)
     };
-    let hats_4: &MakePath<'_> = &|origin, sweep| {
-        let mut storage = vec![0; Quantised::<4, Fused>::required_len(p, 8)];
+    let hats_11: &MakePath<'_> = &|origin, sweep| {
+        let mut storage = vec![0; Quantised::<11, Fused>::required_len(p, 8)];
         let mut factors = [0.0; 9];
-        let rows = Quantised::<4, Fused>::new(p, 8, &mut storage)?;
+        let rows = Quantised::<11, Fused>::new(p, 8, &mut storage)?;
         sweep(&mut Hats::<Fused, f64, _, _>::new(
             p,
             grid,
@@ -563,9 +563,9 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
             Some(tolerances::CHECK_HATS),
         ),
         (
-            "hats, K = 8, 4 bits",
-            hats_4,
-            Some(tolerances::CHECK_HATS_4_BITS),
+            "hats, K = 8, 11 levels",
+            hats_11,
+            Some(tolerances::CHECK_HATS_11_LEVELS),
         ),
         ("reversible", reversible, Some(tolerances::CHECK_REVERSIBLE)),
         ("knots, K = 16, in full", knots, None),

@@ -103,6 +103,11 @@ fn the_frontier_has_a_row_for_each_method_and_exact_methods_agree() {
     }
     let exact = ["checkpoints", "reversible", "forward"];
     for row in page.rows {
+        assert!(
+            row.cosine.is_some() || row.failure.is_some(),
+            "{}",
+            row.method
+        );
         if exact.iter().any(|name| row.method.starts_with(name)) {
             let cosine = row.cosine.expect("an angle");
             assert!(cosine > 1.0 - REVERSIBLE_COSINE, "{}: {cosine}", row.method);

@@ -200,21 +200,21 @@ fn rule_kernels<A: Arithmetic>(lines: &mut Lines) {
     put("adam_adjoint_d_g", &d_g);
 }
 
-fn quantised<const BITS: u32>(lines: &mut Lines) {
-    let x = Noise(202).f32s(quantise::BLOCK, 0.1);
-    let mut code = vec![0; quantise::words(BITS)];
-    quantise::encode::<BITS>(&x, &mut code);
-    lines.words(&format!("encode_{BITS}_bits"), "any", &code);
+fn quantised<const LEVELS: u32>(lines: &mut Lines) {
+    let x = Noise(202).f32s(quantise::block(LEVELS), 0.1);
+    let mut code = vec![0; quantise::words(LEVELS)];
+    quantise::encode::<LEVELS>(&x, &mut code);
+    lines.words(&format!("encode_{LEVELS}_levels"), "any", &code);
     for (arithmetic, decode) in [
         (
             Plain::NAME,
-            quantise::decode::<BITS, Plain, f32> as fn(&[u32], &mut [f32]),
+            quantise::decode::<LEVELS, Plain, f32> as fn(&[u32], &mut [f32]),
         ),
-        (Fused::NAME, quantise::decode::<BITS, Fused, f32>),
+        (Fused::NAME, quantise::decode::<LEVELS, Fused, f32>),
     ] {
-        let mut y = Noise(203).f32s(quantise::BLOCK, 1.0);
+        let mut y = Noise(203).f32s(quantise::block(LEVELS), 1.0);
         decode(&code, &mut y);
-        lines.numbers(&format!("decode_{BITS}_bits"), arithmetic, &y);
+        lines.numbers(&format!("decode_{LEVELS}_levels"), arithmetic, &y);
     }
 }
 
@@ -236,10 +236,11 @@ fn kernels() -> Vec<String> {
     let mut sums = a.repeat(4);
     accumulate::add_rows(&x[..196], &mut sums);
     lines.numbers("add_rows", "any", &sums);
-    quantised::<2>(&mut lines);
     quantised::<3>(&mut lines);
-    quantised::<4>(&mut lines);
-    quantised::<8>(&mut lines);
+    quantised::<7>(&mut lines);
+    quantised::<11>(&mut lines);
+    quantised::<15>(&mut lines);
+    quantised::<255>(&mut lines);
 
     let batches = Batches {
         seed: 1,
@@ -373,8 +374,8 @@ fn hats<A: Arithmetic>(steps: usize) -> impl Path<f32> {
         intervals: 4,
         spacing: Grid::SPACING,
     };
-    let storage = vec![0; Quantised::<4, A>::required_len(P, 4)].leak();
-    let rows = Quantised::<4, A>::new(P, 4, storage).unwrap();
+    let storage = vec![0; Quantised::<11, A>::required_len(P, 4)].leak();
+    let rows = Quantised::<11, A>::new(P, 4, storage).unwrap();
     Hats::<A, _, _, _>::new(P, knots, ORIGIN, rows, vec![0.0; 5].leak()).unwrap()
 }
 
@@ -388,11 +389,11 @@ fn sweeps<A: Arithmetic>(lines: &mut Lines) {
     };
     put("tape", &mut tape(STEPS, 1));
     put("line", &mut Line::<A, _>::new(ORIGIN, STEPS));
-    put("hats_4_bits", &mut hats::<A>(STEPS));
+    put("hats_11_levels", &mut hats::<A>(STEPS));
 }
 
-fn rows<A: Arithmetic>(count: usize) -> Quantised<'static, 8, A> {
-    let storage = vec![0; Quantised::<8, A>::required_len(P, count)];
+fn rows<A: Arithmetic>(count: usize) -> Quantised<'static, 255, A> {
+    let storage = vec![0; Quantised::<255, A>::required_len(P, count)];
     Quantised::new(P, count, storage.leak()).unwrap()
 }
 
@@ -412,14 +413,14 @@ fn other_paths<A: Arithmetic>(lines: &mut Lines) {
     put("reversible", &mut reversible);
     put("reversed", &mut Reversed::<A>::new());
     let mut tail = Tail::<A, _>::new(hats::<A>(STEPS - 8), STEPS, 8).unwrap();
-    put("hats_4_bits_tail", &mut tail);
+    put("hats_11_levels_tail", &mut tail);
     let mut last = Truncated::new(tape(8, 1), STEPS, 8).unwrap();
     put("last_steps", &mut last);
     let mut knots = Knots::<A, _, _, _>::new(P, 4, ORIGIN, rows::<A>(4)).unwrap();
-    put("knots_8_bits", &mut knots);
+    put("knots_255_levels", &mut knots);
     let mut cubics =
         Knots::<A, f32, _, _>::hermite(P, 4, ORIGIN, rows::<A>(4), rows::<A>(5)).unwrap();
-    put("hermite_8_bits", &mut cubics);
+    put("hermite_255_levels", &mut cubics);
     let mut storage = vec![0.0; Legendre::<A, f32>::required_len(P, 5)];
     let mut legendre = Legendre::<A, _>::new(P, STEPS, 5, &mut storage).unwrap();
     put("legendre", &mut legendre);

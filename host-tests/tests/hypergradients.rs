@@ -13,7 +13,7 @@ use common::{
 };
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
-use drmad::kernels::quantise::BLOCK;
+use drmad::kernels::quantise::MOST;
 use drmad::kernels::reduce::cosine;
 use drmad::models::{Features, Mlp, Quadratic};
 use drmad::objective::{At, Objective, Products};
@@ -722,7 +722,7 @@ fn a_spread_sweep_takes_evenly_spaced_batches() {
 // ------------------------------------------------------------------------------------ the hats
 
 /// Weights of more than one block, the last one incomplete.
-const MANY: usize = 2 * BLOCK + 17;
+const MANY: usize = 2 * MOST + 17;
 
 /// Drives a path through a walk `w_0 ..= w_T` and back; returns the weights it recalls for
 /// `t = 0 .. T` and the velocities.
@@ -911,15 +911,16 @@ fn hats_with_a_knot_for_each_step_are_the_walk_itself() {
     }
 }
 
-fn quantised_hats_stay_close<const BITS: u32>() {
-    let m = ((1 << (BITS - 1)) - 1) as f64;
+fn quantised_hats_stay_close<const LEVELS: u32>() {
+    let m = f64::from(LEVELS / 2);
     let mut worst_of_all = 0.0f64;
     for knots in all_knots() {
         let walk = some_walk(knots.steps, MANY);
         let (rows, full, _) = full_hats(knots, &walk);
         let mut storage =
-            vec![u32::MAX; Quantised::<BITS, Plain>::required_len(MANY, knots.intervals)];
-        let quantised = Quantised::<BITS, Plain>::new(MANY, knots.intervals, &mut storage).unwrap();
+            vec![u32::MAX; Quantised::<LEVELS, Plain>::required_len(MANY, knots.intervals)];
+        let quantised =
+            Quantised::<LEVELS, Plain>::new(MANY, knots.intervals, &mut storage).unwrap();
         let mut factors = vec![f64::NAN; knots.intervals + 1];
         let origin = &walk[0][..];
         let mut hats =
@@ -944,27 +945,27 @@ fn quantised_hats_stay_close<const BITS: u32>() {
             .fold(0.0, f64::max);
         assert!(
             worst <= QUANTISED_HATS * half_step,
-            "{BITS} bits, {knots:?}: {} half steps off",
+            "{LEVELS} levels, {knots:?}: {} half steps off",
             worst / half_step
         );
         // The first step alone is exact: it lies at the origin.
         assert!(
             worst > 0.0 || knots.steps == 1,
-            "{BITS} bits cannot be exact"
+            "{LEVELS} levels cannot be exact"
         );
         worst_of_all = worst_of_all.max(worst / half_step);
     }
-    println!("{BITS} bits: {worst_of_all} half steps off");
+    println!("{LEVELS} levels: {worst_of_all} half steps off");
 }
 
 #[test]
-fn hats_of_8_bits_are_within_a_few_half_steps_of_full_ones() {
-    quantised_hats_stay_close::<8>();
+fn hats_of_255_levels_are_within_a_few_half_steps_of_full_ones() {
+    quantised_hats_stay_close::<255>();
 }
 
 #[test]
-fn hats_of_4_bits_are_within_a_few_half_steps_of_full_ones() {
-    quantised_hats_stay_close::<4>();
+fn hats_of_15_levels_are_within_a_few_half_steps_of_full_ones() {
+    quantised_hats_stay_close::<15>();
 }
 
 #[test]
@@ -1039,21 +1040,21 @@ const NORMAL: Normal<'static, f32> = Normal {
     log_scales: &[-1.0],
 };
 
-fn hats_of_4_bits<G: Origin<f32>>(origin: G, data: &Data) -> Answer<f32> {
+fn hats_of_15_levels<G: Origin<f32>>(origin: G, data: &Data) -> Answer<f32> {
     let knots = Grid {
         steps: LONG,
         intervals: 8,
         spacing: Grid::SPACING,
     };
-    let mut storage = vec![0; Quantised::<4, Fused>::required_len(P, 8)];
-    let rows = Quantised::<4, Fused>::new(P, 8, &mut storage).unwrap();
+    let mut storage = vec![0; Quantised::<15, Fused>::required_len(P, 8)];
+    let rows = Quantised::<15, Fused>::new(P, 8, &mut storage).unwrap();
     let mut factors = vec![0.0; 9];
     let mut hats = Hats::<Fused, _, _, _>::new(P, knots, origin, rows, &mut factors).unwrap();
     long::<Fused>(&mut hats, &NORMAL, data)
 }
 
 #[test]
-fn hats_of_4_bits_point_where_the_tape_does() {
+fn hats_of_15_levels_point_where_the_tape_does() {
     let data = Data::learnable(90, 150, WIDTHS[0], WIDTHS[3]);
     let mut storage = vec![0.0; Tape::<f32>::required_len(P, LONG, 0)];
     let mut tape = Tape::new(P, LONG, 0, &mut storage).unwrap();
@@ -1063,7 +1064,7 @@ fn hats_of_4_bits_point_where_the_tape_does() {
         last < 0.5 * first,
         "it should have learnt: {first} to {last}"
     );
-    let hats = hats_of_4_bits(NORMAL, &data);
+    let hats = hats_of_15_levels(NORMAL, &data);
     assert_eq!(
         bits(&hats.w),
         bits(&taped.w),
@@ -1080,8 +1081,8 @@ fn initial_weights_from_their_seed_give_the_bits_of_those_from_memory() {
     let mut w0 = vec![0.0f32; P];
     NORMAL.fill(0, &mut w0);
     let (seed, memory) = (
-        hats_of_4_bits(NORMAL, &data),
-        hats_of_4_bits(&w0[..], &data),
+        hats_of_15_levels(NORMAL, &data),
+        hats_of_15_levels(&w0[..], &data),
     );
     assert_eq!(bits(&seed.d_h), bits(&memory.d_h));
     let mut line = Line::<Fused, _>::new(NORMAL, LONG).with(Plan::published(LONG));
@@ -1099,7 +1100,7 @@ fn paths_say_how_much_they_remember() {
     let line = Line::<Fused, _>::new(NORMAL, 20);
     assert_eq!(Path::<f32>::floats(&line), 0);
     let mut storage = vec![0; 1000];
-    let rows = Quantised::<4, Fused>::new(100, 8, &mut storage).unwrap();
+    let rows = Quantised::<15, Fused>::new(100, 8, &mut storage).unwrap();
     // Two blocks of 11 words in each of eight rows.
     assert_eq!(Rows::<f32>::floats(&rows), 176);
 }

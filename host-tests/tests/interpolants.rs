@@ -9,7 +9,7 @@ use common::plain;
 use common::{Answer, Data, NoTraining, Noise, WIDTHS, assert_close, bits, hypergradient};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
-use drmad::kernels::quantise::{BLOCK, words};
+use drmad::kernels::quantise::{block, words};
 use drmad::kernels::reduce::cosine;
 use drmad::kernels::{accumulate, interpolate};
 use drmad::models::Mlp;
@@ -21,6 +21,8 @@ use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
 use drmad_host::tolerances::*;
 
 /// Weights of more than one block, the last one incomplete.
+/// Weights in a block of 15 or 255 levels.
+const BLOCK: usize = block(255);
 const MANY: usize = BLOCK + 17;
 
 /// Shows a path a walk `w_0 ..= w_T`; gives the spare vectors of the sweep.
@@ -80,19 +82,19 @@ fn with_knots<A: Arithmetic, S: Scalar, R>(
 }
 
 /// The path of knots in few bits, for `body`.
-fn with_quantised<const BITS: u32, S: Scalar, R>(
+fn with_quantised<const LEVELS: u32, S: Scalar, R>(
     hermite: bool,
     intervals: usize,
     origin: impl Origin<S>,
     body: impl FnOnce(&mut dyn Path<S>) -> R,
 ) -> R {
     let n = origin.weights();
-    let len = Quantised::<BITS, Fused>::required_len(n, intervals + 1);
+    let len = Quantised::<LEVELS, Fused>::required_len(n, intervals + 1);
     let mut storage = vec![vec![u32::MAX; len]; 2];
     let (first, second) = storage.split_at_mut(1);
-    let rows = Quantised::<BITS, Fused>::new(n, intervals, &mut first[0]).unwrap();
+    let rows = Quantised::<LEVELS, Fused>::new(n, intervals, &mut first[0]).unwrap();
     if hermite {
-        let changes = Quantised::<BITS, Fused>::new(n, intervals + 1, &mut second[0]).unwrap();
+        let changes = Quantised::<LEVELS, Fused>::new(n, intervals + 1, &mut second[0]).unwrap();
         body(&mut Knots::<Fused, S, _, _>::hermite(n, intervals, origin, rows, changes).unwrap())
     } else {
         body(&mut Knots::<Fused, S, _, _>::new(n, intervals, origin, rows).unwrap())
@@ -286,12 +288,13 @@ fn lines_do_not_recall_a_quadratic_walk() {
     assert!(common::relative_error(&ws[4], &walk[4]) > 1e-4);
 }
 
-fn quantised_knots_are_close<const BITS: u32>() {
-    let m = f64::from((1u32 << (BITS - 1)) - 1);
+fn quantised_knots_are_close<const LEVELS: u32>() {
+    let m = f64::from(LEVELS / 2);
     for (steps, intervals) in all_sizes() {
         let walk = rough::<f64>(steps, MANY);
-        let (ws, _) =
-            with_quantised::<BITS, f64, _>(false, intervals, &walk[0][..], |p| recalled(p, &walk));
+        let (ws, _) = with_quantised::<LEVELS, f64, _>(false, intervals, &walk[0][..], |p| {
+            recalled(p, &walk)
+        });
         // Weights in -1 .. 1 differ by less than 2.
         let step = 2.0 / m;
         assert_eq!(ws[0], walk[0], "w_0 differs by nothing from w_0");
@@ -302,7 +305,7 @@ fn quantised_knots_are_close<const BITS: u32>() {
             for (got, want) in ws[t].iter().zip(&walk[t]) {
                 assert!(
                     (got - want).abs() <= HALF_A_STEP * step,
-                    "{BITS} bits, {steps} steps, K = {intervals}, {t}"
+                    "{LEVELS} bits, {steps} steps, K = {intervals}, {t}"
                 );
             }
         }
@@ -311,8 +314,8 @@ fn quantised_knots_are_close<const BITS: u32>() {
 
 #[test]
 fn quantised_knots_are_within_half_a_step_however_often_they_were_moved() {
-    quantised_knots_are_close::<8>();
-    quantised_knots_are_close::<4>();
+    quantised_knots_are_close::<255>();
+    quantised_knots_are_close::<15>();
 }
 
 #[test]
@@ -321,7 +324,8 @@ fn quantised_hermite_is_as_close_as_its_changes() {
     // their error by less than 2.
     let walk = polynomial(64, MANY, 3);
     let (full, _) = with_knots::<Fused, f64, _>(true, 8, &walk[0], |path| recalled(path, &walk));
-    let (ws, _) = with_quantised::<8, f64, _>(true, 8, &walk[0][..], |path| recalled(path, &walk));
+    let (ws, _) =
+        with_quantised::<255, f64, _>(true, 8, &walk[0][..], |path| recalled(path, &walk));
     let top = |f: &dyn Fn(usize, usize) -> f64| {
         (0..64)
             .flat_map(|t| (0..MANY).map(move |i| (t, i)))
@@ -637,11 +641,11 @@ fn interpolants_point_where_the_tape_does() {
     check("hermite", with_knots::<Fused, f32, _>(true, 32, &w0, run));
     check(
         "lines, 8 bits",
-        with_quantised::<8, f32, _>(false, 32, NORMAL, run),
+        with_quantised::<255, f32, _>(false, 32, NORMAL, run),
     );
     check(
         "hermite, 8 bits",
-        with_quantised::<8, f32, _>(true, 32, NORMAL, run),
+        with_quantised::<255, f32, _>(true, 32, NORMAL, run),
     );
     check(
         "legendre",
@@ -653,8 +657,8 @@ fn interpolants_point_where_the_tape_does() {
 fn quantised_knots_from_a_seed_have_the_bits_of_those_from_memory() {
     let w0 = start();
     let run = |path: &mut dyn Path<f32>| long(path, 60, false).unwrap();
-    let seed = with_quantised::<4, f32, _>(true, 8, NORMAL, run);
-    let memory = with_quantised::<4, f32, _>(true, 8, &w0[..], run);
+    let seed = with_quantised::<15, f32, _>(true, 8, NORMAL, run);
+    let memory = with_quantised::<15, f32, _>(true, 8, &w0[..], run);
     assert_eq!(bits(&seed.d_h), bits(&memory.d_h));
 }
 
@@ -665,16 +669,16 @@ fn interpolants_say_how_much_they_remember() {
     let floats = |path: &mut dyn Path<f32>| path.floats();
     let w0 = start();
     // The origin, where it is in memory, counts too.
-    assert_eq!(with_knots::<Fused, f32, _>(false, 8, &w0, floats), 10 * P);
-    assert_eq!(with_knots::<Fused, f32, _>(true, 8, &w0, floats), 19 * P);
-    let row = P.div_ceil(BLOCK) * words(4);
+    assert_eq!(with_knots::<Fused, f32, _>(false, 8, &w0, floats), 9 * P);
+    assert_eq!(with_knots::<Fused, f32, _>(true, 8, &w0, floats), 18 * P);
+    let row = P.div_ceil(BLOCK) * words(15);
     assert_eq!(
-        with_quantised::<4, f32, _>(false, 8, NORMAL, floats),
-        9 * row
+        with_quantised::<15, f32, _>(false, 8, NORMAL, floats),
+        8 * row
     );
     assert_eq!(
-        with_quantised::<4, f32, _>(true, 8, NORMAL, floats),
-        18 * row
+        with_quantised::<15, f32, _>(true, 8, NORMAL, floats),
+        17 * row
     );
     assert_eq!(
         with_legendre::<Fused, f32, _>(P, 20, 8, floats).0,
@@ -813,11 +817,11 @@ fn recalling_too_early_or_out_of_order_is_refused() {
 fn rows_by_themselves_can_be_copied_and_rows_out_of_reach_are_left() {
     let x: Vec<f32> = (0..100).map(|i| i as f32 - 50.0).collect();
     let zeros = [0.0; 100];
-    let mut storage = vec![0; Quantised::<8, Fused>::required_len(100, 3)];
-    let mut rows = Quantised::<8, Fused>::new(100, 3, &mut storage).unwrap();
+    let mut storage = vec![0; Quantised::<255, Fused>::required_len(100, 3)];
+    let mut rows = Quantised::<255, Fused>::new(100, 3, &mut storage).unwrap();
     rows.write(2, 0, &x[..BLOCK], &zeros);
     rows.write(2, BLOCK, &x[BLOCK..], &zeros);
-    let read = |rows: &Quantised<'_, 8, Fused>, k| {
+    let read = |rows: &Quantised<'_, 255, Fused>, k| {
         let mut y = [0.0; 100];
         let (low, high) = y.split_at_mut(BLOCK);
         rows.read_alone(k, 0, low);

@@ -7,7 +7,7 @@ mod common;
 use common::{Noise, bits, on_every_level, wide};
 use drmad::kernels::matmul::{self, Form, MatMul};
 use drmad::kernels::momentum::{self, Step};
-use drmad::kernels::quantise::{self, BLOCK};
+use drmad::kernels::quantise::{self, block};
 use drmad::kernels::{accumulate, interpolate, reduce};
 use drmad::{Arithmetic, Fused, Plain, Scalar};
 use drmad_host::tolerances::*;
@@ -353,24 +353,24 @@ fn the_momentum_adjoint_is_the_transpose_of_the_step() {
     assert!((forward - backward).abs() <= SAME_FORMULA_F64 * n as f64);
 }
 
-fn round_trip<const BITS: u32>() {
-    let m = ((1 << (BITS - 1)) - 1) as f32;
+fn round_trip<const LEVELS: u32>() {
+    let m = (LEVELS / 2) as f32;
     on_every_level(|level| {
         let mut noise = Noise(14);
-        for n in [0, 1, 2, 7, 33, BLOCK - 1, BLOCK] {
+        for n in [0, 1, 2, 7, 33, block(LEVELS) - 1, block(LEVELS)] {
             for scale in [1e-30f32, 1e-3, 1.0, 1e30] {
                 let x = noise.f32s(n, scale);
                 let top = x.iter().fold(0.0, |top: f32, x| top.max(x.abs()));
                 let step = f64::from(top / m);
-                let mut code = vec![u32::MAX; quantise::words(BITS)];
-                quantise::encode::<BITS>(&x, &mut code);
+                let mut code = vec![u32::MAX; quantise::words(LEVELS)];
+                quantise::encode::<LEVELS>(&x, &mut code);
                 let mut y = vec![0.0f32; n];
-                quantise::decode::<BITS, Plain, _>(&code, &mut y);
+                quantise::decode::<LEVELS, Plain, _>(&code, &mut y);
                 for (x, y) in x.iter().zip(&y) {
                     let error = (f64::from(*x) - f64::from(*y)).abs();
                     assert!(
                         error <= HALF_A_STEP * step,
-                        "{BITS} bits, {level:?}, {n} of scale {scale}: {x} came back as {y}"
+                        "{LEVELS} levels, {level:?}, {n} of scale {scale}: {x} came back as {y}"
                     );
                     if x.abs() == top {
                         assert!(
@@ -386,13 +386,14 @@ fn round_trip<const BITS: u32>() {
 
 #[test]
 fn quantised_numbers_come_back_within_half_a_step() {
-    round_trip::<2>();
     round_trip::<3>();
-    round_trip::<4>();
-    round_trip::<8>();
+    round_trip::<7>();
+    round_trip::<11>();
+    round_trip::<15>();
+    round_trip::<255>();
 }
 
-fn nothing_comes_back<const BITS: u32>() {
+fn nothing_comes_back<const LEVELS: u32>() {
     for tiny in [
         0.0,
         -0.0,
@@ -400,13 +401,13 @@ fn nothing_comes_back<const BITS: u32>() {
         -f32::from_bits(1),
         f32::MIN_POSITIVE,
     ] {
-        let mut code = vec![u32::MAX; quantise::words(BITS)];
-        quantise::encode::<BITS>(&[tiny; BLOCK], &mut code);
-        let mut y = [0.0f32; BLOCK];
-        quantise::decode::<BITS, Fused, _>(&code, &mut y);
+        let mut code = vec![u32::MAX; quantise::words(LEVELS)];
+        quantise::encode::<LEVELS>(&vec![tiny; block(LEVELS)], &mut code);
+        let mut y = vec![0.0f32; block(LEVELS)];
+        quantise::decode::<LEVELS, Fused, _>(&code, &mut y);
         assert!(
             y.iter().all(|y| y.abs() <= tiny.abs()),
-            "{BITS} bits: {tiny:e} came back as {:e}",
+            "{LEVELS} levels: {tiny:e} came back as {:e}",
             y[0]
         );
     }
@@ -414,18 +415,19 @@ fn nothing_comes_back<const BITS: u32>() {
 
 #[test]
 fn blocks_of_zeros_and_of_subnormals_come_back_as_next_to_nothing() {
-    nothing_comes_back::<2>();
     nothing_comes_back::<3>();
-    nothing_comes_back::<4>();
-    nothing_comes_back::<8>();
+    nothing_comes_back::<7>();
+    nothing_comes_back::<11>();
+    nothing_comes_back::<15>();
+    nothing_comes_back::<255>();
 }
 
 #[test]
 fn decoding_adds_to_what_is_there() {
-    let mut code = vec![0; quantise::words(8)];
-    quantise::encode::<8>(&[127.0, -64.0, 3.0], &mut code);
+    let mut code = vec![0; quantise::words(255)];
+    quantise::encode::<255>(&[127.0, -64.0, 3.0], &mut code);
     let mut y = [1.0f32, 2.0, -3.0];
-    quantise::decode::<8, Plain, _>(&code, &mut y);
+    quantise::decode::<255, Plain, _>(&code, &mut y);
     assert_eq!(y, [128.0, -62.0, 0.0]);
 }
 
@@ -520,6 +522,6 @@ fn kernels_work_on_the_shortest_of_their_slices() {
     assert_eq!(y, [1.0, 2.0, 6.0, 0.0, 0.0]);
     accumulate::add_rows(&x, &mut [] as &mut [f32]);
     accumulate::add_row_sums(0, &x, &mut y);
-    quantise::encode::<4>(&x, &mut []);
-    quantise::decode::<4, Fused, f32>(&[], &mut y);
+    quantise::encode::<15>(&x, &mut []);
+    quantise::decode::<15, Fused, f32>(&[], &mut y);
 }

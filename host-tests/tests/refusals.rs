@@ -829,8 +829,8 @@ fn network(rate: f32, scale: f32) -> Result<Answer<f32>, Error> {
         spacing: 1.5,
     };
     let w0 = Noise(100).f32s(74, scale);
-    let mut storage = vec![0; Quantised::<4, Fused>::required_len(74, 4)];
-    let rows = Quantised::<4, Fused>::new(74, 4, &mut storage).unwrap();
+    let mut storage = vec![0; Quantised::<15, Fused>::required_len(74, 4)];
+    let rows = Quantised::<15, Fused>::new(74, 4, &mut storage).unwrap();
     let mut factors = [0.0; 5];
     let mut hats = Hats::<Fused, _, _, _>::new(74, knots, &w0[..], rows, &mut factors).unwrap();
     let validation = Validation {
@@ -1040,7 +1040,7 @@ fn paths_refuse_storage_that_is_too_short() {
     let hats = "storage of the rows";
     wrong_length(Full::new(4, 10, &mut storage).map(|_| ()), hats, 40, 39);
     let mut words = vec![0; 175];
-    let rows = Quantised::<4, Fused>::new(100, 8, &mut words).map(|_| ());
+    let rows = Quantised::<15, Fused>::new(100, 8, &mut words).map(|_| ());
     wrong_length(rows, hats, 176, 175);
     let rows = Full::new(4, 8, &mut storage).unwrap();
     let (origin, mut factors) = ([0.0f32; 4], vec![0.0; 8]);

@@ -1,58 +1,94 @@
 //! Blocks of numbers as small integers with one scale a block.
 //!
-//! A block of [`BLOCK`] numbers `x` becomes its scale `s = max |x| / m` and integers
-//! `q = round(x * (m / max |x|))` in `-m ..= m` (0 where `s` is not a normal number), `m = 2^(BITS - 1) - 1`, packed as `q + m` into words of 32 bits,
-//! the first in the lowest bits, `32 / BITS` in a word. Decoding adds: `y <- mul_add(s, q, y)`, so
-//! that blocks of differences are summed up as they are read. Rounding is to nearest, ties to even.
+//! A block of numbers `x` becomes its scale `s = max |x| / m` and integers
+//! `q = round(x * (m / max |x|))` in `-m ..= m` (0 where `s` is not a normal number), where `2 m + 1` is
+//! the number `L` of levels. The codes `q + m` are the digits of words of 32 bits to the base `L`, the
+//! first the lowest, as many in a word as fit:
+//!
+//! | levels | 3 | 7 | 11 | 15 | 255 |
+//! |---|---|---|---|---|---|
+//! | codes in a word | 20 | 11 | 9 | 8 | 4 |
+//! | numbers in a block | 80 | 88 | 81 | 80 | 80 |
+//! | bits a number, the scale included | 2.0 | 3.3 | 4.0 | 4.4 | 8.4 |
+//!
+//! Decoding adds: `y <- mul_add(s, q, y)`, so that blocks of differences are summed up as they are
+//! read. Rounding is to nearest, ties to even.
 //!
 //! Refused: blocks that are not finite; they are for the caller to keep out.
 
 use super::dispatch::run;
 use crate::scalar::{Arithmetic, Scalar};
 
-/// Numbers in a block: a multiple of the codes in a word for 2, 3, 4 and 8 bits.
-pub const BLOCK: usize = 80;
+/// The most numbers in a block, whatever the levels.
+pub const MOST: usize = 88;
 
-/// Words of 32 bits for a block of `bits` bits a number, its scale included.
+/// Codes of so many levels in a word of 32 bits.
+const fn in_a_word(levels: u32) -> usize {
+    let (mut codes, mut room) = (0, u32::MAX as u64 + 1);
+    while room >= levels as u64 {
+        room /= levels as u64;
+        codes += 1;
+    }
+    codes
+}
+
+/// Words of codes in a block: the fewest that hold 80 of them.
+const fn packed(levels: u32) -> usize {
+    assert!(
+        matches!(levels, 3 | 7 | 11 | 15 | 255),
+        "3, 7, 11, 15 or 255 levels"
+    );
+    80usize.div_ceil(in_a_word(levels))
+}
+
+/// Numbers in a block of so many levels.
 ///
 /// ```
-/// assert_eq!(drmad::kernels::quantise::words(4), 11);
+/// use drmad::kernels::quantise::block;
+/// assert_eq!([3, 7, 11, 15, 255].map(block), [80, 88, 81, 80, 80]);
 /// ```
 ///
 /// # Panics
-/// At compile time, where it is used as a constant, for other than 2, 3, 4 or 8 bits.
-pub const fn words(bits: u32) -> usize {
-    assert!(matches!(bits, 2 | 3 | 4 | 8), "2, 3, 4 or 8 bits");
-    BLOCK / (32 / bits as usize) + 1
+/// At compile time, where it is used as a constant, for other than 3, 7, 11, 15 or 255 levels.
+pub const fn block(levels: u32) -> usize {
+    packed(levels) * in_a_word(levels)
 }
 
-/// The greatest code `m`.
-const fn greatest(bits: u32) -> u32 {
-    (1 << (bits - 1)) - 1
+/// Words of 32 bits for a block, its scale included.
+///
+/// ```
+/// assert_eq!([3, 7, 11, 15, 255].map(drmad::kernels::quantise::words), [5, 9, 10, 11, 21]);
+/// ```
+///
+/// # Panics
+/// As [`block`].
+pub const fn words(levels: u32) -> usize {
+    packed(levels) + 1
 }
 
 /// Adding and taking away this number rounds to an integer; its low bits then hold it.
 const MAGIC: f32 = 12_582_912.0;
 
-/// Writes a block of at most [`BLOCK`] numbers to `words(BITS)` words, the scale first.
+/// Writes a block of at most [`block`] numbers to [`words`] words, the scale first.
 ///
 /// ```
 /// use drmad::{kernels::quantise::{decode, encode, words}, Fused};
-/// let mut code = [0u32; words(4)];
-/// encode::<4>(&[1.0, -7.0, 2.4], &mut code);
+/// let mut code = [0u32; words(15)];
+/// encode::<15>(&[1.0, -7.0, 2.4], &mut code);
 /// let mut y = [0.0f32, 0.0, 1.0];
-/// decode::<4, Fused, _>(&code, &mut y);
+/// decode::<15, Fused, _>(&code, &mut y);
 /// assert_eq!(y, [1.0, -7.0, 3.0]);
 /// ```
-pub fn encode<const BITS: u32>(x: &[f32], code: &mut [u32]) {
-    const { words(BITS) };
+pub fn encode<const LEVELS: u32>(x: &[f32], code: &mut [u32]) {
+    const { words(LEVELS) };
     let Some((scale, packed)) = code.split_first_mut() else {
         return;
     };
     run(
         #[inline(always)]
         move || {
-            let m = greatest(BITS) as f32;
+            let greatest = LEVELS / 2;
+            let m = greatest as f32;
             let top = x
                 .iter()
                 .fold(0.0, |top: f32, x| if x.abs() > top { x.abs() } else { top });
@@ -64,16 +100,15 @@ pub fn encode<const BITS: u32>(x: &[f32], code: &mut [u32]) {
                 0.0
             };
             *scale = step.to_bits();
-            let per_word = 32 / BITS as usize;
-            for (word, x) in packed.iter_mut().zip(x.chunks(per_word)) {
+            for (word, x) in packed.iter_mut().zip(x.chunks(in_a_word(LEVELS))) {
                 *word = 0;
-                for (i, x) in x.iter().enumerate() {
+                for x in x.iter().rev() {
                     let q = (x * inverse).clamp(-m, m) + MAGIC;
                     let q = q
                         .to_bits()
                         .wrapping_sub(MAGIC.to_bits())
-                        .wrapping_add(greatest(BITS));
-                    *word |= q << (BITS as usize * i);
+                        .wrapping_add(greatest);
+                    *word = word.wrapping_mul(LEVELS).wrapping_add(q);
                 }
             }
         },
@@ -81,8 +116,8 @@ pub fn encode<const BITS: u32>(x: &[f32], code: &mut [u32]) {
 }
 
 /// Adds a block's numbers to `y`.
-pub fn decode<const BITS: u32, A: Arithmetic, S: Scalar>(code: &[u32], y: &mut [S]) {
-    const { words(BITS) };
+pub fn decode<const LEVELS: u32, A: Arithmetic, S: Scalar>(code: &[u32], y: &mut [S]) {
+    const { words(LEVELS) };
     let Some((scale, packed)) = code.split_first() else {
         return;
     };
@@ -90,11 +125,12 @@ pub fn decode<const BITS: u32, A: Arithmetic, S: Scalar>(code: &[u32], y: &mut [
         #[inline(always)]
         move || {
             let scale = S::from_f32(f32::from_bits(*scale));
-            let mask = (1 << BITS) - 1;
-            for (word, y) in packed.iter().zip(y.chunks_mut(32 / BITS as usize)) {
-                for (i, y) in y.iter_mut().enumerate() {
-                    let q = (word >> (BITS as usize * i)) & mask;
-                    let q = q as i32 - greatest(BITS) as i32;
+            let greatest = (LEVELS / 2) as i32;
+            for (word, y) in packed.iter().zip(y.chunks_mut(in_a_word(LEVELS))) {
+                let mut digits = *word;
+                for y in y {
+                    let q = (digits % LEVELS) as i32 - greatest;
+                    digits /= LEVELS;
                     *y = A::mul_add(scale, S::from_f32(q as f32), *y);
                 }
             }

@@ -22,12 +22,13 @@
 //! f64 and rounded once.
 //! Refused: fewer steps than knots' intervals, and a horizon that is not known beforehand.
 
+use super::rows::block_of;
 use super::{Path, Rows, Spare, Steps};
 use crate::error::{Error, exactly, same};
 use crate::kernels::accumulate::add_scaled;
 use crate::kernels::interpolate::{between, weights};
 use crate::kernels::math::{exp, ln};
-use crate::kernels::quantise::BLOCK;
+use crate::kernels::quantise::MOST;
 use crate::random::Origin;
 use crate::scalar::{Arithmetic, Plain, Scalar};
 
@@ -46,7 +47,7 @@ pub struct Grid {
 
 impl Grid {
     /// The power that serves few knots best.
-    pub const SPACING: f32 = 1.75;
+    pub const SPACING: f32 = 1.5;
 
     /// # Errors
     /// [`Error::NoSteps`]; [`Error::Range`] for no intervals, for more intervals than steps, and for
@@ -117,8 +118,8 @@ impl Grid {
 /// use drmad::Fused;
 /// let knots = Grid { steps: 1000, intervals: 8, spacing: Grid::SPACING };
 /// let w0 = [0.0f32; 100];
-/// let mut storage = [0; Quantised::<4, Fused>::required_len(100, 8)];
-/// let rows = Quantised::<4, Fused>::new(100, 8, &mut storage)?;
+/// let mut storage = [0; Quantised::<11, Fused>::required_len(100, 8)];
+/// let rows = Quantised::<11, Fused>::new(100, 8, &mut storage)?;
 /// let mut factors = [0.0; 9];
 /// let hats = Hats::<Fused, _, _, _>::new(100, knots, &w0[..], rows, &mut factors)?;
 /// # Ok::<(), drmad::Error>(())
@@ -241,9 +242,10 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
             S::from_f64(share),
             S::from_f64(-before * (1.0 + previous) * share),
         );
-        let (mut last, mut x) = ([S::ZERO; BLOCK], [S::ZERO; BLOCK]);
-        for (i, b) in b.chunks(BLOCK).enumerate() {
-            let first = i * BLOCK;
+        let (mut last, mut x) = ([S::ZERO; MOST], [S::ZERO; MOST]);
+        let block = block_of(&self.rows);
+        for (i, b) in b.chunks(block).enumerate() {
+            let first = i * block;
             let (last, x) = (&mut last[..b.len()], &mut x[..b.len()]);
             self.origin.fill(first, last);
             self.rows.read(k - 1, first, last);
@@ -257,8 +259,9 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
     /// Writes `c_k = (1 + u_k) x_k - u_k c_{k+1}`.
     fn coefficients(&self, k: usize, after: Option<&[S]>, c: &mut [S]) {
         let u = self.factors.get(k).copied().unwrap_or(S::ZERO);
-        for (i, c) in c.chunks_mut(BLOCK).enumerate() {
-            let first = i * BLOCK;
+        let block = block_of(&self.rows);
+        for (i, c) in c.chunks_mut(block).enumerate() {
+            let first = i * block;
             self.origin.fill(first, c);
             self.rows.read(k, first, c);
             if let Some(after) = after {

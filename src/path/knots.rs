@@ -32,10 +32,11 @@
 //! than cubics. A fit ([`Hats`](super::Hats)) averages it away.
 //! Refused: knots elsewhere than the walk puts them, and a sweep before the training has ended.
 
+use super::rows::block_of;
 use super::{Path, Rows, Spare, Steps};
 use crate::error::{Error, exactly, same};
 use crate::kernels::interpolate::{bend, between};
-use crate::kernels::quantise::BLOCK;
+use crate::kernels::quantise::MOST;
 use crate::random::Origin;
 use crate::scalar::{Arithmetic, Scalar};
 
@@ -51,10 +52,10 @@ use core::marker::PhantomData;
 /// let rows = Full::new(100, 16, &mut storage)?;
 /// let lines = Knots::<Fused, _, _, _>::new(100, 16, &w0[..], rows)?;
 ///
-/// let mut storage = [[0; Quantised::<8, Fused>::required_len(100, 17)]; 2];
+/// let mut storage = [[0; Quantised::<255, Fused>::required_len(100, 17)]; 2];
 /// let [rows, changes] = &mut storage;
-/// let rows = Quantised::<8, Fused>::new(100, 16, rows)?;
-/// let changes = Quantised::<8, Fused>::new(100, 17, changes)?;
+/// let rows = Quantised::<255, Fused>::new(100, 16, rows)?;
+/// let changes = Quantised::<255, Fused>::new(100, 17, changes)?;
 /// let cubics = Knots::<Fused, f32, _, _>::hermite(100, 16, &w0[..], rows, changes)?;
 /// # Ok::<(), drmad::Error>(())
 /// ```
@@ -187,8 +188,9 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
 
     /// Stores `w` as knot `k`.
     fn write(&mut self, k: usize, w: &[S], w0: &[S]) {
-        for (i, (w, w0)) in w.chunks(BLOCK).zip(w0.chunks(BLOCK)).enumerate() {
-            self.rows.write(k, i * BLOCK, w, w0);
+        let block = block_of(&self.rows);
+        for (i, (w, w0)) in w.chunks(block).zip(w0.chunks(block)).enumerate() {
+            self.rows.write(k, i * block, w, w0);
         }
     }
 
@@ -197,21 +199,23 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
         let Some(changes) = &mut self.changes else {
             return;
         };
-        let mut change = [S::ZERO; BLOCK];
-        for (i, (w, last)) in w.chunks(BLOCK).zip(last.chunks(BLOCK)).enumerate() {
+        let mut change = [S::ZERO; MOST];
+        let block = block_of(changes);
+        for (i, (w, last)) in w.chunks(block).zip(last.chunks(block)).enumerate() {
             for ((change, w), last) in change.iter_mut().zip(w).zip(last) {
                 *change = *w - *last;
             }
             // The change at the first knot is no row 0: it is not known.
-            changes.write(k + 1, i * BLOCK, &change[..w.len()], &[S::ZERO; BLOCK]);
+            changes.write(k + 1, i * block, &change[..w.len()], &[S::ZERO; MOST]);
         }
     }
 
     /// Writes knot `k` to `w`.
     fn read(&self, k: usize, w: &mut [S]) {
         self.origin.fill(0, w);
-        for (i, w) in w.chunks_mut(BLOCK).enumerate() {
-            self.rows.read_alone(k, i * BLOCK, w);
+        let block = block_of(&self.rows);
+        for (i, w) in w.chunks_mut(block).enumerate() {
+            self.rows.read_alone(k, i * block, w);
         }
     }
 
@@ -221,11 +225,12 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
         if g == [0.0; 2] {
             return;
         }
-        let ends = ends[0].chunks(BLOCK).zip(ends[1].chunks(BLOCK));
-        for (i, (y, (left, right))) in y.chunks_mut(BLOCK).zip(ends).enumerate() {
-            let mut f = [[S::ZERO; BLOCK]; 2];
+        let block = block_of(changes);
+        let ends = ends[0].chunks(block).zip(ends[1].chunks(block));
+        for (i, (y, (left, right))) in y.chunks_mut(block).zip(ends).enumerate() {
+            let mut f = [[S::ZERO; MOST]; 2];
             for (k, f) in (self.interval + 1..).zip(&mut f) {
-                changes.read_alone(k, i * BLOCK, &mut f[..y.len()]);
+                changes.read_alone(k, i * block, &mut f[..y.len()]);
             }
             bend::<A, S>(g, n, [left, right], [&f[0], &f[1]], y);
         }

@@ -1,18 +1,21 @@
-//! Where shortcuts keep their vectors: in full, or as differences of a few bits.
+//! Where shortcuts keep their vectors: in full, or as differences of a few levels.
 //!
 //! Refused: checking indices; a row that is not there is neither read nor written.
 
 use crate::error::{Error, cut, same};
-use crate::kernels::quantise::{self, BLOCK};
+use crate::kernels::quantise::{self, MOST};
 use crate::scalar::{Arithmetic, Scalar};
 
 use core::marker::PhantomData;
 
-/// Storage of `K` vectors of weights, rows `1 ..= K`, by blocks of [`BLOCK`] weights. Row 0 is a vector
-/// that the caller can make again, such as `w_0`.
+/// Storage of `K` vectors of weights, rows `1 ..= K`, by blocks of weights. Row 0 is a vector that the
+/// caller can make again, such as `w_0`.
 pub trait Rows<S> {
     /// Numbers of 32 bits in use.
     fn floats(&self) -> usize;
+
+    /// Weights in a block: at most [`MOST`].
+    fn block(&self) -> usize;
 
     /// Whether it holds `rows` rows of `weights`.
     ///
@@ -33,6 +36,11 @@ pub trait Rows<S> {
 
     /// Copies row `from` to row `to`.
     fn copy(&mut self, from: usize, to: usize);
+}
+
+/// The block of some rows, within the bounds of the arrays that hold one.
+pub(super) fn block_of<S>(rows: &impl Rows<S>) -> usize {
+    rows.block().clamp(1, MOST)
 }
 
 /// Copies row `from` of `len` numbers to row `to`, where both are there.
@@ -80,6 +88,10 @@ impl<S: Scalar> Rows<S> for Full<'_, S> {
         self.storage.len()
     }
 
+    fn block(&self) -> usize {
+        MOST
+    }
+
     fn check(&self, weights: usize, rows: usize) -> Result<(), Error> {
         same("weights of the rows", weights, self.weights)?;
         let want = Self::required_len(weights, rows);
@@ -115,26 +127,28 @@ impl<S: Scalar> Rows<S> for Full<'_, S> {
     }
 }
 
-/// Rows as differences of `BITS` bits (2, 3, 4 or 8) with a scale for each [`BLOCK`] of weights.
+/// Rows as differences of 3, 7, 11, 15 or 255 levels, with a scale for each block of weights
+/// ([`quantise`]).
 ///
 /// ```
 /// use drmad::{path::Quantised, Fused};
-/// // 1.1 words a weight.
-/// assert_eq!(Quantised::<4, Fused>::required_len(44_860, 8), 49_368);
+/// // .99 words a weight.
+/// assert_eq!(Quantised::<11, Fused>::required_len(44_860, 8), 44_320);
 /// ```
 #[derive(Debug)]
-pub struct Quantised<'a, const BITS: u32, A> {
+pub struct Quantised<'a, const LEVELS: u32, A> {
     blocks: usize,
     storage: &'a mut [u32],
     arithmetic: PhantomData<A>,
 }
 
-impl<'a, const BITS: u32, A: Arithmetic> Quantised<'a, BITS, A> {
-    const WORDS: usize = quantise::words(BITS);
+impl<'a, const LEVELS: u32, A: Arithmetic> Quantised<'a, LEVELS, A> {
+    const BLOCK: usize = quantise::block(LEVELS);
+    const WORDS: usize = quantise::words(LEVELS);
 
     /// Words of storage for `rows` rows of `weights`.
     pub const fn required_len(weights: usize, rows: usize) -> usize {
-        (weights.div_ceil(BLOCK) * Self::WORDS).saturating_mul(rows)
+        (weights.div_ceil(Self::BLOCK) * Self::WORDS).saturating_mul(rows)
     }
 
     /// Rows in `storage`.
@@ -146,7 +160,7 @@ impl<'a, const BITS: u32, A: Arithmetic> Quantised<'a, BITS, A> {
         let want = Self::required_len(weights, rows);
         let storage = cut("storage of the rows", &mut storage, want)?;
         Ok(Quantised {
-            blocks: weights.div_ceil(BLOCK),
+            blocks: weights.div_ceil(Self::BLOCK),
             storage,
             arithmetic: PhantomData,
         })
@@ -154,13 +168,17 @@ impl<'a, const BITS: u32, A: Arithmetic> Quantised<'a, BITS, A> {
 
     /// Where the block of row `k`, from 1, begins.
     fn start(&self, k: usize, first: usize) -> usize {
-        (k.saturating_sub(1) * self.blocks + first / BLOCK) * Self::WORDS
+        (k.saturating_sub(1) * self.blocks + first / Self::BLOCK) * Self::WORDS
     }
 }
 
-impl<const BITS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, BITS, A> {
+impl<const LEVELS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, LEVELS, A> {
     fn floats(&self) -> usize {
         self.storage.len()
+    }
+
+    fn block(&self) -> usize {
+        Self::BLOCK
     }
 
     fn check(&self, weights: usize, rows: usize) -> Result<(), Error> {
@@ -178,7 +196,7 @@ impl<const BITS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, BITS, 
         if k > 0 {
             let start = self.start(k, first);
             let code = self.storage.get(start..start + Self::WORDS);
-            quantise::decode::<BITS, A, S>(code.unwrap_or_default(), x);
+            quantise::decode::<LEVELS, A, S>(code.unwrap_or_default(), x);
         }
     }
 
@@ -190,14 +208,14 @@ impl<const BITS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, BITS, 
         if k == 0 {
             return;
         }
-        let mut difference = [0.0; BLOCK];
+        let mut difference = [0.0; MOST];
         for ((d, x), before) in difference.iter_mut().zip(x).zip(before) {
             *d = (*x - *before).to_f64() as f32;
         }
         let start = self.start(k, first);
         let code = self.storage.get_mut(start..start + Self::WORDS);
         let difference = difference.get(..x.len()).unwrap_or_default();
-        quantise::encode::<BITS>(difference, code.unwrap_or_default());
+        quantise::encode::<LEVELS>(difference, code.unwrap_or_default());
     }
 }
 
@@ -206,6 +224,10 @@ impl<const BITS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, BITS, 
 impl<S, R: Rows<S> + ?Sized> Rows<S> for std::boxed::Box<R> {
     fn floats(&self) -> usize {
         (**self).floats()
+    }
+
+    fn block(&self) -> usize {
+        (**self).block()
     }
 
     fn check(&self, weights: usize, rows: usize) -> Result<(), Error> {

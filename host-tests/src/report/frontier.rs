@@ -47,7 +47,7 @@ pub struct Page {
 /// One method. Numbers that are not finite become `null` in JSON and are read back as `NaN`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
-    /// Its name with its settings, for example `hats, K = 8, 4 bits`.
+    /// Its name with its settings, for example `hats, K = 8, 11 levels`.
     pub method: String,
     /// `exact`, `shortcut`, `forward`, `implicit` or `baseline`; any other is drawn as the last.
     pub family: String,
