@@ -10,7 +10,6 @@ use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use drmad::kernels::dispatch::{self, Level};
-use drmad::path::Grid;
 
 use crate::data::Dataset;
 use crate::dump::Request;
@@ -70,9 +69,9 @@ struct Way {
     /// hermite 255].
     #[arg(long, value_parser = PossibleValuesParser::new(["0", "3", "7", "11", "15", "255"]))]
     levels: Option<String>,
-    /// Of hats: the power by which knots are denser early.
-    #[arg(long, default_value_t = Grid::SPACING)]
-    spacing: f32,
+    /// Of hats: the power by which knots are denser early [default: 2 below 8 knots, else 1.5].
+    #[arg(long)]
+    spacing: Option<f32>,
     /// Steps at the end that are run backwards in floating point before the method begins [default:
     /// as many as the momentum allows for hats, none for the others].
     #[arg(long, value_name = "M")]

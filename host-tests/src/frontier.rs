@@ -49,7 +49,7 @@ fn methods(steps: usize, hypers: usize) -> Vec<Method> {
     }
     methods.push(of(Name::Reversible));
     methods.push(of(Name::Forward));
-    for knots in [4, 6, 8, 16, 32, 64] {
+    for knots in [4, 5, 6, 8, 16, 32, 64] {
         methods.push(Method {
             knots,
             ..of(Name::Hats)

@@ -132,8 +132,8 @@ pub struct Method {
     /// Of hats, knots and Hermite's cubics: the values that a stored difference can take; 0 stores
     /// numbers in full.
     pub levels: u32,
-    /// Of hats: the power by which knots are denser early.
-    pub spacing: f32,
+    /// Of hats: the power by which knots are denser early; `None` is what serves so many best.
+    pub spacing: Option<f32>,
     /// Steps at the end that are run backwards before the path begins; `None` is as many as the
     /// momentum allows for hats, and none for the others.
     pub tail: Option<usize>,
@@ -163,7 +163,7 @@ impl Method {
             name,
             knots,
             levels,
-            spacing: Grid::SPACING,
+            spacing: None,
             tail: None,
             last: None,
             snapshots: 10,
@@ -455,7 +455,7 @@ impl Method {
                 let grid = Grid {
                     steps,
                     intervals: self.knots,
-                    spacing: self.spacing,
+                    spacing: self.spacing.unwrap_or(Grid::spacing(self.knots)),
                 };
                 let rows = storage.rows.of::<A>(self.levels, weights, self.knots)?;
                 storage.factors = zeros("the hats", self.knots + 1)?;

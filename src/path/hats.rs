@@ -46,8 +46,18 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// The power that serves few knots best.
+    /// The power for eight intervals and more.
     pub const SPACING: f32 = 1.5;
+
+    /// The power that serves so many intervals best: fewer of them must lie denser early.
+    ///
+    /// ```
+    /// use drmad::path::Grid;
+    /// assert_eq!([5, 8].map(Grid::spacing), [2.0, 1.5]);
+    /// ```
+    pub const fn spacing(intervals: usize) -> f32 {
+        if intervals < 8 { 2.0 } else { Self::SPACING }
+    }
 
     /// # Errors
     /// [`Error::NoSteps`]; [`Error::Range`] for no intervals, for more intervals than steps, and for
