@@ -355,7 +355,7 @@ impl Tuning<'_> {
         say!("");
         for cost in &state.costs {
             say!(
-                "{:<28} {:>8.2} s {:>10.3} floats per weight",
+                "{:<44} {:>8.2} s {:>10.3} floats per weight",
                 cost.name,
                 cost.seconds,
                 cost.floats_per_weight
