@@ -1,11 +1,11 @@
 //! Ten steps of the work called exp1: 784-50-50-50-10, batches of 50, a scale for each weight, a
-//! penalty on `z`; forward, and backward over each path.
+//! penalty on `z`; forward, and backward over each path; on images whole and sparse.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use drmad::Fused;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
-use drmad::models::{Mlp, Pixels};
+use drmad::models::{Examples, Mlp, Pixels, SparseImages, SparsePixels};
 use drmad::path::{Grid, Hats, Line, Path, Quantised, Tape};
 use drmad::random::{Batches, Normal};
 use drmad::train::{Rule, Run, Schedule};
@@ -23,13 +23,29 @@ fn exp1(c: &mut Criterion) {
         .collect();
     let labels: Vec<u8> = (0..1000).map(|i| (i % 10) as u8).collect();
     let chosen: Vec<u32> = (0..1000).collect();
+    let (width, mean) = (784, 0.13);
     let pixels = Pixels {
         bytes: &bytes,
         labels: &labels,
-        width: 784,
+        width,
         chosen: &chosen,
-        mean: 0.13,
+        mean,
     };
+    let n = SparseImages::required_len(&bytes);
+    let (mut starts, mut indices, mut lit) = (vec![0; 1001], vec![0; n], vec![0; n]);
+    let images = SparseImages::pack(width, &bytes, &mut starts, &mut indices, &mut lit)
+        .expect("whole images");
+    let sparse = SparsePixels {
+        images,
+        labels: &labels,
+        chosen: &chosen,
+        mean,
+    };
+    ten_steps(c, "exp1", pixels);
+    ten_steps(c, "exp1 sparse", sparse);
+}
+
+fn ten_steps<D: Examples + Copy>(c: &mut Criterion, name: &str, pixels: D) {
     let network = || Mlp::<_, Fused>::new(pixels, WIDTHS, 50).expect("a good network");
     let groups = Groups {
         layout: Layout::Layers(WIDTHS),
@@ -77,9 +93,10 @@ fn exp1(c: &mut Criterion) {
     let mut workspace =
         Workspace::new(&mut buffer, P, Rule::HeavyBall, false).expect("long enough");
     let (mut batch, mut d_h) = (vec![0; 50], vec![0.0; P]);
+    let examples: Vec<u32> = (0..50).collect();
     let validation = Validation {
         objective: &outside,
-        examples: &chosen[..50],
+        examples: &examples,
     };
     let mut stored = vec![0.0; Tape::<f32>::required_len(P, STEPS, 0)];
     let mut tape = Tape::new(P, STEPS, 0, &mut stored).expect("long enough");
@@ -95,7 +112,7 @@ fn exp1(c: &mut Criterion) {
     let mut hats =
         Hats::<Fused, f32, _, _>::new(P, knots, origin, rows, &mut factors).expect("good knots");
 
-    let mut group = c.benchmark_group("exp1");
+    let mut group = c.benchmark_group(name);
     group.throughput(Throughput::Elements(STEPS as u64));
     let paths: [(&str, &mut dyn Path<f32>); 3] = [
         ("tape", &mut tape),

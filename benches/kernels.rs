@@ -6,6 +6,7 @@ use drmad::Fused;
 use drmad::kernels::matmul::{Form, MatMul};
 use drmad::kernels::momentum::{Step, adjoint, step};
 use drmad::kernels::quantise::{block, decode, encode, words};
+use drmad::kernels::sparse::{Row, outer, product, shifted};
 use drmad::kernels::{accumulate, activation, interpolate, reduce};
 
 /// Weights of 784-50-50-50-10.
@@ -42,6 +43,45 @@ fn products(c: &mut Criterion) {
             bencher.iter(|| shape.run::<Fused, _>(&a, &b, &mut out, &mut packed));
         });
     }
+    group.finish();
+}
+
+/// The first layer's products on 50 images of 150 lit pixels in runs of six.
+fn sparse_products(c: &mut Criterion) {
+    let mut group = c.benchmark_group("sparse");
+    let (n, lit, inputs, outputs) = (50, 150, 784, 50);
+    let indices: Vec<u16> = (0..n * lit)
+        .map(|i| (31 * (i % lit / 6) + i % lit % 6 + i / lit % 3) as u16)
+        .collect();
+    let values = numbers(n * lit);
+    let rows = || {
+        let rows = indices.chunks_exact(lit).zip(values.chunks_exact(lit));
+        rows.map(|(indices, values)| Row { indices, values })
+    };
+    let (w, mut g) = (numbers(inputs * outputs), numbers(inputs * outputs));
+    let (d, mut y) = (numbers(n * outputs), numbers(n * outputs));
+    group.throughput(Throughput::Elements((n * lit * outputs) as u64));
+    group.bench_function("layer 1 forward", |b| {
+        b.iter(|| {
+            for (x, y) in rows().zip(y.chunks_exact_mut(outputs)) {
+                product::<Fused, _>(x, &w, y);
+            }
+        });
+    });
+    group.bench_function("layer 1 gradient", |b| {
+        b.iter(|| {
+            for (x, d) in rows().zip(d.chunks_exact(outputs)) {
+                outer::<Fused, _>(x, d, &mut g);
+            }
+        });
+    });
+    group.throughput(Throughput::Elements((inputs * outputs) as u64));
+    group.bench_function("shifted bias", |b| {
+        b.iter(|| shifted::<Fused, _>(0.13, &w, &d[..outputs], &mut y[..outputs]));
+    });
+    group.bench_function("the mean's rows", |b| {
+        b.iter(|| accumulate::add_to_rows::<Fused, _>(1e-9, &d[..outputs], &mut g));
+    });
     group.finish();
 }
 
@@ -111,5 +151,5 @@ fn functions(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, products, vectors, functions);
+criterion_group!(benches, products, sparse_products, vectors, functions);
 criterion_main!(benches);

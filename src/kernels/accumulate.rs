@@ -250,3 +250,24 @@ pub fn add_rows<S: Scalar>(x: &[S], y: &mut [S]) {
         },
     );
 }
+
+/// `y_rc += a x_c`: the same vector added to each row of `y`.
+///
+/// ```
+/// use drmad::{kernels::accumulate::add_to_rows, Fused};
+/// let mut y = [1.0f32, 2.0, 3.0, 4.0];
+/// add_to_rows::<Fused, _>(-2.0, &[1.0, 0.5], &mut y);
+/// assert_eq!(y, [-1.0, 1.0, 1.0, 3.0]);
+/// ```
+pub fn add_to_rows<A: Arithmetic, S: Scalar>(a: S, x: &[S], y: &mut [S]) {
+    run(
+        #[inline(always)]
+        move || {
+            for y in y.chunks_exact_mut(x.len().max(1)) {
+                for (y, x) in y.iter_mut().zip(x) {
+                    *y = A::mul_add(a, *x, *y);
+                }
+            }
+        },
+    );
+}

@@ -23,3 +23,4 @@ pub mod nesterov;
 pub mod quantise;
 pub mod reduce;
 pub mod reversible;
+pub mod sparse;

@@ -6,6 +6,9 @@
 //! hyperparameters `h`: those of [`Weighted`](super::Weighted), [`SoftLabels`](super::SoftLabels),
 //! [`Smoothed`](super::Smoothed) and [`LearnedInputs`](super::LearnedInputs).
 //!
+//! Inputs that are mostly zero, but for a mean that is subtracted from all of them, also come as
+//! [sparse](Examples::sparse) rows: those of [`SparsePixels`](super::SparsePixels).
+//!
 //! Whatever they give must not depend on the model's weights. Then one linear map, the
 //! [pull-back](Examples::pull) from adjoints of the parts to adjoints of `h`, serves the gradient by
 //! `h` and, fed with the derivatives of those adjoints along a direction of the weights, `M d`.
@@ -79,6 +82,29 @@ pub trait Examples {
     /// [`Error::Index`] for an example that does not exist.
     fn label(&self, i: u32) -> Result<usize, Error>;
 
+    /// The mean `m` of examples that also come as sparse rows `p`, with inputs `x = p - m`. A model that
+    /// finds one here reads the rows and does not gather. `None` where the examples
+    /// [give](Self::gives) their inputs.
+    fn sparse(&self) -> Option<f32> {
+        None
+    }
+
+    /// Where the sparse row of example `i` is not zero, ascending.
+    ///
+    /// # Errors
+    /// [`Error::Index`] for an example that does not exist, [`Error::Unsupported`] without sparse rows.
+    fn indices(&self, _i: u32) -> Result<&[u16], Error> {
+        Err(NO_ROWS)
+    }
+
+    /// Writes the values that stand at its indices to the start of `values`.
+    ///
+    /// # Errors
+    /// As [`indices`](Self::indices); [`Error::Length`] where `values` is too short.
+    fn values<A: Arithmetic, S: Scalar>(&self, _i: u32, _values: &mut [S]) -> Result<(), Error> {
+        Err(NO_ROWS)
+    }
+
     /// The number `H` of hyperparameters in the examples.
     fn hypers(&self) -> usize {
         0
@@ -148,6 +174,10 @@ pub trait Examples {
     }
 }
 
+const NO_ROWS: Error = Error::Unsupported {
+    what: "these examples have no sparse rows: gather them",
+};
+
 /// The piece of example `i` in a table of rows.
 pub(super) fn row<T>(table: &[T], width: usize, i: usize) -> Result<&[T], Error> {
     let piece = i
@@ -166,7 +196,20 @@ pub(super) fn row_mut<T>(table: &mut [T], width: usize, i: usize) -> Result<&mut
     Ok(&mut table[i * width..][..width])
 }
 
-fn label_of(labels: &[u8], i: usize) -> Result<usize, Error> {
+/// The image that is example `i` of a chosen set.
+pub(super) fn chosen_image(chosen: &[u32], i: u32) -> Result<usize, Error> {
+    match chosen.get(i as usize) {
+        Some(image) => Ok(*image as usize),
+        None => Err(Error::Index {
+            what: "example",
+            index: i as usize,
+            len: chosen.len(),
+        }),
+    }
+}
+
+/// The class of image `i`.
+pub(super) fn label_of(labels: &[u8], i: usize) -> Result<usize, Error> {
     match labels.get(i) {
         Some(label) => Ok(usize::from(*label)),
         None => Err(Error::Index {
@@ -205,14 +248,7 @@ pub struct Pixels<'a> {
 
 impl Pixels<'_> {
     fn image(&self, i: u32) -> Result<usize, Error> {
-        match self.chosen.get(i as usize) {
-            Some(image) => Ok(*image as usize),
-            None => Err(Error::Index {
-                what: "example",
-                index: i as usize,
-                len: self.chosen.len(),
-            }),
-        }
+        chosen_image(self.chosen, i)
     }
 }
 

@@ -62,6 +62,18 @@ macro_rules! pass_on {
         }
     };
     (@ inputs_at) => {
+        fn sparse(&self) -> Option<f32> {
+            self.inner.sparse()
+        }
+
+        fn indices(&self, i: u32) -> Result<&[u16], Error> {
+            self.inner.indices(i)
+        }
+
+        fn values<A: Arithmetic, S: Scalar>(&self, i: u32, values: &mut [S]) -> Result<(), Error> {
+            self.inner.values::<A, S>(i, values)
+        }
+
         fn inputs_at<A: Arithmetic, S: Scalar>(
             &self,
             h: &[S],

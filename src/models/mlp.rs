@@ -27,12 +27,21 @@
 //! grad a_0 = d_1 W_1'           R grad a_0 = R d_1 W_1' + d_1 R W_1'
 //! ```
 //!
+//! Examples that come as [sparse](Examples::sparse) rows `p` of inputs `a_0 = p - m` spare the first layer
+//! most of its work (`kernels/sparse.rs`): what is zero is left out, and the mean moves into
+//! the biases,
+//!
+//! ```text
+//! a_0 W_1 + b_1 = p W_1 + (b_1 - m sum_i W_1i)             grad W_1i = p_i' d_1 - m grad b_1
+//! ```
+//!
 //! Order of arithmetic: means are products by `1 / n`, rounded. A sum over inputs begins with the bias and ascends; a gradient's sum over
 //! the batch ascends, and so does the sum of the losses `ln sum exp z - z_y`. A batch is worked through
 //! in pieces of `chunk` examples that go on adding to the same accumulators: for loss and gradient
 //! the size of a piece is a matter of memory and changes no bit. `H d` has two sums in one
 //! accumulator, `R a' d` after `a' R d` of each piece, so there a batch of more than one piece is
-//! another order, and `chunk` part of the numerics.
+//! another order, and `chunk` part of the numerics. Sparse rows have the order of `kernels/sparse.rs`;
+//! the mean's part of a gradient comes after the whole batch, that of `H d` after each piece.
 //!
 //! Refused: other activations.
 
@@ -42,9 +51,10 @@ use super::softmax_loss::{Example, check_classes};
 use super::{Adjoint, Examples};
 use crate::error::{Error, cut, exactly};
 use crate::group::Layout;
-use crate::kernels::accumulate::{add_rows, scale_rows};
+use crate::kernels::accumulate::{add_rows, add_to_rows, scale_rows};
 use crate::kernels::activation::{softmax, softmax_r, tanh, tanh_adjoint, tanh_adjoint_r};
 use crate::kernels::matmul::{Form, MatMul};
+use crate::kernels::sparse::{Row, outer, product, shifted};
 use crate::objective::{
     At, Directions, Objective, Products, dual_scratch_len, tangents_by_dual_numbers,
 };
@@ -238,6 +248,8 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         self.layers()
             .flat_map(|layer| {
                 [Form::Nn, Form::Tn, Form::Nt].map(|form| match form {
+                    // A row that is subtracted from others, or what they begin with.
+                    _ if self.mean_of(&layer).is_some() => layer.outputs,
                     // No adjoint goes to the inputs of the first layer, unless they are learned.
                     Form::Nt if layer.start == 0 && !self.examples.gives().inputs => 0,
                     _ => layer.product(form, n, false).required_len(),
@@ -259,6 +271,89 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         })
     }
 
+    /// The mean of a layer's inputs, where these are sparse rows.
+    fn mean_of(&self, layer: &Layer) -> Option<f32> {
+        let rows = layer.start == 0 && !self.examples.gives().inputs;
+        self.examples.sparse().filter(|_| rows)
+    }
+
+    /// The sparse rows of a piece, whose values are `x`, each with its row of `y`.
+    fn rows<'s, S, Y>(
+        &'s self,
+        piece: &'s [u32],
+        x: &'s [S],
+        y: impl Iterator<Item = Y> + 's,
+    ) -> impl Iterator<Item = Result<(Row<'s, S>, Y), Error>> + 's {
+        let values = x.chunks_exact(self.widths[0]);
+        piece.iter().zip(values).zip(y).map(|((i, values), y)| {
+            let indices = self.examples.indices(*i)?;
+            Ok((Row { indices, values }, y))
+        })
+    }
+
+    /// `z = x W + b` of a layer, for a piece of a batch.
+    fn affine<S: Scalar>(
+        &self,
+        layer: &Layer,
+        w: &[S],
+        piece: &[u32],
+        x: &[S],
+        z: &mut [S],
+        packed: &mut [S],
+    ) -> Result<(), Error> {
+        let (matrix, biases) = layer.of(w);
+        let rows = z.chunks_exact_mut(layer.outputs);
+        if let Some(mean) = self.mean_of(layer) {
+            let start = &mut packed[..layer.outputs];
+            shifted::<A, S>(S::from_f32(mean), matrix, biases, start);
+            for row in self.rows(piece, x, rows) {
+                let (x, z) = row?;
+                z.copy_from_slice(start);
+                product::<A, S>(x, matrix, z);
+            }
+            return Ok(());
+        }
+        for z in rows {
+            z.copy_from_slice(biases);
+        }
+        let product = layer.product(Form::Nn, piece.len(), true);
+        product.run::<A, S>(x, matrix, z, packed)
+    }
+
+    /// Adds `x' d` and the rows of `d` to a layer's matrix and biases in `g`. Of sparse rows
+    /// this is `p' d`: the mean's part is left to [`subtract_mean`](Self::subtract_mean).
+    fn add_gradient<S: Scalar>(
+        &self,
+        layer: &Layer,
+        piece: &[u32],
+        x: &[S],
+        d: &[S],
+        g: &mut [S],
+        packed: &mut [S],
+    ) -> Result<(), Error> {
+        let (matrix, biases) = layer.of_mut(g);
+        add_rows(d, biases);
+        if self.mean_of(layer).is_some() {
+            for row in self.rows(piece, x, d.chunks_exact(layer.outputs)) {
+                let (x, d) = row?;
+                outer::<A, S>(x, d, matrix);
+            }
+            return Ok(());
+        }
+        let product = layer.product(Form::Tn, piece.len(), true);
+        product.run::<A, S>(x, d, matrix, packed)
+    }
+
+    /// The mean's part of a gradient by the first layer's matrix: its gradient by the biases.
+    fn subtract_mean<S: Scalar>(&self, g: &mut [S]) {
+        for layer in self.layers().take(1) {
+            if let Some(mean) = self.mean_of(&layer) {
+                let (matrix, biases) = layer.of_mut(g);
+                add_to_rows::<A, S>(S::from_f32(-mean), biases, matrix);
+            }
+        }
+    }
+
     /// Fills the activations of a piece of a batch; leaves its logits in `d`.
     fn forward<S: Scalar>(
         &self,
@@ -272,18 +367,16 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         let x = &mut parts.a[..n * self.widths[0]];
         if self.examples.gives().inputs {
             self.examples.inputs_at::<A, S>(h, piece, x)?;
+        } else if self.examples.sparse().is_some() {
+            for (i, x) in piece.iter().zip(x.chunks_exact_mut(self.widths[0])) {
+                self.examples.values::<A, S>(*i, x)?;
+            }
         } else {
             self.examples.gather::<A, S>(piece, x)?;
         }
         for (l, layer) in self.layers().enumerate() {
-            let (matrix, biases) = layer.of(w);
             let (x, z) = layer.activations(parts.a, n);
-            for z in z.chunks_exact_mut(layer.outputs) {
-                z.copy_from_slice(biases);
-            }
-            layer
-                .product(Form::Nn, n, true)
-                .run::<A, S>(x, matrix, z, parts.packed)?;
+            self.affine(&layer, w, piece, x, z, parts.packed)?;
             if l + 1 < depth {
                 tanh::<A, S>(z);
             } else {
@@ -365,7 +458,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
     }
 
     /// The R-operator along `d` on the activations of a piece of a batch, `at.batch`: adds `H d` and
-    /// `M d` to what is there, and where it is wanted the gradient.
+    /// `M d` to what is there, and where it is wanted the gradient without the mean's part.
     fn r_pass<S: Scalar>(
         &self,
         at: At<'_, S>,
@@ -390,19 +483,14 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             end.saturating_sub(n * layer.inputs)..end
         };
         for (l, layer) in self.layers().enumerate() {
-            let (matrix, _) = layer.of(at.w);
-            let (r_matrix, r_biases) = layer.of(r_w);
             let here = tangents(&layer);
             let (r_x, r_z) = r_a.split_at_mut(here.end);
             let (r_x, r_z) = (&r_x[here.start..], &mut r_z[..n * layer.outputs]);
             let (x, y) = layer.activations(parts.a, n);
-            for r_z in r_z.chunks_exact_mut(layer.outputs) {
-                r_z.copy_from_slice(r_biases);
-            }
-            let product = layer.product(Form::Nn, n, true);
-            product.run::<A, S>(x, r_matrix, r_z, parts.packed)?;
+            self.affine(&layer, r_w, at.batch, x, r_z, parts.packed)?;
             if l > 0 {
-                product.run::<A, S>(r_x, matrix, r_z, parts.packed)?;
+                let product = layer.product(Form::Nn, n, true);
+                product.run::<A, S>(r_x, layer.of(at.w).0, r_z, parts.packed)?;
             }
             if l + 1 < depth {
                 tanh_adjoint::<A, S>(y, r_z);
@@ -422,16 +510,19 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             let (d, r_d_here) = (&parts.d[..n * layer.outputs], &r_d[..n * layer.outputs]);
             let (a, _) = layer.activations(parts.a, n);
             let r_x = &r_a[tangents(&layer)];
-            let product = layer.product(Form::Tn, n, true);
             if let Some(g) = &mut g {
-                let (g_matrix, g_biases) = layer.of_mut(g);
-                product.run::<A, S>(a, d, g_matrix, parts.packed)?;
-                add_rows(d, g_biases);
+                self.add_gradient(&layer, at.batch, a, d, g, parts.packed)?;
             }
-            let (h_matrix, h_biases) = layer.of_mut(h_d);
-            product.run::<A, S>(a, r_d_here, h_matrix, parts.packed)?;
-            add_rows(r_d_here, h_biases);
+            self.add_gradient(&layer, at.batch, a, r_d_here, h_d, parts.packed)?;
+            let h_matrix = layer.of_mut(h_d).0;
+            if let Some(mean) = self.mean_of(&layer) {
+                let sums = &mut parts.packed[..layer.outputs];
+                sums.fill(S::ZERO);
+                add_rows(r_d_here, sums);
+                add_to_rows::<A, S>(S::from_f32(-mean), sums, h_matrix);
+            }
             if l > 0 {
+                let product = layer.product(Form::Tn, n, true);
                 product.run::<A, S>(r_x, d, h_matrix, parts.packed)?;
             } else if !self.examples.gives().inputs {
                 continue;
@@ -491,7 +582,8 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         let mut parts = self.cut(&mut scratch)?;
         let share = S::ONE / S::from_usize(at.batch.len());
         let mut loss = S::ZERO;
-        for (i, piece) in at.batch.chunks(self.chunk).enumerate() {
+        g.fill(S::ZERO);
+        for piece in at.batch.chunks(self.chunk) {
             let n = piece.len();
             self.forward(at.w, at.h, piece, &mut parts)?;
             self.add_losses(at.h, piece, &parts, &mut loss)?;
@@ -499,14 +591,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
             for layer in self.layers().rev() {
                 let d = &mut parts.d[..n * layer.outputs];
                 let (a, _) = layer.activations(parts.a, n);
-                let (g_matrix, g_biases) = layer.of_mut(g);
-                layer
-                    .product(Form::Tn, n, i > 0)
-                    .run::<A, S>(a, d, g_matrix, parts.packed)?;
-                if i == 0 {
-                    g_biases.fill(S::ZERO);
-                }
-                add_rows(d, g_biases);
+                self.add_gradient(&layer, piece, a, d, g, parts.packed)?;
                 let before = &mut parts.d_before;
                 let back = layer.product(Form::Nt, n, false);
                 if layer.start > 0 {
@@ -521,6 +606,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
                 }
             }
         }
+        self.subtract_mean(g);
         Ok(loss * share)
     }
 
@@ -581,6 +667,9 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
             };
             self.r_pass(at, share, d, out, &mut parts, &mut r)?;
         }
+        if let Some(g) = g {
+            self.subtract_mean(g);
+        }
         Ok(())
     }
 
@@ -632,6 +721,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
                 self.r_pass(at, share, w_dot, out, &mut parts, &mut r)?;
             }
         }
+        self.subtract_mean(g);
         Ok(loss * share)
     }
 

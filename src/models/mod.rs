@@ -6,9 +6,11 @@ mod logistic;
 mod mlp;
 mod quadratic;
 mod softmax_loss;
+mod sparse;
 
 pub use examples::{Adjoint, Examples, Features, Given, Pixels};
 pub use learned::{Beside, LearnedInputs, Smoothed, SoftLabels, Weighted};
 pub use logistic::Logistic;
 pub use mlp::Mlp;
 pub use quadratic::Quadratic;
+pub use sparse::{SparseImages, SparsePixels};

@@ -1,0 +1,257 @@
+//! Images by their bytes that are not zero.
+//!
+//! Four fifths of the pixels of a handwritten digit are black. A list of the others, three bytes for
+//! each, is smaller than the image and spares a network most of the work of its first layer
+//! ([`kernels::sparse`](crate::kernels::sparse)). It is made once, into the caller's buffers, or kept in
+//! read-only memory.
+//!
+//! Order of arithmetic: a value is `byte (1 / 255)`, the very bits that [`Pixels`](super::Pixels) of
+//! mean 0 have.
+//!
+//! Refused: images of more than 65,536 bytes; lists whose indices do not ascend.
+
+use super::Examples;
+use super::examples::{chosen_image, label_of};
+use crate::error::{Error, cut, exactly};
+use crate::kernels::activation::map;
+use crate::scalar::{Arithmetic, Scalar};
+
+/// The bytes of images that are not zero, and where they stand.
+///
+/// ```
+/// use drmad::models::SparseImages;
+/// let bytes = [0, 7, 9, 0, 0, 0, 5, 0];
+/// let n = SparseImages::required_len(&bytes);
+/// let (mut starts, mut indices, mut values) = ([0; 3], [0; 3], [0; 3]);
+/// let images = SparseImages::pack(4, &bytes, &mut starts, &mut indices, &mut values)?;
+/// assert_eq!((n, images.len(), images.get(1)?), (3, 2, (&[2][..], &[5][..])));
+/// # Ok::<(), drmad::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct SparseImages<'a> {
+    width: usize,
+    starts: &'a [u32],
+    indices: &'a [u16],
+    bytes: &'a [u8],
+}
+
+/// Refuses a number out of its bounds.
+fn within(what: &'static str, value: usize, least: usize, greatest: usize) -> Result<(), Error> {
+    if least <= value && value <= greatest {
+        return Ok(());
+    }
+    Err(Error::Range {
+        what,
+        value: value as f64,
+        least: least as f64,
+        greatest: greatest as f64,
+    })
+}
+
+/// The widest image whose indices are numbers of 16 bits.
+const WIDEST: usize = u16::MAX as usize + 1;
+
+impl<'a> SparseImages<'a> {
+    /// Images of `width` bytes. Image `i` has the bytes `starts[i] .. starts[i + 1]` of the list; the
+    /// last start is the list's length.
+    ///
+    /// # Errors
+    /// [`Error::Range`] for an image that is empty or too wide, starts that descend or lie beyond the
+    /// list, and indices of an image that do not ascend or lie beyond it; [`Error::Length`] where there
+    /// is no start, or another number of bytes than of indices.
+    pub fn new(
+        width: usize,
+        starts: &'a [u32],
+        indices: &'a [u16],
+        bytes: &'a [u8],
+    ) -> Result<Self, Error> {
+        within("bytes of an image", width, 1, WIDEST)?;
+        exactly("bytes", bytes, indices.len())?;
+        let (Some(first), Some(last)) = (starts.first(), starts.last()) else {
+            return Err(Error::Length {
+                what: "starts",
+                want: 1,
+                got: 0,
+            });
+        };
+        within("the first start", *first as usize, 0, 0)?;
+        within(
+            "the last start",
+            *last as usize,
+            indices.len(),
+            indices.len(),
+        )?;
+        let images = SparseImages {
+            width,
+            starts,
+            indices,
+            bytes,
+        };
+        for pair in starts.windows(2) {
+            let (start, end) = (pair[0] as usize, pair[1] as usize);
+            within("the start of an image", end, start, indices.len())?;
+            let mut least = 0;
+            for i in &indices[start..end] {
+                within("the index of a byte", usize::from(*i), least, width - 1)?;
+                least = usize::from(*i) + 1;
+            }
+        }
+        Ok(images)
+    }
+
+    /// How many bytes of these images are not zero.
+    pub fn required_len(images: &[u8]) -> usize {
+        images.iter().filter(|byte| **byte != 0).count()
+    }
+
+    /// Lists the bytes that are not zero of images of `width` bytes: `starts` takes one number more than
+    /// there are images, `indices` and `bytes` at least [`required_len`](Self::required_len).
+    ///
+    /// # Errors
+    /// [`Error::Range`] for an image that is empty or too wide, or more bytes than `u32` can count;
+    /// [`Error::Length`] for a part of an image or a buffer of another length.
+    pub fn pack(
+        width: usize,
+        images: &[u8],
+        starts: &'a mut [u32],
+        mut indices: &'a mut [u16],
+        mut bytes: &'a mut [u8],
+    ) -> Result<Self, Error> {
+        within("bytes of an image", width, 1, WIDEST)?;
+        exactly("images", images, images.len() / width * width)?;
+        exactly("starts", starts, images.len() / width + 1)?;
+        let len = Self::required_len(images);
+        within("bytes", len, 0, u32::MAX as usize)?;
+        let indices = cut("indices", &mut indices, len)?;
+        let bytes = cut("bytes", &mut bytes, len)?;
+        let mut places = indices.iter_mut().zip(bytes.iter_mut());
+        let mut listed = 0;
+        starts[0] = 0;
+        for (image, end) in images.chunks_exact(width).zip(&mut starts[1..]) {
+            let lit = image.iter().enumerate().filter(|(_, byte)| **byte != 0);
+            for ((i, byte), (index, value)) in lit.zip(&mut places) {
+                (*index, *value) = (i as u16, *byte);
+                listed += 1;
+            }
+            *end = listed;
+        }
+        Ok(SparseImages {
+            width,
+            starts,
+            indices,
+            bytes,
+        })
+    }
+
+    /// How many images there are.
+    pub const fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of one image.
+    pub const fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Where image `i` has bytes that are not zero, and these.
+    ///
+    /// # Errors
+    /// [`Error::Index`] for an image that does not exist.
+    pub fn get(&self, i: usize) -> Result<(&'a [u16], &'a [u8]), Error> {
+        let ends = self.starts.get(i..).and_then(|starts| starts.first_chunk());
+        let Some([start, end]) = ends else {
+            return Err(Error::Index {
+                what: "example",
+                index: i,
+                len: self.len(),
+            });
+        };
+        let place = *start as usize..*end as usize;
+        Ok((&self.indices[place.clone()], &self.bytes[place]))
+    }
+}
+
+/// [`Pixels`](super::Pixels) whose images are sparse: the same inputs, `byte / 255 - mean`, of which a
+/// network reads those alone that are not `-mean`.
+///
+/// ```
+/// use drmad::{models::{Examples, SparseImages, SparsePixels}, Fused};
+/// let images = SparseImages::new(3, &[0, 1, 3], &[1, 0, 2], &[255, 51, 255])?;
+/// let one = SparsePixels { images, labels: &[0, 1], chosen: &[1], mean: 0.0 };
+/// let mut x = [0.0f32; 3];
+/// one.gather::<Fused, _>(&[0], &mut x)?;
+/// assert!((x[0] - 0.2).abs() < 1e-7 && x[1] == 0.0);
+/// assert_eq!((one.sparse(), one.indices(0)?), (Some(0.0), &[0, 2][..]));
+/// # Ok::<(), drmad::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct SparsePixels<'a> {
+    /// All images.
+    pub images: SparseImages<'a>,
+    /// Their classes.
+    pub labels: &'a [u8],
+    /// The images that make up the set: example `i` is image `chosen[i]`.
+    pub chosen: &'a [u32],
+    /// What is subtracted from each input.
+    pub mean: f32,
+}
+
+impl<'a> SparsePixels<'a> {
+    fn pairs(&self, i: u32) -> Result<(&'a [u16], &'a [u8]), Error> {
+        self.images.get(chosen_image(self.chosen, i)?)
+    }
+}
+
+impl Examples for SparsePixels<'_> {
+    fn len(&self) -> usize {
+        self.chosen.len()
+    }
+
+    fn inputs(&self) -> usize {
+        self.images.width
+    }
+
+    fn gather<A: Arithmetic, S: Scalar>(&self, batch: &[u32], x: &mut [S]) -> Result<(), Error> {
+        exactly("x", x, batch.len() * self.inputs())?;
+        let (unit, mean) = (S::from_f32(1.0 / 255.0), S::from_f32(-self.mean));
+        for (i, x) in batch.iter().zip(x.chunks_exact_mut(self.inputs())) {
+            let (indices, bytes) = self.pairs(*i)?;
+            x.fill(A::mul_add(S::ZERO, unit, mean));
+            for (i, byte) in indices.iter().zip(bytes) {
+                x[usize::from(*i)] = A::mul_add(S::from_f32(f32::from(*byte)), unit, mean);
+            }
+        }
+        Ok(())
+    }
+
+    fn label(&self, i: u32) -> Result<usize, Error> {
+        label_of(self.labels, chosen_image(self.chosen, i)?)
+    }
+
+    fn sparse(&self) -> Option<f32> {
+        Some(self.mean)
+    }
+
+    fn indices(&self, i: u32) -> Result<&[u16], Error> {
+        Ok(self.pairs(i)?.0)
+    }
+
+    fn values<A: Arithmetic, S: Scalar>(&self, i: u32, values: &mut [S]) -> Result<(), Error> {
+        let (_, bytes) = self.pairs(i)?;
+        let mut values = values;
+        let values = cut("values", &mut values, bytes.len())?;
+        let unit = S::from_f32(1.0 / 255.0);
+        map(
+            bytes,
+            values,
+            #[inline(always)]
+            move |byte| S::from_f32(f32::from(byte)) * unit,
+        );
+        Ok(())
+    }
+}
