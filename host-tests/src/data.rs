@@ -29,8 +29,10 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read},
     path::Path,
+    sync::OnceLock,
 };
 
+use drmad::models::SparseImages;
 use sha2::{Digest, Sha256};
 
 /// A training and a test split, with images of one size.
@@ -53,7 +55,11 @@ pub struct Split {
     pub rows: usize,
     /// The breadth of an image, in pixels.
     pub columns: usize,
+    lists: OnceLock<Lists>,
 }
+
+/// The pixels that are not zero: where each image's begin, where they stand, and they themselves.
+type Lists = (Vec<u32>, Vec<u16>, Vec<u8>);
 
 /// Why a dataset could not be loaded.
 ///
@@ -305,6 +311,7 @@ impl Dataset {
                 labels: labels.bytes,
                 rows: images.rows,
                 columns: images.columns,
+                lists: OnceLock::new(),
             };
             Ok((split, images.file))
         };
@@ -355,6 +362,25 @@ impl Split {
     /// The number of pixels in an image.
     pub fn width(&self) -> usize {
         self.rows * self.columns
+    }
+
+    /// The images as lists of the pixels that are not zero, made when they are first asked for.
+    ///
+    /// # Errors
+    /// Images of more than 65,536 pixels.
+    pub fn lists(&self) -> Result<SparseImages<'_>, drmad::Error> {
+        let width = self.width();
+        let (starts, indices, bytes) = match self.lists.get() {
+            Some(lists) => lists,
+            None => {
+                let n = SparseImages::required_len(&self.pixels);
+                let (mut starts, mut indices) = (vec![0; self.len() + 1], vec![0; n]);
+                let mut bytes = vec![0; n];
+                SparseImages::pack(width, &self.pixels, &mut starts, &mut indices, &mut bytes)?;
+                self.lists.get_or_init(|| (starts, indices, bytes))
+            }
+        };
+        SparseImages::new(width, starts, indices, bytes)
     }
 }
 

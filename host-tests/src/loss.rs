@@ -1,11 +1,11 @@
 //! The objectives of the experiments as one type, chosen at run time.
 
-use drmad::models::{Mlp, Pixels};
+use drmad::models::{Mlp, SparsePixels};
 use drmad::objective::{At, Directions, Objective, Products};
 use drmad::wrap::{L2, Scaled};
 use drmad::{Arithmetic, Error, Scalar};
 
-type Network<'a, A> = Mlp<'a, Pixels<'a>, A>;
+type Network<'a, A> = Mlp<'a, SparsePixels<'a>, A>;
 
 /// An experiment's training or validation loss.
 #[derive(Debug)]

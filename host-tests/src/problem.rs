@@ -11,7 +11,7 @@ use drmad::forward::{self, Forward, Wrt};
 use drmad::group::Groups;
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::implicit::{self, Implicit, Solver, Stopped};
-use drmad::models::{Examples, Mlp, Pixels};
+use drmad::models::{Examples, Mlp, SparsePixels};
 use drmad::objective::{At, Objective};
 use drmad::outer::Parametrisation;
 use drmad::path::{Path, Reversed};
@@ -50,6 +50,10 @@ pub struct Problem<'a> {
     pub drawn: Drawn,
     /// The seed of initial weights and batches.
     pub seed: u64,
+    /// All images of the training file, none of them chosen.
+    train: SparsePixels<'a>,
+    /// The same of the test file.
+    test: SparsePixels<'a>,
 }
 
 /// How good some weights are.
@@ -177,10 +181,21 @@ impl<'a> Problem<'a> {
         // The test examples are the same for every seed, so that runs compare.
         let mut tested = vec![0; test];
         choose(0, &mut vec![0; data.test.len()], &mut tested)?;
+        let mean = data.mean_pixel();
+        let all = |split: &'a Split| -> Result<_> {
+            Ok(SparsePixels {
+                images: split.lists()?,
+                labels: &split.labels,
+                chosen: &[],
+                mean,
+            })
+        };
         Ok(Problem {
             experiment,
             data,
-            mean: data.mean_pixel(),
+            mean,
+            train: all(&data.train)?,
+            test: all(&data.test)?,
             drawn: Drawn {
                 train: chosen,
                 outside,
@@ -190,27 +205,14 @@ impl<'a> Problem<'a> {
         })
     }
 
-    fn pixels<'s>(&'s self, split: &'s Split, chosen: &'s [u32]) -> Pixels<'s> {
-        Pixels {
-            bytes: &split.pixels,
-            labels: &split.labels,
-            width: split.width(),
-            chosen,
-            mean: self.mean,
-        }
-    }
-
     fn network<'s, A: Arithmetic>(
         &'s self,
-        split: &'s Split,
+        all: SparsePixels<'s>,
         chosen: &'s [u32],
-    ) -> Result<Mlp<'s, Pixels<'s>, A>> {
-        let chunk = self.experiment.batch;
-        Ok(Mlp::new(
-            self.pixels(split, chosen),
-            self.experiment.layers,
-            chunk,
-        )?)
+    ) -> Result<Mlp<'s, SparsePixels<'s>, A>> {
+        let examples = SparsePixels { chosen, ..all };
+        let Experiment { layers, batch, .. } = self.experiment;
+        Ok(Mlp::new(examples, layers, *batch)?)
     }
 
     /// The training loss.
@@ -218,7 +220,7 @@ impl<'a> Problem<'a> {
     /// # Errors
     /// What the network refuses.
     pub fn training<A: Arithmetic>(&self) -> Result<Loss<'_, A>> {
-        let network = self.network(&self.data.train, &self.drawn.train)?;
+        let network = self.network(self.train, &self.drawn.train)?;
         let groups = self.experiment.groups();
         let everywhere = Groups::global(self.experiment.weights());
         Ok(match (self.experiment.tuned, self.experiment.l2()) {
@@ -246,15 +248,15 @@ impl<'a> Problem<'a> {
     /// # Errors
     /// What the network refuses.
     pub fn outside<A: Arithmetic>(&self) -> Result<Loss<'_, A>> {
-        self.unpenalised(&self.data.train, &self.drawn.outside)
+        self.unpenalised(self.train, &self.drawn.outside)
     }
 
     fn unpenalised<'s, A: Arithmetic>(
         &'s self,
-        split: &'s Split,
+        all: SparsePixels<'s>,
         chosen: &'s [u32],
     ) -> Result<Loss<'s, A>> {
-        let network = self.network(split, chosen)?;
+        let network = self.network(all, chosen)?;
         let groups = self.experiment.groups();
         Ok(match self.experiment.tuned {
             Tuned::Scales(_) => Loss::Scaled(Scaled {
@@ -635,8 +637,8 @@ impl<'a> Problem<'a> {
 
     /// Losses and errors of trained weights (of `z`, where weights are scaled).
     fn quality<A: Arithmetic>(&self, w: &[f32], h: &[f32]) -> Result<Quality> {
-        let of = |split: &Split, chosen: &[u32]| -> Result<(f64, f64)> {
-            let network = self.network::<A>(split, chosen)?;
+        let of = |all, chosen| -> Result<(f64, f64)> {
+            let network = self.network::<A>(all, chosen)?;
             let scaled;
             let w = match self.experiment.tuned {
                 Tuned::Scales(_) => {
@@ -671,8 +673,8 @@ impl<'a> Problem<'a> {
             }
             Ok((f64::from(loss), wrong as f64 / chosen.len() as f64))
         };
-        let (valid_loss, valid_error) = of(&self.data.train, &self.drawn.outside)?;
-        let (test_loss, test_error) = of(&self.data.test, &self.drawn.test)?;
+        let (valid_loss, valid_error) = of(self.train, &self.drawn.outside)?;
+        let (test_loss, test_error) = of(self.test, &self.drawn.test)?;
         Ok(Quality {
             valid_loss,
             valid_error,

@@ -16,7 +16,7 @@ use drmad::implicit::{self, Implicit, Solver};
 use drmad::kernels::reduce::cosine;
 use drmad::models::{
     Beside, Examples, LearnedInputs, Logistic, Mlp, Pixels, Quadratic, Smoothed, SoftLabels,
-    Weighted,
+    SparsePixels, Weighted,
 };
 use drmad::objective::{At, Objective};
 use drmad::path::{
@@ -294,6 +294,14 @@ pub fn run(data: &Dataset) -> Result<()> {
         0.0,
     )?;
     passed &= check_objective("mlp", &network()?, 0.0)?;
+    let sparse = SparsePixels {
+        images: data.train.lists()?,
+        labels: &data.train.labels,
+        chosen: train,
+        mean: data.mean_pixel(),
+    };
+    let on_lists = Mlp::<_, Fused>::new(sparse, WIDTHS, 7)?;
+    passed &= check_objective("mlp (sparse)", &on_lists, 0.0)?;
     for (name, groups) in [
         ("scaled by global", groups(Granularity::Global, true)),
         ("scaled by layer", groups(Granularity::Layer, true)),
