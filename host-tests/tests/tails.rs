@@ -753,6 +753,43 @@ fn a_truncated_sweep_is_the_whole_one_over_those_steps_alone() {
     assert_ne!(truncated.d_h, whole.d_h);
 }
 
+#[test]
+fn velocities_that_weights_do_not_tell_are_refused() {
+    let training = Training::<f32>::new(Rule::HeavyBall);
+    // That before the last steps is not 0. Nobody asks for it where the schedule is not wanted.
+    let last = || Truncated::new(tape(LAST, 0), STEPS, LAST).unwrap();
+    unsupported(training.answer::<Fused>(&mut last(), true), "last steps");
+    let mut full = cut(tape(STEPS, 0), LAST);
+    let want = training.answer::<Fused>(&mut full, false).unwrap();
+    let got = training.answer::<Fused>(&mut last(), false).unwrap();
+    same_bits("without the schedule", &got, &want);
+    // All the steps are a whole training, which begins at rest.
+    let mut all = Truncated::new(tape(STEPS, 0), STEPS, STEPS).unwrap();
+    let want = training.answer::<Fused>(&mut tape(STEPS, 0), true).unwrap();
+    same_bits(
+        "all",
+        &training.answer::<Fused>(&mut all, true).unwrap(),
+        &want,
+    );
+
+    // A step of rate 0 moves nothing, but its velocity is what the derivative by the rate is made of.
+    let mut training = Training::<f32>::new(Rule::HeavyBall);
+    training.rates[..GROUPS].fill(0.0);
+    let kept = training.answer::<Fused>(&mut tape(STEPS, 1), true).unwrap();
+    assert!(kept.d_rates[..GROUPS].iter().all(|d| *d != 0.0));
+    let w0 = &training.w0[..];
+    let weights_alone: [Box<dyn Path<f32> + '_>; 4] = [
+        Box::new(tape(STEPS, 0)),
+        Box::new(line::<Fused>(w0, STEPS)),
+        Box::new(hats::<Fused>(w0, STEPS)),
+        Box::new(knots::<Fused>(w0)),
+    ];
+    for mut path in weights_alone {
+        unsupported(training.answer::<Fused>(&mut path, true), "a rate is 0");
+        training.answer::<Fused>(&mut path, false).unwrap();
+    }
+}
+
 fn early<Q: Path<f32>>(what: &str, training: &Training<f32>, make: impl Fn() -> Q) {
     let (whole, all) = training.watched::<Fused>(make(), true);
     for last in [1, LAST, STEPS] {

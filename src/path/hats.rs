@@ -16,7 +16,7 @@
 //! itself, so each of the [`Rows`] is predicted by the one before and the first by `w_0`, and errors of
 //! differences do not pile up.
 //!
-//! Grid lie at `T (k / K)^spacing`, rounded to different integers.
+//! Knots lie at `T (k / K)^spacing`, rounded to different integers.
 //! Order of arithmetic: `x_k = mul_add(-G (1 + u_{k-1}) / (e_k (1 + u_k)), x_{k-1},
 //! b_k / (e_k (1 + u_k)))` and `c_k = mul_add(-u_k, c_{k+1}, (1 + u_k) x_k)`, the factors computed in
 //! f64 and rounded once.
@@ -117,7 +117,7 @@ impl Grid {
         let power = exp::<Plain>(self.spacing * ln::<Plain>(share));
         let step = (power * steps as f32 + 0.5) as usize;
         // At least one step for each interval before and after.
-        step.max(k).min(steps - (intervals - k))
+        step.max(k).min(steps.saturating_sub(intervals - k))
     }
 }
 
@@ -339,7 +339,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
 
     fn finish(&mut self, w: &[S], _v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
         exactly("w", w, self.weights)?;
-        if self.next != self.knots.steps {
+        if self.finished || self.next != self.knots.steps {
             return Err(Error::Order {
                 want: self.next,
                 got: self.knots.steps,
@@ -395,8 +395,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
         between::<A, S>(into, length, left, right, w);
         let Some(v) = v else { return Ok(()) };
         if t == 0 {
-            v.fill(S::ZERO);
-            return Ok(());
+            return steps.first_velocity(v);
         }
         let n = S::from_usize(length);
         for ((v, right), left) in v.iter_mut().zip(right).zip(left) {

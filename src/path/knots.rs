@@ -26,7 +26,7 @@
 //! knots are met bit for bit, and up to `K` steps the path is the [`Tape`](super::Tape) with its bits.
 //! [`Quantised`](super::Quantised) stores differences to `w_0`, and `f` itself.
 //!
-//! Cost: `(K + 1) P` numbers for lines, twice that for Hermite, an eighth or a quarter of it in 4 or 8
+//! Cost: `K P` numbers for lines and `(2 K + 1) P` for Hermite, beside `w_0`; an eighth or a quarter of it in 4 or 8
 //! bits. On MNIST 8 bits are as good as numbers in full and 4 are too few; and interpolation inherits the
 //! noise of the single steps it kept, slopes more than points, so with little momentum lines are better
 //! than cubics. A fit ([`Hats`](super::Hats)) averages it away.
@@ -361,8 +361,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Knots<A, S,
         let Some(v) = v else { return Ok(()) };
         exactly("v", v, self.weights)?;
         if t == 0 {
-            v.fill(S::ZERO);
-            return Ok(());
+            return steps.first_velocity(v);
         }
         let n = S::from_usize(length);
         for ((v, right), left) in v.iter_mut().zip(right).zip(left) {

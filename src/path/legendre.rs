@@ -219,8 +219,7 @@ impl<A: Arithmetic, S: Scalar> Path<S> for Legendre<'_, A, S> {
         let Some(v) = v else { return Ok(()) };
         exactly("v", v, self.weights)?;
         if t == 0 {
-            v.fill(S::ZERO);
-            return Ok(());
+            return steps.first_velocity(v);
         }
         let before = Polynomials::<A>::at(t - 1, self.steps);
         for (value, (p, before)) in self.values.iter_mut().zip(here().zip(before)) {

@@ -11,6 +11,8 @@
 //! The code published with the paper does something else ([`Plan::published`]): it takes `T / 10`
 //! steps back with the rate unscaled, over the first `T / 10` batches. The sign that it takes of
 //! the result hides the scale.
+//!
+//! Refused: an origin of other weights; velocities, where a rate is 0 or the rule is not the heavy ball.
 
 use super::{Path, Spare, Steps};
 use crate::error::{Error, exactly, same};
@@ -78,7 +80,7 @@ impl Plan {
             Replayed::First => s,
             Replayed::Last => self.trained.saturating_sub(self.steps).saturating_add(s),
             Replayed::Spread => {
-                match (s as u64 * self.trained as u64).checked_div(self.steps as u64) {
+                match (s as u128 * self.trained as u128).checked_div(self.steps as u128) {
                     Some(t) => t as usize,
                     None => 0,
                 }
@@ -148,8 +150,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>> Path<S> for Line<A, G> {
         between::<A, S>(t, self.plan.steps, spare.b, spare.a, w);
         let Some(v) = v else { return Ok(()) };
         if t == 0 {
-            v.fill(S::ZERO);
-            return Ok(());
+            return steps.first_velocity(v);
         }
         let count = S::from_usize(self.plan.trained);
         for ((v, last), first) in v.iter_mut().zip(&*spare.a).zip(&*spare.b) {

@@ -92,12 +92,21 @@ pub trait Steps<S: Scalar> {
     /// of step `t`. What it leaves out is not trained.
     fn each(&self, t: usize, body: &mut dyn FnMut(Range<usize>, Step<S>));
 
-    /// Turns the change of the weights in step `t` into the velocity after it: divides by the rate.
-    /// A group that does not move tells nothing of its velocity, and gets 0.
+    /// Writes the velocity before the path's first step, which is 0, to `v`: for a path that recalls
+    /// weights alone.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where the rule is not the heavy ball: its velocity is not to be seen in
-    /// the weights.
+    /// [`Error::Unsupported`] where the training began before: then it is not 0.
+    fn first_velocity(&self, v: &mut [S]) -> Result<(), Error> {
+        v.fill(S::ZERO);
+        Ok(())
+    }
+
+    /// Turns the change of the weights in step `t` into the velocity after it: divides by the rate.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the velocity is not to be seen in the weights: where the rule is
+    /// not the heavy ball, or a rate is 0.
     fn velocity(&self, t: usize, change: &mut [S]) -> Result<(), Error> {
         if self.rule() != Rule::HeavyBall {
             return Err(Error::Unsupported {
@@ -105,15 +114,19 @@ pub trait Steps<S: Scalar> {
                        its velocities are to be kept too",
             });
         }
+        let mut still = false;
         self.each(t, &mut |range, by| {
+            still |= by.rate == S::ZERO;
             for x in change.get_mut(range).unwrap_or_default() {
-                *x = if by.rate == S::ZERO {
-                    S::ZERO
-                } else {
-                    *x / by.rate
-                };
+                *x = *x / by.rate;
             }
         });
+        if still {
+            return Err(Error::Unsupported {
+                what: "a path that recalls weights alone, where a rate is 0: nothing is seen of the \
+                       velocity, which is to be kept too",
+            });
+        }
         Ok(())
     }
 }

@@ -6,8 +6,8 @@
 //! of a gradient for each step of the tail. The inner path is made for a training that ends where the
 //! tail begins.
 //!
-//! Refused: a tail of all the steps; a path made for another number of steps, or with a plan of its own;
-//! what the reversal refuses, if there is a tail.
+//! Refused: a tail of all the steps; a path made for another number of steps, with a plan of its own, or
+//! that takes the steps itself; what the reversal refuses, if there is a tail.
 
 use super::{Path, Reversed, Spare, Steps, walks_every_step};
 use crate::error::Error;

@@ -3,6 +3,8 @@
 //! `T P` numbers. What the rule remembers is asked for only by Adam and by the hypergradients of rates
 //! and momenta; kept too, it costs another `T P` for each of its vectors. Where it is not kept, the
 //! heavy ball's velocity is `(w_t - w_{t-1}) / alpha`, good to the rounding of the difference.
+//!
+//! Refused: steps out of turn; velocities that were not kept, where a rate is 0 or the rule another.
 
 use super::{Path, Spare, Steps};
 use crate::error::{Error, cut, exactly};
@@ -28,7 +30,9 @@ impl<'a, S: Scalar> Tape<'a, S> {
     /// Numbers of storage for `weights` and `steps`, with `slots` vectors of what the rule remembers:
     /// none, or [`Rule::slots`](crate::schedule::Rule::slots).
     pub const fn required_len(weights: usize, steps: usize, slots: usize) -> usize {
-        weights.saturating_mul(steps).saturating_mul(slots + 1)
+        weights
+            .saturating_mul(steps)
+            .saturating_mul(slots.saturating_add(1))
     }
 
     /// A tape for a training of `steps` steps.
@@ -54,7 +58,7 @@ impl<'a, S: Scalar> Tape<'a, S> {
 
     /// The stored weights of step `t`, and what the rule remembers.
     fn at(&mut self, t: usize) -> Result<(&mut [S], &mut [S]), Error> {
-        let each = self.weights * (self.slots + 1);
+        let each = Self::required_len(self.weights, 1, self.slots);
         let len = self.storage.len() / each.max(1);
         match self.storage.get_mut(t * each..(t + 1) * each) {
             Some(stored) => Ok(stored.split_at_mut(self.weights)),
@@ -116,7 +120,7 @@ impl<S: Scalar> Path<S> for Tape<'_, S> {
             exactly("v", v, stored_v.len())?;
             v.copy_from_slice(stored_v);
         } else if t == 0 {
-            v.fill(S::ZERO);
+            steps.first_velocity(v)?;
         } else {
             exactly("v", v, self.weights)?;
             for ((v, w), before) in v.iter_mut().zip(w.iter()).zip(self.at(t - 1)?.0) {

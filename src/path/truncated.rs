@@ -4,7 +4,8 @@
 //! nothing. What is left in `d_w` is the derivative by `w_{T-M}`, not by the initial weights.
 //!
 //! Refused: more steps than the training has; a path made for another number of steps, or with a plan of
-//! its own; and a path that takes the steps itself but sees only the last of them.
+//! its own; a path that takes the steps itself but sees only the last of them; and the velocity before
+//! the first of these from a path that keeps weights alone.
 
 use core::ops::Range;
 
@@ -33,7 +34,8 @@ pub struct Truncated<P> {
 
 impl<P> Truncated<P> {
     /// The `last` steps of a training of `trained`, over a path made for these alone: a tape, or
-    /// checkpoints. Of a path with an origin that is where these steps begin, not `w_0`.
+    /// checkpoints. Of a path with an origin that is where these steps begin, not `w_0`. Where velocities
+    /// are wanted the path must keep them: that before its first step is not 0.
     ///
     /// # Errors
     /// [`Error::Range`] where there are not so many, or none.
@@ -88,6 +90,16 @@ impl<S: Scalar> Steps<S> for Later<'_, S> {
 
     fn each(&self, t: usize, body: &mut dyn FnMut(Range<usize>, Step<S>)) {
         self.steps.each(self.first + t, body);
+    }
+
+    fn first_velocity(&self, v: &mut [S]) -> Result<(), Error> {
+        if self.first > 0 {
+            return Err(Error::Unsupported {
+                what: "velocities of the last steps from weights alone: the path is to keep them, as \
+                       Tape and Checkpoints do",
+            });
+        }
+        self.steps.first_velocity(v)
     }
 }
 
