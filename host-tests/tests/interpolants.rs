@@ -13,7 +13,7 @@ use drmad::kernels::quantise::{block, words};
 use drmad::kernels::reduce::cosine;
 use drmad::kernels::{accumulate, interpolate};
 use drmad::models::Mlp;
-use drmad::path::{Full, Knots, Legendre, Path, Quantised, Rows, Spare, Tape};
+use drmad::path::{Full, Grid, Knots, Legendre, Path, Quantised, Real, Rows, Spare, Tape};
 use drmad::random::{Batches, Normal, Origin};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
@@ -82,7 +82,7 @@ fn with_knots<A: Arithmetic, S: Scalar, R>(
 }
 
 /// The path of knots in few bits, for `body`.
-fn with_quantised<const LEVELS: u32, S: Scalar, R>(
+fn with_quantised<const LEVELS: u32, S: Real, R>(
     hermite: bool,
     intervals: usize,
     origin: impl Origin<S>,
@@ -836,4 +836,40 @@ fn rows_by_themselves_can_be_copied_and_rows_out_of_reach_are_left() {
     Rows::<f32>::copy(&mut rows, 4, 2);
     Rows::<f32>::copy(&mut rows, usize::MAX, usize::MAX);
     assert_eq!(read(&rows, 2), two);
+
+    let mut y = [7.0; BLOCK];
+    rows.write(usize::MAX, usize::MAX, &x[..BLOCK], &zeros);
+    rows.read_alone(usize::MAX, usize::MAX, &mut y);
+    assert_eq!((read(&rows, 2), y), (two, [7.0; BLOCK]));
+    let mut storage = [1.0; 4];
+    let mut full = Full::new(2, 2, &mut storage).unwrap();
+    full.write(usize::MAX, usize::MAX, &[3.0], &[0.0]);
+    full.read(usize::MAX, 1, &mut y);
+    assert_eq!((storage, y), ([1.0; 4], [7.0; BLOCK]));
+}
+
+#[test]
+fn rows_for_other_blocks_are_refused_though_they_take_as_much_storage() {
+    // Two blocks of 8 rows, one block of 16.
+    let mut storage = vec![0; Quantised::<15, Fused>::required_len(100, 8)];
+    let rows = Quantised::<15, Fused>::new(100, 8, &mut storage).unwrap();
+    assert_eq!(
+        Quantised::<15, Fused>::required_len(64, 16),
+        Rows::<f32>::floats(&rows)
+    );
+    let got = Rows::<f32>::check(&rows, 64, 16);
+    length(got, "blocks of the rows", (1, 2));
+    Rows::<f32>::check(&rows, 100, 8).unwrap();
+}
+
+#[test]
+fn a_grid_that_was_not_checked_has_its_knots_within_the_steps() {
+    let knots = |steps, intervals| Grid {
+        steps,
+        intervals,
+        spacing: 1.0,
+    };
+    assert_eq!(knots(1, 5).step(2), 0);
+    assert_eq!(knots(0, usize::MAX).step(usize::MAX - 1), 0);
+    assert_eq!(knots(3, 0).step(0), 3);
 }

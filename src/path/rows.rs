@@ -1,12 +1,15 @@
 //! Where shortcuts keep their vectors: in full, or as differences of a few levels.
 //!
-//! Refused: checking indices; a row that is not there is neither read nor written.
+//! Refused: checking indices; a row that is not there is neither read nor written. Dual numbers, as
+//! differences, whose tangents no level holds.
 
+use super::Real;
 use crate::error::{Error, cut, same};
 use crate::kernels::quantise::{self, MOST};
 use crate::scalar::{Arithmetic, Scalar};
 
 use core::marker::PhantomData;
+use core::ops::Range;
 
 /// Storage of `K` vectors of weights, rows `1 ..= K`, by blocks of weights. Row 0 is a vector that the
 /// caller can make again, such as `w_0`.
@@ -81,6 +84,12 @@ impl<'a, S: Scalar> Full<'a, S> {
         let storage = cut("storage of the rows", &mut storage, want)?;
         Ok(Full { weights, storage })
     }
+
+    /// Where weight `first` of row `k` lies; nowhere for row 0.
+    fn start(&self, k: usize, first: usize) -> Option<usize> {
+        let before = k.checked_sub(1)?;
+        Some(before.saturating_mul(self.weights).saturating_add(first))
+    }
 }
 
 impl<S: Scalar> Rows<S> for Full<'_, S> {
@@ -99,20 +108,20 @@ impl<S: Scalar> Rows<S> for Full<'_, S> {
     }
 
     fn read(&self, k: usize, first: usize, x: &mut [S]) {
-        let Some(before) = k.checked_sub(1) else {
+        let Some(start) = self.start(k, first) else {
             return;
         };
-        let stored = self.storage.get(before * self.weights + first..);
+        let stored = self.storage.get(start..);
         for (x, stored) in x.iter_mut().zip(stored.unwrap_or_default()) {
             *x = *stored;
         }
     }
 
     fn write(&mut self, k: usize, first: usize, x: &[S], _before: &[S]) {
-        let Some(before) = k.checked_sub(1) else {
+        let Some(start) = self.start(k, first) else {
             return;
         };
-        let stored = self.storage.get_mut(before * self.weights + first..);
+        let stored = self.storage.get_mut(start..);
         for (stored, x) in stored.unwrap_or_default().iter_mut().zip(x) {
             *stored = *x;
         }
@@ -166,13 +175,18 @@ impl<'a, const LEVELS: u32, A: Arithmetic> Quantised<'a, LEVELS, A> {
         })
     }
 
-    /// Where the block of row `k`, from 1, begins.
-    fn start(&self, k: usize, first: usize) -> usize {
-        (k.saturating_sub(1) * self.blocks + first / Self::BLOCK) * Self::WORDS
+    /// Where the block of row `k`, from 1, lies.
+    fn place(&self, k: usize, first: usize) -> Range<usize> {
+        let block = k
+            .saturating_sub(1)
+            .saturating_mul(self.blocks)
+            .saturating_add(first / Self::BLOCK);
+        let start = block.saturating_mul(Self::WORDS);
+        start..start.saturating_add(Self::WORDS)
     }
 }
 
-impl<const LEVELS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, LEVELS, A> {
+impl<const LEVELS: u32, A: Arithmetic, S: Real> Rows<S> for Quantised<'_, LEVELS, A> {
     fn floats(&self) -> usize {
         self.storage.len()
     }
@@ -182,6 +196,8 @@ impl<const LEVELS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, LEVE
     }
 
     fn check(&self, weights: usize, rows: usize) -> Result<(), Error> {
+        let blocks = weights.div_ceil(Self::BLOCK);
+        same("blocks of the rows", blocks, self.blocks)?;
         let want = Self::required_len(weights, rows);
         same("storage of the rows", want, self.storage.len())
     }
@@ -194,8 +210,7 @@ impl<const LEVELS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, LEVE
 
     fn read_alone(&self, k: usize, first: usize, x: &mut [S]) {
         if k > 0 {
-            let start = self.start(k, first);
-            let code = self.storage.get(start..start + Self::WORDS);
+            let code = self.storage.get(self.place(k, first));
             quantise::decode::<LEVELS, A, S>(code.unwrap_or_default(), x);
         }
     }
@@ -212,8 +227,8 @@ impl<const LEVELS: u32, A: Arithmetic, S: Scalar> Rows<S> for Quantised<'_, LEVE
         for ((d, x), before) in difference.iter_mut().zip(x).zip(before) {
             *d = (*x - *before).to_f64() as f32;
         }
-        let start = self.start(k, first);
-        let code = self.storage.get_mut(start..start + Self::WORDS);
+        let place = self.place(k, first);
+        let code = self.storage.get_mut(place);
         let difference = difference.get(..x.len()).unwrap_or_default();
         quantise::encode::<LEVELS>(difference, code.unwrap_or_default());
     }
