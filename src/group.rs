@@ -95,7 +95,7 @@ pub struct Block {
 impl Block {
     /// Its number of weights.
     pub const fn len(&self) -> usize {
-        self.rows * self.columns
+        self.rows.saturating_mul(self.columns)
     }
 
     /// Whether it has no weights.
@@ -106,13 +106,14 @@ impl Block {
     /// Its piece of a vector of weights.
     #[inline]
     pub fn of<'s, S>(&self, w: &'s [S]) -> &'s [S] {
-        w.get(self.start..self.start + self.len()).unwrap_or(&[])
+        w.get(self.start..self.start.saturating_add(self.len()))
+            .unwrap_or(&[])
     }
 
     /// Its piece of a vector of weights, to write.
     #[inline]
     pub fn of_mut<'s, S>(&self, w: &'s mut [S]) -> &'s mut [S] {
-        w.get_mut(self.start..self.start + self.len())
+        w.get_mut(self.start..self.start.saturating_add(self.len()))
             .unwrap_or_default()
     }
 
@@ -120,7 +121,7 @@ impl Block {
     #[inline]
     pub fn hypers<'s, S>(&self, h: &'s [S]) -> &'s [S] {
         self.hyper
-            .and_then(|first| h.get(first..first + self.rows))
+            .and_then(|first| h.get(first..first.saturating_add(self.rows)))
             .unwrap_or(&[])
     }
 
@@ -128,7 +129,7 @@ impl Block {
     #[inline]
     pub fn hypers_mut<'s, S>(&self, h: &'s mut [S]) -> &'s mut [S] {
         self.hyper
-            .and_then(|first| h.get_mut(first..first + self.rows))
+            .and_then(|first| h.get_mut(first..first.saturating_add(self.rows)))
             .unwrap_or_default()
     }
 }
@@ -146,7 +147,7 @@ impl<'a> Groups<'a> {
     /// How many hyperparameters there are.
     pub fn len(&self) -> usize {
         self.blocks()
-            .filter_map(|block| block.hyper.map(|first| first + block.rows))
+            .filter_map(|block| block.hyper.map(|first| first.saturating_add(block.rows)))
             .max()
             .unwrap_or(0)
     }
@@ -236,7 +237,7 @@ impl Iterator for Blocks<'_> {
             Granularity::Layer => layer,
             _ => self.hyper,
         };
-        self.hyper = first + rows;
+        self.hyper = first.saturating_add(rows);
         Some(Block {
             start,
             rows,

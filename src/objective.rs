@@ -167,7 +167,7 @@ pub trait Objective {
 
     /// Numbers of scratch that [`loss`](Self::loss) needs.
     fn loss_scratch_len(&self) -> usize {
-        self.weights() + self.scratch_len()
+        self.weights().saturating_add(self.scratch_len())
     }
 
     /// The loss alone.
@@ -231,7 +231,10 @@ pub trait Objective {
 /// Numbers of scratch that [`by_dual_numbers`] needs: weights, hyperparameters, both gradients and the
 /// objective's own scratch, in dual numbers.
 pub fn dual_scratch_len<O: Objective + ?Sized>(objective: &O) -> usize {
-    2 * (2 * objective.weights() + 2 * objective.hypers() + objective.scratch_len())
+    let both = objective.weights().saturating_add(objective.hypers());
+    (both.saturating_mul(2))
+        .saturating_add(objective.scratch_len())
+        .saturating_mul(2)
 }
 
 /// Gradients on dual numbers with these tangents: by the weights, and by the hyperparameters; and the loss.

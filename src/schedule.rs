@@ -156,7 +156,7 @@ pub(crate) fn place(len: usize, groups: usize, t: usize, group: usize) -> usize 
     if len == groups {
         group
     } else {
-        t * groups + group
+        t.saturating_mul(groups).saturating_add(group)
     }
 }
 

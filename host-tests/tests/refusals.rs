@@ -5,9 +5,11 @@ mod common;
 use common::{Answer, Data, NoTraining, Noise, WIDTHS, hypergradient};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Wanted, Workspace};
+use drmad::kernels::adam;
 use drmad::kernels::dispatch::{self, Level};
 use drmad::kernels::matmul::{Form, MatMul};
-use drmad::models::{Examples, Features, Logistic, Mlp, Pixels, Quadratic};
+use drmad::kernels::reversible::{Bits, Ratio, Turn};
+use drmad::models::{Examples, Features, LearnedInputs, Logistic, Mlp, Pixels, Quadratic};
 use drmad::objective::{At, Objective, Products, by_dual_numbers};
 use drmad::outer::{Adam, Outer, Sgd, Sign};
 use drmad::path::{Full, Grid, Hats, Line, Path, Plan, Quantised, Spare, Tape};
@@ -1418,4 +1420,56 @@ fn a_validation_loss_of_other_hyperparameters_is_refused() {
     let answer = hypergradient(&run, &validation, &short, &mut line, false);
     let got = short.len();
     wrong_length(answer, "weights of the origin", got + 1, got);
+}
+
+#[test]
+fn numbers_of_any_size_are_taken_without_overflow() {
+    const MOST: usize = usize::MAX;
+    let adam = |t| adam::Step::new(t, 0.1f32, 0.9, 0.999, 1e-8, 0.0);
+    assert_eq!(adam(u32::MAX as usize), adam(u32::MAX as usize - 1));
+    adam(MOST);
+    assert_eq!(Tape::<f32>::required_len(2, 3, MOST), MOST);
+    assert!(Tape::<f32>::new(0, 3, MOST, &mut []).is_ok());
+    let plan = Plan {
+        steps: MOST,
+        ..Plan::every(MOST)
+    };
+    assert_eq!(plan.step(MOST - 1), MOST - 1);
+    let bits = Bits {
+        weight: 1 << 31,
+        velocity: u32::MAX,
+    };
+    let _ = (bits.greatest_weight(), bits.greatest_velocity());
+    let _ = Turn::new(Ratio::nearest(0.5).unwrap(), 0.1, bits);
+
+    let groups = Groups {
+        layout: Layout::Layers(&[MOST, MOST, MOST]),
+        by: Granularity::Parameter,
+        biases: true,
+    };
+    assert_eq!((groups.weights(), groups.len()), (MOST, MOST));
+    assert_eq!(groups.blocks().last().unwrap().of(&[1.0]), [0.0; 0]);
+    let (rates, momenta, rule) = (&[0.1f32; 2][..], &[0.5][..], Rule::HeavyBall);
+    let schedule = Schedule {
+        groups: Groups::global(1),
+        rule,
+        rates,
+        momenta,
+    };
+    assert_eq!(schedule.step(MOST, 0).rate, 0.0);
+    let wide = Features {
+        x: &[],
+        labels: &[0],
+        width: MOST,
+    };
+    let logistic = Logistic::<_, Fused>::new(wide, 2).unwrap();
+    assert_eq!(logistic.second_order_scratch_len(), MOST);
+    assert_eq!(logistic.loss_scratch_len(), MOST);
+    let learned = LearnedInputs { inner: wide };
+    let h = [];
+    assert!(
+        learned
+            .inputs_at::<Fused, f32>(&h, &[0, 0], &mut [])
+            .is_err()
+    );
 }

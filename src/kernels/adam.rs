@@ -46,7 +46,7 @@ pub struct Step<S> {
 impl<S: Scalar> Step<S> {
     /// Step `t` (from 0) with rate `alpha`, first decay `b1`, and the rest.
     pub fn new(t: usize, rate: S, b1: S, b2: S, eps: S, decay: S) -> Self {
-        let taken = u32::try_from(t).unwrap_or(u32::MAX - 1);
+        let taken = u32::try_from(t).unwrap_or(u32::MAX).min(u32::MAX - 1);
         let before = power(b1, taken);
         let c1 = S::ONE / (S::ONE - before * b1);
         Step {
@@ -57,7 +57,7 @@ impl<S: Scalar> Step<S> {
             decay,
             c1,
             c2: S::ONE / (S::ONE - power(b2, taken + 1)),
-            d_c1: c1 * c1 * S::from_usize(t + 1) * before,
+            d_c1: c1 * c1 * S::from_usize(t.saturating_add(1)) * before,
         }
     }
 

@@ -61,17 +61,17 @@ impl Bits {
 
     /// The weight of the integer 1.
     pub fn weight_unit(self) -> f64 {
-        power(-(self.weight as i32))
+        power(-i64::from(self.weight))
     }
 
     /// The velocity of the integer 1.
     pub fn velocity_unit(self) -> f64 {
-        power(-(self.velocity as i32))
+        power(-i64::from(self.velocity))
     }
 }
 
 /// `2^k`, for `k` in -1022 ..= 1023.
-const fn power(k: i32) -> f64 {
+const fn power(k: i64) -> f64 {
     f64::from_bits(((1023 + k) as u64) << 52)
 }
 
@@ -225,14 +225,14 @@ pub struct Turn {
 impl Turn {
     /// Those of a momentum and a rate; none where the rate is beyond 2^29 units a unit.
     pub fn new(momentum: Ratio, rate: f64, bits: Bits) -> Option<Turn> {
-        let alpha = rate * power(bits.weight as i32 - bits.velocity as i32);
+        let alpha = rate * power(i64::from(bits.weight) - i64::from(bits.velocity));
         // 2^exponent <= |alpha| < 2^(exponent + 1); of 0 it is -1023.
         let exponent = ((alpha.to_bits() >> 52) & 0x7ff) as i32 - 1023;
         if exponent > 29 {
             return None;
         }
         let shift = (29 - exponent).min(62) as u32;
-        let rate = round(alpha * power(shift as i32));
+        let rate = round(alpha * power(i64::from(shift)));
         let half = (1u64 << shift) >> 1;
         let reach = if shift >= 30 {
             FASTEST as u32
@@ -244,7 +244,7 @@ impl Turn {
         Some(Turn {
             n: Divisor::new(momentum.n),
             d: Divisor::new(momentum.d),
-            share: share * power(bits.velocity as i32),
+            share: share * power(i64::from(bits.velocity)),
             rate,
             shift,
             lift: (1 << 63) + half,
@@ -392,7 +392,7 @@ fn find<S: Scalar>(by: &Turn, g: &[S], w: &[i32], v: &[i32]) -> Overflow {
             value: f64::from(*v) * velocity_unit,
         };
     }
-    let alpha = f64::from(by.rate) * power(-(by.shift as i32));
+    let alpha = f64::from(by.rate) * power(-i64::from(by.shift));
     for (weight, (moved, v)) in w.iter().zip(v).enumerate() {
         let before = moved.wrapping_sub(by.motion(*v));
         let wanted = f64::from(before) + alpha * f64::from(*v);
@@ -506,7 +506,7 @@ pub fn view<S: Scalar>(unit: f64, fixed: &[i32], x: &mut [S]) {
 pub fn fix<S: Scalar>(bits: Bits, x: &[S], fixed: &mut [i32]) -> Result<(), Overflow> {
     for (weight, (i, x)) in fixed.iter_mut().zip(x).enumerate() {
         let value = x.to_f64();
-        let units = value * power(bits.weight as i32);
+        let units = value * power(i64::from(bits.weight));
         if !(-f64::from(i32::MAX)..=f64::from(i32::MAX)).contains(&units) {
             return Err(Overflow {
                 what: What::Weight,

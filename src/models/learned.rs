@@ -399,7 +399,7 @@ impl<D: Examples> Examples for LearnedInputs<D> {
     ) -> Result<(), Error> {
         let (_, own) = split(self, &self.inner, h)?;
         let width = self.inputs();
-        exactly("x", x, batch.len() * width)?;
+        exactly("x", x, batch.len().saturating_mul(width))?;
         for (i, x) in batch.iter().zip(x.chunks_exact_mut(width.max(1))) {
             x.copy_from_slice(row(own, width, *i as usize)?);
         }

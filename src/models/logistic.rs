@@ -67,7 +67,8 @@ impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
     type Arithmetic = A;
 
     fn weights(&self) -> usize {
-        (self.examples.inputs() + 1) * self.classes
+        let inputs = self.examples.inputs().saturating_add(1);
+        inputs.saturating_mul(self.classes)
     }
 
     fn hypers(&self) -> usize {
@@ -75,7 +76,8 @@ impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
     }
 
     fn scratch_len(&self) -> usize {
-        self.examples.inputs() + 2 * self.classes
+        let logits = self.classes.saturating_mul(2);
+        self.examples.inputs().saturating_add(logits)
     }
 
     fn gradient<S: Scalar>(

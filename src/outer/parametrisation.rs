@@ -8,8 +8,9 @@
 //! A training takes the values `x` (rates, momenta), an optimiser moves `h`, and a hypergradient by
 //! `x` becomes one by `h` as a product with `dx/dh`. All in place.
 //!
-//! Refused: values at a bound, whose `h` would be infinite. A very negative or large `h` has a value
-//! that rounds to its bound nevertheless, and there the derivative is 0.
+//! Refused: values at a bound, whose `h` would be infinite. A very negative `h`, and a very large one of
+//! the logit, has a value that rounds to its bound nevertheless, and there the derivative is 0; a very
+//! large one of the logarithm has an infinite value and derivative.
 
 use crate::error::{Error, exactly};
 use crate::kernels::dispatch::run;
