@@ -17,7 +17,7 @@
 //! with `g_dot` the derivative of the gradient along `(d, q)`, taken together with that along `(e, -q)`.
 //!
 //! All in f64, whatever the objective's usual scalar, with central differences. A [`Deviation`]
-//! carries both sides; what is small enough is for the caller to say, with a reason.
+//! carries both sides. Refused: a verdict; what is small enough is for the caller to say, with a reason.
 
 use crate::error::{Error, cut, exactly};
 use crate::objective::{
@@ -72,7 +72,9 @@ pub fn required_len<O: Objective>(objective: &O) -> usize {
         .max(objective.loss_scratch_len())
         .max(objective.tangents_scratch_len(2))
         .max(dual_scratch_len(objective));
-    11 * p + 6 * h + inner
+    (p.saturating_mul(11))
+        .saturating_add(h.saturating_mul(6))
+        .saturating_add(inner)
 }
 
 fn dot(x: &[f64], y: &[f64]) -> f64 {

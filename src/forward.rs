@@ -108,7 +108,7 @@ pub fn scratch_len<O: Objective, E: Objective>(
     validation: &E,
     count: usize,
 ) -> usize {
-    let outside = validation.hypers() + validation.scratch_len();
+    let outside = validation.hypers().saturating_add(validation.scratch_len());
     objective.tangents_scratch_len(count).max(outside)
 }
 

@@ -132,7 +132,7 @@ pub struct Solved<S> {
 /// [`hypergradient::scratch_len`](crate::hypergradient::scratch_len), and one number a
 /// hyperparameter.
 pub fn scratch_len<O: Objective, E: Objective>(objective: &O, validation: &E) -> usize {
-    crate::hypergradient::scratch_len(objective, validation) + objective.hypers()
+    crate::hypergradient::scratch_len(objective, validation).saturating_add(objective.hypers())
 }
 
 impl<O: Objective, S: Scalar> Run<'_, O, S> {

@@ -1465,6 +1465,32 @@ fn numbers_of_any_size_are_taken_without_overflow() {
     let logistic = Logistic::<_, Fused>::new(wide, 2).unwrap();
     assert_eq!(logistic.second_order_scratch_len(), MOST);
     assert_eq!(logistic.loss_scratch_len(), MOST);
+    let flat = Groups {
+        layout: Layout::Flat(MOST),
+        by: Granularity::Parameter,
+        biases: true,
+    };
+    let bowl = Quadratic::<Fused>::new(&[1.0, 2.0]);
+    let held = L2::new(bowl, Strength::Tuned(flat));
+    assert_eq!(
+        [
+            held.hypers(),
+            held.scratch_len(),
+            check::required_len(&held)
+        ],
+        [MOST; 3]
+    );
+    let scaled = Scaled {
+        inner: bowl,
+        groups: flat,
+    };
+    assert_eq!(scaled.hypers(), MOST);
+    assert_eq!(
+        [scaled.scratch_len(), scaled.tangents_scratch_len(MOST)],
+        [MOST; 2]
+    );
+    assert_eq!(drmad::implicit::scratch_len(&scaled, &scaled), MOST);
+    assert_eq!(drmad::forward::scratch_len(&scaled, &scaled, 2), MOST);
     let learned = LearnedInputs { inner: wide };
     let h = [];
     assert!(

@@ -202,7 +202,10 @@ impl<O: Objective> Coupled<O> {
     fn own_scratch_len(&self) -> usize {
         match self.coupling {
             Coupling::Off(_) => 0,
-            Coupling::Tuned(tasks) => tasks.couplings() + tasks.each(self.weights()),
+            Coupling::Tuned(tasks) => {
+                let each = tasks.each(self.weights());
+                tasks.couplings().saturating_add(each)
+            }
         }
     }
 
@@ -247,7 +250,7 @@ impl<O: Objective> Objective for Coupled<O> {
     }
 
     fn hypers(&self) -> usize {
-        self.inner.hypers() + self.tasks().couplings()
+        (self.inner.hypers()).saturating_add(self.tasks().couplings())
     }
 
     fn scratch_len(&self) -> usize {
@@ -287,7 +290,7 @@ impl<O: Objective> Objective for Coupled<O> {
     fn second_order_scratch_len(&self) -> usize {
         let own = match self.coupling {
             Coupling::Off(_) => 0,
-            Coupling::Tuned(tasks) => 2 * tasks.each(self.weights()),
+            Coupling::Tuned(tasks) => tasks.each(self.weights()).saturating_mul(2),
         };
         own.max(self.inner.second_order_scratch_len())
     }

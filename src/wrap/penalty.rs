@@ -11,6 +11,8 @@
 //!
 //! A penalty belongs to the training loss. For the validation loss the same wrapper with
 //! [`Strength::Off`] leaves the loss as it is and `h` as long as it was.
+//!
+//! Refused: groups of other weights. A fixed coefficient may be negative.
 
 use core::marker::PhantomData;
 
@@ -162,7 +164,10 @@ impl<'a, O: Objective, R: Term> Penalty<'a, O, R> {
     fn own_scratch_len(&self) -> usize {
         match self.strength {
             Strength::Off(_) => 0,
-            _ => self.weights() + 2 * self.groups().len(),
+            _ => {
+                let groups = self.groups().len().saturating_mul(2);
+                self.weights().saturating_add(groups)
+            }
         }
     }
 
@@ -255,7 +260,7 @@ impl<O: Objective, R: Term> Objective for Penalty<'_, O, R> {
     }
 
     fn hypers(&self) -> usize {
-        self.inner.hypers() + self.own()
+        self.inner.hypers().saturating_add(self.own())
     }
 
     fn scratch_len(&self) -> usize {

@@ -73,7 +73,8 @@ impl<O: Objective> Objective for Psd<O> {
     }
 
     fn second_order_scratch_len(&self) -> usize {
-        self.weights() + self.inner.second_order_scratch_len()
+        let inner = self.inner.second_order_scratch_len();
+        self.weights().saturating_add(inner)
     }
 
     fn second_order<S: Scalar>(

@@ -12,7 +12,7 @@
 //! Along `(z_dot, t_dot)` the weights move by `u = exp(t) z_dot + w t_dot` and the gradient by
 //! `exp(t) (H_f u + t_dot grad f)`.
 //!
-//! Weights in no group are passed on as they are (`t = 0`).
+//! Weights in no group are passed on as they are (`t = 0`). Refused: groups of other weights.
 
 use crate::error::{Error, cut, exactly};
 use crate::group::Groups;
@@ -74,6 +74,13 @@ impl<'a, O: Objective> Scaled<'a, O> {
         Ok((inner_h, scales, w))
     }
 
+    /// Numbers of scratch for the scales, so many vectors of weights and what the inner objective needs.
+    fn with_vectors(&self, vectors: usize, inner: usize) -> usize {
+        (self.weights().saturating_mul(vectors))
+            .saturating_add(self.groups.len())
+            .saturating_add(inner)
+    }
+
     /// `y += t_dot x`, by group.
     fn add_shifted<S: Scalar>(&self, t_dot: &[S], x: &[S], y: &mut [S]) {
         for block in self.groups.blocks() {
@@ -95,11 +102,11 @@ impl<O: Objective> Objective for Scaled<'_, O> {
     }
 
     fn hypers(&self) -> usize {
-        self.inner.hypers() + self.groups.len()
+        self.inner.hypers().saturating_add(self.groups.len())
     }
 
     fn scratch_len(&self) -> usize {
-        2 * self.weights() + self.groups.len() + self.inner.scratch_len()
+        self.with_vectors(2, self.inner.scratch_len())
     }
 
     fn gradient<S: Scalar>(
@@ -136,7 +143,7 @@ impl<O: Objective> Objective for Scaled<'_, O> {
     }
 
     fn loss_scratch_len(&self) -> usize {
-        self.weights() + self.groups.len() + self.inner.loss_scratch_len()
+        self.with_vectors(1, self.inner.loss_scratch_len())
     }
 
     fn loss<S: Scalar>(&self, at: At<'_, S>, mut scratch: &mut [S]) -> Result<S, Error> {
@@ -145,7 +152,7 @@ impl<O: Objective> Objective for Scaled<'_, O> {
     }
 
     fn second_order_scratch_len(&self) -> usize {
-        4 * self.weights() + self.groups.len() + self.inner.second_order_scratch_len()
+        self.with_vectors(4, self.inner.second_order_scratch_len())
     }
 
     fn second_order<S: Scalar>(
@@ -205,9 +212,8 @@ impl<O: Objective> Objective for Scaled<'_, O> {
     }
 
     fn tangents_scratch_len(&self, count: usize) -> usize {
-        let (p, inner) = (self.weights(), &self.inner);
-        (p.saturating_mul(count.saturating_add(2)))
-            .saturating_add(self.groups.len() + inner.tangents_scratch_len(count))
+        let inner = self.inner.tangents_scratch_len(count);
+        self.with_vectors(count.saturating_add(2), inner)
     }
 
     fn tangents<S: Scalar>(
