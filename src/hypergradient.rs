@@ -4,6 +4,9 @@
 //! [`Workspace`] cuts a flat buffer into the vectors that the walk and the sweep need, and lets each
 //! serve twice: the adjoints are the path's while training goes on; velocity and gradient are the
 //! path's afterwards.
+//!
+//! Refused: a validation loss of other weights or hyperparameters than the training's, or that is not
+//! finite.
 
 use crate::error::{Error, cut, exactly, same};
 use crate::kernels::reduce::all_finite;

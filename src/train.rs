@@ -6,8 +6,10 @@
 //!
 //! with `v_0 = 0`, and as its [`Schedule`] says of the other rules. A [`Path`] watches it, and may
 //! take the steps in an arithmetic of its own. The walk is a function of its [`Run`] and of `w_0` alone,
-//! so any step can be taken again. A loss or a weight that is no longer finite stops it with the
-//! step at which that was seen; no NaN is ever returned.
+//! so any step can be taken again.
+//!
+//! Refused: to go on with a loss or a weight that is no longer finite; the error has the step at which
+//! that was seen.
 
 use crate::error::{Error, exactly};
 use crate::kernels::reduce::all_finite;

@@ -3,6 +3,8 @@
 //! The row forms see a block of weights as a matrix `x` (rows x columns, row-major) with one number
 //! per row: the shape of a group of hyperparameters. One row of all columns is a shared
 //! hyperparameter, rows of one column are a hyperparameter for each weight.
+//!
+//! Refused: checking lengths; what one of the vectors lacks is left out.
 
 use super::dispatch::run;
 use super::reduce::{dot_inline, sum_inline};

@@ -10,6 +10,8 @@
 //! averaged over the batch; other targets and weights than `e_y` and 1 are the examples' affair, and
 //! hyperparameters only they have. It is the reference for [`Mlp`](super::Mlp) without hidden layers,
 //! which computes the same with matrix kernels: take that one where speed counts.
+//!
+//! Refused: no classes, empty batches, and targets for another number of classes.
 
 use core::marker::PhantomData;
 

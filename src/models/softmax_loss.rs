@@ -18,6 +18,8 @@
 //!
 //! Order of arithmetic: sums over classes ascend from 0. For the plain target `e_y` of weight 1 it is
 //! `s - z_y` and `p`, less 1 at `y`, alone. A sum of targets need not be 1, nor any of them positive.
+//!
+//! Refused: labels that are none of the classes.
 
 use super::{Adjoint, Examples};
 use crate::error::{Error, same};

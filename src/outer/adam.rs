@@ -8,6 +8,8 @@
 //! The two quotients by `1 - b^t` are products by their rounded reciprocals, `b^t` by squaring; nothing
 //! is fused. A derivative that is and stays 0 moves nothing. `eps` is small beside the hypergradients of single
 //! weights, which may be 1e-9: the default is far below Adam's usual one.
+//!
+//! Refused: a hypergradient whose square is not finite.
 
 use super::{Outer, check};
 use crate::error::{Error, exactly};

@@ -19,6 +19,8 @@
 //!
 //! A path owns its storage (the caller's buffer) and is lent two vectors for free: while training
 //! the two that will be the adjoints, and in the sweep two that training has done with ([`Spare`]).
+//!
+//! Refused: steps out of turn, and velocities that the weights remembered do not tell.
 
 mod checkpoints;
 mod hats;
