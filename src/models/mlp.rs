@@ -27,9 +27,9 @@
 //! grad a_0 = d_1 W_1'           R grad a_0 = R d_1 W_1' + d_1 R W_1'
 //! ```
 //!
-//! Examples that come as [sparse](Examples::sparse) rows `p` of inputs `a_0 = p - m` spare the first layer
-//! most of its work (`kernels/sparse.rs`): what is zero is left out, and the mean moves into
-//! the biases,
+//! Examples that come as [sparse](Examples::sparse) rows `p` of inputs `a_0 = p - m` spare the first
+//! layer most of its work (`kernels/sparse.rs`): what is zero is left out, and the mean moves into the
+//! biases,
 //!
 //! ```text
 //! a_0 W_1 + b_1 = p W_1 + (b_1 - m sum_i W_1i)             grad W_1i = p_i' d_1 - m grad b_1

@@ -128,10 +128,16 @@ impl<'a> SparseImages<'a> {
         let mut listed = 0;
         starts[0] = 0;
         for (image, end) in images.chunks_exact(width).zip(&mut starts[1..]) {
-            let lit = image.iter().enumerate().filter(|(_, byte)| **byte != 0);
-            for ((i, byte), (index, value)) in lit.zip(&mut places) {
-                (*index, *value) = (i as u16, *byte);
-                listed += 1;
+            // Most pieces of eight bytes are all zero.
+            for (k, piece) in image.chunks(8).enumerate() {
+                if piece.iter().fold(0, |any, byte| any | byte) == 0 {
+                    continue;
+                }
+                let lit = piece.iter().enumerate().filter(|(_, byte)| **byte != 0);
+                for ((i, byte), (index, value)) in lit.zip(&mut places) {
+                    (*index, *value) = ((8 * k + i) as u16, *byte);
+                    listed += 1;
+                }
             }
             *end = listed;
         }
