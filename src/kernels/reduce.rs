@@ -35,9 +35,12 @@ fn reduce<T: Copy, S: Scalar>(x: &[T], y: &[T], add: impl Fn(T, T, S) -> S) -> S
     let (y_chunks, y_rest) = y.as_chunks::<LANES>();
     let mut lanes = [S::ZERO; LANES];
     for (x, y) in x_chunks.iter().zip(y_chunks) {
+        // Into other lanes: what is updated in place is taken apart, and does not vectorise.
+        let mut next = lanes;
         for l in 0..LANES {
-            lanes[l] = add(x[l], y[l], lanes[l]);
+            next[l] = add(x[l], y[l], lanes[l]);
         }
+        lanes = next;
     }
     for ((lane, x), y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
         *lane = add(*x, *y, *lane);
