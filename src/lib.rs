@@ -13,9 +13,9 @@
 //! | [`Checkpoints`](path::Checkpoints) | `S` steps, and takes the others again | `2 S P` | yes |
 //! | [`Reversible`](path::Reversible) | the bits that a step in fixed point loses | `T P log2(1 / gamma) / 32 + 3 P` | yes, of that training |
 //! | [`Line`](path::Line) (DrMAD) | the two ends | 0 with `w_0` from its seed | no |
-//! | [`Knots`](path::Knots) | some points, with lines or cubics between them | `K P`, `2 K P`; a quarter in 8 bits | no |
+//! | [`Knots`](path::Knots) | some points, with lines or cubics between them | `K P`, `(2 K + 1) P`; a quarter in 255 levels | no |
 //! | [`Legendre`](path::Legendre) | a least-squares fit by `r` polynomials of time | `r P` | no |
-//! | [`Hats`](path::Hats) | a least-squares fit by hat functions of time | `K P / 8` in 4 bits, and the scales | no |
+//! | [`Hats`](path::Hats) | a least-squares fit by hat functions of time | `K P / 8` in 11 levels | no |
 //! | [`Reversed`](path::Reversed) | nothing: runs backwards | 0 | for some steps |
 //!
 //! [`Tail`](path::Tail) runs the last steps backwards and leaves the others to another path, and
