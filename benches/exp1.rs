@@ -106,9 +106,9 @@ fn ten_steps<D: Examples + Copy>(c: &mut Criterion, name: &str, pixels: D) {
         intervals: 4,
         spacing: Grid::SPACING,
     };
-    let mut words = vec![0; Quantised::<4, Fused>::required_len(P, 4)];
+    let mut words = vec![0; Quantised::<11, Fused>::required_len(P, 4)];
     let mut factors = [0.0; 5];
-    let rows = Quantised::<4, Fused>::new(P, 4, &mut words).expect("long enough");
+    let rows = Quantised::<11, Fused>::new(P, 4, &mut words).expect("long enough");
     let mut hats =
         Hats::<Fused, f32, _, _>::new(P, knots, origin, rows, &mut factors).expect("good knots");
 
