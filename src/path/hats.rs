@@ -23,7 +23,7 @@
 //! Refused: fewer steps than knots' intervals, and a horizon that is not known beforehand.
 
 use super::rows::block_of;
-use super::{Path, Rows, Spare, Steps};
+use super::{Path, Rows, Spare, Steps, slope};
 use crate::error::{Error, exactly, same};
 use crate::kernels::accumulate::add_scaled;
 use crate::kernels::interpolate::{between, weights};
@@ -200,31 +200,15 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
         (start, self.knots.step(k + 1) - start)
     }
 
-    /// The spare vectors as the left and the right end of the interval in hand.
-    fn ends<'s>(&self, spare: Spare<'s, S>) -> (&'s mut [S], &'s mut [S]) {
-        if self.swapped {
-            (spare.b, spare.a)
-        } else {
-            (spare.a, spare.b)
-        }
-    }
-
-    /// The row of the Gram matrix of hat `k`: its neighbour before, itself, its neighbour after.
+    /// The row of the Gram matrix of hat `k`, from 1: its neighbour before, itself, its neighbour after.
     fn gram(&self, k: usize) -> (f64, f64, f64) {
-        let (mut before, mut itself, mut after) = (0.0, 0.0, 0.0);
-        if k > 0 {
-            let (_, rising, product) = gram(self.interval(k - 1).1);
-            itself += rising;
-            before = product;
-        }
+        let (_, rising, before) = gram(self.interval(k - 1).1);
         if k < self.knots.intervals {
-            let (falling, _, product) = gram(self.interval(k).1);
-            itself += falling;
-            after = product;
+            let (falling, _, after) = gram(self.interval(k).1);
+            (before, rising + falling, after)
         } else {
-            itself += 1.0;
+            (before, rising + 1.0, 0.0)
         }
-        (before, itself, after)
     }
 
     fn factor(&self, k: usize) -> f64 {
@@ -318,7 +302,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
         self.next += 1;
         let (mut start, mut length) = self.interval(self.interval);
         if t == start + length {
-            let (left, _) = self.ends(spare.again());
+            let (left, _) = spare.again().ends(self.swapped);
             self.close(self.interval, left);
             left.fill(S::ZERO);
             self.interval += 1;
@@ -327,7 +311,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
         }
         let (fall, rise) = weights::<S>(t - start, length);
         let first = self.interval == 0;
-        let (left, right) = self.ends(spare);
+        let (left, right) = spare.ends(self.swapped);
         if !first {
             add_scaled::<A, S>(fall, w, left);
         }
@@ -345,7 +329,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
                 got: self.knots.steps,
             });
         }
-        let (left, right) = self.ends(spare);
+        let (left, right) = spare.ends(self.swapped);
         self.close(self.interval, left);
         add_scaled::<A, S>(S::ONE, w, right);
         self.close(self.interval + 1, right);
@@ -381,7 +365,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
         while self.interval > 0 && t < self.knots.step(self.interval) {
             self.interval -= 1;
             self.swapped = !self.swapped;
-            let (left, right) = self.ends(spare.again());
+            let (left, right) = spare.again().ends(self.swapped);
             self.coefficients(self.interval, Some(right), left);
         }
         let (start, length) = self.interval(self.interval);
@@ -391,16 +375,13 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
                 got: t,
             });
         };
-        let (left, right) = self.ends(spare);
+        let (left, right) = spare.ends(self.swapped);
         between::<A, S>(into, length, left, right, w);
         let Some(v) = v else { return Ok(()) };
         if t == 0 {
             return steps.first_velocity(v);
         }
-        let n = S::from_usize(length);
-        for ((v, right), left) in v.iter_mut().zip(right).zip(left) {
-            *v = (*right - *left) / n;
-        }
+        slope(length, left, right, v);
         steps.velocity(t - 1, v)
     }
 }

@@ -33,7 +33,7 @@
 //! Refused: knots elsewhere than the walk puts them, and a sweep before the training has ended.
 
 use super::rows::block_of;
-use super::{Path, Rows, Spare, Steps};
+use super::{Path, Rows, Spare, Steps, slope};
 use crate::error::{Error, exactly, same};
 use crate::kernels::interpolate::{bend, between};
 use crate::kernels::quantise::MOST;
@@ -236,15 +236,6 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
         }
     }
 
-    /// The spare vectors as the left and the right end of the interval in hand.
-    fn ends<'s>(&self, spare: Spare<'s, S>) -> (&'s mut [S], &'s mut [S]) {
-        if self.swapped {
-            (spare.b, spare.a)
-        } else {
-            (spare.a, spare.b)
-        }
-    }
-
     /// Both spare vectors are used, in the training and in the sweep.
     fn check(&self, w: &[S], spare: &Spare<'_, S>) -> Result<(), Error> {
         exactly("w", w, self.weights)?;
@@ -344,7 +335,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Knots<A, S,
         while self.interval > 0 && t <= self.step(self.interval) {
             self.interval -= 1;
             self.swapped = !self.swapped;
-            let (left, _) = self.ends(spare.again());
+            let (left, _) = spare.again().ends(self.swapped);
             self.read(self.interval, left);
         }
         let (start, end) = (self.step(self.interval), self.step(self.interval + 1));
@@ -352,7 +343,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Knots<A, S,
         if into > length {
             return Err(Error::Order { want: end, got: t });
         }
-        let (left, right) = self.ends(spare);
+        let (left, right) = spare.ends(self.swapped);
         let (left, right) = (&*left, &*right);
         let last = self.interval + 1 == self.count;
         let here = factors(into, length, last);
@@ -363,10 +354,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Knots<A, S,
         if t == 0 {
             return steps.first_velocity(v);
         }
-        let n = S::from_usize(length);
-        for ((v, right), left) in v.iter_mut().zip(right).zip(left) {
-            *v = (*right - *left) / n;
-        }
+        slope(length, left, right, v);
         let before = factors(into - 1, length, last);
         let change = [here[0] - before[0], here[1] - before[1]];
         self.bend(change, length, [left, right], v);

@@ -14,7 +14,7 @@
 //!
 //! Refused: an origin of other weights; velocities, where a rate is 0 or the rule is not the heavy ball.
 
-use super::{Path, Spare, Steps};
+use super::{Path, Spare, Steps, slope};
 use crate::error::{Error, exactly, same};
 use crate::kernels::interpolate::between;
 use crate::random::Origin;
@@ -152,10 +152,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>> Path<S> for Line<A, G> {
         if t == 0 {
             return steps.first_velocity(v);
         }
-        let count = S::from_usize(self.plan.trained);
-        for ((v, last), first) in v.iter_mut().zip(&*spare.a).zip(&*spare.b) {
-            *v = (*last - *first) / count;
-        }
+        slope(self.plan.trained, spare.b, spare.a, v);
         steps.velocity(self.plan.step(t - 1), v)
     }
 

@@ -62,7 +62,16 @@ pub struct Spare<'a, S> {
     pub b: &'a mut [S],
 }
 
-impl<S> Spare<'_, S> {
+impl<'s, S> Spare<'s, S> {
+    /// The two as the left and the right end of an interval: the first and the second, or swapped.
+    fn ends(self, swapped: bool) -> (&'s mut [S], &'s mut [S]) {
+        if swapped {
+            (self.b, self.a)
+        } else {
+            (self.a, self.b)
+        }
+    }
+
     /// The same two, lent on.
     #[inline]
     pub fn again(&mut self) -> Spare<'_, S> {
@@ -234,6 +243,14 @@ pub trait Path<S: Scalar> {
     /// otherwise.
     fn plan(&self, trained: usize) -> Plan {
         Plan::every(trained)
+    }
+}
+
+/// Writes what a walk from `left` to `right` in `n` steps of one size changes in each to `v`.
+fn slope<S: Scalar>(n: usize, left: &[S], right: &[S], v: &mut [S]) {
+    let n = S::from_usize(n);
+    for ((v, right), left) in v.iter_mut().zip(right).zip(left) {
+        *v = (*right - *left) / n;
     }
 }
 
