@@ -1,10 +1,11 @@
-//! Files written whole or not at all, and lines for whoever still reads.
+//! Files written whole or not at all, lines for whoever still reads, and how far the work is.
 
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
 use npyz::WriterBuilder;
 
 /// A line on standard output.
@@ -80,4 +81,15 @@ pub fn read_npy(path: &Path) -> Result<Vec<f32>> {
     let bytes = fs::read(path).with_context(what)?;
     let file = npyz::NpyFile::new(&bytes[..]).with_context(what)?;
     file.into_vec().with_context(what)
+}
+
+/// A bar of `len` parts, with the time gone and the time left; seen on a terminal alone.
+pub fn progress(len: usize) -> ProgressBar {
+    let bar = ProgressBar::new(len as u64);
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:40} {percent:>3}% {elapsed} gone, {eta} left")
+    {
+        bar.set_style(style);
+    }
+    bar
 }

@@ -10,14 +10,15 @@ use anyhow::{Context, Result};
 use drmad::kernels::reduce::{cosine, norm};
 use drmad::outer::{Adam, Outer};
 use drmad::{Arithmetic, Fused, Plain};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use rayon::prelude::*;
 
 use crate::data::Dataset;
 use crate::experiment::{Experiment, Rounding};
-use crate::files;
+use crate::files::{self, progress};
 use crate::method::{MOST_TANGENTS, Method, Name};
 use crate::problem::{Back, Problem, Trained};
+use crate::provenance::{named, versions};
 use crate::report::frontier::{Page, Row, head, line, render};
 
 /// What to compare on.
@@ -122,7 +123,7 @@ impl Frontier<'_> {
             e.momentum
         );
         let methods = methods(e.steps, hypers);
-        let bar = bar(methods.len() + methods.len() * self.meta_steps);
+        let bar = progress(methods.len() * (1 + self.meta_steps));
         let mut rows = self.angles::<A>(&methods, &bar)?;
         if self.meta_steps > 0 {
             let errors: Vec<Result<f64>> = methods
@@ -229,12 +230,6 @@ impl Frontier<'_> {
 
     fn page(&self, rows: Vec<Row>) -> Page {
         let e = self.experiment;
-        let named = |pairs: &[(&str, String)]| {
-            pairs
-                .iter()
-                .map(|(name, value)| (name.to_string(), value.clone()))
-                .collect()
-        };
         let widths: Vec<String> = e.layers.iter().map(usize::to_string).collect();
         Page {
             experiment: e.name.to_string(),
@@ -250,30 +245,9 @@ impl Frontier<'_> {
                 ("tuning", format!("Adam {}", e.outer_rates[0])),
                 ("seed", self.seed.to_string()),
             ]),
-            versions: named(&[
-                ("drmad", env!("CARGO_PKG_VERSION").to_string()),
-                (
-                    "arithmetic",
-                    format!("{:?}", self.arithmetic).to_lowercase(),
-                ),
-                (
-                    "vector level",
-                    drmad::kernels::dispatch::level().name().to_string(),
-                ),
-                ("processor", std::env::consts::ARCH.to_string()),
-            ]),
+            versions: versions(self.arithmetic),
             rows,
             tuned_meta_steps: self.meta_steps,
         }
     }
-}
-
-fn bar(len: usize) -> ProgressBar {
-    let bar = ProgressBar::new(len as u64);
-    if let Ok(style) =
-        ProgressStyle::with_template("{bar:40} {percent:>3}% {elapsed} gone, {eta} left")
-    {
-        bar.set_style(style);
-    }
-    bar
 }

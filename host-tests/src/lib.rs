@@ -6,6 +6,8 @@
 //! | [`experiment`] | the settings of each experiment |
 //! | [`method`] | the ways to a hypergradient, with their memory |
 //! | [`problem`] | an experiment with its data drawn: hyperparameters to hypergradients |
+//! | [`counted`] | an objective that counts its evaluations |
+//! | [`provenance`] | what a report says of how it came to be |
 //! | [`tolerances`] | how close is close enough, and why |
 //! | [`tune`] | the outer loop, which survives a kill |
 //! | [`dump`] | a result with all that is needed to compute it again elsewhere |
@@ -32,6 +34,7 @@ pub mod frontier;
 pub mod loss;
 pub mod method;
 pub mod problem;
+pub mod provenance;
 pub mod report;
 pub mod tolerances;
 pub mod tune;

@@ -12,14 +12,15 @@ use anyhow::{Context, Result, bail};
 use drmad::kernels::reduce::{cosine, norm};
 use drmad::outer::{Adam, Outer, Sgd, Sign};
 use drmad::{Arithmetic, Fused, Plain};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
 use crate::experiment::{Experiment, Rounding, Tuned};
-use crate::files;
+use crate::files::{self, progress};
 use crate::method::{Method, Name};
 use crate::problem::{Problem, Trained};
+use crate::provenance::{named, versions};
 use crate::report;
 
 /// The outer optimiser.
@@ -428,21 +429,6 @@ impl Tuning<'_> {
                     .map_or("MNIST".into(), |d| d.display().to_string()),
             ),
         ];
-        let versions = [
-            ("drmad", env!("CARGO_PKG_VERSION").to_string()),
-            ("arithmetic", format!("{:?}", s.arithmetic).to_lowercase()),
-            (
-                "vector level",
-                drmad::kernels::dispatch::level().name().to_string(),
-            ),
-            ("processor", std::env::consts::ARCH.to_string()),
-        ];
-        let named = |pairs: &[(&str, String)]| {
-            pairs
-                .iter()
-                .map(|(k, v)| (k.to_string(), v.clone()))
-                .collect()
-        };
         let quality = |q: &crate::problem::Quality| report::Quality {
             valid_loss: q.valid_loss,
             valid_error: q.valid_error,
@@ -455,7 +441,7 @@ impl Tuning<'_> {
             method: s.method.describe(),
             outer: format!("{:?}", s.outer),
             settings: named(&settings),
-            versions: named(&versions),
+            versions: versions(s.arithmetic),
             meta_steps: state.meta_steps.clone(),
             before: quality(&before.quality),
             after: quality(&after.quality),
@@ -562,14 +548,9 @@ struct Bar {
 
 impl Bar {
     fn new(steps: usize, meta_steps: usize, done: usize) -> Self {
-        let bar = ProgressBar::new((steps * (meta_steps + 1)) as u64);
+        let bar = progress(steps * (meta_steps + 1));
         bar.set_position((steps * done) as u64);
         bar.reset_eta();
-        if let Ok(style) =
-            ProgressStyle::with_template("{bar:40} {percent:>3}% {elapsed} gone, {eta} left")
-        {
-            bar.set_style(style);
-        }
         bar.enable_steady_tick(Duration::from_millis(250));
         Bar { bar }
     }
