@@ -3,7 +3,9 @@
 
 mod common;
 
-use common::{Answer, Data, NoTraining, Noise, WIDTHS, bits, hypergradient, on_every_level, wide};
+use common::{
+    Answer, Data, NoTraining, Noise, Rates, WIDTHS, bits, hypergradient, on_every_level, wide,
+};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::kernels::reduce::cosine;
@@ -862,34 +864,16 @@ fn what_overflows_is_named_with_its_step_weight_and_range() {
 
 #[test]
 fn other_rules_are_refused() {
-    struct Other;
-    impl Steps<f32> for Other {
-        fn replay(
-            &mut self,
-            _: usize,
-            _: &mut [f32],
-            _: &mut [f32],
-            _: &mut [f32],
-        ) -> Result<(), Error> {
-            unreachable!("refused before")
-        }
-        fn gradient(&mut self, _: usize, _: &[f32], _: &mut [f32]) -> Result<(), Error> {
-            unreachable!("refused before")
-        }
-        fn rule(&self) -> Rule {
-            Rule::Nesterov
-        }
-        fn each(
-            &self,
-            _: usize,
-            _: &mut dyn FnMut(std::ops::Range<usize>, drmad::train::Step<f32>),
-        ) {
-        }
-    }
+    let mut other = Rates(Schedule {
+        groups: Groups::global(4),
+        rule: Rule::Nesterov,
+        rates: &[0.1],
+        momenta: &[0.9],
+    });
     let mut storage = vec![0; Reversible::required_len(4, 2, 0.9)];
     let mut path = Reversible::new(4, 2, 0.9, &mut storage).unwrap();
     let (w, v) = (&mut [0.5f32; 4], &mut [0.0; 4]);
     path.start(w).unwrap();
-    let error = path.advance(0, w, v, &[0.0; 4], &mut Other).unwrap_err();
+    let error = path.advance(0, w, v, &[0.0; 4], &mut other).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");
 }

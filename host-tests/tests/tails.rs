@@ -3,9 +3,7 @@
 
 mod common;
 
-use std::ops::Range;
-
-use common::{Answer, Data, Noise, WIDTHS, bits, hypergradient, wide};
+use common::{Answer, Data, Noise, Rates, WIDTHS, bits, hypergradient, wide};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::models::Mlp;
@@ -14,7 +12,7 @@ use drmad::path::{
     Reversible, Spare, Steps, Tail, Tape, Truncated,
 };
 use drmad::random::{Batches, Normal};
-use drmad::train::{Rule, Run, Schedule, Step};
+use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
 use drmad_host::tolerances::*;
@@ -387,30 +385,6 @@ fn a_reversal_refuses_momentum_0_and_other_rules() {
 
 const LAST: usize = 9;
 const FIRST: usize = STEPS - LAST;
-
-/// What a path that takes no step needs to know of a training.
-struct Rates<'a>(Schedule<'a, f32>);
-
-impl Steps<f32> for Rates<'_> {
-    fn replay(
-        &mut self,
-        _: usize,
-        _: &mut [f32],
-        _: &mut [f32],
-        _: &mut [f32],
-    ) -> Result<(), Error> {
-        unreachable!("this path computes nothing")
-    }
-    fn gradient(&mut self, _: usize, _: &[f32], _: &mut [f32]) -> Result<(), Error> {
-        unreachable!("this path computes nothing")
-    }
-    fn rule(&self) -> Rule {
-        self.0.rule
-    }
-    fn each(&self, t: usize, body: &mut dyn FnMut(Range<usize>, Step<f32>)) {
-        self.0.each(t, |range, _, by| body(range, by));
-    }
-}
 
 /// `path`, made for the steps before the tail and told of these, as it recalls them where the tail ended
 /// at `end`.

@@ -14,7 +14,7 @@ use drmad::models::Features;
 use drmad::objective::{At, Objective, Products};
 use drmad::path::{Path, Steps};
 use drmad::random::{Batches, Origin};
-use drmad::train::{Rule, Run, Step};
+use drmad::train::{Rule, Run, Schedule, Step};
 use drmad::{Error, Scalar};
 use drmad_host::tolerances::{CENTRAL_DIFFERENCES, CENTRAL_STEP, SAME_FORMULA_F64};
 
@@ -344,5 +344,29 @@ impl<S: Scalar> Steps<S> for NoTraining {
     fn each(&self, _: usize, body: &mut dyn FnMut(Range<usize>, Step<S>)) {
         let (rate, momentum) = (S::from_f32(0.5), S::ZERO);
         body(0..self.0, Step { rate, momentum });
+    }
+}
+
+/// What a path that takes no step needs to know of a training.
+pub(crate) struct Rates<'a>(pub(crate) Schedule<'a, f32>);
+
+impl Steps<f32> for Rates<'_> {
+    fn replay(
+        &mut self,
+        _: usize,
+        _: &mut [f32],
+        _: &mut [f32],
+        _: &mut [f32],
+    ) -> Result<(), Error> {
+        unreachable!("this path computes nothing")
+    }
+    fn gradient(&mut self, _: usize, _: &[f32], _: &mut [f32]) -> Result<(), Error> {
+        unreachable!("this path computes nothing")
+    }
+    fn rule(&self) -> Rule {
+        self.0.rule
+    }
+    fn each(&self, t: usize, body: &mut dyn FnMut(Range<usize>, Step<f32>)) {
+        self.0.each(t, |range, _, by| body(range, by));
     }
 }
