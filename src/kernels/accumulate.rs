@@ -244,13 +244,41 @@ pub fn add_rows<S: Scalar>(x: &[S], y: &mut [S]) {
     run(
         #[inline(always)]
         move || {
-            for x in x.chunks_exact(y.len().max(1)) {
+            let columns = y.len().max(1);
+            // By fours, so that `y` is loaded and stored the less often.
+            let mut fours = x.chunks_exact(4 * columns);
+            for four in &mut fours {
+                let (a, b) = four.split_at(2 * columns);
+                let ((a, b), (c, d)) = (a.split_at(columns), b.split_at(columns));
+                for ((((y, a), b), c), d) in y.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                    *y = *y + *a + *b + *c + *d;
+                }
+            }
+            for x in fours.remainder().chunks_exact(columns) {
                 for (y, x) in y.iter_mut().zip(x) {
                     *y += *x;
                 }
             }
         },
     );
+}
+
+/// `y_rc = x_c`: the same vector in each row of `y`.
+///
+/// ```
+/// let mut y = [0.0f32; 6];
+/// drmad::kernels::accumulate::repeat(&[1.0, 2.0], &mut y);
+/// assert_eq!(y, [1.0, 2.0, 1.0, 2.0, 1.0, 2.0]);
+/// ```
+pub fn repeat<S: Scalar>(x: &[S], y: &mut [S]) {
+    // What is there is doubled: a copy is a call, and rows are short.
+    let mut done = x.len().min(y.len());
+    y[..done].copy_from_slice(&x[..done]);
+    while done > 0 && done < y.len() {
+        let more = done.min(y.len() - done);
+        y.copy_within(..more, done);
+        done += more;
+    }
 }
 
 /// `y_rc += a x_c`: the same vector added to each row of `y`.

@@ -120,8 +120,9 @@ pub(crate) trait Kernel {
     fn run<const LEVEL: u8>(self) -> Self::Output;
 }
 
-/// Runs a closure on the present [`level`]. It must be `#[inline(always)]`, and `move`: what it holds by
-/// reference might alias what it writes, and then nothing vectorises.
+/// Runs a closure on the present [`level`], but for AVX-512: what is bound by memory gains nothing by longer
+/// vectors, and the compiler pairs short ones at the cost of shuffles. It must be `#[inline(always)]`, and
+/// `move`: what it holds by reference might alias what it writes, and then nothing vectorises.
 #[inline]
 pub(crate) fn run<R>(body: impl FnOnce() -> R) -> R {
     // The bound makes the closure one that is called once. A closure of another kind would be called
@@ -134,12 +135,18 @@ pub(crate) fn run<R>(body: impl FnOnce() -> R) -> R {
             self.0()
         }
     }
-    run_kernel(Closure(body))
+    run_at(level().min(Level::Avx2), Closure(body))
 }
 
 /// Runs `kernel` on the present [`level`].
 #[inline]
 pub(crate) fn run_kernel<K: Kernel>(kernel: K) -> K::Output {
+    run_at(level(), kernel)
+}
+
+/// Runs `kernel` on a level that is no wider than the present one.
+#[inline(always)]
+fn run_at<K: Kernel>(at: Level, kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2,fma")]
@@ -150,9 +157,10 @@ pub(crate) fn run_kernel<K: Kernel>(kernel: K) -> K::Output {
         fn avx512<K: Kernel>(kernel: K) -> K::Output {
             kernel.run::<{ Level::Avx512 as u8 }>()
         }
-        match level() {
+        match at {
             // SAFETY: `LEVEL` only ever holds a level for which `is_available` was true on this
-            // processor (`widest` and `force` ask it), so these instructions exist here.
+            // processor (`widest` and `force` ask it), and this one is no wider: the instructions
+            // exist here.
             Level::Avx512 => return unsafe { avx512(kernel) },
             // SAFETY: as above.
             Level::Avx2 => return unsafe { avx2(kernel) },

@@ -18,15 +18,27 @@
 //! of the R-operator, a bias as the start of a sum, a batch in pieces with the bits of the whole.
 //!
 //! How: `b` is packed into panels as wide as a register tile and padded with zeros, so that the
-//! inner loop has no remainder; a tile of `R` rows and `V` vectors of 8 numbers stays in registers
+//! inner loop has no remainder; a tile of `R` rows and `V` vectors of `W` numbers stays in registers
 //! for the whole inner index. The tile is a function of the vector [level](super::dispatch).
 
 use super::dispatch::{Kernel, Level, run_kernel};
 use crate::error::{Error, cut, exactly};
 use crate::scalar::{Arithmetic, Scalar};
 
-/// Numbers in a vector of the tile: 256 bits of f32.
+/// Numbers in a short vector of a tile: 256 bits of f32.
 const WIDTH: usize = 8;
+
+/// Columns of the widest panel, and what narrower ones are padded to, of all levels a target may have.
+const PANEL: usize = if cfg!(target_arch = "x86_64") {
+    48
+} else {
+    2 * WIDTH
+};
+const PADDING: usize = if cfg!(target_arch = "x86_64") {
+    2 * WIDTH
+} else {
+    WIDTH
+};
 
 /// Which operand is transposed. All are row-major as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +79,14 @@ pub struct MatMul {
 impl MatMul {
     /// Length of the scratch that [`run`](Self::run) packs `b` into.
     pub const fn required_len(&self) -> usize {
-        let vectors = self.columns.div_ceil(WIDTH);
-        self.inner.saturating_mul(vectors.saturating_mul(WIDTH))
+        // A panel is packed where the one before was.
+        let vectors = self.columns.div_ceil(PADDING);
+        let columns = if vectors < PANEL / PADDING {
+            vectors * PADDING
+        } else {
+            PANEL
+        };
+        self.inner.saturating_mul(columns)
     }
 
     fn check<S>(&self, a: &[S], b: &[S], c: &[S]) -> Result<(), Error> {
@@ -160,45 +178,42 @@ impl<A: Arithmetic, S: Scalar> Kernel for Job<'_, A, S> {
 
     #[inline(always)]
     fn run<const LEVEL: u8>(mut self) {
-        // Accumulators beyond the registers spill and cost a factor of three: 4 x 7 needs the 32
-        // registers of AVX-512, 6 x 2 fits the 16 of AVX2 (and the 32 half as long of NEON), 6 x 1
-        // of half the length the 16 of SSE2, and a scalar machine keeps a small tile.
+        // Accumulators beyond the registers spill and cost a factor of three: 8 x 3 of twice the length
+        // needs the 32 registers of AVX-512, 6 x 2 fits the 16 of AVX2 (and the 32 half as long of NEON),
+        // 6 x 1 of half the length the 16 of SSE2, and a scalar machine keeps a small tile.
         if LEVEL == Level::Avx512 as u8 {
-            self.panels::<4, 7>();
+            self.panels::<8, 3, { 2 * WIDTH }>();
         } else if LEVEL == Level::Avx2 as u8 || cfg!(target_arch = "aarch64") {
-            self.panels::<6, 2>();
+            self.panels::<6, 2, WIDTH>();
         } else if cfg!(target_arch = "x86_64") {
-            self.panels::<6, 1>();
+            self.panels::<6, 1, WIDTH>();
         } else {
-            self.panels::<2, 1>();
+            self.panels::<2, 1, WIDTH>();
         }
     }
 }
 
 impl<A: Arithmetic, S: Scalar> Job<'_, A, S> {
-    /// Cuts the columns into panels of `V` vectors, the last one narrower.
+    /// Cuts the columns into panels of `V` vectors of `W`; the last one is narrower.
     #[inline(always)]
-    fn panels<const R: usize, const V: usize>(&mut self) {
+    fn panels<const R: usize, const V: usize, const W: usize>(&mut self) {
         let _ = self.arithmetic;
         let mut first = 0;
         while first < self.shape.columns {
-            let vectors = (self.shape.columns - first).div_ceil(WIDTH).min(V);
-            match vectors {
-                1 => self.panel::<R, 1>(first),
-                2 if V >= 2 => self.panel::<R, 2>(first),
-                3 if V >= 3 => self.panel::<R, 3>(first),
-                4 if V >= 4 => self.panel::<R, 4>(first),
-                5 if V >= 5 => self.panel::<R, 5>(first),
-                6 if V >= 6 => self.panel::<R, 6>(first),
-                _ => self.panel::<R, V>(first),
+            let here = (self.shape.columns - first).min(V * W);
+            match here.div_ceil(W) {
+                1 if here <= WIDTH => self.panel::<R, 1, WIDTH>(first, here),
+                1 => self.panel::<R, 1, W>(first, here),
+                2 if V >= 2 => self.panel::<R, 2, W>(first, here),
+                _ => self.panel::<R, V, W>(first, here),
             }
-            first += V * WIDTH;
+            first += here;
         }
     }
 
-    /// Packs and multiplies the columns from `first` on, at most `V` vectors of them.
+    /// Packs and multiplies the columns from `first` on, `here` of them, which `V` vectors hold.
     #[inline(always)]
-    fn panel<const R: usize, const V: usize>(&mut self, first: usize) {
+    fn panel<const R: usize, const V: usize, const W: usize>(&mut self, first: usize, here: usize) {
         let MatMul {
             form,
             rows,
@@ -206,15 +221,11 @@ impl<A: Arithmetic, S: Scalar> Job<'_, A, S> {
             columns,
             ..
         } = self.shape;
-        let here = (columns - first).min(V * WIDTH);
-        let (panel, _) = self.packed.as_chunks_mut::<WIDTH>();
+        let (panel, _) = self.packed.as_chunks_mut::<W>();
         let (panel, _) = panel.as_chunks_mut::<V>();
         let Some(panel) = panel.get_mut(..inner) else {
             return;
         };
-        if here < V * WIDTH {
-            panel.fill([[S::ZERO; WIDTH]; V]);
-        }
         match form {
             Form::Nn | Form::Tn => {
                 for (row, b) in panel.iter_mut().zip(self.b.chunks_exact(columns)) {
@@ -222,6 +233,11 @@ impl<A: Arithmetic, S: Scalar> Job<'_, A, S> {
                 }
             }
             Form::Nt => {
+                if here < V * W {
+                    for row in panel.iter_mut() {
+                        row[V - 1] = [S::ZERO; W];
+                    }
+                }
                 for (j, b) in self
                     .b
                     .chunks_exact(inner.max(1))
@@ -230,25 +246,33 @@ impl<A: Arithmetic, S: Scalar> Job<'_, A, S> {
                     .enumerate()
                 {
                     for (row, b) in panel.iter_mut().zip(b) {
-                        row[j / WIDTH][j % WIDTH] = *b;
+                        row[j / W][j % W] = *b;
                     }
                 }
             }
         }
         let mut i = 0;
         while i + R <= rows {
-            self.tile::<R, V>(i, first, here);
+            self.tile::<R, V, W>(i, first, here);
             i += R;
         }
-        while i < rows {
-            self.tile::<1, V>(i, first, here);
-            i += 1;
+        while i + 2 <= rows {
+            self.tile::<2, V, W>(i, first, here);
+            i += 2;
+        }
+        if i < rows {
+            self.tile::<1, V, W>(i, first, here);
         }
     }
 
     /// The rows from `i` on of the packed panel's `here` columns.
     #[inline(always)]
-    fn tile<const R: usize, const V: usize>(&mut self, i: usize, first: usize, here: usize) {
+    fn tile<const R: usize, const V: usize, const W: usize>(
+        &mut self,
+        i: usize,
+        first: usize,
+        here: usize,
+    ) {
         let MatMul {
             form,
             rows,
@@ -256,29 +280,25 @@ impl<A: Arithmetic, S: Scalar> Job<'_, A, S> {
             columns,
             accumulate,
         } = self.shape;
-        let (panel, _) = self.packed.as_chunks::<WIDTH>();
+        let (panel, _) = self.packed.as_chunks::<W>();
         let (panel, _) = panel.as_chunks::<V>();
         let panel = &panel[..inner];
         // The accumulators themselves are never indexed by a variable nor borrowed by a copy of
         // variable length: either would put them into memory.
-        let mut buffer = [[[S::ZERO; WIDTH]; V]; R];
+        let mut buffer = [[[S::ZERO; W]; V]; R];
         if accumulate {
             for (r, row) in buffer.iter_mut().enumerate() {
-                let c = &self.c[(i + r) * columns + first..][..here];
-                row.as_flattened_mut()[..here].copy_from_slice(c);
+                load(&self.c[(i + r) * columns + first..][..here], row);
             }
         }
         let buffer = match form {
             Form::Nn | Form::Nt => {
                 let a: [&[S]; R] = core::array::from_fn(|r| &self.a[(i + r) * inner..][..inner]);
-                sum::<A, S, R, V>(buffer, panel, |k| a.map(|a| a[k]))
+                sum::<A, S, R, V, W>(buffer, panel, |k, r| a[r][k])
             }
             Form::Tn => {
                 let a = &self.a[..inner * rows];
-                sum::<A, S, R, V>(buffer, panel, |k| {
-                    let a = &a[k * rows + i..][..R];
-                    core::array::from_fn(|r| a[r])
-                })
+                sum::<A, S, R, V, W>(buffer, panel, |k, r| a[k * rows + i..][..R][r])
             }
         };
         for (r, row) in buffer.iter().enumerate() {
@@ -288,15 +308,16 @@ impl<A: Arithmetic, S: Scalar> Job<'_, A, S> {
     }
 }
 
-/// The start of `row` from `x`, which may be shorter. Vector by vector, since a copy of variable
-/// length is a call, and there are thousands of them in a product.
+/// `row` from `x`, which may be shorter by less than a vector; the rest is 0. Vector by vector, since a
+/// copy of variable length is a call, and there are thousands of them in a product.
 #[inline(always)]
-fn load<S: Scalar, const V: usize>(x: &[S], row: &mut [[S; WIDTH]; V]) {
-    let (full, rest) = x.as_chunks::<WIDTH>();
+fn load<S: Scalar, const V: usize, const W: usize>(x: &[S], row: &mut [[S; W]; V]) {
+    let (full, rest) = x.as_chunks::<W>();
     for (v, row) in row.iter_mut().enumerate() {
         if let Some(x) = full.get(v) {
             *row = *x;
-        } else if v == full.len() {
+        } else {
+            *row = [S::ZERO; W];
             for (row, x) in row.iter_mut().zip(rest) {
                 *row = *x;
             }
@@ -306,8 +327,8 @@ fn load<S: Scalar, const V: usize>(x: &[S], row: &mut [[S; WIDTH]; V]) {
 
 /// The start of `row` to `x`, likewise.
 #[inline(always)]
-fn store<S: Scalar, const V: usize>(row: &[[S; WIDTH]; V], x: &mut [S]) {
-    let (full, rest) = x.as_chunks_mut::<WIDTH>();
+fn store<S: Scalar, const V: usize, const W: usize>(row: &[[S; W]; V], x: &mut [S]) {
+    let (full, rest) = x.as_chunks_mut::<W>();
     let vectors = full.len();
     for (v, row) in row.iter().enumerate() {
         if let Some(x) = full.get_mut(v) {
@@ -321,44 +342,45 @@ fn store<S: Scalar, const V: usize>(row: &[[S; WIDTH]; V], x: &mut [S]) {
 }
 
 /// A tile of sums: `R` rows of `V` vectors.
-type Tile<S, const R: usize, const V: usize> = [[[S; WIDTH]; V]; R];
+type Tile<S, const R: usize, const V: usize, const W: usize> = [[[S; W]; V]; R];
 
 /// `start_rj + sum_k a(k)_r panel_kj`, in registers.
 #[inline(always)]
-fn sum<A: Arithmetic, S: Scalar, const R: usize, const V: usize>(
-    start: Tile<S, R, V>,
-    panel: &[[[S; WIDTH]; V]],
-    a: impl Fn(usize) -> [S; R],
-) -> Tile<S, R, V> {
+fn sum<A: Arithmetic, S: Scalar, const R: usize, const V: usize, const W: usize>(
+    start: Tile<S, R, V, W>,
+    panel: &[[[S; W]; V]],
+    a: impl Fn(usize, usize) -> S,
+) -> Tile<S, R, V, W> {
     // The rows are written out, not looped over: whether such a loop is unrolled depends on where this
     // is inlined, and where it is not, every sum goes through memory.
     macro_rules! each_row {
-        ($sums:ident, $a:ident, $b:ident: $($r:literal)*) => {
+        ($sums:ident, $k:ident, $b:ident: $($r:literal)*) => {
             $(if R > $r {
-                $sums[$r] = add_row::<A, S, V>($sums[$r], $a[$r], $b);
+                $sums[$r] = add_row::<A, S, V, W>($sums[$r], a($k, $r), $b);
             })*
         };
     }
-    const { assert!(R <= 6) };
+    const { assert!(R <= 8) };
     let mut sums = start;
     for (k, b) in panel.iter().enumerate() {
-        let a = a(k);
-        each_row!(sums, a, b: 0 1 2 3 4 5);
+        let b = *b;
+        each_row!(sums, k, b: 0 1 2 3 4 5 6 7);
     }
     sums
 }
 
 /// `sums_j + a b_j`, of one row.
 #[inline(always)]
-fn add_row<A: Arithmetic, S: Scalar, const V: usize>(
-    mut sums: [[S; WIDTH]; V],
+fn add_row<A: Arithmetic, S: Scalar, const V: usize, const W: usize>(
+    sums: [[S; W]; V],
     a: S,
-    b: &[[S; WIDTH]; V],
-) -> [[S; WIDTH]; V] {
-    for (sums, b) in sums.iter_mut().zip(b) {
-        for (sum, b) in sums.iter_mut().zip(b) {
-            *sum = A::mul_add(a, *b, *sum);
+    b: [[S; W]; V],
+) -> [[S; W]; V] {
+    let mut next = sums;
+    for v in 0..V {
+        for j in 0..W {
+            next[v][j] = A::mul_add(a, b[v][j], sums[v][j]);
         }
     }
-    sums
+    next
 }

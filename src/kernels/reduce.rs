@@ -12,6 +12,9 @@ use crate::scalar::{Arithmetic, Scalar};
 /// of an addition.
 pub const LANES: usize = 32;
 
+/// Numbers of a short vector.
+const SHORT: usize = 8;
+
 /// Folds the lanes in halves.
 #[inline(always)]
 fn fold<S: Scalar>(mut lanes: [S; LANES]) -> S {
@@ -42,8 +45,21 @@ fn reduce<T: Copy, S: Scalar>(x: &[T], y: &[T], add: impl Fn(T, T, S) -> S) -> S
         }
         lanes = next;
     }
-    for ((lane, x), y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
-        *lane = add(*x, *y, *lane);
+    // The rest by short vectors, too: rows of matrices are seldom much longer than the lanes.
+    let (lane_chunks, _) = lanes.as_chunks_mut::<SHORT>();
+    let (x_chunks, x_rest) = x_rest.as_chunks::<SHORT>();
+    let (y_chunks, y_rest) = y_rest.as_chunks::<SHORT>();
+    for (i, lanes) in lane_chunks.iter_mut().enumerate() {
+        if let (Some(x), Some(y)) = (x_chunks.get(i), y_chunks.get(i)) {
+            let before = *lanes;
+            for l in 0..SHORT {
+                lanes[l] = add(x[l], y[l], before[l]);
+            }
+        } else if i == x_chunks.len() {
+            for ((lane, x), y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
+                *lane = add(*x, *y, *lane);
+            }
+        }
     }
     fold(lanes)
 }

@@ -51,7 +51,7 @@ use super::softmax_loss::{Example, check_classes};
 use super::{Adjoint, Examples};
 use crate::error::{Error, cut, exactly};
 use crate::group::Layout;
-use crate::kernels::accumulate::{add_rows, add_to_rows, scale_rows};
+use crate::kernels::accumulate::{add_rows, add_to_rows, repeat, scale_rows};
 use crate::kernels::activation::{softmax, softmax_r, tanh, tanh_adjoint, tanh_adjoint_r};
 use crate::kernels::matmul::{Form, MatMul};
 use crate::kernels::sparse::{Row, outer, product, shifted};
@@ -302,20 +302,17 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         packed: &mut [S],
     ) -> Result<(), Error> {
         let (matrix, biases) = layer.of(w);
-        let rows = z.chunks_exact_mut(layer.outputs);
         if let Some(mean) = self.mean_of(layer) {
             let start = &mut packed[..layer.outputs];
             shifted::<A, S>(S::from_f32(mean), matrix, biases, start);
-            for row in self.rows(piece, x, rows) {
+            repeat(start, z);
+            for row in self.rows(piece, x, z.chunks_exact_mut(layer.outputs)) {
                 let (x, z) = row?;
-                z.copy_from_slice(start);
                 product::<A, S>(x, matrix, z);
             }
             return Ok(());
         }
-        for z in rows {
-            z.copy_from_slice(biases);
-        }
+        repeat(biases, z);
         let product = layer.product(Form::Nn, piece.len(), true);
         product.run::<A, S>(x, matrix, z, packed)
     }
