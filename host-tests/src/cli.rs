@@ -22,11 +22,16 @@ use crate::verify;
 
 /// Hypergradients through whole trainings: every method, side by side, on real MNIST.
 #[derive(Debug, Parser)]
-#[command(name = "drmad", version, about)]
+#[command(name = "drmad", version, about, after_help = ENVIRONMENT)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 }
+
+const ENVIRONMENT: &str = "\
+Environment:
+  DRMAD_LEVEL  Vector level of the kernels: baseline, avx2 or avx512 [default: the widest this
+               processor has]. The bits are the same on each.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -327,13 +327,31 @@ fn every_vector_level_gives_the_same_bits() {
 }
 
 #[test]
-fn an_unknown_level_is_refused_with_those_there_are() {
-    let output = drmad(&["list"])
-        .env("DRMAD_LEVEL", "mmx")
-        .output()
-        .expect("the binary runs");
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("baseline, avx2, avx512"));
+fn a_level_that_is_unknown_or_lacking_is_refused_with_those_there_are() {
+    let refused = |level: &str| {
+        let output = drmad(&["list"]).env("DRMAD_LEVEL", level).output();
+        let output = output.expect("the binary runs");
+        assert_eq!(output.status.code(), Some(1), "{level}");
+        assert_eq!(text(&output.stderr).lines().count(), 1, "{level}");
+        text(&output.stderr)
+    };
+    for unknown in ["mmx", "", "AVX2"] {
+        assert!(refused(unknown).contains("baseline, avx2, avx512"));
+    }
+    for level in Level::ALL.into_iter().filter(|level| !level.is_available()) {
+        let message = refused(level.name());
+        assert!(message.contains(level.name()) && message.contains(Level::widest().name()));
+    }
+}
+
+#[test]
+fn the_help_names_every_level_and_how_to_force_it() {
+    let output = drmad(&["--help"]).output().expect("the binary runs");
+    let help = text(&output.stdout);
+    assert!(help.contains("DRMAD_LEVEL"));
+    for level in Level::ALL {
+        assert!(help.contains(level.name()), "{help}");
+    }
 }
 
 const SMALL: &[&str] = &["tune", "mnist-units", "--steps", "60", "--meta-steps", "4"];
