@@ -16,6 +16,7 @@ use crate::dump::Request;
 use crate::experiment::{self, EXPERIMENTS, Experiment, Rounding, Tuned};
 use crate::files;
 use crate::frontier::Frontier;
+use crate::inputs::Inputs;
 use crate::method::{Method, Name};
 use crate::tune::{self, Compare, Optimiser, Settings, Tuning};
 use crate::verify;
@@ -187,6 +188,9 @@ struct Hypergradient {
     way: Way,
     #[command(flatten)]
     training: Training,
+    /// How the network reads its images: the pixels that are not black, or all.
+    #[arg(long, value_enum, default_value = "sparse")]
+    inputs: Inputs,
     /// Hyperparameters to take it at (.npy, f32), such as a run's hyper.npy; the experiment's start
     /// where left out.
     #[arg(long, value_name = "FILE")]
@@ -356,10 +360,13 @@ impl Compared {
 
 impl Hypergradient {
     fn run(&self) -> Result<()> {
-        let experiment = &self.training.experiment(&self.experiment)?;
+        let experiment = Experiment {
+            inputs: self.inputs,
+            ..self.training.experiment(&self.experiment)?
+        };
         let data = self.source.load()?;
         let request = Request {
-            experiment,
+            experiment: &experiment,
             data: &data,
             method: self.way.method()?,
             hyper: match &self.hyper {

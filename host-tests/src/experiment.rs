@@ -7,6 +7,8 @@ use drmad::Plain;
 use drmad::group::{Granularity, Groups, Layout};
 use serde::{Deserialize, Serialize};
 
+use crate::inputs::Inputs;
+
 /// What the hyperparameters are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tuned {
@@ -41,6 +43,8 @@ pub struct Experiment {
     pub examples: [usize; 3],
     /// What the outer loss is taken over.
     pub outside: Outside,
+    /// How the network reads its images.
+    pub inputs: Inputs,
     /// Examples in a batch.
     pub batch: usize,
     /// Training steps.
@@ -72,6 +76,7 @@ const UNITS: Experiment = Experiment {
     layers: DEEP,
     examples: [15_000, 5_000, 5_000],
     outside: Outside::Valid,
+    inputs: Inputs::Sparse,
     batch: 50,
     steps: 2000,
     rate: 0.05,
@@ -130,6 +135,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         layers: DEEP,
         examples: [10_000, 10_000, 10_000],
         outside: Outside::Train,
+        inputs: Inputs::Sparse,
         batch: 200,
         steps: 100,
         rate: 0.367_879_45,

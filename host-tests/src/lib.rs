@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`data`] | MNIST, compiled in, and any other IDX dataset |
 //! | [`experiment`] | the settings of each experiment |
+//! | [`inputs`] | images as a network reads them: whole or sparse |
 //! | [`method`] | the ways to a hypergradient, with their memory |
 //! | [`problem`] | an experiment with its data drawn: hyperparameters to hypergradients |
 //! | [`counted`] | an objective that counts its evaluations |
@@ -31,6 +32,7 @@ pub mod dump;
 pub mod experiment;
 pub mod files;
 pub mod frontier;
+pub mod inputs;
 pub mod loss;
 pub mod method;
 pub mod problem;

@@ -1,11 +1,13 @@
 //! The objectives of the experiments as one type, chosen at run time.
 
-use drmad::models::{Mlp, SparsePixels};
+use drmad::models::Mlp;
 use drmad::objective::{At, Directions, Objective, Products};
 use drmad::wrap::{L2, Scaled};
 use drmad::{Arithmetic, Error, Scalar};
 
-type Network<'a, A> = Mlp<'a, SparsePixels<'a>, A>;
+use crate::inputs::Images;
+
+type Network<'a, A> = Mlp<'a, Images<'a>, A>;
 
 /// An experiment's training or validation loss.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use drmad::forward::{self, Forward, Wrt};
 use drmad::group::Groups;
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::implicit::{self, Implicit, Solver, Stopped};
-use drmad::models::{Examples, Mlp, SparsePixels};
+use drmad::models::{Examples, Mlp};
 use drmad::objective::{At, Objective};
 use drmad::outer::Parametrisation;
 use drmad::path::{Path, Reversed};
@@ -21,8 +21,9 @@ use drmad::wrap::{L2, Psd, Scaled, Strength};
 use drmad::{Arithmetic, Scalar};
 
 use crate::counted::{Counted, Counts};
-use crate::data::{Dataset, Split};
+use crate::data::Dataset;
 use crate::experiment::{Experiment, Outside, Tuned};
+use crate::inputs::Images;
 use crate::loss::Loss;
 use crate::method::{MOST_TANGENTS, Method, Name, Shape, Storage, zeros};
 
@@ -51,9 +52,9 @@ pub struct Problem<'a> {
     /// The seed of initial weights and batches.
     pub seed: u64,
     /// All images of the training file, none of them chosen.
-    train: SparsePixels<'a>,
+    train: Images<'a>,
     /// The same of the test file.
-    test: SparsePixels<'a>,
+    test: Images<'a>,
 }
 
 /// How good some weights are.
@@ -182,14 +183,7 @@ impl<'a> Problem<'a> {
         let mut tested = vec![0; test];
         choose(0, &mut vec![0; data.test.len()], &mut tested)?;
         let mean = data.mean_pixel();
-        let all = |split: &'a Split| -> Result<_> {
-            Ok(SparsePixels {
-                images: split.lists()?,
-                labels: &split.labels,
-                chosen: &[],
-                mean,
-            })
-        };
+        let all = |split| Images::new(experiment.inputs, split, mean);
         Ok(Problem {
             experiment,
             data,
@@ -207,12 +201,11 @@ impl<'a> Problem<'a> {
 
     fn network<'s, A: Arithmetic>(
         &'s self,
-        all: SparsePixels<'s>,
+        all: Images<'s>,
         chosen: &'s [u32],
-    ) -> Result<Mlp<'s, SparsePixels<'s>, A>> {
-        let examples = SparsePixels { chosen, ..all };
+    ) -> Result<Mlp<'s, Images<'s>, A>> {
         let Experiment { layers, batch, .. } = self.experiment;
-        Ok(Mlp::new(examples, layers, *batch)?)
+        Ok(Mlp::new(all.choose(chosen), layers, *batch)?)
     }
 
     /// The training loss.
@@ -253,7 +246,7 @@ impl<'a> Problem<'a> {
 
     fn unpenalised<'s, A: Arithmetic>(
         &'s self,
-        all: SparsePixels<'s>,
+        all: Images<'s>,
         chosen: &'s [u32],
     ) -> Result<Loss<'s, A>> {
         let network = self.network(all, chosen)?;
