@@ -18,6 +18,7 @@ use crate::files;
 use crate::frontier::Frontier;
 use crate::inputs::Inputs;
 use crate::method::{Method, Name};
+use crate::scaling::{self, Axis, Scaling};
 use crate::tune::{self, Compare, Optimiser, Settings, Tuning};
 use crate::verify;
 
@@ -42,6 +43,14 @@ enum Command {
     Hypergradient(Hypergradient),
     /// Compare every method on one experiment: memory, time, angle to the exact hypergradient.
     Frontier(Compared),
+    /// Show how time and memory grow with steps, weights and hyperparameters, method by method.
+    Scaling(Scaled),
+    /// One point of `scaling`, in a process of its own.
+    #[command(hide = true)]
+    Measure {
+        /// What to measure, as JSON.
+        task: String,
+    },
     /// Check every derivative: finite differences and adjoint identities.
     Check(Source),
     /// List the experiments and the methods.
@@ -139,6 +148,28 @@ struct Compared {
     /// Where the report goes [default: out/frontier-EXPERIMENT].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
+}
+
+/// `drmad scaling`.
+#[derive(Debug, Args)]
+struct Scaled {
+    /// What grows.
+    #[arg(long, default_value = "all", value_parser = PossibleValuesParser::new(["steps", "weights", "hypers", "all"]))]
+    axis: String,
+    /// Few and small sizes, for a look within half a minute.
+    #[arg(long)]
+    quick: bool,
+    /// Only this method; may be given more than once [default: every method that scales].
+    #[arg(long, value_enum)]
+    method: Vec<Name>,
+    /// Seed of examples, initial weights and batches.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where the report goes.
+    #[arg(long, value_name = "DIR", default_value = "out/scaling")]
+    out: PathBuf,
     #[command(flatten)]
     source: Source,
 }
@@ -284,6 +315,8 @@ pub fn run() -> Result<()> {
         Command::Tune(tune) => tune.run(),
         Command::Hypergradient(one) => one.run(),
         Command::Frontier(compared) => compared.run(),
+        Command::Scaling(scaled) => scaled.run(),
+        Command::Measure { task } => scaling::measure(&task),
         Command::Check(source) => verify::run(&source.load()?),
         Command::List => {
             list();
@@ -355,6 +388,24 @@ impl Compared {
             out: self.out.clone().unwrap_or_else(|| tune::default_out(&out)),
         };
         frontier.run()
+    }
+}
+
+impl Scaled {
+    fn run(&self) -> Result<()> {
+        let axes = match Axis::from_str(&self.axis, false) {
+            Ok(axis) => vec![axis],
+            Err(_) => Axis::value_variants().to_vec(),
+        };
+        let scaling = Scaling {
+            axes: &axes,
+            methods: &self.method,
+            quick: self.quick,
+            data: &self.source.load()?,
+            seed: self.seed,
+            out: self.out.clone(),
+        };
+        scaling.run()
     }
 }
 

@@ -291,6 +291,37 @@ impl Dataset {
         Self::assemble(|file, kind| Source::open(directory, file.name)?.idx(kind))
     }
 
+    /// Writes the first so many training and test images as four raw files, which
+    /// [`from_dir`](Self::from_dir) reads.
+    ///
+    /// # Errors
+    ///
+    /// What the file system refuses, with the file's name.
+    pub fn write_first(&self, directory: &Path, train: usize, test: usize) -> anyhow::Result<()> {
+        for (split, count, images, labels) in [
+            (&self.train, train, &TRAIN_IMAGES, &TRAIN_LABELS),
+            (&self.test, test, &TEST_IMAGES, &TEST_LABELS),
+        ] {
+            let count = count.min(split.len());
+            let sizes = [count, split.rows, split.columns];
+            for (file, kind, sizes, bytes) in [
+                (
+                    images,
+                    Kind::Images,
+                    &sizes[..],
+                    &split.pixels[..count * split.width()],
+                ),
+                (labels, Kind::Labels, &sizes[..1], &split.labels[..count]),
+            ] {
+                let words = std::iter::once(kind.magic()).chain(sizes.iter().map(|n| *n as u32));
+                let mut contents: Vec<u8> = words.flat_map(u32::to_be_bytes).collect();
+                contents.extend(bytes);
+                crate::files::write(&directory.join(file.name), &contents)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Loads the four files in turn and checks that they belong together.
     fn assemble(
         load: impl Fn(&Embedded, Kind) -> Result<Idx, DataError>,

@@ -8,11 +8,13 @@
 //! | [`method`] | the ways to a hypergradient, with their memory |
 //! | [`problem`] | an experiment with its data drawn: hyperparameters to hypergradients |
 //! | [`counted`] | an objective that counts its evaluations |
+//! | [`memory`] | what this process takes |
 //! | [`provenance`] | what a report says of how it came to be |
 //! | [`tolerances`] | how close is close enough, and why |
 //! | [`tune`] | the outer loop, which survives a kill |
 //! | [`dump`] | a result with all that is needed to compute it again elsewhere |
 //! | [`frontier`] | every method on one experiment |
+//! | [`scaling`] | how time and memory grow, method by method |
 //! | [`verify`] | `drmad check` |
 //! | [`report`] | the page with the pictures |
 //! | [`cli`] | the command line |
@@ -34,10 +36,12 @@ pub mod files;
 pub mod frontier;
 pub mod inputs;
 pub mod loss;
+pub mod memory;
 pub mod method;
 pub mod problem;
 pub mod provenance;
 pub mod report;
+pub mod scaling;
 pub mod tolerances;
 pub mod tune;
 pub mod verify;

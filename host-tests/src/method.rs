@@ -11,6 +11,8 @@ use drmad::path::{
 use drmad::random::Origin;
 use serde::{Deserialize, Serialize};
 
+use crate::memory;
+
 /// A method of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -287,8 +289,8 @@ impl Table {
 /// A vector of zeros, or an error that says how many bytes were wanted where there are not so many.
 pub fn zeros<T: Clone + Default>(what: &str, len: usize) -> Result<Vec<T>> {
     let bytes = len.saturating_mul(size_of::<T>());
-    if let Some(free) = free_memory()
-        && bytes > free
+    if let Some(free) = memory::free()
+        && bytes as u64 > free
     {
         bail!(
             "{what} needs {:.1} GB of memory and {:.1} GB are free: take fewer steps or another method",
@@ -302,17 +304,6 @@ pub fn zeros<T: Clone + Default>(what: &str, len: usize) -> Result<Vec<T>> {
         .with_context(|| format!("{what} needs {bytes} bytes of memory"))?;
     vector.resize(len, T::default());
     Ok(vector)
-}
-
-/// Free memory where the system tells it: an allocation that is too large is granted there and kills
-/// the process only when it is touched.
-fn free_memory() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("MemAvailable:"))?;
-    let kilobytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
-    kilobytes.checked_mul(1024)
 }
 
 impl Method {

@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::plots::{Dot, Family, Field, Picture, Ranked, drawable, on_front, ranking};
-use super::words::{self, count, fixed, number, percent};
+use super::words::{self, columns, count, fixed, number, percent, plain};
 use super::{
     Cell, Figure, Line, Section, Table, Term, Tile, View, backdrop, brief, fill, null_is_nan,
 };
@@ -171,7 +171,7 @@ const COLUMNS: [(&str, usize); 10] = [
 
 /// The head of the terminal's table.
 pub fn head() -> String {
-    columns(COLUMNS.map(|(name, _)| name.to_owned()))
+    columns(&COLUMNS, COLUMNS.map(|(name, _)| name.to_owned()))
 }
 
 /// A row of the terminal's table.
@@ -182,7 +182,7 @@ pub fn line(row: &Row) -> String {
         (None, Some(note)) => note.clone(),
         (None, None) => String::new(),
     };
-    columns([
+    let texts = [
         row.method.clone(),
         plain(row.floats_per_weight, 3),
         plain(row.forward_seconds, 3),
@@ -196,7 +196,8 @@ pub fn line(row: &Row) -> String {
         }),
         or(row.test_error, |e| plain(e, 4)),
         note,
-    ])
+    ];
+    columns(&COLUMNS, texts)
 }
 
 /// The whole table for a terminal: a head, then a line a method.
@@ -206,31 +207,6 @@ pub fn table(page: &Page) -> String {
     let lines = page.rows.iter().map(line);
     let lines: Vec<String> = std::iter::once(head()).chain(lines).collect();
     lines.join("\n") + "\n"
-}
-
-/// A number for programs.
-fn plain(value: f64, decimals: usize) -> String {
-    if value.is_finite() {
-        format!("{value:.decimals$}")
-    } else {
-        "-".into()
-    }
-}
-
-fn columns(texts: [String; COLUMNS.len()]) -> String {
-    let mut line = String::new();
-    for (i, (text, (_, width))) in texts.iter().zip(COLUMNS).enumerate() {
-        // One space at most inside a column, and no line of its own.
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        if i > 0 {
-            line += "  ";
-        }
-        line += &match i == 0 || width == 0 {
-            true => format!("{text:<width$}"),
-            false => format!("{text:>width$}"),
-        };
-    }
-    line.trim_end().into()
 }
 
 /// Renders a comparison as one self-contained HTML file.

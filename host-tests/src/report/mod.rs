@@ -19,12 +19,14 @@
 //! * `plots` draws the pictures,
 //! * `words` writes the numbers,
 //! * `page.html` is the template,
-//! * [`frontier`] is the page that compares methods, in the same look.
+//! * [`frontier`] is the page that compares methods, in the same look,
+//! * [`scaling`] the one that shows how they grow.
 
 #![deny(missing_docs)]
 
 pub mod frontier;
 mod plots;
+pub mod scaling;
 mod words;
 
 use anyhow::{Context, Result, ensure};

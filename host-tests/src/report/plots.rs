@@ -30,8 +30,10 @@ use plotters::style::{Color, FontTransform, ShapeStyle};
 
 use super::{Scatter, Strip, words};
 
+mod curves;
 mod front;
 
+pub(super) use curves::{Curve, Curves};
 pub(super) use front::{Dot, Family, Field, Ranked, on_front, ranking};
 
 /// Canvas units per nominal pixel.

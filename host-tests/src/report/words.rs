@@ -154,6 +154,44 @@ pub(super) fn tick(value: f64, step: f64) -> String {
     fixed(value, decimals as usize)
 }
 
+/// A size of memory.
+pub(super) fn bytes(n: f64) -> String {
+    let (unit, name) = match n {
+        n if n >= 1e9 => (1e9, "GB"),
+        n if n >= 1e6 => (1e6, "MB"),
+        n if n >= 1e3 => (1e3, "kB"),
+        _ => (1.0, "bytes"),
+    };
+    format!("{}{NBSP}{name}", number(n / unit))
+}
+
+/// A number for programs.
+pub(super) fn plain(value: f64, decimals: usize) -> String {
+    if value.is_finite() {
+        format!("{value:.decimals$}")
+    } else {
+        "-".into()
+    }
+}
+
+/// A line of a terminal's table, its columns as wide as they are said to be; the first, and one of
+/// no width, are words.
+pub(super) fn columns<const N: usize>(table: &[(&str, usize); N], texts: [String; N]) -> String {
+    let mut line = String::new();
+    for (i, (text, (_, width))) in texts.iter().zip(table).enumerate() {
+        // One space at most inside a column, and no line of its own.
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if i > 0 {
+            line += "  ";
+        }
+        line += &match i == 0 || *width == 0 {
+            true => format!("{text:<width$}"),
+            false => format!("{text:>width$}"),
+        };
+    }
+    line.trim_end().into()
+}
+
 /// The first letter made large, for a caption that opens with a name.
 pub(super) fn capital(text: &str) -> String {
     let mut chars = text.chars();

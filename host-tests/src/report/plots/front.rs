@@ -17,13 +17,13 @@ use plotters::element::Polygon;
 use super::*;
 
 /// The nominal width: that of the page.
-const BROAD: i32 = 860;
+pub(super) const BROAD: i32 = 860;
 /// The nominal size of small print: names off the front, numbers.
 const SMALL: i32 = 12;
 /// A letter's width as a share of its height, on the generous side.
 const LETTER: f64 = 0.56;
 /// The most letters of a name in a picture.
-const LETTERS: usize = 30;
+pub(super) const LETTERS: usize = 30;
 /// How far from its mark a label may go, in nominal pixels.
 const FAR: [f64; 4] = [11.0, 24.0, 40.0, 58.0];
 /// The nominal radius of a mark.
@@ -93,7 +93,7 @@ impl Family {
         }
     }
 
-    const fn colour(self) -> RGBColor {
+    pub(super) const fn colour(self) -> RGBColor {
         match self {
             Self::Exact => SERIES[0],
             Self::Shortcut => SERIES[1],
@@ -103,8 +103,20 @@ impl Family {
         }
     }
 
+    /// Draws a legend of the families that occur and says where it ends, in nominal pixels.
+    pub(super) fn legend(area: &Area<'_>, top: i32, occurs: impl Fn(Self) -> bool) -> Result<f64> {
+        let (mut x, y) = (8.0, (top + 9) * FINE);
+        for family in Self::ALL.into_iter().filter(|family| occurs(*family)) {
+            family.mark(area, ((x * f64::from(FINE)) as i32, y), true)?;
+            let at = ((x + 12.0) * f64::from(FINE)) as i32;
+            write(area, family.name(), (at, y), BEHIND)?;
+            x += 12.0 + width(family.name(), TICK) + 20.0;
+        }
+        Ok(x)
+    }
+
     /// Draws its mark around a point in canvas units.
-    fn mark(self, area: &Area<'_>, (x, y): (i32, i32), filled: bool) -> Result<()> {
+    pub(super) fn mark(self, area: &Area<'_>, (x, y): (i32, i32), filled: bool) -> Result<()> {
         let r = (RADIUS * f64::from(FINE)) as i32;
         let colour = self.colour();
         let corners = match self {
@@ -328,7 +340,8 @@ pub(in super::super) fn on_front(points: &[(f64, f64)]) -> Vec<bool> {
     points.iter().map(|p| !beaten(p)).collect()
 }
 
-fn width(text: &str, size: i32) -> f64 {
+/// About how wide a text is, in nominal pixels.
+pub(super) fn width(text: &str, size: i32) -> f64 {
     text.chars().count() as f64 * f64::from(size) * LETTER
 }
 
@@ -415,16 +428,8 @@ impl Field {
 
     /// The families that occur, and what filling and the line mean.
     fn legend(&self, area: &Area<'_>, top: i32) -> Result<()> {
-        let (mut x, y) = (8.0, (top + 9) * FINE);
-        for family in Family::ALL {
-            if self.dots.iter().all(|d| d.family != family) {
-                continue;
-            }
-            family.mark(area, ((x * f64::from(FINE)) as i32, y), true)?;
-            let at = ((x + 12.0) * f64::from(FINE)) as i32;
-            write(area, family.name(), (at, y), BEHIND)?;
-            x += 12.0 + width(family.name(), TICK) + 20.0;
-        }
+        let occurs = |family| self.dots.iter().any(|d| d.family == family);
+        let (x, y) = (Family::legend(area, top, occurs)?, (top + 9) * FINE);
         let at = (x * f64::from(FINE)) as i32;
         rule(area, (at, y), (at + 20 * FINE, y), stroke(INK.mix(0.55), 6))?;
         write(
