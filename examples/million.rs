@@ -2,8 +2,10 @@
 //! how many there were: `cargo run --release --example million`.
 //!
 //! A small network learns four overlapping clouds of points, with a penalty for each unit. Eight hats
-//! stand for the path, so what is kept of ten thousand steps and of a million is as long; a tape of the
-//! million would take 4 T P bytes. Where the tape is affordable the two hypergradients are compared.
+//! stand for the path, so what is kept of ten thousand steps and of a million is as long. On a path that
+//! is not the true one a direction of negative curvature could grow with every step, and a million of
+//! them is beyond any number: products of negative curvature are dropped ([`Psd`]). At ten thousand
+//! steps the tape is affordable, and the two hypergradients are compared.
 
 use std::time::Instant;
 
@@ -15,7 +17,7 @@ use drmad::objective::Objective;
 use drmad::path::{Grid, Hats, Path, Quantised, Reversed, Tail, Tape};
 use drmad::random::{Batches, Normal, Origin};
 use drmad::train::{Rule, Run, Schedule};
-use drmad::wrap::{L2, Strength};
+use drmad::wrap::{L2, Psd, Strength};
 use drmad::{Error, Fused};
 
 const WIDTHS: &[usize] = &[16, 8, 4];
@@ -36,7 +38,7 @@ const UNITS: Groups<'static> = Groups {
     biases: false,
 };
 
-type Loss<'a> = L2<'a, Mlp<'a, Features<'a>, Fused>>;
+type Loss<'a> = Psd<L2<'a, Mlp<'a, Features<'a>, Fused>>>;
 
 /// Points about four corners, their classes in turn.
 fn clouds() -> (Vec<f32>, Vec<u8>) {
@@ -58,6 +60,7 @@ fn clouds() -> (Vec<f32>, Vec<u8>) {
 struct Outcome {
     hypergradient: Vec<f32>,
     floats: usize,
+    /// The training loss of the first and the last step.
     losses: [f32; 2],
 }
 
@@ -144,8 +147,11 @@ fn main() -> Result<(), Error> {
         width: WIDTHS[0],
     };
     let net = Mlp::<_, Fused>::new(data, WIDTHS, BATCH)?;
-    let objective = L2::new(net, Strength::Tuned(UNITS));
-    let outside = L2::new(net, Strength::Off(UNITS));
+    let of = |strength| Psd {
+        inner: L2::new(net, strength),
+    };
+    let objective = of(Strength::Tuned(UNITS));
+    let outside = of(Strength::Off(UNITS));
     let h = vec![-5.0; objective.hypers()];
     let origin = Normal {
         seed: 9,
@@ -157,18 +163,6 @@ fn main() -> Result<(), Error> {
         "{:>5} {:>9} {:>9} {:>9} {:>9}",
         "path", "steps", "floats", "forward s", "back s"
     );
-    let mut storage = vec![0.0; Tape::<f32>::required_len(P, SHORT, 0)];
-    let mut tape = Tape::new(P, SHORT, 0, &mut storage)?;
-    let exact = there_and_back(
-        "tape",
-        &run(&objective, &h, SHORT),
-        &outside,
-        &origin,
-        &mut tape,
-    )?;
-    drop(storage);
-
-    let before = peak();
     let hats = |steps| {
         let run = run(&objective, &h, steps);
         let tail = Reversed::<Fused>::reach(&run.schedule, steps);
@@ -184,23 +178,30 @@ fn main() -> Result<(), Error> {
         let mut path = Tail::<Fused, _>::new(hats, steps, tail)?;
         there_and_back("hats", &run, &outside, &origin, &mut path)
     };
-    let (short, long) = (hats(SHORT)?, hats(LONG)?);
+    let short = hats(SHORT)?;
+    let before = peak();
+    let long = hats(LONG)?;
+    let after = peak();
+    let mut storage = vec![0.0; Tape::<f32>::required_len(P, SHORT, 0)];
+    let mut tape = Tape::new(P, SHORT, 0, &mut storage)?;
+    let run = run(&objective, &h, SHORT);
+    let exact = there_and_back("tape", &run, &outside, &origin, &mut tape)?;
 
     let angle = cosine(&short.hypergradient, &exact.hypergradient);
-    println!("cosine of hats to tape after {SHORT} steps: {angle:.4}");
+    println!("cosine of hats to tape after {SHORT} steps: {angle:.5}");
     let [first, last] = long.losses;
     println!("training loss of the million: {first:.3} at first, {last:.3} at last");
-    match before.zip(peak()) {
+    match before.zip(after) {
         Some((before, after)) => {
-            println!("peak memory: {before} kB before the hats, {after} kB after");
-            // The tape of the million would be 700 MB.
-            assert!(after - before < 1000);
+            println!("peak memory: {before} kB after {SHORT} steps, {after} kB after {LONG}");
+            // A tape of the million would take 688,000 kB; this much the system's own pages may move.
+            assert!(after - before < 512);
         }
         None => println!("peak memory: this system does not tell"),
     }
     assert_eq!(short.floats, long.floats);
     assert!(long.hypergradient.iter().all(|d| d.is_finite()));
     assert!(long.hypergradient.iter().any(|d| *d != 0.0));
-    assert!(angle > 0.9 && last < first);
+    assert!(angle > 0.99 && last < first);
     Ok(())
 }

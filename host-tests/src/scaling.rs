@@ -192,7 +192,9 @@ impl Axis {
         };
         match self {
             Axis::Steps => format!(
-                "Softmax regression, {} weights in {}.",
+                "Softmax regression, {} weights in {}. The reversal in fixed point keeps a few numbers a \
+                 weight at first, and what grows with the steps is more than that from some thousands \
+                 of them on.",
                 e.weights(),
                 network(&e)
             ),
@@ -485,7 +487,7 @@ fn apart(task: &Task) -> Result<Result<Point, String>> {
         let errors = String::from_utf8_lossy(&output.stderr);
         let error = errors.trim().trim_start_matches("drmad: ");
         return Ok(Err(match error {
-            "" => format!("ended by itself: {}", output.status),
+            "" => format!("ended early: {}", output.status),
             error => format!("failed: {error}"),
         }));
     }

@@ -1,8 +1,8 @@
 //! How time and memory grow, and the page that shows it.
 //!
 //! A [`Curve`] is one method at growing sizes along one axis. What grows like a power of the size has
-//! an exponent, the slope of the logarithms' least-squares line, and the exponent of theory stands
-//! beside it. Times on the page are ratios to those of the smallest size, so that pages of different
+//! an exponent, the slope of the logarithms' least-squares line over the larger half of the sizes,
+//! where costs that do not grow matter less; the exponent of theory stands beside it. Times on the page are ratios to those of the smallest size, so that pages of different
 //! machines compare; JSON has the seconds.
 //!
 //! Refused: slopes of fewer than two sizes, and of values that are not all positive: they are no
@@ -106,6 +106,9 @@ impl Exponents {
     }
 }
 
+/// The fewest sizes for a slope, where there are so many.
+const LEAST: usize = 3;
+
 /// The slope of the least-squares line through the logarithms.
 ///
 /// ```
@@ -154,8 +157,10 @@ impl Curve {
     /// One size more.
     pub fn push(&mut self, point: Point) {
         self.points.push(point);
+        let half = self.points.len().div_ceil(2).max(LEAST);
+        let small = self.points.len().saturating_sub(half);
         let of = |value: fn(&Point) -> f64| {
-            let points = self.points.iter();
+            let points = self.points.iter().skip(small);
             slope(
                 &points
                     .map(|p| (p.size as f64, value(p)))
@@ -466,7 +471,7 @@ fn exponents(page: &Page) -> Table {
     Table {
         heading: "Exponents",
         note: format!(
-            "Slopes over all sizes. What is further than {FAR} from theory is in colour: small sizes \
+            "Slopes over the larger half of the sizes. What is further than {FAR} from theory is in colour: small sizes \
              have costs that do not grow, and large ones leave the cache."
         ),
         columns,
