@@ -121,7 +121,13 @@ pub fn slope(points: &[(f64, f64)]) -> Option<f64> {
         return None;
     }
     let n = points.len() as f64;
-    let logs = || points.iter().map(|(x, y)| (x.log10(), y.log10()));
+    // As ratios to the first, so that what is constant has the exponent nought to the last bit.
+    let (x0, y0) = points.first()?;
+    let logs = || {
+        points
+            .iter()
+            .map(|(x, y)| ((x / x0).log10(), (y / y0).log10()))
+    };
     let (x, y) = logs().fold((0.0, 0.0), |m, (x, y)| (m.0 + x / n, m.1 + y / n));
     let (xx, xy) = logs().fold((0.0, 0.0), |s, (a, b)| {
         (s.0 + (a - x) * (a - x), s.1 + (a - x) * (b - y))
@@ -214,6 +220,10 @@ impl Page {
     }
 }
 
+/// Which exponents are of time, and which of memory.
+const TIME: [usize; 2] = [0, 1];
+const MEMORY: [usize; 2] = [2, 3];
+
 /// The columns of the terminal's table; the first and the last are words.
 const COLUMNS: [(&str, usize); 8] = [
     ("method", 30),
@@ -279,7 +289,7 @@ pub fn render(page: &Page) -> Result<String> {
         experiment: "scaling".into(),
         title: "How time and memory grow".into(),
         lead: lead(page),
-        sub: "Exponents are slopes on logarithmic axes: 0 is constant, 1 is linear.".into(),
+        sub: sub(page),
         tiles: tiles(page),
         sections,
         terms: terms(),
@@ -336,8 +346,8 @@ fn memory(growth: &Growth) -> Result<Option<Figure>> {
     figure(growth, "memory in bytes", value, false, caption)
 }
 
-/// How far measurement and theory are apart at most, in the exponents of `which`, and where.
-fn apart(page: &Page, which: [usize; 2]) -> Option<(f64, String)> {
+/// How far each exponent of time or of memory is from theory, and which it is.
+fn deviations(page: &Page, which: [usize; 2]) -> Vec<(f64, String)> {
     let curves = page
         .axes
         .iter()
@@ -345,31 +355,49 @@ fn apart(page: &Page, which: [usize; 2]) -> Option<(f64, String)> {
     let all = curves.flat_map(|(growth, curve)| {
         which.into_iter().filter_map(move |i| {
             let (measured, theory) = (curve.measured.all()[i]?, curve.theory.all()[i]?);
-            let place = format!(
-                "{} over {}, {}",
+            let what = format!(
+                "{} over {} by {}",
                 Exponents::NAMES[i],
-                growth.axis,
+                growth.what,
                 curve.method
             );
-            Some(((measured - theory).abs(), place))
+            Some(((measured - theory).abs(), what))
         })
     });
-    all.max_by(|a, b| a.0.total_cmp(&b.0))
+    all.collect()
 }
 
 /// The result in one sentence.
 fn lead(page: &Page) -> String {
     let part = |what: &str, which| {
-        let (most, place) = apart(page, which)?;
-        Some(format!("{what} to within {} ({place})", number(most)))
+        let all = deviations(page, which);
+        let near = all.iter().filter(|(far, _)| *far <= FAR).count();
+        (!all.is_empty()).then(|| format!("{near} of {} exponents of {what}", all.len()))
     };
-    match (part("memory", [2, 3]), part("time", [0, 1])) {
-        (Some(memory), Some(time)) => {
-            format!("Exponents are those of theory, {memory}, {time}")
-        }
-        (Some(one), None) | (None, Some(one)) => format!("Exponents are those of theory, {one}"),
-        (None, None) => "Too few sizes for an exponent".into(),
+    let parts = [part("memory", MEMORY), part("time", TIME)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    match parts.is_empty() {
+        true => "Too few sizes for an exponent".into(),
+        false => format!("{} are within {FAR} of theory", parts.join(" and ")),
     }
+}
+
+/// What is furthest from theory.
+fn sub(page: &Page) -> String {
+    let furthest = |which| {
+        let all = deviations(page, which).into_iter();
+        let (far, what) = all.max_by(|a, b| a.0.total_cmp(&b.0))?;
+        Some(format!("{what} ({})", fixed(far, 2)))
+    };
+    let all: Vec<String> = [furthest(MEMORY), furthest(TIME)]
+        .into_iter()
+        .flatten()
+        .collect();
+    let furthest = match all.is_empty() {
+        true => String::new(),
+        false => format!(" Furthest from theory: {}.", all.join("; ")),
+    };
+    format!("An exponent of nought is constant, one is linear.{furthest}")
 }
 
 /// The default method along each axis, or the first there is.
