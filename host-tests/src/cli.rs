@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use drmad::kernels::dispatch::{self, Level};
+use rayon::ThreadPoolBuilder;
 
 use crate::data::Dataset;
 use crate::dump::Request;
@@ -18,6 +19,7 @@ use crate::files;
 use crate::frontier::Frontier;
 use crate::inputs::Inputs;
 use crate::method::{Method, Name};
+use crate::problem::MOST_DRAWS;
 use crate::scaling::{self, Axis, Scaling};
 use crate::tune::{self, Compare, Optimiser, Settings, Tuning};
 use crate::verify;
@@ -28,6 +30,10 @@ use crate::verify;
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Threads; the results have the same bits with any number [default: RAYON_NUM_THREADS, or one for
+    /// each core].
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
 }
 
 const ENVIRONMENT: &str = "\
@@ -193,7 +199,11 @@ struct Tune {
     /// Meta-iterations; the experiment's where left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     meta_steps: Option<u32>,
-    /// When to compute the exact hypergradient beside, for the angle.
+    /// Draws of examples, initial weights and batches in each meta-iteration, which follows the mean of
+    /// their hypergradients; they run on all cores, each with its own memory.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MOST_DRAWS as i64))]
+    draws: u16,
+    /// When to compute the exact hypergradient beside, for the angle; that takes a tape for each thread.
     #[arg(long, value_enum, default_value = "ends")]
     compare: Compare,
     /// Seed of examples, initial weights and batches.
@@ -311,16 +321,24 @@ pub fn run() -> Result<()> {
     let command = cli
         .command
         .unwrap_or_else(|| Command::Tune(Tune::parse_from(["tune"])));
-    match command {
-        Command::Tune(tune) => tune.run(),
-        Command::Hypergradient(one) => one.run(),
-        Command::Frontier(compared) => compared.run(),
-        Command::Scaling(scaled) => scaled.run(),
-        Command::Measure { task } => scaling::measure(&task),
-        Command::Check(source) => verify::run(&source.load()?),
-        Command::List => {
-            list();
-            Ok(())
+    let threads = cli.threads.unwrap_or(0).into();
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
+    pool.install(|| command.run())
+}
+
+impl Command {
+    fn run(&self) -> Result<()> {
+        match self {
+            Command::Tune(tune) => tune.run(),
+            Command::Hypergradient(one) => one.run(),
+            Command::Frontier(compared) => compared.run(),
+            Command::Scaling(scaled) => scaled.run(),
+            Command::Measure { task } => scaling::measure(task),
+            Command::Check(source) => verify::run(&source.load()?),
+            Command::List => {
+                list();
+                Ok(())
+            }
         }
     }
 }
@@ -354,6 +372,7 @@ impl Tune {
                 meta_steps: self
                     .meta_steps
                     .map_or(experiment.meta_steps, |n| n as usize),
+                draws: self.draws.into(),
                 compare: self.compare,
                 seed: self.seed,
                 arithmetic: self.training.arithmetic,

@@ -13,7 +13,7 @@ use crate::data::Dataset;
 use crate::experiment::{Experiment, Rounding};
 use crate::files::{prepare, write, write_npy};
 use crate::method::Method;
-use crate::problem::{Problem, Trained};
+use crate::problem::{Errors, Problem, Trained};
 
 /// One hypergradient to take.
 #[derive(Debug)]
@@ -84,14 +84,15 @@ impl Request<'_> {
         }
         let hyper = &self.hyper;
         let trained = problem.train::<A>(hyper, Some(&self.method), &mut |_| ())?;
-        let meta = self.meta(&problem, &trained)?;
+        let errors = problem.errors::<A>(hyper, &trained.w)?;
+        let meta = self.meta(&problem, &trained, errors)?;
         if let Some(folder) = folder {
             self.write::<A>(folder, &problem, &trained, &meta)?;
         }
         Ok(meta)
     }
 
-    fn meta(&self, problem: &Problem<'_>, trained: &Trained) -> Result<Meta> {
+    fn meta(&self, problem: &Problem<'_>, trained: &Trained, errors: Errors) -> Result<Meta> {
         let e = self.experiment;
         let back = trained.back.as_ref().context("no hypergradient")?;
         Ok(Meta {
@@ -107,8 +108,8 @@ impl Request<'_> {
             l2: e.l2().unwrap_or(0.0),
             input_mean: problem.mean,
             valid_loss: back.valid_loss,
-            valid_error: trained.quality.valid_error,
-            test_error: trained.quality.test_error,
+            valid_error: errors.valid,
+            test_error: errors.test,
             floats: back.floats,
             forward_seconds: trained.forward_seconds,
             backward_seconds: back.seconds,

@@ -2,7 +2,7 @@
 //! angle to the exact hypergradient, and the test error after tuning with it.
 //!
 //! Angles and times are of the first meta-iteration, one method after the other so that times compare.
-//! Tuning takes both cores. A method that fails is a row of the table.
+//! Tuning takes all cores. A method that fails is a row of the table.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ use crate::data::Dataset;
 use crate::experiment::{Experiment, Rounding};
 use crate::files::{self, progress};
 use crate::method::{MOST_TANGENTS, Method, Name};
-use crate::problem::{Back, Problem, Trained};
+use crate::problem::{Back, Population, Trained};
 use crate::provenance::{named, versions};
 use crate::report::frontier::{Page, Row, head, line, render};
 
@@ -123,12 +123,14 @@ impl Frontier<'_> {
             e.momentum
         );
         let methods = methods(e.steps, hypers);
+        let population = Population::new(self.experiment, self.data)?;
         let bar = progress(methods.len() * (1 + self.meta_steps));
-        let mut rows = self.angles::<A>(&methods, &bar)?;
+        let mut rows = self.angles::<A>(&population, &methods, &bar)?;
         if self.meta_steps > 0 {
             let errors: Vec<Result<f64>> = methods
                 .par_iter()
-                .map(|method| self.tuned_error::<A>(method, &bar))
+                .with_max_len(1)
+                .map(|method| self.tuned_error::<A>(&population, method, &bar))
                 .collect();
             for (row, error) in rows.iter_mut().zip(errors) {
                 match error {
@@ -154,8 +156,13 @@ impl Frontier<'_> {
     }
 
     /// Every method on the first draw, one after the other.
-    fn angles<A: Arithmetic>(&self, methods: &[Method], bar: &ProgressBar) -> Result<Vec<Row>> {
-        let problem = Problem::draw(self.experiment, self.data, self.seed, 0)?;
+    fn angles<A: Arithmetic>(
+        &self,
+        population: &Population<'_>,
+        methods: &[Method],
+        bar: &ProgressBar,
+    ) -> Result<Vec<Row>> {
+        let problem = population.draw(self.seed, 0, 0)?;
         let hyper = self.experiment.start();
         let mut exact: Option<Back> = None;
         let mut rows = vec![];
@@ -211,21 +218,26 @@ impl Frontier<'_> {
     }
 
     /// The test error after tuning with a method, on a draw that no method has seen.
-    fn tuned_error<A: Arithmetic>(&self, method: &Method, bar: &ProgressBar) -> Result<f64> {
+    fn tuned_error<A: Arithmetic>(
+        &self,
+        population: &Population<'_>,
+        method: &Method,
+        bar: &ProgressBar,
+    ) -> Result<f64> {
         let mut hyper = self.experiment.start();
         let mut moments = vec![0.0; 2 * hyper.len()];
         let (first, second) = moments.split_at_mut(hyper.len());
         let mut adam = Adam::new(self.experiment.outer_rates[0], first, second)?;
         for meta_step in 0..self.meta_steps {
-            let problem = Problem::draw(self.experiment, self.data, self.seed, meta_step)?;
+            let problem = population.draw(self.seed, meta_step, 0)?;
             let trained = problem.train::<A>(&hyper, Some(method), &mut |_| ())?;
             let back = trained.back.context("no hypergradient")?;
             adam.step(&mut hyper, &back.hypergradient)?;
             bar.inc(1);
         }
-        let problem = Problem::draw(self.experiment, self.data, self.seed, self.meta_steps)?;
+        let problem = population.draw(self.seed, self.meta_steps, 0)?;
         let trained = problem.train::<A>(&hyper, None, &mut |_| ())?;
-        Ok(trained.quality.test_error)
+        Ok(problem.quality::<A>(&hyper, &trained.w)?.test_error)
     }
 
     fn page(&self, rows: Vec<Row>) -> Page {

@@ -1,12 +1,14 @@
 //! An experiment with its data drawn: a function from hyperparameters to losses and hypergradients.
 //!
-//! Everything here is a function of the experiment, the data and a seed. A meta-iteration has a seed
-//! of its own, so its examples, its initial weights and its batches are its own too; the test
-//! examples are those of the whole run.
+//! Everything here is a function of the experiment, the data and a seed. Each draw of a meta-iteration
+//! has a seed of its own ([`seed_of`]), so its examples, its initial weights and its batches are its own
+//! too; the test examples are those of the whole run.
 
+use std::borrow::Cow;
+use std::sync::OnceLock;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use drmad::forward::{self, Forward, Wrt};
 use drmad::group::Groups;
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
@@ -36,6 +38,28 @@ pub struct Drawn {
     pub outside: Vec<u32>,
     /// Positions in the test file.
     pub test: Vec<u32>,
+}
+
+/// An experiment and its data, checked once: what draws are taken from.
+#[derive(Clone, Debug)]
+pub struct Population<'a> {
+    experiment: &'a Experiment,
+    data: &'a Dataset,
+    mean: f32,
+    train: Images<'a>,
+    test: Images<'a>,
+    /// Positions in the test file.
+    tested: Vec<u32>,
+}
+
+/// The most draws that a meta-iteration has.
+pub const MOST_DRAWS: usize = 1 << 10;
+
+/// The seed of a draw, `seed + 2^32 meta_step + 2^54 draw`: no two share one while seeds are below
+/// 2^32, meta-iterations below 2^22 and draws below [`MOST_DRAWS`].
+pub const fn seed_of(seed: u64, meta_step: usize, draw: usize) -> u64 {
+    seed.wrapping_add((meta_step as u64) << 32)
+        .wrapping_add((draw as u64) << 54)
 }
 
 /// An experiment, its data and a seed.
@@ -70,6 +94,15 @@ pub struct Quality {
     pub test_error: f64,
 }
 
+/// The shares of the outer and of the test examples that some weights misclassify.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Errors {
+    /// Of the outer examples.
+    pub valid: f64,
+    /// Of the test examples.
+    pub test: f64,
+}
+
 /// A trained network, and its hypergradient where one was asked for.
 #[derive(Clone, Debug)]
 pub struct Trained {
@@ -77,8 +110,6 @@ pub struct Trained {
     pub w: Vec<f32>,
     /// The training loss of every step.
     pub losses: Vec<f32>,
-    /// How good it is.
-    pub quality: Quality,
     /// Seconds of the training.
     pub forward_seconds: f64,
     /// What the sweep gave.
@@ -129,17 +160,12 @@ struct Tables {
     groups: Groups<'static>,
 }
 
-impl<'a> Problem<'a> {
-    /// Draws the examples of meta-iteration `meta_step`.
+impl<'a> Population<'a> {
+    /// Checks the data and lists their pixels.
     ///
     /// # Errors
     /// Fewer examples in the data than the experiment needs, other image sizes, more classes.
-    pub fn draw(
-        experiment: &'a Experiment,
-        data: &'a Dataset,
-        seed: u64,
-        meta_step: usize,
-    ) -> Result<Self> {
+    pub fn new(experiment: &'a Experiment, data: &'a Dataset) -> Result<Self> {
         let [train, valid, test] = experiment.examples;
         let (inputs, classes) = (
             experiment.layers[0],
@@ -160,8 +186,6 @@ impl<'a> Problem<'a> {
                 data.classes()
             );
         }
-        let seed = seed.wrapping_add((meta_step as u64) << 32);
-        let mut chosen = vec![0; train + valid];
         for (what, have, want) in [
             ("training", data.train.len(), train + valid),
             ("test", data.test.len(), test),
@@ -173,30 +197,71 @@ impl<'a> Problem<'a> {
                 );
             }
         }
-        choose(seed, &mut vec![0; data.train.len()], &mut chosen)?;
-        let outside = match experiment.outside {
-            Outside::Valid => chosen[train..].to_vec(),
-            Outside::Train => chosen[..train].to_vec(),
-        };
-        chosen.truncate(train);
         // The test examples are the same for every seed, so that runs compare.
         let mut tested = vec![0; test];
         choose(0, &mut vec![0; data.test.len()], &mut tested)?;
         let mean = data.mean_pixel();
         let all = |split| Images::new(experiment.inputs, split, mean);
-        Ok(Problem {
+        Ok(Population {
             experiment,
             data,
             mean,
             train: all(&data.train)?,
             test: all(&data.test)?,
+            tested,
+        })
+    }
+
+    /// Draws the examples of a meta-iteration: draw 0 is the one of a meta-iteration that has no other.
+    ///
+    /// # Errors
+    /// None for a population that was checked.
+    pub fn draw(&self, seed: u64, meta_step: usize, draw: usize) -> Result<Problem<'a>> {
+        let Population {
+            experiment,
+            data,
+            mean,
+            train,
+            test,
+            ..
+        } = *self;
+        let seed = seed_of(seed, meta_step, draw);
+        let [trained, valid, _] = experiment.examples;
+        let mut chosen = vec![0; trained + valid];
+        choose(seed, &mut vec![0; data.train.len()], &mut chosen)?;
+        let outside = match experiment.outside {
+            Outside::Valid => chosen[trained..].to_vec(),
+            Outside::Train => chosen[..trained].to_vec(),
+        };
+        chosen.truncate(trained);
+        Ok(Problem {
+            experiment,
+            data,
+            mean,
+            train,
+            test,
             drawn: Drawn {
                 train: chosen,
                 outside,
-                test: tested,
+                test: self.tested.clone(),
             },
             seed,
         })
+    }
+}
+
+impl<'a> Problem<'a> {
+    /// The first draw of meta-iteration `meta_step`.
+    ///
+    /// # Errors
+    /// As [`Population::new`].
+    pub fn draw(
+        experiment: &'a Experiment,
+        data: &'a Dataset,
+        seed: u64,
+        meta_step: usize,
+    ) -> Result<Self> {
+        Population::new(experiment, data)?.draw(seed, meta_step, 0)
     }
 
     fn network<'s, A: Arithmetic>(
@@ -338,6 +403,41 @@ impl<'a> Problem<'a> {
         method: Option<&Method>,
         each: &mut dyn FnMut(usize),
     ) -> Result<Trained> {
+        self.train_then::<A>(hyper, method, each, &mut |_| ())
+    }
+
+    /// The same with the errors of the trained weights, which are measured beside the way back: on
+    /// another core where one is free.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train).
+    pub fn train_and_measure<A: Arithmetic>(
+        &self,
+        hyper: &[f32],
+        method: &Method,
+        each: &mut dyn FnMut(usize),
+    ) -> Result<(Trained, Errors)> {
+        let errors = OnceLock::new();
+        let trained = rayon::in_place_scope(|beside| {
+            self.train_then::<A>(hyper, Some(method), each, &mut |w| {
+                let (w, errors) = (w.to_vec(), &errors);
+                beside.spawn(move |_| {
+                    errors.get_or_init(|| self.errors::<A>(hyper, &w));
+                });
+            })
+        })?;
+        let errors = errors.into_inner().context("no trained weights")??;
+        Ok((trained, errors))
+    }
+
+    /// `then` hears of the trained weights before the way back begins.
+    fn train_then<A: Arithmetic>(
+        &self,
+        hyper: &[f32],
+        method: Option<&Method>,
+        each: &mut dyn FnMut(usize),
+        then: &mut dyn FnMut(&[f32]),
+    ) -> Result<Trained> {
         let (loss, counts) = (self.training::<A>()?, Counts::default());
         let counted = Counted {
             inner: &loss,
@@ -349,9 +449,9 @@ impl<'a> Problem<'a> {
             counts: &counts,
         };
         if method.is_some_and(|method| method.psd) {
-            self.train_on::<A, _>(&Psd { inner: counted }, task, each)
+            self.train_on::<A, _>(&Psd { inner: counted }, task, each, then)
         } else {
-            self.train_on::<A, _>(&counted, task, each)
+            self.train_on::<A, _>(&counted, task, each, then)
         }
     }
 
@@ -360,6 +460,7 @@ impl<'a> Problem<'a> {
         training: &O,
         task: Task<'_>,
         each: &mut dyn FnMut(usize),
+        then: &mut dyn FnMut(&[f32]),
     ) -> Result<Trained> {
         let (p, steps) = (self.experiment.weights(), self.experiment.steps);
         let tables = self.tables::<A>(task.hyper);
@@ -383,7 +484,9 @@ impl<'a> Problem<'a> {
             .method
             .is_some_and(|method| method.name == Name::Forward)
         {
-            return self.train_forward(&run, &tables, &outside, each);
+            let trained = self.train_forward(&run, &tables, &outside, each)?;
+            then(&trained.w);
+            return Ok(trained);
         }
         let scratch =
             scratch_len(training, &outside).max(implicit::scratch_len(training, &outside));
@@ -417,7 +520,7 @@ impl<'a> Problem<'a> {
         )?;
         let forward_seconds = clock.elapsed().as_secs_f64();
         let w = workspace.w.to_vec();
-        let quality = self.quality::<A>(&w, &tables.h)?;
+        then(&w);
         let mut back = None;
         if task.method.is_some() {
             task.counts.gradients.set(0);
@@ -444,7 +547,6 @@ impl<'a> Problem<'a> {
         Ok(Trained {
             w,
             losses,
-            quality,
             forward_seconds,
             back,
         })
@@ -614,7 +716,6 @@ impl<'a> Problem<'a> {
         Ok(Trained {
             w: state.w.to_vec(),
             losses,
-            quality: self.quality::<A>(state.w, run.h)?,
             forward_seconds,
             back: Some(Back {
                 hypergradient,
@@ -629,34 +730,52 @@ impl<'a> Problem<'a> {
     }
 
     /// Losses and errors of trained weights (of `z`, where weights are scaled).
-    fn quality<A: Arithmetic>(&self, w: &[f32], h: &[f32]) -> Result<Quality> {
-        let of = |all, chosen| -> Result<(f64, f64)> {
+    ///
+    /// # Errors
+    /// A loss that is not finite.
+    pub fn quality<A: Arithmetic>(&self, hyper: &[f32], w: &[f32]) -> Result<Quality> {
+        let own = self.own::<A>(hyper, w);
+        let loss_of = |all, chosen: &[u32]| -> Result<f64> {
             let network = self.network::<A>(all, chosen)?;
-            let scaled;
-            let w = match self.experiment.tuned {
-                Tuned::Scales(_) => {
-                    scaled = self.scaled::<A>(w, h);
-                    &scaled[..]
-                }
-                _ => w,
+            let examples: Vec<u32> = (0..chosen.len() as u32).collect();
+            let at = At {
+                w: &own,
+                h: &[],
+                batch: &examples,
             };
+            let loss = network.loss(at, &mut vec![0.0; network.loss_scratch_len()])?;
+            if !loss.is_finite() {
+                bail!("the trained network's loss is not finite: lower the rate or the scales");
+            }
+            Ok(f64::from(loss))
+        };
+        let valid_loss = loss_of(self.train, &self.drawn.outside)?;
+        let test_loss = loss_of(self.test, &self.drawn.test)?;
+        let Errors { valid, test } = self.errors::<A>(hyper, w)?;
+        Ok(Quality {
+            valid_loss,
+            valid_error: valid,
+            test_loss,
+            test_error: test,
+        })
+    }
+
+    /// The errors alone.
+    ///
+    /// # Errors
+    /// What the network refuses.
+    pub fn errors<A: Arithmetic>(&self, hyper: &[f32], w: &[f32]) -> Result<Errors> {
+        let own = self.own::<A>(hyper, w);
+        let error_of = |all, chosen: &[u32]| -> Result<f64> {
+            let network = self.network::<A>(all, chosen)?;
             let classes = self.experiment.layers[self.experiment.layers.len() - 1];
             let mut scratch = vec![0.0; network.scratch_len()];
             let mut p = vec![0.0f32; self.experiment.batch * classes];
             let examples: Vec<u32> = (0..chosen.len() as u32).collect();
-            let at = At {
-                w,
-                h: &[],
-                batch: &examples,
-            };
-            let loss = network.loss(at, &mut scratch)?;
-            if !loss.is_finite() {
-                bail!("the trained network's loss is not finite: lower the rate or the scales");
-            }
             let mut wrong = 0;
             for batch in examples.chunks(self.experiment.batch) {
                 let p = &mut p[..batch.len() * classes];
-                network.predict(w, batch, p, &mut scratch)?;
+                network.predict(&own, batch, p, &mut scratch)?;
                 for (i, p) in batch.iter().zip(p.chunks_exact(classes)) {
                     let label = network.examples().label(*i)?;
                     // A tie with a wrong class is an error, and so is what is not a number.
@@ -664,16 +783,20 @@ impl<'a> Problem<'a> {
                     wrong += usize::from(!right);
                 }
             }
-            Ok((f64::from(loss), wrong as f64 / chosen.len() as f64))
+            Ok(wrong as f64 / chosen.len() as f64)
         };
-        let (valid_loss, valid_error) = of(self.train, &self.drawn.outside)?;
-        let (test_loss, test_error) = of(self.test, &self.drawn.test)?;
-        Ok(Quality {
-            valid_loss,
-            valid_error,
-            test_loss,
-            test_error,
+        Ok(Errors {
+            valid: error_of(self.train, &self.drawn.outside)?,
+            test: error_of(self.test, &self.drawn.test)?,
         })
+    }
+
+    /// The network's own weights: of scaled ones, `z exp(t)`.
+    fn own<'w, A: Arithmetic>(&self, hyper: &[f32], w: &'w [f32]) -> Cow<'w, [f32]> {
+        match self.experiment.tuned {
+            Tuned::Scales(_) => self.scaled::<A>(w, hyper).into(),
+            _ => w.into(),
+        }
     }
 
     /// `z exp(t)`.
@@ -693,5 +816,27 @@ impl<'a> Problem<'a> {
             }
         }
         w
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_draws_share_a_seed_and_the_first_is_that_of_its_meta_iteration() {
+        let mut seeds = BTreeSet::new();
+        for seed in [0, 1, u64::from(u32::MAX)] {
+            for meta_step in [0, 1, 20, 1 << 20, (1 << 22) - 1] {
+                assert_eq!(
+                    seed_of(seed, meta_step, 0),
+                    seed + ((meta_step as u64) << 32)
+                );
+                for draw in [0, 1, 2, MOST_DRAWS - 1] {
+                    assert!(seeds.insert(seed_of(seed, meta_step, draw)));
+                }
+            }
+        }
     }
 }

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Dataset;
 use crate::experiment::{Experiment, Outside, Rounding, Tuned};
 use crate::files::{self, progress};
+use crate::inputs::Inputs;
 use crate::memory;
 use crate::method::{MOST_TANGENTS, Method, Name};
 use crate::problem::Problem;
@@ -252,6 +253,7 @@ impl Size {
         // About what keeps the scale of what goes through a layer.
         let inputs = self.layers.get(1).copied().unwrap_or(1) as f32;
         Experiment {
+            inputs: Inputs::Sparse,
             name: "scaling",
             title: "How time and memory grow",
             layers: self.layers,

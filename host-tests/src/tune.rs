@@ -1,9 +1,15 @@
 //! The outer loop: hyperparameters follow their hypergradients.
 //!
-//! Each meta-iteration draws its examples anew, trains, and steps down the hypergradient of its
-//! validation loss. At the first and the last one the exact hypergradient is computed beside it, and
-//! the angle between the two is part of the result. After every meta-iteration the whole state is
-//! written, so that a killed run goes on with the same bits.
+//! Each meta-iteration draws its examples, its initial weights and its batches anew, trains, and steps
+//! down the hypergradient of its validation loss, or the mean `1/N (d_0 + ... + d_{N-1})` over `N`
+//! draws: the part of a hypergradient that belongs to one draw alone shrinks in the mean. At the first
+//! and the last one the exact hypergradient (of the same draws) is computed beside it, and the angle
+//! between the two is part of the result. After every meta-iteration the whole state is written, so that
+//! a killed run goes on with the same bits.
+//!
+//! Draws run on all cores. Order of arithmetic: the mean is a sum in float64 in the order of the draws,
+//! divided by `N` and then rounded once to float32; so are the losses and errors of a meta-iteration,
+//! without the rounding. The number of threads changes no bit.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,13 +19,14 @@ use drmad::kernels::reduce::{cosine, norm};
 use drmad::outer::{Adam, Outer, Sgd, Sign};
 use drmad::{Arithmetic, Fused, Plain};
 use indicatif::ProgressBar;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
 use crate::experiment::{Experiment, Rounding, Tuned};
 use crate::files::{self, progress};
 use crate::method::{Method, Name};
-use crate::problem::{Problem, Trained};
+use crate::problem::{Errors, Population, Problem, Quality, Trained};
 use crate::provenance::{named, versions};
 use crate::report;
 
@@ -68,6 +75,8 @@ pub struct Settings {
     pub momentum: f32,
     /// Meta-iterations.
     pub meta_steps: usize,
+    /// Draws of a meta-iteration, whose mean hypergradient is followed.
+    pub draws: usize,
     /// When the exact hypergradient is computed beside.
     pub compare: Compare,
     /// The seed.
@@ -91,8 +100,14 @@ struct State {
     costs: Vec<report::Cost>,
 }
 
-/// How far away the other draw is that exact hypergradients are compared with: beyond any run.
+/// How far away the other draws are that exact hypergradients are compared with: beyond any run.
 const ANOTHER_DRAW: usize = 1 << 20;
+
+/// A training before or after tuning.
+struct End {
+    trained: Trained,
+    quality: Quality,
+}
 
 fn to_bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
@@ -183,17 +198,23 @@ impl Tuning<'_> {
             method,
             steps,
             meta_steps,
+            draws,
             seed,
             ..
         } = self.settings;
         let mut state = if resume { self.load()? } else { self.start() };
         let mut hyper = from_bits(&state.hyper);
+        let population = Population::new(self.experiment, self.data)?;
         say!(
-            "{}: {} hyperparameters by {}, {} meta-iterations of {steps} steps",
+            "{}: {} hyperparameters by {}, {} meta-iterations of {}{steps} steps",
             self.experiment.name,
             hyper.len(),
             method.describe(),
             meta_steps,
+            match draws {
+                1 => String::new(),
+                _ => format!("{draws} draws of "),
+            }
         );
         if resume {
             say!("resumed after meta-iteration {}", state.meta_steps.len());
@@ -207,40 +228,64 @@ impl Tuning<'_> {
             "norm",
             "seconds"
         );
-        let bar = Bar::new(steps, meta_steps, state.meta_steps.len());
+        let bar = Bar::new(
+            steps,
+            meta_steps.saturating_mul(draws),
+            state.meta_steps.len() * draws,
+        );
         for meta_step in state.meta_steps.len()..meta_steps {
             let clock = Instant::now();
-            let problem = Problem::draw(self.experiment, self.data, seed, meta_step)?;
             let compare = !method.is_exact()
                 && match self.settings.compare {
                     Compare::Ends => meta_step == 0 || meta_step + 1 == meta_steps,
                     Compare::Every => true,
                     Compare::Never => false,
                 };
+            // The costs are those of the first: there each time is of one thing, and nothing runs beside.
+            let timed = meta_step == 0;
+            let ours = || {
+                self.each_draw(&population, meta_step, |problem| {
+                    let each = &mut |_| bar.step();
+                    if timed {
+                        let trained = problem.train::<A>(&hyper, Some(&method), each)?;
+                        let errors = problem.errors::<A>(&hyper, &trained.w)?;
+                        Ok((trained, errors))
+                    } else {
+                        problem.train_and_measure::<A>(&hyper, &method, each)
+                    }
+                })
+            };
             let tape = Method::new(Name::Tape);
-            let exact_of = |draw: usize| -> Result<Option<Trained>> {
+            let exact_of = |meta_step| {
                 if !compare {
                     return Ok(None);
                 }
-                let problem = Problem::draw(self.experiment, self.data, seed, draw)?;
-                let trained = problem.train::<A>(&hyper, Some(&tape), &mut |_| ());
-                trained.map(Some).context("the exact hypergradient")
+                let exact = self.each_draw(&population, meta_step, |problem| {
+                    problem.train::<A>(&hyper, Some(&tape), &mut |_| ())
+                });
+                exact.map(Some).context("the exact hypergradient")
             };
-            // One after the other: their times are compared.
-            let ours = problem.train::<A>(&hyper, Some(&method), &mut |_| bar.step());
-            let (exact, another) = (exact_of(meta_step), exact_of(meta_step + ANOTHER_DRAW));
+            let exact = || exact_of(meta_step);
+            let another = || exact_of(meta_step + ANOTHER_DRAW);
+            let (ours, (exact, another)) = if timed {
+                (ours(), (exact(), another()))
+            } else {
+                rayon::join(ours, || rayon::join(exact, another))
+            };
             let ours = ours.with_context(|| {
                 format!("meta-iteration {meta_step} of {}", self.experiment.name)
             })?;
+            let hypergradient = mean_of(ours.iter().map(|(trained, _)| trained))?;
+            let (exact, another) = (exact?, another?);
             self.note(
                 &mut state,
                 meta_step,
                 &ours,
-                [exact?.as_ref(), another?.as_ref()],
+                &hypergradient,
+                [exact.as_deref(), another.as_deref()],
                 &clock,
-            );
-            let back = ours.back.as_ref().context("no hypergradient")?;
-            self.step(&mut state, &mut hyper, &back.hypergradient, meta_step)?;
+            )?;
+            self.step(&mut state, &mut hyper, &hypergradient, meta_step)?;
             state.hyper = to_bits(&hyper);
             files::write(&self.state_path(), &serde_json::to_vec(&state)?)?;
             if let Some(m) = state.meta_steps.last() {
@@ -257,15 +302,36 @@ impl Tuning<'_> {
         }
 
         // The start and the result on the same draw, which neither has seen.
-        let problem = Problem::draw(self.experiment, self.data, seed, meta_steps)?;
-        let start = self.experiment.start();
+        let problem = population.draw(seed, meta_steps, 0)?;
+        let ended = |hyper: &[f32], each: &mut dyn FnMut(usize)| -> Result<_> {
+            let trained = problem.train::<A>(hyper, None, each)?;
+            let quality = problem.quality::<A>(hyper, &trained.w)?;
+            Ok(End { trained, quality })
+        };
         let (before, after) = rayon::join(
-            || problem.train::<A>(&start, None, &mut |_| ()),
-            || problem.train::<A>(&hyper, None, &mut |_| bar.step()),
+            || ended(&self.experiment.start(), &mut |_| ()),
+            || ended(&hyper, &mut |_| bar.step()),
         );
         let (before, after) = (before?, after?);
         bar.finish();
         self.finish(&state, &hyper, &before, &after)
+    }
+
+    /// Does a job on every draw of a meta-iteration, on all cores; of several errors it gives that of
+    /// the first draw.
+    fn each_draw<T: Send>(
+        &self,
+        population: &Population<'_>,
+        meta_step: usize,
+        job: impl Fn(&Problem<'_>) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        let Settings { seed, draws, .. } = self.settings;
+        let results: Vec<Result<T>> = (0..draws)
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|draw| job(&population.draw(seed, meta_step, draw)?))
+            .collect();
+        results.into_iter().collect()
     }
 
     /// Takes the outer step, with the optimiser's state in bits.
@@ -295,49 +361,55 @@ impl Tuning<'_> {
         &self,
         state: &mut State,
         meta_step: usize,
-        ours: &Trained,
-        [exact, another]: [Option<&Trained>; 2],
+        ours: &[(Trained, Errors)],
+        hypergradient: &[f32],
+        [exact, another]: [Option<&[Trained]>; 2],
         clock: &Instant,
-    ) {
-        let Some(back) = &ours.back else { return };
+    ) -> Result<()> {
+        let mean = |of: &dyn Fn(&Trained, &Errors) -> f64| {
+            let sum: f64 = ours
+                .iter()
+                .map(|(trained, errors)| of(trained, errors))
+                .sum();
+            sum / ours.len() as f64
+        };
         state.meta_steps.push(report::MetaStep {
             step: meta_step,
-            valid_loss: ours.quality.valid_loss,
-            valid_error: ours.quality.valid_error,
-            test_error: ours.quality.test_error,
-            norm: norm(&back.hypergradient),
+            valid_loss: mean(&|trained, _| {
+                let back = trained.back.as_ref();
+                back.map_or(f64::NAN, |back| f64::from(back.valid_loss))
+            }),
+            valid_error: mean(&|_, errors| errors.valid),
+            test_error: mean(&|_, errors| errors.test),
+            norm: norm(hypergradient),
             seconds: clock.elapsed().as_secs_f64(),
-            train_loss: mean_of_last(&ours.losses),
+            train_loss: mean(&|trained, _| mean_of_last(&trained.losses)),
         });
-        if meta_step == 0 {
+        if let (0, [(ours, _), ..]) = (meta_step, ours) {
+            let exact = exact.and_then(|exact| exact.first());
             state.costs = costs(&self.settings.method, self.experiment, ours, exact);
         }
-        let back_of = |trained: Option<&Trained>| trained.and_then(|t| t.back.clone());
-        if let (Some(exact), Some(another)) = (back_of(exact), back_of(another)) {
-            let angle = cosine(&back.hypergradient, &exact.hypergradient);
+        if let (Some(exact), Some(another)) = (exact, another) {
+            let (exact, another) = (mean_of(exact.iter())?, mean_of(another.iter())?);
+            let angle = cosine(hypergradient, &exact);
             state.angles.push(report::Angle {
                 meta_step,
                 cosine: angle,
-                norm_ratio: norm(&back.hypergradient) / norm(&exact.hypergradient),
-                another_draw: cosine(&exact.hypergradient, &another.hypergradient),
+                norm_ratio: norm(hypergradient) / norm(&exact),
+                another_draw: cosine(&exact, &another),
             });
             state.comparison.push(report::Scatter {
                 meta_step,
-                exact: exact.hypergradient,
-                approximate: back.hypergradient.clone(),
+                exact,
+                approximate: hypergradient.to_vec(),
                 cosine: angle,
             });
         }
+        Ok(())
     }
 
     /// Prints the table and writes the files.
-    fn finish(
-        &self,
-        state: &State,
-        hyper: &[f32],
-        before: &Trained,
-        after: &Trained,
-    ) -> Result<()> {
+    fn finish(&self, state: &State, hyper: &[f32], before: &End, after: &End) -> Result<()> {
         say!("");
         say!("{:<28} {:>10} {:>10}", "", "before", "after");
         let (b, a) = (&before.quality, &after.quality);
@@ -365,10 +437,11 @@ impl Tuning<'_> {
         for angle in &state.angles {
             say!(
                 "angle to the exact hypergradient at meta-iteration {}: cosine {:.4}, norm ratio {:.3} \
-                 (two draws among themselves: {:.4})",
+                 ({} among themselves: {:.4})",
                 angle.meta_step,
                 angle.cosine,
                 angle.norm_ratio,
+                report::two_draws(self.settings.draws),
                 angle.another_draw
             );
         }
@@ -385,13 +458,7 @@ impl Tuning<'_> {
         Ok(())
     }
 
-    fn report(
-        &self,
-        state: &State,
-        hyper: &[f32],
-        before: &Trained,
-        after: &Trained,
-    ) -> report::Report {
+    fn report(&self, state: &State, hyper: &[f32], before: &End, after: &End) -> report::Report {
         let e = self.experiment;
         let s = &self.settings;
         let settings = [
@@ -421,6 +488,7 @@ impl Tuning<'_> {
             ("outer optimiser", format!("{:?}", s.outer)),
             ("outer rate", s.outer_rate.to_string()),
             ("meta-iterations", s.meta_steps.to_string()),
+            ("draws of a meta-iteration", s.draws.to_string()),
             ("seed", s.seed.to_string()),
             (
                 "data",
@@ -429,7 +497,7 @@ impl Tuning<'_> {
                     .map_or("MNIST".into(), |d| d.display().to_string()),
             ),
         ];
-        let quality = |q: &crate::problem::Quality| report::Quality {
+        let quality = |q: &Quality| report::Quality {
             valid_loss: q.valid_loss,
             valid_error: q.valid_error,
             test_loss: q.test_loss,
@@ -440,6 +508,7 @@ impl Tuning<'_> {
             title: e.title.to_string(),
             method: s.method.describe(),
             outer: format!("{:?}", s.outer),
+            draws: s.draws,
             settings: named(&settings),
             versions: versions(s.arithmetic),
             meta_steps: state.meta_steps.clone(),
@@ -448,15 +517,34 @@ impl Tuning<'_> {
             costs: state.costs.clone(),
             angles: state.angles.clone(),
             training: [("before tuning", before), ("after tuning", after)]
-                .map(|(label, trained)| report::LossCurve {
+                .map(|(label, end)| report::LossCurve {
                     label: label.to_string(),
-                    losses: trained.losses.clone(),
+                    losses: end.trained.losses.clone(),
                 })
                 .to_vec(),
             penalties: strips(e, hyper),
             comparison: state.comparison.clone(),
         }
     }
+}
+
+/// The mean hypergradient of some draws, in the order of arithmetic that this module promises.
+fn mean_of<'t>(draws: impl ExactSizeIterator<Item = &'t Trained>) -> Result<Vec<f32>> {
+    let n = draws.len() as f64;
+    let mut sums = vec![];
+    for trained in draws {
+        let d = &trained
+            .back
+            .as_ref()
+            .context("no hypergradient")?
+            .hypergradient;
+        // Only from -0 does every number begin its sum as it is.
+        sums.resize(d.len(), -0.0);
+        for (sum, d) in sums.iter_mut().zip(d) {
+            *sum += f64::from(*d);
+        }
+    }
+    Ok(sums.into_iter().map(|sum| (sum / n) as f32).collect())
 }
 
 /// The mean of the last tenth.
@@ -547,9 +635,9 @@ struct Bar {
 }
 
 impl Bar {
-    fn new(steps: usize, meta_steps: usize, done: usize) -> Self {
-        let bar = progress(steps * (meta_steps + 1));
-        bar.set_position((steps * done) as u64);
+    fn new(steps: usize, trainings: usize, done: usize) -> Self {
+        let bar = progress(steps.saturating_mul(trainings.saturating_add(1)));
+        bar.set_position(steps.saturating_mul(done) as u64);
         bar.reset_eta();
         bar.enable_steady_tick(Duration::from_millis(250));
         Bar { bar }

@@ -7,9 +7,13 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+use drmad::Fused;
 use drmad::kernels::dispatch::Level;
 use drmad::path::Checkpoints;
-use drmad_host::method::Name;
+use drmad_host::data::Dataset;
+use drmad_host::experiment::{self, Experiment};
+use drmad_host::method::{Method, Name};
+use drmad_host::problem::Population;
 use drmad_host::report::frontier::Page;
 use drmad_host::tolerances::REVERSIBLE_COSINE;
 
@@ -47,6 +51,9 @@ fn bad_usage_exits_with_2() {
         &["tune", "--method", "rope"],
         &["tune", "--steps", "0"],
         &["tune", "--meta-steps", "0"],
+        &["tune", "--draws", "0"],
+        &["tune", "--draws", "1025"],
+        &["tune", "--threads", "0"],
         &["tune", "--bits", "5"],
         &["hypergradient"],
         &["dance"],
@@ -376,8 +383,8 @@ fn a_small_tune_lowers_the_loss_and_writes_its_report() {
     assert_eq!(npy::<f32>(folder.path(), "hyper.npy").0, [934]);
 }
 
-#[test]
-fn a_killed_run_resumes_with_the_same_bits() {
+/// Kills a run after its first state and lets it go on.
+fn kill_and_resume(draws: &str, steps: &str) {
     let (whole, killed) = (
         tempfile::tempdir().expect("a folder"),
         tempfile::tempdir().expect("a folder"),
@@ -385,8 +392,10 @@ fn a_killed_run_resumes_with_the_same_bits() {
     let settings = [
         "tune",
         "mnist-units",
+        "--draws",
+        draws,
         "--steps",
-        "100",
+        steps,
         "--meta-steps",
         "12",
         "--compare",
@@ -433,6 +442,92 @@ fn a_killed_run_resumes_with_the_same_bits() {
     let bits = |folder: &Path| fs::read(folder.join("hyper.npy")).expect("the result");
     assert!(bits(whole.path()) == bits(killed.path()));
     assert_eq!(untimed(whole.path()), untimed(killed.path()));
+}
+
+#[test]
+fn a_killed_run_resumes_with_the_same_bits() {
+    kill_and_resume("1", "100");
+}
+
+#[test]
+fn a_killed_run_of_several_draws_resumes_with_the_same_bits() {
+    kill_and_resume("3", "40");
+}
+
+/// Runs a tiny tuning and gives its folder.
+fn tuned(arguments: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = drmad(&["tune", "mnist-units", "--steps", "25"])
+        .args(["--out", path(folder.path())])
+        .args(arguments)
+        .output()
+        .expect("the binary runs");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    folder
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let all = ["1", "2", "3"].map(|threads| {
+        let more = ["--draws", "3", "--meta-steps", "3", "--threads", threads];
+        let folder = tuned(&[&more[..], &["--compare", "every"]].concat());
+        let hyper = fs::read(folder.path().join("hyper.npy")).expect("the result");
+        (hyper, untimed(folder.path()))
+    });
+    let angles = all[0].1["angles"].as_array().map(Vec::len);
+    assert_eq!(angles, Some(3));
+    assert!(all[1] == all[0] && all[2] == all[0]);
+}
+
+#[test]
+fn draws_are_followed_down_the_float64_mean_of_their_hypergradients() {
+    let data = Dataset::mnist().expect("MNIST");
+    let experiment = Experiment {
+        steps: 25,
+        ..experiment::find("mnist-units").expect("there").clone()
+    };
+    let population = Population::new(&experiment, &data).expect("enough images");
+    let method = Method::new(Name::Hats);
+    let of = |draw| {
+        let problem = population.draw(0, 0, draw).expect("drawn");
+        let trained = problem.train::<Fused>(&experiment.start(), Some(&method), &mut |_| ());
+        trained
+            .expect("trained")
+            .back
+            .expect("a way back")
+            .hypergradient
+    };
+    let draws = [of(0), of(1), of(2)];
+    for n in [1, 3] {
+        let count = n.to_string();
+        let more = ["--outer", "sgd", "--meta-steps", "1", "--compare", "never"];
+        let folder = tuned(&[&more[..], &["--draws", &count]].concat());
+        let (_, got) = npy::<f32>(folder.path(), "hyper.npy");
+        for (i, got) in got.iter().enumerate() {
+            let sum: f64 = draws[..n].iter().map(|d| f64::from(d[i])).sum();
+            assert_eq!(*got, 0.2 - (sum / n as f64) as f32, "{i} of {n} draws");
+        }
+    }
+}
+
+#[test]
+fn a_run_of_other_draws_is_not_resumed() {
+    let folder = tuned(&["--meta-steps", "1", "--draws", "2", "--compare", "never"]);
+    let resume = |draws: &str| {
+        drmad(&["tune", "mnist-units", "--steps", "25", "--meta-steps", "1"])
+            .args(["--compare", "never", "--resume", "--draws", draws])
+            .args(["--out", path(folder.path())])
+            .output()
+            .expect("the binary runs")
+    };
+    let refused = resume("3");
+    let error = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        error.contains("\"draws\":2") && error.contains("\"draws\":3"),
+        "{error}"
+    );
+    assert!(resume("2").status.success());
 }
 
 /// The result without what the clock says.

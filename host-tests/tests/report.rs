@@ -143,6 +143,7 @@ fn sample() -> Report {
         title: "Test data: one penalty for every unit".into(),
         method: "hats".into(),
         outer: "Adam".into(),
+        draws: 1,
         settings: vec![
             pair("digits", "15000"),
             pair("network", "784-50-50-50-10, tanh"),
@@ -198,6 +199,7 @@ fn bare() -> Report {
         title: String::new(),
         method: String::new(),
         outer: String::new(),
+        draws: 1,
         settings: vec![],
         versions: vec![],
         meta_steps: vec![],
@@ -245,6 +247,25 @@ fn opening_sentence_states_the_result() {
     let lead =
         "934 hyperparameters tuned on 15,000 digits: test error 9.9\u{a0}%\u{a0}→\u{a0}7.8\u{a0}%";
     assert!(page.contains(lead));
+}
+
+#[test]
+fn means_of_draws_are_called_so_and_one_draw_is_not() {
+    let (mut report, words) = (
+        sample(),
+        [
+            "31 meta-iterations of 3 draws each",
+            "two means of 3 draws",
+            "of 3 other draws",
+        ],
+    );
+    let one = render(&report).unwrap();
+    report.draws = 3;
+    let three = render(&report).unwrap();
+    for words in words {
+        assert!(three.contains(words) && !one.contains("3 draws"), "{words}");
+    }
+    assert!(one.contains("two draws among themselves"));
 }
 
 #[test]

@@ -50,6 +50,8 @@ pub struct Report {
     pub method: String,
     /// The outer optimiser.
     pub outer: String,
+    /// Draws of a meta-iteration: hypergradients, losses and errors are means over them.
+    pub draws: usize,
     /// Settings of the run as names and values. One named `digits` is quoted in the opening
     /// sentence as the number of digits the run used.
     pub settings: Vec<(String, String)>,
@@ -144,8 +146,8 @@ pub struct Angle {
     /// The norm of the approximate one over the norm of the exact one.
     #[serde(deserialize_with = "null_is_nan")]
     pub norm_ratio: f64,
-    /// The cosine between the exact one and the exact one of another draw of examples, initial
-    /// weights and batches: how much of it is more than the chance of one draw.
+    /// The cosine between the exact one and the exact one of as many other draws of examples, initial
+    /// weights and batches: how much of it is more than the chance of these draws.
     #[serde(deserialize_with = "null_is_nan")]
     pub another_draw: f64,
 }
@@ -384,12 +386,24 @@ fn lead(report: &Report) -> String {
     format!("{tuned} tuned{on}: test error {from}\u{a0}→\u{a0}{to}")
 }
 
+/// What is compared to see how much of a hypergradient belongs to its draws alone.
+pub(crate) fn two_draws(draws: usize) -> String {
+    match draws {
+        1 => "two draws".into(),
+        n => format!("two means of {n} draws"),
+    }
+}
+
 /// How the result was come by.
 fn sub(report: &Report) -> String {
+    let of = match report.draws {
+        1 => String::new(),
+        n => format!(" of {n} draws each"),
+    };
     let how = format!("{} and {}", report.method, report.outer);
     match report.meta_steps.len() {
         0 => format!("Hypergradients by {how}."),
-        n => format!("{} with {how}.", capital(&count(n, "meta-iteration"))),
+        n => format!("{}{of} with {how}.", capital(&count(n, "meta-iteration"))),
     }
 }
 
@@ -413,7 +427,8 @@ fn tiles(report: &Report) -> Vec<Tile> {
             label: "cosine to exact".into(),
             value: format!("{} → {}", number(first.cosine), number(last.cosine)),
             note: format!(
-                "two draws among themselves {} → {}",
+                "{} among themselves {} → {}",
+                two_draws(report.draws),
                 number(first.another_draw),
                 number(last.another_draw)
             ),
@@ -758,6 +773,18 @@ fn commonest(values: &[f32]) -> (f64, usize) {
 fn comparison(report: &Report) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let method = &report.method;
+    let (other, own, alone) = match report.draws {
+        1 => (
+            "exact, of another draw".into(),
+            String::new(),
+            "one draw".into(),
+        ),
+        n => (
+            format!("exact, of {n} other draws"),
+            format!(" Each is the mean over {n} draws."),
+            format!("{n} draws"),
+        ),
+    };
     if let (Some(first), Some(last)) = (report.angles.first(), report.angles.last()) {
         let one = report.angles.len() == 1;
         let series = |name: &str, get: fn(&Angle) -> f64| Series {
@@ -774,7 +801,7 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
             y_label: "cosine to the exact hypergradient".into(),
             series: vec![
                 series(method, |a| a.cosine),
-                series("exact, of another draw", |a| a.another_draw),
+                series(&other, |a| a.another_draw),
             ],
             log: false,
         };
@@ -792,9 +819,10 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
             _ => String::new(),
         };
         let caption = format!(
-            "The cosine between {method} and the exact hypergradient {path}.{least} At one \
-             both have the same direction. Between the exact hypergradients of two draws it {}: \
-             the rest belongs to one draw alone.{}",
+            "The cosine between {method} and the exact hypergradient {path}.{least}{own} At one \
+             both have the same direction. Between the exact hypergradients of {} it {}: \
+             the rest belongs to {alone} alone.{}",
+            two_draws(report.draws),
             if one {
                 format!("is {}", number(first.another_draw))
             } else {
@@ -881,8 +909,14 @@ fn terms(report: &Report) -> Vec<Term> {
         term(
             "meta-iteration",
             format!(
-                "one training run from the start, its hypergradient, and one step of the outer \
-                 optimiser ({})",
+                "{}, and one step of the outer optimiser ({})",
+                match report.draws {
+                    1 => "one training run from the start, its hypergradient".into(),
+                    n => format!(
+                        "{n} training runs from the start, each with examples, initial weights and \
+                         batches of its own, the mean of their hypergradients"
+                    ),
+                },
                 report.outer
             ),
         ),
@@ -949,7 +983,13 @@ fn tables(report: &Report) -> Vec<Table> {
     });
     tables.push(Table {
         heading: "Costs",
-        note: "Each for one pass through the whole training run.".into(),
+        note: match report.draws {
+            1 => "Each for one pass through the whole training run.".into(),
+            n => format!(
+                "Each for one pass through the whole training run, while those of the {n} draws share \
+                 the cores."
+            ),
+        },
         columns: [
             "pass",
             "seconds",
