@@ -430,7 +430,7 @@ impl<'a> Problem<'a> {
         Ok((trained, errors))
     }
 
-    /// `then` hears of the trained weights before the way back begins.
+    /// As [`train`](Self::train); `then` hears of the trained weights, before a way back begins.
     fn train_then<A: Arithmetic>(
         &self,
         hyper: &[f32],
