@@ -59,7 +59,7 @@ fn ten_steps<D: Examples + Copy>(c: &mut Criterion, name: &str, pixels: D) {
     };
     let training = L2::new(scaled(), Strength::Fixed(0.018, everywhere));
     let outside = scaled();
-    let h = vec![0.2f32; P];
+    let h = vec![1.2f32; P];
     let run = Run {
         objective: &training,
         h: &h,

@@ -11,11 +11,12 @@ use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::models::{Features, Mlp};
 use drmad::objective::Objective;
+use drmad::outer::Parametrisation::{Log, Logit};
 use drmad::outer::{Adam, Outer};
 use drmad::random::{Batches, Normal, Origin};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Strength};
-use drmad::{Error, Fused, Scalar};
+use drmad::{Error, Fused};
 
 const WIDTHS: &[usize] = &[6, 12, 3];
 const TRAINED: usize = 240;
@@ -28,20 +29,17 @@ const START: [f32; 3] = [-3.0, -5.0, 0.0];
 
 type Training<'a> = L2<'a, Mlp<'a, Features<'a>, Fused>>;
 
-fn exp(x: f32) -> f32 {
-    Scalar::exp::<Fused>(x)
+/// Penalty, rate and momentum of these hyperparameters.
+fn values(mut lambda: [f32; 3]) -> [f32; 3] {
+    let (logs, logit) = lambda.split_at_mut(2);
+    Log.value::<Fused, _>(logs);
+    Logit.value::<Fused, _>(logit);
+    lambda
 }
 
-/// Rate and momentum of these hyperparameters.
-fn schedule([_, log_rate, logit]: [f32; 3]) -> ([f32; 1], [f32; 1]) {
-    ([exp(log_rate)], [1.0 / (1.0 + exp(-logit))])
-}
-
-fn training<'a>(
-    objective: &'a Training<'a>,
-    h: &'a [f32],
-    (rates, momenta): &'a ([f32; 1], [f32; 1]),
-) -> Run<'a, Training<'a>, f32> {
+fn training<'a>(objective: &'a Training<'a>, values: &'a [f32; 3]) -> Run<'a, Training<'a>, f32> {
+    let (h, rest) = values.split_at(1);
+    let (rates, momenta) = rest.split_at(1);
     let groups = Groups::global(objective.weights());
     Run {
         objective,
@@ -94,19 +92,18 @@ fn stage(
     let mut outer = Adam::new(outer_rate, &mut m, &mut v)?;
     let mut loss = f32::NAN;
     for round in 0..ROUNDS {
-        let (h, tables) = ([lambda[0]], schedule(*lambda));
-        let run = training(objective, &h, &tables);
+        let values = values(*lambda);
+        let run = training(objective, &values);
         let steps = round * BLOCK..(round + 1) * BLOCK;
         run.forward(steps, forward, &mut [0; 20], &mut |_, _| ())?;
         let mut d = [0.0; 3];
         loss = run.hypergradient(&validation, forward, &mut d)?;
-        let ([rate], [momentum]) = tables;
         if (round + 1) % 8 == 0 {
-            let (t, penalty) = ((round + 1) * BLOCK, exp(h[0]));
+            let (t, [penalty, rate, momentum]) = ((round + 1) * BLOCK, values);
             println!("{t:>6} {penalty:>9.5} {rate:>9.5} {momentum:>9.5} {loss:>9.5}");
         }
-        d[1] *= rate;
-        d[2] *= momentum * (1.0 - momentum);
+        Log.pull_back(&values[..2], &mut d[..2])?;
+        Logit.pull_back(&values[2..], &mut d[2..])?;
         outer.step(lambda, &d)?;
     }
     Ok(loss)
@@ -137,8 +134,7 @@ fn main() -> Result<(), Error> {
     let scratch = scratch_len(&objective, &outside, wrt.len());
     let len = Forward::<f32>::required_len(net.weights(), 1, RULE, wrt.len(), scratch);
     let mut buffer = vec![0.0; len];
-    let tables = schedule(START);
-    let mut forward = Forward::new(&mut buffer, &training(&objective, &[0.0], &tables), &wrt)?;
+    let mut forward = Forward::new(&mut buffer, &training(&objective, &values(START)), &wrt)?;
     let objectives = [&objective, &outside];
     let mut table = |title: &str, restart: bool, lambda: &mut [f32; 3], outer_rate: f32| {
         println!("{title}");

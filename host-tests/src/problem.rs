@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use drmad::Arithmetic;
 use drmad::forward::{self, Forward, Wrt};
 use drmad::group::Groups;
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
@@ -20,7 +21,6 @@ use drmad::path::{Path, Reversed};
 use drmad::random::{Batches, Normal, Origin, choose};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Psd, Scaled, Strength};
-use drmad::{Arithmetic, Scalar};
 
 use crate::counted::{Counted, Counts};
 use crate::data::Dataset;
@@ -150,12 +150,13 @@ struct Taken {
     note: Option<String>,
 }
 
-/// Rates, momenta and initial scales in the form that training wants them.
+/// The values of the hyperparameters and what else a training wants, in the form it wants it.
 struct Tables {
     log_scales: Vec<f32>,
     rates: Vec<f32>,
     momenta: Vec<f32>,
-    /// What is left for the objective.
+    /// What is left for the objective: scales or coefficients, where the hyperparameters are their
+    /// logarithms.
     h: Vec<f32>,
     groups: Groups<'static>,
 }
@@ -345,14 +346,34 @@ impl<'a> Problem<'a> {
                     groups,
                 }
             }
-            _ => Tables {
-                log_scales: vec![e.log_scale],
-                rates: vec![e.rate],
-                momenta: vec![e.momentum],
-                h: hyper.to_vec(),
-                groups: Groups::global(e.weights()),
-            },
+            _ => {
+                let mut h = hyper.to_vec();
+                Parametrisation::Log.value::<A, _>(&mut h);
+                Tables {
+                    log_scales: vec![e.log_scale],
+                    rates: vec![e.rate],
+                    momenta: vec![e.momentum],
+                    h,
+                    groups: Groups::global(e.weights()),
+                }
+            }
         }
+    }
+
+    /// The derivative by the values becomes one by the hyperparameters. That by initial scales is one
+    /// by their logarithms already.
+    fn pull_back(&self, tables: &Tables, d: &mut [f32]) -> Result<()> {
+        if self.experiment.tuned == Tuned::Schedules {
+            let (d_rates, d_momenta) = d[tables.groups.len()..].split_at_mut(tables.rates.len());
+            Parametrisation::Log.pull_back(&tables.rates, d_rates)?;
+            Parametrisation::Logit.pull_back(&tables.momenta, d_momenta)?;
+        } else {
+            Parametrisation::Log.pull_back(&tables.h, d)?;
+        }
+        if d.iter().any(|d| !d.is_finite()) {
+            bail!("the hypergradient is not finite: lower the hyperparameters");
+        }
+        Ok(())
     }
 
     fn batches(&self) -> Batches {
@@ -464,6 +485,12 @@ impl<'a> Problem<'a> {
     ) -> Result<Trained> {
         let (p, steps) = (self.experiment.weights(), self.experiment.steps);
         let tables = self.tables::<A>(task.hyper);
+        if let Some(i) = tables.h.iter().position(|x| !x.is_finite()) {
+            bail!(
+                "hyperparameter {i} is {}, whose exponential is not a finite number",
+                task.hyper[i]
+            );
+        }
         let outside = self.outside::<A>()?;
         let schedules = self.experiment.tuned == Tuned::Schedules;
         let rule = Rule::HeavyBall;
@@ -604,22 +631,9 @@ impl<'a> Problem<'a> {
                 ));
                 solved.valid_loss
             }
-            Name::Direct => run.direct(&validation, workspace, &mut hypergradient)?,
-            Name::Random | Name::AllUp => {
-                let loss = run.direct(&validation, workspace, &mut hypergradient)?;
-                hypergradient.fill(-1.0);
-                if method.name == Name::Random {
-                    let groups = Groups::global(hypergradient.len());
-                    let seed = !self.seed;
-                    let log_scales = &[0.0];
-                    Normal {
-                        seed,
-                        groups,
-                        log_scales,
-                    }
-                    .fill(0, &mut hypergradient);
-                }
-                loss
+            // The last two are no methods: what they say is written below.
+            Name::Direct | Name::Random | Name::AllUp => {
+                run.direct(&validation, workspace, &mut hypergradient)?
             }
             _ if schedules => {
                 let groups = tables.groups.len();
@@ -627,11 +641,9 @@ impl<'a> Problem<'a> {
                 let (d_rates, d_momenta) = rest.split_at_mut(tables.rates.len());
                 let wanted = Wanted {
                     d_h: &mut [],
-                    schedule: Some((&mut *d_rates, &mut *d_momenta)),
+                    schedule: Some((d_rates, d_momenta)),
                 };
                 let outcome = run.back(&validation, path, workspace, batch, wanted)?;
-                Parametrisation::Log.pull_back(&tables.rates, d_rates)?;
-                Parametrisation::Logit.pull_back(&tables.momenta, d_momenta)?;
                 let w0 = self.initial::<A>(hyper);
                 self.normal(tables).adjoint(&w0, workspace.d_w, d_scales)?;
                 outcome.valid_loss
@@ -645,6 +657,21 @@ impl<'a> Problem<'a> {
                     .valid_loss
             }
         };
+        self.pull_back(tables, &mut hypergradient)?;
+        match method.name {
+            Name::AllUp => hypergradient.fill(-1.0),
+            Name::Random => {
+                let groups = Groups::global(hypergradient.len());
+                let (seed, log_scales) = (!self.seed, &[0.0]);
+                Normal {
+                    seed,
+                    groups,
+                    log_scales,
+                }
+                .fill(0, &mut hypergradient);
+            }
+            _ => {}
+        }
         Ok(Taken {
             hypergradient,
             valid_loss,
@@ -706,13 +733,8 @@ impl<'a> Problem<'a> {
         let mut hypergradient = vec![0.0; count];
         let clock = Instant::now();
         let valid_loss = run.hypergradient(&validation, &mut state, &mut hypergradient)?;
+        self.pull_back(tables, &mut hypergradient)?;
         let seconds = clock.elapsed().as_secs_f64();
-        if schedules {
-            let (d_rates, d_momenta) =
-                hypergradient[groups.len()..].split_at_mut(tables.rates.len());
-            Parametrisation::Log.pull_back(&tables.rates, d_rates)?;
-            Parametrisation::Logit.pull_back(&tables.momenta, d_momenta)?;
-        }
         Ok(Trained {
             w: state.w.to_vec(),
             losses,
@@ -791,27 +813,22 @@ impl<'a> Problem<'a> {
         })
     }
 
-    /// The network's own weights: of scaled ones, `z exp(t)`.
+    /// The network's own weights: of scaled ones, `s z`.
     fn own<'w, A: Arithmetic>(&self, hyper: &[f32], w: &'w [f32]) -> Cow<'w, [f32]> {
         match self.experiment.tuned {
-            Tuned::Scales(_) => self.scaled::<A>(w, hyper).into(),
+            Tuned::Scales(_) => self.scaled(w, &self.tables::<A>(hyper).h).into(),
             _ => w.into(),
         }
     }
 
-    /// `z exp(t)`.
-    fn scaled<A: Arithmetic>(&self, z: &[f32], t: &[f32]) -> Vec<f32> {
+    /// `s z`.
+    fn scaled(&self, z: &[f32], scales: &[f32]) -> Vec<f32> {
         let mut w = z.to_vec();
         for block in self.experiment.groups().blocks() {
-            let scales = block.hypers(t);
-            for (row, scale) in block
-                .of_mut(&mut w)
-                .chunks_exact_mut(block.columns)
-                .zip(scales)
-            {
-                let scale = Scalar::exp::<A>(*scale);
+            let rows = block.of_mut(&mut w).chunks_exact_mut(block.columns);
+            for (row, scale) in rows.zip(block.hypers(scales)) {
                 for w in row {
-                    *w *= scale;
+                    *w *= *scale;
                 }
             }
         }

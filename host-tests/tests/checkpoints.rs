@@ -292,7 +292,7 @@ impl Small {
         let (rate, momenta) = if is_adam { (0.03, 6) } else { (0.3, 6 * STEPS) };
         Small {
             data: Data::small(),
-            h: around(70, 6, -4.0, 1.0),
+            h: around(70, 6, 0.02, 0.01),
             rates: around(71, STEPS * 6, rate, rate / 3.0),
             momenta: around(72, momenta, 0.6, 0.3),
             w0: around(73, P, 0.0, 0.5),

@@ -179,6 +179,30 @@ fn what_is_wrong_is_said_in_one_line_with_its_numbers() {
 }
 
 #[test]
+fn a_hyperparameter_without_a_finite_value_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("h.npy");
+    // exp(89) is beyond f32.
+    for value in [89.0, f32::NAN] {
+        let mut hyper = [0.0; 934];
+        hyper[7] = value;
+        drmad_host::files::write_npy(&file, &[934], hyper).expect("written");
+        let error = refusal(&[
+            "hypergradient",
+            "--experiment",
+            "mnist-units",
+            "--steps",
+            "20",
+            "--hyper",
+            path(&file),
+        ]);
+        let words =
+            format!("hyperparameter 7 is {value}, whose exponential is not a finite number");
+        assert!(error.contains(&words), "{error}");
+    }
+}
+
+#[test]
 fn tables_without_a_file_name_their_lengths() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("h.npy");

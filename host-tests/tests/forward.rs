@@ -77,7 +77,7 @@ impl<S: Scalar> Inputs<S> {
         };
         let rows = |few: bool| if few { 1 } else { STEPS };
         Inputs {
-            h: [around(60, 3, 0.0, 0.3), around(61, 6, -4.0, 1.0)].concat(),
+            h: [around(60, 3, 1.0, 0.3), around(61, 6, 0.02, 0.01)].concat(),
             rates: around(62, 6 * rows(!by_step), if adam { 0.05 } else { 0.5 }, 0.02),
             momenta: around(63, 6 * rows(adam || !by_step), 0.6, 0.3),
             log_scales: around(64, 6, -0.5, 0.3),
@@ -420,9 +420,10 @@ fn in_real_time(outer_rate: f32) -> (f32, [f32; 3]) {
     forward.start(&origin).unwrap();
     let mut loss = f32::NAN;
     for round in 0..ROUNDS {
-        let [h, log_rate, logit] = lambda;
-        let (rate, momentum) = (log_rate.exp(), 1.0 / (1.0 + (-logit).exp()));
-        let (h, rates, momenta) = ([h], [rate], [momentum]);
+        let [log_penalty, log_rate, logit] = lambda;
+        let (penalty, rate) = (log_penalty.exp(), log_rate.exp());
+        let momentum = 1.0 / (1.0 + (-logit).exp());
+        let (h, rates, momenta) = ([penalty], [rate], [momentum]);
         let run = real_time(&training, &h, &rates, &momenta);
         let steps = round * BLOCK..(round + 1) * BLOCK;
         run.forward(steps, &mut forward, &mut [0; 10], &mut |_, _| ())
@@ -431,6 +432,7 @@ fn in_real_time(outer_rate: f32) -> (f32, [f32; 3]) {
         loss = run
             .hypergradient(&validation, &mut forward, &mut d)
             .unwrap();
+        d[0] *= penalty;
         d[1] *= rate;
         d[2] *= momentum * (1.0 - momentum);
         outer.step(&mut lambda, &d).unwrap();

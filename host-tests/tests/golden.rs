@@ -17,6 +17,7 @@ use drmad::kernels::momentum::{self, Step};
 use drmad::kernels::{accumulate, activation, adam, interpolate, nesterov, quantise, reduce};
 use drmad::models::{Features, LearnedInputs, Logistic, Mlp, SoftLabels, Weighted};
 use drmad::objective::Objective;
+use drmad::outer::Parametrisation;
 use drmad::path::{
     Checkpoints, Grid, Hats, Knots, Legendre, Line, Mark, Path, Quantised, Reversed, Reversible,
     Tail, Tape, Truncated,
@@ -298,15 +299,17 @@ struct Small {
 type Penalised<'a, A> = L2<'a, Scaled<'a, Mlp<'a, Features<'a>, A>>>;
 
 impl Small {
-    fn new() -> Small {
+    fn new<A: Arithmetic>() -> Small {
         let mut noise = Noise(210);
+        let mut h = [
+            noise.f32s(15, 0.3),
+            noise.f32s(6, 1.0).iter().map(|x| x - 5.0).collect(),
+        ]
+        .concat();
+        Parametrisation::Log.value::<A, _>(&mut h);
         Small {
             data: Data::small(),
-            h: [
-                noise.f32s(15, 0.3),
-                noise.f32s(6, 1.0).iter().map(|x| x - 5.0).collect(),
-            ]
-            .concat(),
+            h,
             rates: noise.f32s(STEPS * 6, 0.2).iter().map(|x| 0.5 + x).collect(),
         }
     }
@@ -382,7 +385,7 @@ fn hats<A: Arithmetic>(steps: usize) -> impl Path<f32> {
 const MOMENTA: &[f32] = &[0.5, 0.6, 0.7, 0.8, 0.9, 0.0];
 
 fn sweeps<A: Arithmetic>(lines: &mut Lines) {
-    let small = Small::new();
+    let small = Small::new::<A>();
     let mut put = |name: &str, path: &mut dyn Path<f32>| {
         let got = small.answer::<A>(Rule::HeavyBall, MOMENTA, path);
         answer::<A>(lines, name, &got, name == "tape");
@@ -401,7 +404,7 @@ fn rows<A: Arithmetic>(count: usize) -> Quantised<'static, 255, A> {
 const HIGH: &[f32] = &[0.8, 0.85, 0.9, 0.95, 0.875, 0.9];
 
 fn other_paths<A: Arithmetic>(lines: &mut Lines) {
-    let small = Small::new();
+    let small = Small::new::<A>();
     let sweep =
         |momenta, path: &mut dyn Path<f32>| small.answer::<A>(Rule::HeavyBall, momenta, path);
     let mut put = |name: &str, path: &mut dyn Path<f32>| {
@@ -434,7 +437,7 @@ fn other_paths<A: Arithmetic>(lines: &mut Lines) {
 }
 
 fn other_rules<A: Arithmetic>(lines: &mut Lines) {
-    let mut small = Small::new();
+    let mut small = Small::new::<A>();
     let got = small.answer::<A>(Rule::Nesterov, MOMENTA, &mut tape(STEPS, 1));
     answer::<A>(lines, "nesterov", &got, true);
     let decaying = Rule::Adam {
@@ -448,7 +451,7 @@ fn other_rules<A: Arithmetic>(lines: &mut Lines) {
 }
 
 fn other_methods<A: Arithmetic>(lines: &mut Lines) {
-    let small = Small::new();
+    let small = Small::new::<A>();
     let training = small.objective::<A>(Strength::Tuned(TENSORS));
     let objective = &small.objective::<A>(Strength::Off(TENSORS));
     let validation = Validation {

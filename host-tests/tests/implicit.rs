@@ -475,10 +475,10 @@ struct Convex {
 
 impl Convex {
     fn new(trained: Groups<'static>) -> Convex {
-        let noise = Noise(21).f64s(5, 0.4);
+        let noise = Noise(21).f64s(5, 0.1);
         Convex {
             data: Data::learnable(20, 12, 4, 3),
-            h: noise.iter().map(|x| x - 1.5).collect(),
+            h: noise.iter().map(|x| 0.25 + x).collect(),
             w0: Noise(22).f64s(P, 0.5),
             trained,
         }
@@ -537,7 +537,6 @@ impl Convex {
 
     /// The same training in nested loops.
     fn plain<'a>(&'a self, h: &[f64], batches: &'a [Vec<u32>]) -> Training<'a> {
-        let l2: Vec<f64> = h.iter().map(|h| h.exp()).collect();
         let trained = plain::units(WIDTHS, self.trained.biases);
         let rates = vec![RATE; self.trained.len()];
         Training {
@@ -546,8 +545,8 @@ impl Convex {
             labels: &self.data.labels,
             batches,
             start: self.w0.clone(),
-            log_scales: vec![0.0; P],
-            l2: plain::spread(&l2, &plain::units(WIDTHS, true), f64::NAN),
+            scales: vec![1.0; P],
+            l2: plain::spread(h, &plain::units(WIDTHS, true), f64::NAN),
             l1: vec![0.0; P],
             rates: vec![plain::spread(&rates, &trained, 0.0); STEPS],
             momenta: vec![vec![MOMENTUM; P]; STEPS],
@@ -560,7 +559,7 @@ impl Convex {
             plain::loss_and_gradient(WIDTHS, w, &self.data.x, &self.data.labels, TRAIN);
         let units = plain::units(WIDTHS, true);
         for i in 0..P {
-            g[i] += 2.0 * self.h[units[i] as usize].exp() * w[i];
+            g[i] += 2.0 * self.h[units[i] as usize] * w[i];
         }
         g
     }

@@ -559,7 +559,7 @@ fn long(path: &mut dyn Path<f32>, steps: usize, schedule: bool) -> Result<Answer
     let training = L2::new(objective, Strength::Fixed(1e-3, everywhere));
     let run = Run {
         objective: &training,
-        h: &[0.0; 15],
+        h: &[1.0; 15],
         schedule: Schedule {
             rule: Rule::HeavyBall,
             groups: everywhere,

@@ -350,7 +350,7 @@ fn a_scale_of_one_and_a_penalty_that_is_off_change_no_bit_of_the_loss() {
     );
     let groups = groups(Granularity::Unit, true);
     let wrapped = L1::new(Scaled { inner, groups }, Strength::Off(groups));
-    let h = [vec![0.0; groups.len()], vec![3.0; groups.len()]].concat();
+    let h = [vec![1.0; groups.len()], vec![3.0; groups.len()]].concat();
     let (bare, wrapped) = (
         all_of(&inner, &w, &[], BATCH, &d),
         all_of(&wrapped, &w, &h, BATCH, &d),

@@ -299,7 +299,7 @@ impl Inputs {
             _ => (0.5, STEPS),
         };
         Inputs {
-            h: around(510, GROUPS, -3.0, 1.0),
+            h: around(510, GROUPS, 0.05, 0.03),
             rates: around(511, STEPS * GROUPS, rate, 0.4 * rate),
             momenta: around(512, momenta * GROUPS, 0.6, 0.3),
             w0: around(START, P, 0.0, 0.5),
@@ -310,7 +310,7 @@ impl Inputs {
     fn first_gradient(&self, data: &Data, batch: &[u32]) -> Vec<f64> {
         let (_, mut g) = plain::loss_and_gradient(WIDTHS, &self.w0, &data.x, &data.labels, batch);
         for ((g, w), group) in g.iter_mut().zip(&self.w0).zip(plain::tensors(WIDTHS)) {
-            *g += 2.0 * self.h[group as usize].exp() * w;
+            *g += 2.0 * self.h[group as usize] * w;
         }
         g
     }
@@ -327,7 +327,7 @@ impl Inputs {
             let (_, mut g) = gradient(&w, batch);
             for i in 0..P {
                 let group = tensors[i] as usize;
-                g[i] += 2.0 * self.h[group].exp() * w[i];
+                g[i] += 2.0 * self.h[group] * w[i];
                 let rate = self.rates[t * GROUPS + group];
                 let row = if self.momenta.len() == GROUPS { 0 } else { t };
                 let momentum = self.momenta[row * GROUPS + group];

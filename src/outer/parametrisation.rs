@@ -5,8 +5,8 @@
 //! logit    h = ln(x / (1 - x))    x = 1 / (1 + exp(-h))     in (0, 1)        dx/dh = x (1 - x)
 //! ```
 //!
-//! A training takes the values `x` (rates, momenta), an optimiser moves `h`, and a hypergradient by
-//! `x` becomes one by `h` as a product with `dx/dh`. All in place.
+//! A training takes the values `x` (rates, momenta, scales, coefficients), an optimiser moves `h`, and a
+//! hypergradient by `x` becomes one by `h` as a product with `dx/dh`. All in place.
 //!
 //! Refused: values at a bound, whose `h` would be infinite. A very negative `h`, and a very large one of
 //! the logit, has a value that rounds to its bound nevertheless, and there the derivative is 0; a very

@@ -1,18 +1,19 @@
 //! A penalty on the weights: `sum_j c_j sum_i r(w_i)` over groups `j` and their members `i`.
 //!
-//! `r(w) = w^2` is [`L2`], `r(w) = |w|` is [`L1`]. The coefficients are fixed, or `c_j = exp(h_j)`
-//! with `h` to be tuned. Then, beside the inner objective's,
+//! `r(w) = w^2` is [`L2`], `r(w) = |w|` is [`L1`]. The coefficients are fixed, or the `c_j` are
+//! hyperparameters to be tuned. Then, beside the inner objective's,
 //!
 //! ```text
-//! grad_w = c r'(w)      grad_h = c sum_j r(w)      H d = c r''(w) d      M d = c sum_j r'(w) d
+//! grad_w = c r'(w)      grad_c = sum_j r(w)      H d = c r''(w) d      M d = sum_j r'(w) d
 //! ```
 //!
-//! and along `(w_dot, h_dot)` the gradient moves by `c r''(w) w_dot + c h_dot r'(w)`.
+//! and along `(w_dot, c_dot)` the gradient moves by `c r''(w) w_dot + c_dot r'(w)`.
 //!
 //! A penalty belongs to the training loss. For the validation loss the same wrapper with
 //! [`Strength::Off`] leaves the loss as it is and `h` as long as it was.
 //!
-//! Refused: groups of other weights. A fixed coefficient may be negative.
+//! A coefficient may be negative; one that must not is moved by its logarithm
+//! ([`Parametrisation::Log`](crate::outer::Parametrisation::Log)). Refused: groups of other weights.
 
 use core::marker::PhantomData;
 
@@ -22,7 +23,7 @@ use crate::kernels::accumulate::{add_row_dots, add_row_sums, add_scaled_rows};
 use crate::kernels::activation;
 use crate::kernels::reduce::dot;
 use crate::objective::{At, Directions, Objective, Products};
-use crate::scalar::{Arithmetic, Scalar};
+use crate::scalar::Scalar;
 
 /// The function `r` of a penalty.
 pub trait Term: Copy {
@@ -87,7 +88,7 @@ impl Term for Absolute {
 pub enum Strength<'a> {
     /// One coefficient for all weights, not to be tuned.
     Fixed(f32, Groups<'a>),
-    /// `exp(h)`, one `h` a group.
+    /// `h` itself, one coefficient a group.
     Tuned(Groups<'a>),
     /// No penalty, beside an `h` for each group: the validation loss of a tuned penalty.
     Off(Groups<'a>),
@@ -186,7 +187,7 @@ impl<'a, O: Objective, R: Term> Penalty<'a, O, R> {
         let terms = cut("scratch", scratch, self.weights())?;
         match self.strength {
             Strength::Fixed(c, _) => coefficients.fill(S::from_f32(c)),
-            _ => activation::exp::<O::Arithmetic, S>(own, coefficients),
+            _ => coefficients.copy_from_slice(own),
         }
         sums.fill(S::ZERO);
         Ok(Some(Parts {
@@ -209,8 +210,8 @@ impl<'a, O: Objective, R: Term> Penalty<'a, O, R> {
             add_row_sums(block.columns, terms, block.hypers_mut(parts.sums));
         }
         if let Some(d_own) = d_own {
-            for ((d, c), sum) in d_own.iter_mut().zip(&*parts.coefficients).zip(&*parts.sums) {
-                *d = *c * *sum;
+            for (d, sum) in d_own.iter_mut().zip(&*parts.sums) {
+                *d = *sum;
             }
         }
         dot::<O::Arithmetic, S>(parts.coefficients, parts.sums)
@@ -346,11 +347,8 @@ impl<O: Objective, R: Term> Objective for Penalty<'_, O, R> {
                     block.columns,
                     block.of(parts.terms),
                     block.of(d),
-                    block.hypers_mut(parts.sums),
+                    block.hypers_mut(m_d),
                 );
-            }
-            for ((m_d, c), sum) in m_d.iter_mut().zip(&*parts.coefficients).zip(&*parts.sums) {
-                *m_d = O::Arithmetic::mul_add(*c, *sum, *m_d);
             }
         }
         let curvature = R::curvature::<S>();
@@ -389,12 +387,8 @@ impl<O: Objective, R: Term> Objective for Penalty<'_, O, R> {
         let curvature = R::curvature::<S>();
         for ((w_dot, h_dot), g_dot) in along.rows().zip(g_dot.chunks_exact_mut(at.w.len().max(1))) {
             if tuned {
-                let h_dot = h_dot.iter().skip(h.len());
-                for ((sum, c), h_dot) in parts.sums.iter_mut().zip(&*parts.coefficients).zip(h_dot)
-                {
-                    *sum = *c * *h_dot;
-                }
-                self.add_scaled(parts.sums, parts.terms, g_dot);
+                let c_dot = h_dot.get(h.len()..).unwrap_or(&[]);
+                self.add_scaled(c_dot, parts.terms, g_dot);
             }
             if curvature != S::ZERO {
                 for (sum, c) in parts.sums.iter_mut().zip(&*parts.coefficients) {

@@ -1,18 +1,20 @@
-//! Weights with a scale: `w = z exp(t)`, one `t` a group.
+//! Weights with a scale: `w = s z`, one `s` a group.
 //!
 //! Training moves `z`; the scale says how fast and how far a group can go and, with a penalty on
-//! `z`, how strongly it is held (a penalty `c z^2` is `c exp(-2 t) w^2`). With `f(w)` the inner
-//! objective, `u = exp(t) d` and all at `w = z exp(t)`:
+//! `z`, how strongly it is held (a penalty `c z^2` is `c w^2 / s^2`). With `f(w)` the inner
+//! objective, `u = s d` and all at `w = s z`:
 //!
 //! ```text
-//! grad_z = exp(t) grad f         grad_t = sum_group w . grad f
-//! H d    = exp(t) (H_f u)        M d    = sum_group u . grad f + w . (H_f u)
+//! grad_z = s grad f         grad_s = sum_group z . grad f
+//! H d    = s (H_f u)        M d    = sum_group d . grad f + z . (H_f u)
 //! ```
 //!
-//! Along `(z_dot, t_dot)` the weights move by `u = exp(t) z_dot + w t_dot` and the gradient by
-//! `exp(t) (H_f u + t_dot grad f)`.
+//! Along `(z_dot, s_dot)` the weights move by `u = s z_dot + s_dot z` and the gradient by
+//! `s (H_f u) + s_dot grad f`.
 //!
-//! Weights in no group are passed on as they are (`t = 0`). Refused: groups of other weights.
+//! A scale may have any sign; one that must stay positive is moved by its logarithm
+//! ([`Parametrisation::Log`](crate::outer::Parametrisation::Log)). Weights in no group are passed on
+//! as they are (`s = 1`). Refused: groups of other weights.
 
 use crate::error::{Error, cut, exactly};
 use crate::group::Groups;
@@ -20,16 +22,16 @@ use crate::kernels::accumulate::{add_row_dots, add_scaled_rows, scale_rows};
 use crate::objective::{At, Directions, Objective, Products};
 use crate::scalar::Scalar;
 
-/// An objective of scaled weights; its block of `h` holds the `t`.
+/// An objective of scaled weights; its block of `h` holds the `s`.
 ///
 /// ```
 /// use drmad::{group::Groups, models::Quadratic, objective::{At, Objective}, wrap::Scaled, Fused};
 /// let scaled = Scaled { inner: Quadratic::<Fused>::new(&[1.0, 1.0]), groups: Groups::global(2) };
 /// // h: the quadratic's minimum, then the one scale.
-/// let at = At { w: &[1.0f64, 2.0], h: &[0.0, 0.0, 2f64.ln()], batch: &[] };
-/// let (mut g, mut d_h, mut scratch) = ([0.0; 2], [0.0; 3], [0.0; 5]);
-/// let loss = scaled.gradient(at, &mut g, Some(&mut d_h), &mut scratch)?;
-/// assert!((loss - 10.0).abs() < 1e-12 && (d_h[2] - 20.0).abs() < 1e-12);
+/// let at = At { w: &[1.0f64, 2.0], h: &[0.0, 0.0, 2.0], batch: &[] };
+/// let (mut g, mut d_h, mut scratch) = ([0.0; 2], [0.0; 3], [0.0; 4]);
+/// assert_eq!(scaled.gradient(at, &mut g, Some(&mut d_h), &mut scratch)?, 10.0);
+/// assert_eq!((g, d_h[2]), ([4.0, 8.0], 10.0));
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -56,37 +58,33 @@ fn scaled<S: Scalar>(groups: &Groups<'_>, scales: &[S], x: &[S], y: &mut [S]) {
 }
 
 impl<'a, O: Objective> Scaled<'a, O> {
-    /// Cuts `exp(t)` and `w = z exp(t)` from the scratch; returns the inner `h` with them.
+    /// Cuts `w = s z` from the scratch; returns the inner `h` and the scales with it.
     #[allow(clippy::type_complexity)] // three slices of two lifetimes
     fn weights_at<'x, 's, S: Scalar>(
         &self,
         at: &At<'x, S>,
         scratch: &mut &'s mut [S],
-    ) -> Result<(&'x [S], &'s [S], &'s [S]), Error> {
+    ) -> Result<(&'x [S], &'x [S], &'s [S]), Error> {
         exactly("w", at.w, self.weights())?;
         exactly("h", at.h, self.hypers())?;
         exactly("groups", at.w, self.groups.weights())?;
-        let (inner_h, t) = at.h.split_at(self.inner.hypers());
-        let scales = cut("scratch", scratch, t.len())?;
-        crate::kernels::activation::exp::<O::Arithmetic, S>(t, scales);
+        let (inner_h, scales) = at.h.split_at(self.inner.hypers());
         let w = cut("scratch", scratch, at.w.len())?;
         scaled(&self.groups, scales, at.w, w);
         Ok((inner_h, scales, w))
     }
 
-    /// Numbers of scratch for the scales, so many vectors of weights and what the inner objective needs.
+    /// Numbers of scratch for so many vectors of weights and what the inner objective needs.
     fn with_vectors(&self, vectors: usize, inner: usize) -> usize {
-        (self.weights().saturating_mul(vectors))
-            .saturating_add(self.groups.len())
-            .saturating_add(inner)
+        (self.weights().saturating_mul(vectors)).saturating_add(inner)
     }
 
-    /// `y += t_dot x`, by group.
-    fn add_shifted<S: Scalar>(&self, t_dot: &[S], x: &[S], y: &mut [S]) {
+    /// `y += s_dot x`, by group.
+    fn add_shifted<S: Scalar>(&self, s_dot: &[S], x: &[S], y: &mut [S]) {
         for block in self.groups.blocks() {
             add_scaled_rows::<O::Arithmetic, S>(
                 block.columns,
-                block.hypers(t_dot),
+                block.hypers(s_dot),
                 block.of(x),
                 block.of_mut(y),
             );
@@ -119,20 +117,20 @@ impl<O: Objective> Objective for Scaled<'_, O> {
         exactly("g", g, self.weights())?;
         let (h, scales, w) = self.weights_at(&at, &mut scratch)?;
         let by_w = cut("scratch", &mut scratch, w.len())?;
-        let at = At { w, h, ..at };
+        let inner_at = At { w, h, ..at };
         let loss = match d_h {
-            None => self.inner.gradient(at, by_w, None, scratch)?,
+            None => self.inner.gradient(inner_at, by_w, None, scratch)?,
             Some(d_h) => {
                 exactly("d_h", d_h, self.hypers())?;
-                let (inner_d_h, d_t) = d_h.split_at_mut(self.inner.hypers());
-                let loss = self.inner.gradient(at, by_w, Some(inner_d_h), scratch)?;
-                d_t.fill(S::ZERO);
+                let (inner_d_h, d_s) = d_h.split_at_mut(self.inner.hypers());
+                let loss = (self.inner).gradient(inner_at, by_w, Some(inner_d_h), scratch)?;
+                d_s.fill(S::ZERO);
                 for block in self.groups.blocks() {
                     add_row_dots::<O::Arithmetic, S>(
                         block.columns,
-                        block.of(w),
+                        block.of(at.w),
                         block.of(by_w),
-                        block.hypers_mut(d_t),
+                        block.hypers_mut(d_s),
                     );
                 }
                 loss
@@ -188,8 +186,8 @@ impl<O: Objective> Objective for Scaled<'_, O> {
             match block.hyper {
                 Some(_) => {
                     let m_d = block.hypers_mut(m_d);
-                    add_row_dots::<O::Arithmetic, S>(columns, block.of(u), block.of(by_w), m_d);
-                    add_row_dots::<O::Arithmetic, S>(columns, block.of(w), block.of(h_u), m_d);
+                    add_row_dots::<O::Arithmetic, S>(columns, block.of(d), block.of(by_w), m_d);
+                    add_row_dots::<O::Arithmetic, S>(columns, block.of(at.w), block.of(h_u), m_d);
                     add_scaled_rows::<O::Arithmetic, S>(
                         columns,
                         block.hypers(scales),
@@ -236,20 +234,20 @@ impl<O: Objective> Objective for Scaled<'_, O> {
                 .map(|(_, h_dot)| h_dot.get(own.clone()).unwrap_or(&[]))
         };
         // The result's place holds `u` while the inner objective computes.
-        for (((z_dot, _), t_dot), u) in along.rows().zip(shifts()).zip(g_dot.chunks_exact_mut(p)) {
+        for (((z_dot, _), s_dot), u) in along.rows().zip(shifts()).zip(g_dot.chunks_exact_mut(p)) {
             scaled(&self.groups, scales, z_dot, u);
-            self.add_shifted(t_dot, w, u);
+            self.add_shifted(s_dot, at.w, u);
         }
         let inner_along = Directions { w: g_dot, ..along };
         let loss = self
             .inner
             .tangents(At { w, h, ..at }, inner_along, by_w, inner_dot, scratch)?;
-        for ((t_dot, inner_dot), g_dot) in shifts()
-            .zip(inner_dot.chunks_exact_mut(p))
+        for ((s_dot, inner_dot), g_dot) in shifts()
+            .zip(inner_dot.chunks_exact(p))
             .zip(g_dot.chunks_exact_mut(p))
         {
-            self.add_shifted(t_dot, by_w, inner_dot);
             scaled(&self.groups, scales, inner_dot, g_dot);
+            self.add_shifted(s_dot, by_w, g_dot);
         }
         scaled(&self.groups, scales, by_w, g);
         Ok(loss)

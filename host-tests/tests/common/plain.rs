@@ -128,7 +128,7 @@ pub(crate) fn loss_and_gradient(
 }
 
 /// A training with everything spelled out for each weight. It minimises
-/// `network(z exp(scale)) + sum l2 z^2 + sum l1 |z|`.
+/// `network(scale z) + sum l2 z^2 + sum l1 |z|`.
 #[derive(Clone)]
 pub(crate) struct Training<'a> {
     pub(crate) widths: &'a [usize],
@@ -138,7 +138,7 @@ pub(crate) struct Training<'a> {
     pub(crate) batches: &'a [Vec<u32>],
     /// `z_0`.
     pub(crate) start: Vec<f64>,
-    pub(crate) log_scales: Vec<f64>,
+    pub(crate) scales: Vec<f64>,
     pub(crate) l2: Vec<f64>,
     pub(crate) l1: Vec<f64>,
     /// `[step][weight]`.
@@ -157,9 +157,8 @@ impl Training<'_> {
             let mut g = vec![0.0; z.len()];
             for i in 0..z.len() {
                 loss += self.l2[i] * z[i] * z[i] + self.l1[i] * z[i].abs();
-                g[i] = self.log_scales[i].exp() * by_w[i]
-                    + 2.0 * self.l2[i] * z[i]
-                    + self.l1[i] * z[i].signum();
+                g[i] =
+                    self.scales[i] * by_w[i] + 2.0 * self.l2[i] * z[i] + self.l1[i] * z[i].signum();
             }
             each(&z, loss);
             for i in 0..z.len() {
@@ -171,12 +170,9 @@ impl Training<'_> {
         z
     }
 
-    /// The weights of the network: `z exp(scale)`.
+    /// The weights of the network: `scale z`.
     pub(crate) fn scaled(&self, z: &[f64]) -> Vec<f64> {
-        z.iter()
-            .zip(&self.log_scales)
-            .map(|(z, s)| z * s.exp())
-            .collect()
+        z.iter().zip(&self.scales).map(|(z, s)| z * s).collect()
     }
 
     /// The loss after the training on `valid`, without penalties.
