@@ -138,14 +138,6 @@ struct Parts<'s, S> {
     packed: &'s mut [S],
 }
 
-/// The same for the tangents.
-struct RParts<'s, S> {
-    /// Of each layer's outputs; those of the inputs vanish.
-    a: &'s mut [S],
-    d: &'s mut [S],
-    d_before: &'s mut [S],
-}
-
 impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
     /// A network of these widths (inputs, hidden ..., classes) on `examples`, worked through in
     /// pieces of `chunk` examples.
@@ -216,7 +208,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
                 got: batch.len(),
             });
         }
-        let mut parts = self.cut(&mut scratch)?;
+        let mut parts = self.cut(1, &mut scratch)?;
         self.forward(w, &[], batch, &mut parts)?;
         let last = batch.len() * (self.widths.iter().sum::<usize>() - self.classes());
         probabilities.copy_from_slice(&parts.a[last..][..probabilities.len()]);
@@ -259,12 +251,17 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             .unwrap_or(0)
     }
 
-    fn cut<'s, S>(&self, scratch: &mut &'s mut [S]) -> Result<Parts<'s, S>, Error> {
+    /// Cuts the scratch; `adjoints` are 2 where they have tangents, which then follow them.
+    fn cut<'s, S>(
+        &self,
+        adjoints: usize,
+        scratch: &mut &'s mut [S],
+    ) -> Result<Parts<'s, S>, Error> {
         let n = self.chunk;
         Ok(Parts {
             a: cut("scratch", scratch, n * self.widths.iter().sum::<usize>())?,
-            d: cut("scratch", scratch, n * self.widest())?,
-            d_before: cut("scratch", scratch, n * self.widest())?,
+            d: cut("scratch", scratch, adjoints * n * self.widest())?,
+            d_before: cut("scratch", scratch, adjoints * n * self.widest())?,
             log_sums: cut("scratch", scratch, n)?,
             shares: cut("scratch", scratch, n)?,
             packed: cut("scratch", scratch, self.packed_len())?,
@@ -426,17 +423,10 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         Ok(())
     }
 
-    fn cut_r<'s, S>(&self, scratch: &mut &'s mut [S]) -> Result<RParts<'s, S>, Error> {
-        let n = self.chunk;
-        Ok(RParts {
-            a: cut(
-                "scratch",
-                scratch,
-                n * self.widths[1..].iter().sum::<usize>(),
-            )?,
-            d: cut("scratch", scratch, n * self.widest())?,
-            d_before: cut("scratch", scratch, n * self.widest())?,
-        })
+    /// Cuts the tangents of the outputs of all layers; those of the inputs vanish.
+    fn cut_tangents<'s, S>(&self, scratch: &mut &'s mut [S]) -> Result<&'s mut [S], Error> {
+        let hidden = self.widths[1..].iter().sum::<usize>();
+        cut("scratch", scratch, self.chunk * hidden)
     }
 
     /// Adds to `d_h` the derivative through the inputs of a piece, from their adjoints.
@@ -463,17 +453,11 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         d: &[S],
         out: Products<'_, S>,
         parts: &mut Parts<'_, S>,
-        r: &mut RParts<'_, S>,
+        r_a: &mut [S],
     ) -> Result<(), Error> {
         let (r_w, h_d, mut g) = (d, out.h_d, out.g);
         let (n, inputs, depth) = (at.batch.len(), self.widths[0], self.layers().len());
         self.logits(at.h, at.batch, share, parts, None)?;
-        let RParts {
-            a: r_a,
-            d: r_d,
-            d_before: r_before,
-        } = r;
-
         // Where `R a` of a layer's inputs lies; the first layer's vanish and are not stored.
         let tangents = |layer: &Layer| {
             let end = n * (layer.before + layer.inputs - inputs);
@@ -499,23 +483,24 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
                         .pull_r::<A>(share, p, r_z, out.m_d)?;
                 }
                 softmax_r::<A, S>(classes, y, r_z);
-                let r_d = &mut r_d[..n * classes];
+                let r_d = &mut parts.d[n * classes..][..n * classes];
                 scale_rows(classes, &parts.shares[..n], r_z, r_d);
             }
         }
         for (l, layer) in self.layers().enumerate().rev() {
-            let (d, r_d_here) = (&parts.d[..n * layer.outputs], &r_d[..n * layer.outputs]);
+            let both = &parts.d[..2 * n * layer.outputs];
+            let (d, r_d) = both.split_at(n * layer.outputs);
             let (a, _) = layer.activations(parts.a, n);
             let r_x = &r_a[tangents(&layer)];
             if let Some(g) = &mut g {
                 self.add_gradient(&layer, at.batch, a, d, g, parts.packed)?;
             }
-            self.add_gradient(&layer, at.batch, a, r_d_here, h_d, parts.packed)?;
+            self.add_gradient(&layer, at.batch, a, r_d, h_d, parts.packed)?;
             let h_matrix = layer.of_mut(h_d).0;
             if let Some(mean) = self.mean_of(&layer) {
                 let sums = &mut parts.packed[..layer.outputs];
                 sums.fill(S::ZERO);
-                add_rows(r_d_here, sums);
+                add_rows(r_d, sums);
                 add_to_rows::<A, S>(S::from_f32(-mean), sums, h_matrix);
             }
             if l > 0 {
@@ -524,21 +509,20 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             } else if !self.examples.gives().inputs {
                 continue;
             }
-            let before = &mut parts.d_before[..n * layer.inputs];
-            let r_before_here = &mut r_before[..n * layer.inputs];
             let (matrix, r_matrix) = (layer.of(at.w).0, layer.of(r_w).0);
-            let back = layer.product(Form::Nt, n, false);
+            // `d W'` and `R d W'` are one product of twice the rows.
+            let before = &mut parts.d_before[..2 * n * layer.inputs];
+            let back = layer.product(Form::Nt, 2 * n, false);
+            back.run::<A, S>(both, matrix, before, parts.packed)?;
+            let (before, r_before) = before.split_at_mut(n * layer.inputs);
             let go_on = layer.product(Form::Nt, n, true);
-            back.run::<A, S>(r_d_here, matrix, r_before_here, parts.packed)?;
-            go_on.run::<A, S>(d, r_matrix, r_before_here, parts.packed)?;
+            go_on.run::<A, S>(d, r_matrix, r_before, parts.packed)?;
             if l == 0 {
-                self.pull_inputs(at.h, at.batch, r_before_here, out.m_d)?;
+                self.pull_inputs(at.h, at.batch, r_before, out.m_d)?;
                 continue;
             }
-            back.run::<A, S>(d, matrix, before, parts.packed)?;
-            tanh_adjoint_r::<A, S>(a, r_x, before, r_before_here);
+            tanh_adjoint_r::<A, S>(a, r_x, before, r_before);
             core::mem::swap(&mut parts.d, &mut parts.d_before);
-            core::mem::swap(r_d, r_before);
         }
         Ok(())
     }
@@ -576,7 +560,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         if at.batch.is_empty() {
             return Err(Error::EmptyBatch);
         }
-        let mut parts = self.cut(&mut scratch)?;
+        let mut parts = self.cut(1, &mut scratch)?;
         let share = S::ONE / S::from_usize(at.batch.len());
         let mut loss = S::ZERO;
         g.fill(S::ZERO);
@@ -617,7 +601,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         if at.batch.is_empty() {
             return Err(Error::EmptyBatch);
         }
-        let mut parts = self.cut(&mut scratch)?;
+        let mut parts = self.cut(1, &mut scratch)?;
         let mut loss = S::ZERO;
         for piece in at.batch.chunks(self.chunk) {
             self.forward(at.w, at.h, piece, &mut parts)?;
@@ -651,8 +635,8 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
             exactly("g", g, self.weights())?;
             g.fill(S::ZERO);
         }
-        let mut parts = self.cut(&mut scratch)?;
-        let mut r = self.cut_r(&mut scratch)?;
+        let mut parts = self.cut(2, &mut scratch)?;
+        let r_a = self.cut_tangents(&mut scratch)?;
         let share = S::ONE / S::from_usize(at.batch.len());
         for piece in at.batch.chunks(self.chunk) {
             self.forward(at.w, at.h, piece, &mut parts)?;
@@ -662,7 +646,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
                 h_d: &mut *out.h_d,
                 m_d: &mut *out.m_d,
             };
-            self.r_pass(at, share, d, out, &mut parts, &mut r)?;
+            self.r_pass(at, share, d, out, &mut parts, r_a)?;
         }
         if let Some(g) = g {
             self.subtract_mean(g);
@@ -700,8 +684,8 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         }
         g.fill(S::ZERO);
         g_dot.fill(S::ZERO);
-        let mut parts = self.cut(&mut scratch)?;
-        let mut r = self.cut_r(&mut scratch)?;
+        let mut parts = self.cut(2, &mut scratch)?;
+        let r_a = self.cut_tangents(&mut scratch)?;
         let share = S::ONE / S::from_usize(at.batch.len());
         let mut loss = S::ZERO;
         for piece in at.batch.chunks(self.chunk) {
@@ -715,7 +699,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
                     h_d: g_dot,
                     m_d: &mut [],
                 };
-                self.r_pass(at, share, w_dot, out, &mut parts, &mut r)?;
+                self.r_pass(at, share, w_dot, out, &mut parts, r_a)?;
             }
         }
         self.subtract_mean(g);
