@@ -139,9 +139,9 @@ pub fn compare(effort: Effort) -> Result<(), Box<dyn Error>> {
         let greatest = want.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
         for (rival, out) in NAMES.iter().zip(&out) {
             let errors = out.iter().zip(&want).map(|(x, y)| f64::from(*x) - y);
-            let error = errors.fold(0.0, |most: f64, x| most.max(x.abs())) / greatest;
-            // A number that is none is no agreement either.
-            if !(error < TOLERANCE) {
+            // In this order what is not a number comes last.
+            let error = errors.map(f64::abs).max_by(f64::total_cmp).unwrap_or(0.0) / greatest;
+            if error.is_nan() || error > TOLERANCE {
                 return Err(format!("{rival} is off by {error:.1e} in {name}").into());
             }
         }

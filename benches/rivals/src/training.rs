@@ -176,8 +176,8 @@ pub fn compare(effort: Effort) -> Result<(), Box<dyn Error>> {
         b[0]
     );
     for loss in last {
-        // A number that is none is no agreement either.
-        if !((loss / last[1] - 1.0).abs() < TOLERANCE) {
+        let error = (loss / last[1] - 1.0).abs();
+        if error.is_nan() || error > TOLERANCE {
             return Err("the losses disagree".into());
         }
     }
