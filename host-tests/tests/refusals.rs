@@ -1481,7 +1481,7 @@ fn numbers_of_any_size_are_taken_without_overflow() {
         [MOST; 3]
     );
     let scaled = Scaled {
-        inner: bowl,
+        inner: logistic,
         groups: flat,
     };
     assert_eq!(scaled.hypers(), MOST);
