@@ -452,6 +452,10 @@ fn row_kernels_are_their_loops<A: Arithmetic>() {
             let mut y = y0.clone();
             accumulate::scale_rows(columns, &a, &x, &mut y);
             assert_eq!(bits(&y), each(&|i| of(i) * x[i]), "scale_rows {what}");
+            let mut y = y0.clone();
+            accumulate::scale_rows_in_place(columns, &a, &mut y);
+            let want = each(&|i| of(i) * y0[i]);
+            assert_eq!(bits(&y), want, "scale_rows_in_place {what}");
             accumulate::scale(0.3, &x, &mut y);
             assert_eq!(bits(&y), each(&|i| 0.3 * x[i]), "scale {what}");
 

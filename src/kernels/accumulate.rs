@@ -150,6 +150,33 @@ pub fn scale_rows<S: Scalar>(columns: usize, a: &[S], x: &[S], y: &mut [S]) {
     );
 }
 
+/// `x_rc *= a_r`.
+///
+/// ```
+/// use drmad::kernels::accumulate::scale_rows_in_place;
+/// let mut x = [1.0f32, 2.0, 3.0, 4.0];
+/// scale_rows_in_place(2, &[1.0, 10.0], &mut x);
+/// assert_eq!(x, [1.0, 2.0, 30.0, 40.0]);
+/// ```
+pub fn scale_rows_in_place<S: Scalar>(columns: usize, a: &[S], x: &mut [S]) {
+    run(
+        #[inline(always)]
+        move || {
+            if columns == 1 {
+                for (x, a) in x.iter_mut().zip(a) {
+                    *x = *a * *x;
+                }
+            } else {
+                for (x, a) in x.chunks_exact_mut(columns.max(1)).zip(a) {
+                    for x in x {
+                        *x = *a * *x;
+                    }
+                }
+            }
+        },
+    );
+}
+
 /// `y_rc += a_r x_rc`.
 ///
 /// ```

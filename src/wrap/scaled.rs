@@ -18,7 +18,7 @@
 
 use crate::error::{Error, cut, exactly};
 use crate::group::Groups;
-use crate::kernels::accumulate::{add_row_dots, add_scaled_rows, scale_rows};
+use crate::kernels::accumulate::{add_row_dots, add_scaled_rows, scale_rows, scale_rows_in_place};
 use crate::objective::{At, Directions, Objective, Products};
 use crate::scalar::Scalar;
 
@@ -29,7 +29,7 @@ use crate::scalar::Scalar;
 /// let scaled = Scaled { inner: Quadratic::<Fused>::new(&[1.0, 1.0]), groups: Groups::global(2) };
 /// // h: the quadratic's minimum, then the one scale.
 /// let at = At { w: &[1.0f64, 2.0], h: &[0.0, 0.0, 2.0], batch: &[] };
-/// let (mut g, mut d_h, mut scratch) = ([0.0; 2], [0.0; 3], [0.0; 4]);
+/// let (mut g, mut d_h, mut scratch) = ([0.0; 2], [0.0; 3], [0.0; 2]);
 /// assert_eq!(scaled.gradient(at, &mut g, Some(&mut d_h), &mut scratch)?, 10.0);
 /// assert_eq!((g, d_h[2]), ([4.0, 8.0], 10.0));
 /// # Ok::<(), drmad::Error>(())
@@ -79,6 +79,13 @@ impl<'a, O: Objective> Scaled<'a, O> {
         (self.weights().saturating_mul(vectors)).saturating_add(inner)
     }
 
+    /// `x *= s`, by group.
+    fn rescale<S: Scalar>(&self, scales: &[S], x: &mut [S]) {
+        for block in self.groups.blocks() {
+            scale_rows_in_place(block.columns, block.hypers(scales), block.of_mut(x));
+        }
+    }
+
     /// `y += s_dot x`, by group.
     fn add_shifted<S: Scalar>(&self, s_dot: &[S], x: &[S], y: &mut [S]) {
         for block in self.groups.blocks() {
@@ -104,7 +111,7 @@ impl<O: Objective> Objective for Scaled<'_, O> {
     }
 
     fn scratch_len(&self) -> usize {
-        self.with_vectors(2, self.inner.scratch_len())
+        self.with_vectors(1, self.inner.scratch_len())
     }
 
     fn gradient<S: Scalar>(
@@ -116,27 +123,26 @@ impl<O: Objective> Objective for Scaled<'_, O> {
     ) -> Result<S, Error> {
         exactly("g", g, self.weights())?;
         let (h, scales, w) = self.weights_at(&at, &mut scratch)?;
-        let by_w = cut("scratch", &mut scratch, w.len())?;
         let inner_at = At { w, h, ..at };
         let loss = match d_h {
-            None => self.inner.gradient(inner_at, by_w, None, scratch)?,
+            None => self.inner.gradient(inner_at, g, None, scratch)?,
             Some(d_h) => {
                 exactly("d_h", d_h, self.hypers())?;
                 let (inner_d_h, d_s) = d_h.split_at_mut(self.inner.hypers());
-                let loss = (self.inner).gradient(inner_at, by_w, Some(inner_d_h), scratch)?;
+                let loss = self.inner.gradient(inner_at, g, Some(inner_d_h), scratch)?;
                 d_s.fill(S::ZERO);
                 for block in self.groups.blocks() {
                     add_row_dots::<O::Arithmetic, S>(
                         block.columns,
                         block.of(at.w),
-                        block.of(by_w),
+                        block.of(g),
                         block.hypers_mut(d_s),
                     );
                 }
                 loss
             }
         };
-        scaled(&self.groups, scales, by_w, g);
+        self.rescale(scales, g);
         Ok(loss)
     }
 
@@ -211,7 +217,7 @@ impl<O: Objective> Objective for Scaled<'_, O> {
 
     fn tangents_scratch_len(&self, count: usize) -> usize {
         let inner = self.inner.tangents_scratch_len(count);
-        self.with_vectors(count.saturating_add(2), inner)
+        self.with_vectors(count.saturating_add(1), inner)
     }
 
     fn tangents<S: Scalar>(
@@ -224,7 +230,6 @@ impl<O: Objective> Objective for Scaled<'_, O> {
     ) -> Result<S, Error> {
         along.check(self, g, g_dot)?;
         let (h, scales, w) = self.weights_at(&at, &mut scratch)?;
-        let by_w = cut("scratch", &mut scratch, w.len())?;
         let inner_dot = cut("scratch", &mut scratch, g_dot.len())?;
         // The own part of each direction, and the rows of its result.
         let (p, own) = (w.len().max(1), h.len()..self.hypers());
@@ -241,15 +246,15 @@ impl<O: Objective> Objective for Scaled<'_, O> {
         let inner_along = Directions { w: g_dot, ..along };
         let loss = self
             .inner
-            .tangents(At { w, h, ..at }, inner_along, by_w, inner_dot, scratch)?;
+            .tangents(At { w, h, ..at }, inner_along, g, inner_dot, scratch)?;
         for ((s_dot, inner_dot), g_dot) in shifts()
             .zip(inner_dot.chunks_exact(p))
             .zip(g_dot.chunks_exact_mut(p))
         {
             scaled(&self.groups, scales, inner_dot, g_dot);
-            self.add_shifted(s_dot, by_w, g_dot);
+            self.add_shifted(s_dot, g, g_dot);
         }
-        scaled(&self.groups, scales, by_w, g);
+        self.rescale(scales, g);
         Ok(loss)
     }
 
