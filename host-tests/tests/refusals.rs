@@ -608,11 +608,12 @@ fn matrix_products_refuse_buffers_of_another_length() {
             &mut vec![0.0; packed],
         )
     };
-    product(6, 15, 10, 24).unwrap();
-    wrong_length(product(5, 15, 10, 24), "a", 6, 5);
-    wrong_length(product(6, 16, 10, 24), "b", 15, 16);
-    wrong_length(product(6, 15, 9, 24), "c", 10, 9);
-    wrong_length(product(6, 15, 10, 23), "packed", 24, 23);
+    let packed = shape.required_len();
+    product(6, 15, 10, packed).unwrap();
+    wrong_length(product(5, 15, 10, packed), "a", 6, 5);
+    wrong_length(product(6, 16, 10, packed), "b", 15, 16);
+    wrong_length(product(6, 15, 9, packed), "c", 10, 9);
+    wrong_length(product(6, 15, 10, packed - 1), "packed", packed, packed - 1);
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl<S: Scalar> Training<S> {
         Training {
             rule,
             steps: STEPS,
-            h: around(300, GROUPS, -4.0, 1.0),
+            h: around(300, GROUPS, 0.02, 0.01),
             rates: around(301, STEPS * GROUPS, rate, rate / 3.0),
             momenta: around(302, momenta * GROUPS, 0.8, 0.1),
             w0: around(303, P, 0.0, 0.5),
@@ -550,7 +550,7 @@ fn learns(seed: u64, path: &mut dyn Path<f32>) -> Answer<f32> {
     let outside = L2::new(net(), Strength::Off(TENSORS));
     let run = Run {
         objective: &training,
-        h: &[-6.0; GROUPS],
+        h: &[0.0025; GROUPS],
         schedule: Schedule {
             rule: Rule::HeavyBall,
             groups: TENSORS,

@@ -55,10 +55,10 @@ pub enum Form {
 ///
 /// ```
 /// use drmad::{kernels::matmul::{Form, MatMul}, Fused};
-/// let product = MatMul { form: Form::Nn, rows: 1, inner: 2, columns: 1, accumulate: false };
+/// const PRODUCT: MatMul = MatMul { form: Form::Nn, rows: 1, inner: 2, columns: 1, accumulate: false };
 /// let mut c = [0.0f32];
-/// let mut packed = [0.0; 16];
-/// product.run::<Fused, _>(&[1.0, 2.0], &[3.0, 4.0], &mut c, &mut packed)?;
+/// let mut packed = [0.0; PRODUCT.required_len()];
+/// PRODUCT.run::<Fused, _>(&[1.0, 2.0], &[3.0, 4.0], &mut c, &mut packed)?;
 /// assert_eq!(c, [11.0]);
 /// # Ok::<(), drmad::Error>(())
 /// ```
