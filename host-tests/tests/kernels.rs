@@ -432,7 +432,15 @@ fn decoding_adds_to_what_is_there() {
 }
 
 /// Rows and columns of the row kernels, 1 x n and n x 1 among them.
-const ROWS: [(usize, usize); 6] = [(1, 1), (1, 70), (70, 1), (3, 33), (33, 3), (0, 4)];
+const ROWS: [(usize, usize); 7] = [
+    (1, 1),
+    (1, 70),
+    (70, 1),
+    (1030, 1),
+    (3, 33),
+    (33, 3),
+    (0, 4),
+];
 
 fn row_kernels_are_their_loops<A: Arithmetic>() {
     on_every_level(|level| {
@@ -467,6 +475,22 @@ fn row_kernels_are_their_loops<A: Arithmetic>() {
             accumulate::add_scaled::<A, _>(0.3, &x, &mut y);
             let want = each(&|i| A::mul_add(0.3, x[i], y0[i]));
             assert_eq!(bits(&y), want, "add_scaled {what}");
+
+            let (d, g) = (noise.f32s(n, 1.0), noise.f32s(n, 1.0));
+            let of = accumulate::Factors {
+                d: &d,
+                g: &g,
+                z: &x,
+                h_u: &y0,
+            };
+            let (mut m, mut h_d) = (a.clone(), g.clone());
+            accumulate::add_scaled_products::<A, _>(columns, &a, of, &mut h_d, &mut m);
+            let (mut one, mut other) = (a.clone(), g.clone());
+            accumulate::add_row_dots::<A, _>(columns, &d, &g, &mut one);
+            accumulate::add_row_dots::<A, _>(columns, &x, &y0, &mut one);
+            accumulate::add_scaled_rows::<A, _>(columns, &a, &y0, &mut other);
+            assert_eq!(bits(&m), bits(&one), "add_scaled_products, m {what}");
+            assert_eq!(bits(&h_d), bits(&other), "add_scaled_products, h_d {what}");
 
             let row = |r: usize| r * columns..(r + 1) * columns;
             let mut h = a.clone();

@@ -236,6 +236,76 @@ pub fn add_row_dots<A: Arithmetic, S: Scalar>(columns: usize, x: &[S], y: &[S], 
     );
 }
 
+/// What [`add_scaled_products`] multiplies, each rows x columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Factors<'a, S> {
+    /// The direction.
+    pub d: &'a [S],
+    /// The gradient by the scaled weights.
+    pub g: &'a [S],
+    /// The weights before they are scaled.
+    pub z: &'a [S],
+    /// The Hessian's product with the scaled direction.
+    pub h_u: &'a [S],
+}
+
+/// The second-order products of weights scaled by row, `w = s z`, in one pass:
+///
+/// ```text
+/// m_r += sum_c d_rc g_rc       m_r += sum_c z_rc h_u_rc       h_d_rc += s_r h_u_rc
+/// ```
+///
+/// in this order, with the bits of [`add_row_dots`], twice, and [`add_scaled_rows`].
+///
+/// ```
+/// use drmad::{kernels::accumulate::{add_scaled_products, Factors}, Fused};
+/// let of = Factors { d: &[1.0f32, 2.0], g: &[3.0, 4.0], z: &[5.0, 6.0], h_u: &[7.0, 8.0] };
+/// let (mut h_d, mut m) = ([0.0, 1.0], [0.0]);
+/// add_scaled_products::<Fused, _>(2, &[10.0], of, &mut h_d, &mut m);
+/// assert_eq!((h_d, m), ([70.0, 81.0], [94.0]));
+/// ```
+pub fn add_scaled_products<A: Arithmetic, S: Scalar>(
+    columns: usize,
+    s: &[S],
+    of: Factors<'_, S>,
+    h_d: &mut [S],
+    m: &mut [S],
+) {
+    let Factors { d, g, z, h_u } = of;
+    run(
+        #[inline(always)]
+        move || {
+            if columns == 1 {
+                // Two loops a piece, since one over seven vectors does not vectorise.
+                let sums = h_d.chunks_mut(PIECE).zip(m.chunks_mut(PIECE));
+                let (s, d, g) = (s.chunks(PIECE), d.chunks(PIECE), g.chunks(PIECE));
+                let (z, h_u) = (z.chunks(PIECE), h_u.chunks(PIECE));
+                for (((h_d, m), s), (((d, g), z), h_u)) in sums.zip(s).zip(d.zip(g).zip(z).zip(h_u))
+                {
+                    for ((((m, d), g), z), h_u) in m.iter_mut().zip(d).zip(g).zip(z).zip(h_u) {
+                        *m = A::mul_add(*z, *h_u, A::mul_add(*d, *g, *m));
+                    }
+                    for ((h_d, s), h_u) in h_d.iter_mut().zip(s).zip(h_u) {
+                        *h_d = A::mul_add(*s, *h_u, *h_d);
+                    }
+                }
+            } else {
+                let columns = columns.max(1);
+                let sums = h_d.chunks_exact_mut(columns).zip(m).zip(s);
+                let (d, g) = (d.chunks_exact(columns), g.chunks_exact(columns));
+                let (z, h_u) = (z.chunks_exact(columns), h_u.chunks_exact(columns));
+                for (((h_d, m), s), (((d, g), z), h_u)) in sums.zip(d.zip(g).zip(z).zip(h_u)) {
+                    *m += dot_inline::<A, S>(d, g);
+                    *m += dot_inline::<A, S>(z, h_u);
+                    for (h_d, h_u) in h_d.iter_mut().zip(h_u) {
+                        *h_d = A::mul_add(*s, *h_u, *h_d);
+                    }
+                }
+            }
+        },
+    );
+}
+
 /// `h_r += sum_c x_rc`, each row's sum a [`sum`](super::reduce::sum).
 ///
 /// ```

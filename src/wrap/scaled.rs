@@ -18,7 +18,9 @@
 
 use crate::error::{Error, cut, exactly};
 use crate::group::Groups;
-use crate::kernels::accumulate::{add_row_dots, add_scaled_rows, scale_rows, scale_rows_in_place};
+use crate::kernels::accumulate::{
+    Factors, add_row_dots, add_scaled_products, add_scaled_rows, scale_rows, scale_rows_in_place,
+};
 use crate::objective::{At, Directions, Objective, Products};
 use crate::scalar::Scalar;
 
@@ -172,8 +174,14 @@ impl<O: Objective> Objective for Scaled<'_, O> {
         exactly("m_d", out.m_d, self.hypers())?;
         let (h, scales, w) = self.weights_at(&at, &mut scratch)?;
         let u = cut("scratch", &mut scratch, p)?;
-        let by_w = cut("scratch", &mut scratch, p)?;
         let h_u = cut("scratch", &mut scratch, p)?;
+        // The gradient by `w` is needed in any case, and where it is wanted by `z` has a place already.
+        let wanted = out.g.is_some();
+        let g = match out.g {
+            Some(g) => g,
+            None => cut("scratch", &mut scratch, p)?,
+        };
+        exactly("g", g, p)?;
         scaled(&self.groups, scales, d, u);
         h_u.fill(S::ZERO);
         let (inner_m_d, m_d) = out.m_d.split_at_mut(self.inner.hypers());
@@ -181,26 +189,26 @@ impl<O: Objective> Objective for Scaled<'_, O> {
             At { w, h, ..at },
             u,
             Products {
-                g: Some(by_w),
-                h_d: h_u,
+                g: Some(&mut *g),
+                h_d: &mut *h_u,
                 m_d: inner_m_d,
             },
             scratch,
         )?;
         for block in self.groups.blocks() {
-            let columns = block.columns;
             match block.hyper {
-                Some(_) => {
-                    let m_d = block.hypers_mut(m_d);
-                    add_row_dots::<O::Arithmetic, S>(columns, block.of(d), block.of(by_w), m_d);
-                    add_row_dots::<O::Arithmetic, S>(columns, block.of(at.w), block.of(h_u), m_d);
-                    add_scaled_rows::<O::Arithmetic, S>(
-                        columns,
-                        block.hypers(scales),
-                        block.of(h_u),
-                        block.of_mut(out.h_d),
-                    );
-                }
+                Some(_) => add_scaled_products::<O::Arithmetic, S>(
+                    block.columns,
+                    block.hypers(scales),
+                    Factors {
+                        d: block.of(d),
+                        g: block.of(g),
+                        z: block.of(at.w),
+                        h_u: block.of(h_u),
+                    },
+                    block.of_mut(out.h_d),
+                    block.hypers_mut(m_d),
+                ),
                 None => {
                     for (sum, h_u) in block.of_mut(out.h_d).iter_mut().zip(block.of(h_u)) {
                         *sum += *h_u;
@@ -208,9 +216,8 @@ impl<O: Objective> Objective for Scaled<'_, O> {
                 }
             }
         }
-        if let Some(g) = out.g {
-            exactly("g", g, p)?;
-            scaled(&self.groups, scales, by_w, g);
+        if wanted {
+            self.rescale(scales, g);
         }
         Ok(())
     }
