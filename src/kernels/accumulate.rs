@@ -7,7 +7,7 @@
 //! Refused: checking lengths; what one of the vectors lacks is left out.
 
 use super::dispatch::run;
-use super::reduce::{dot_inline, sum_inline};
+use super::reduce::{LANES, dot_inline, sum_inline, total};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// `y += a x`.
@@ -186,6 +186,24 @@ pub fn scale_rows_in_place<S: Scalar>(columns: usize, a: &[S], x: &mut [S]) {
 /// assert_eq!(y, [2.0, 3.0, 31.0, 41.0]);
 /// ```
 pub fn add_scaled_rows<A: Arithmetic, S: Scalar>(columns: usize, a: &[S], x: &[S], y: &mut [S]) {
+    add_scaled_rows_of::<A, S>(
+        columns,
+        a,
+        x,
+        y,
+        #[inline(always)]
+        |x| x,
+    );
+}
+
+/// `y_rc += a_r f(x_rc)`.
+pub(crate) fn add_scaled_rows_of<A: Arithmetic, S: Scalar>(
+    columns: usize,
+    a: &[S],
+    x: &[S],
+    y: &mut [S],
+    f: impl Fn(S) -> S,
+) {
     run(
         #[inline(always)]
         move || {
@@ -197,7 +215,7 @@ pub fn add_scaled_rows<A: Arithmetic, S: Scalar>(columns: usize, a: &[S], x: &[S
                 #[inline(always)]
                 |a, x, y| {
                     for (y, x) in y.iter_mut().zip(x) {
-                        *y = A::mul_add(*a, *x, *y);
+                        *y = A::mul_add(*a, f(*x), *y);
                     }
                 },
             );
@@ -325,6 +343,67 @@ pub fn add_row_sums<S: Scalar>(columns: usize, x: &[S], h: &mut [S]) {
                 for (h, x) in h.iter_mut().zip(x.chunks_exact(columns.max(1))) {
                     *h += sum_inline(x);
                 }
+            }
+        },
+    );
+}
+
+/// `h_r += sum_c f(x_rc)`, with the lanes and the tree of [`add_row_sums`].
+pub(crate) fn add_row_sums_of<S: Scalar>(columns: usize, x: &[S], h: &mut [S], f: impl Fn(S) -> S) {
+    run(
+        #[inline(always)]
+        move || {
+            if columns == 1 {
+                for (h, x) in h.iter_mut().zip(x) {
+                    *h += f(*x);
+                }
+            } else {
+                for (h, x) in h.iter_mut().zip(x.chunks_exact(columns.max(1))) {
+                    *h += total(x.iter().map(|x| f(*x)));
+                }
+            }
+        },
+    );
+}
+
+/// Sums by row and another vector changed on the way, in one pass: `f(a_r, x_rc, d_rc, y_rc, sum)` is the
+/// new `y_rc` with the new sum, whose lanes and tree are those of [`add_row_sums`].
+pub(crate) fn add_row_sums_beside<S: Scalar>(
+    columns: usize,
+    a: &[S],
+    [x, d]: [&[S]; 2],
+    y: &mut [S],
+    h: &mut [S],
+    f: impl Fn(S, S, S, S, S) -> (S, S),
+) {
+    run(
+        #[inline(always)]
+        move || {
+            let (rows, of) = (h.iter_mut().zip(a), x.iter().zip(d));
+            if columns == 1 {
+                for (((h, a), (x, d)), y) in rows.zip(of).zip(y) {
+                    (*y, *h) = f(*a, *x, *d, *y, *h);
+                }
+                return;
+            }
+            let columns = columns.max(1);
+            let of = x.chunks_exact(columns).zip(d.chunks_exact(columns));
+            for (((h, a), (x, d)), y) in rows.zip(of).zip(y.chunks_exact_mut(columns)) {
+                let ((x, x_rest), (d, d_rest)) = (x.as_chunks::<LANES>(), d.as_chunks::<LANES>());
+                let (y, y_rest) = y.as_chunks_mut::<LANES>();
+                let mut lanes = [S::ZERO; LANES];
+                for ((x, d), y) in x.iter().zip(d).zip(y) {
+                    // Into others, as the lanes of `reduce`.
+                    let (mut next, mut changed) = (lanes, *y);
+                    for l in 0..LANES {
+                        (changed[l], next[l]) = f(*a, x[l], d[l], y[l], lanes[l]);
+                    }
+                    (lanes, *y) = (next, changed);
+                }
+                for (((lane, x), d), y) in lanes.iter_mut().zip(x_rest).zip(d_rest).zip(y_rest) {
+                    (*y, *lane) = f(*a, *x, *d, *y, *lane);
+                }
+                *h += total(lanes.into_iter());
             }
         },
     );

@@ -18,12 +18,11 @@
 use core::marker::PhantomData;
 
 use crate::error::{Error, cut, exactly};
-use crate::group::Groups;
-use crate::kernels::accumulate::{add_row_dots, add_row_sums, add_scaled_rows};
-use crate::kernels::activation;
+use crate::group::{Block, Groups};
+use crate::kernels::accumulate::{add_row_sums_beside, add_row_sums_of, add_scaled_rows_of};
 use crate::kernels::reduce::dot;
 use crate::objective::{At, Directions, Objective, Products};
-use crate::scalar::Scalar;
+use crate::scalar::{Arithmetic, Scalar};
 
 /// The function `r` of a penalty.
 pub trait Term: Copy {
@@ -161,96 +160,96 @@ impl<'a, O: Objective, R: Term> Penalty<'a, O, R> {
         Ok(at.h.split_at(self.inner.hypers()))
     }
 
-    /// Numbers of scratch that the penalty itself needs: one a weight, two a group.
+    /// The blocks of its groups. A fixed coefficient is one for all, and each block one row of it.
+    fn blocks(&self) -> impl Iterator<Item = Block> + use<'a, O, R> {
+        let fixed = matches!(self.strength, Strength::Fixed(..));
+        self.groups().blocks().map(move |block| match block.hyper {
+            Some(_) if fixed => Block {
+                rows: 1,
+                columns: block.len(),
+                hyper: Some(0),
+                ..block
+            },
+            _ => block,
+        })
+    }
+
+    /// Numbers of scratch that the penalty itself needs: a sum for each coefficient, and the fixed one.
     fn own_scratch_len(&self) -> usize {
         match self.strength {
             Strength::Off(_) => 0,
-            _ => {
-                let groups = self.groups().len().saturating_mul(2);
-                self.weights().saturating_add(groups)
-            }
+            Strength::Fixed(..) => 2,
+            Strength::Tuned(groups) => groups.len(),
         }
     }
 
     /// Cuts the scratch; nothing where there is no penalty.
     fn cut<'s, S: Scalar>(
         &self,
-        own: &[S],
-        scratch: &mut &'s mut [S],
+        own: &'s [S],
+        mut scratch: &'s mut [S],
     ) -> Result<Option<Parts<'s, S>>, Error> {
-        if let Strength::Off(_) = self.strength {
-            return Ok(None);
-        }
-        let groups = self.groups().len();
-        let coefficients = cut("scratch", scratch, groups)?;
-        let sums = cut("scratch", scratch, groups)?;
-        let terms = cut("scratch", scratch, self.weights())?;
-        match self.strength {
-            Strength::Fixed(c, _) => coefficients.fill(S::from_f32(c)),
-            _ => coefficients.copy_from_slice(own),
-        }
-        sums.fill(S::ZERO);
-        Ok(Some(Parts {
-            coefficients,
-            sums,
-            terms,
-        }))
-    }
-
-    /// The penalty; where wanted its derivative by the own `h` is written to `d_own`.
-    fn value<S: Scalar>(&self, w: &[S], parts: &mut Parts<'_, S>, d_own: Option<&mut [S]>) -> S {
-        for block in self.groups().blocks() {
-            let terms = block.of_mut(parts.terms);
-            activation::map(
-                block.of(w),
-                terms,
-                #[inline(always)]
-                |w| R::value(w),
-            );
-            add_row_sums(block.columns, terms, block.hypers_mut(parts.sums));
-        }
-        if let Some(d_own) = d_own {
-            for (d, sum) in d_own.iter_mut().zip(&*parts.sums) {
-                *d = *sum;
+        let coefficients = match self.strength {
+            Strength::Off(_) => return Ok(None),
+            Strength::Fixed(c, _) => {
+                let one = cut("scratch", &mut scratch, 1)?;
+                one.fill(S::from_f32(c));
+                one
             }
-        }
-        dot::<O::Arithmetic, S>(parts.coefficients, parts.sums)
+            Strength::Tuned(_) => own,
+        };
+        let sums = cut("scratch", &mut scratch, coefficients.len())?;
+        sums.fill(S::ZERO);
+        Ok(Some(Parts { coefficients, sums }))
     }
 
-    /// Adds `c r'(w)` to `g`; leaves `r'(w)` in the terms.
-    fn add_gradient<S: Scalar>(&self, w: &[S], parts: &mut Parts<'_, S>, g: Option<&mut [S]>) {
-        activation::map(
-            w,
-            parts.terms,
-            #[inline(always)]
-            |w| R::slope(w),
-        );
-        if let Some(g) = g {
-            self.add_scaled(parts.coefficients, parts.terms, g);
-        }
-    }
-
-    /// `y += c x`, by group.
-    fn add_scaled<S: Scalar>(&self, c: &[S], x: &[S], y: &mut [S]) {
-        for block in self.groups().blocks() {
-            add_scaled_rows::<O::Arithmetic, S>(
+    /// `y += c f(x)`, by group.
+    fn add_scaled<S: Scalar>(&self, c: &[S], x: &[S], y: &mut [S], f: impl Fn(S) -> S + Copy) {
+        for block in self.blocks() {
+            add_scaled_rows_of::<O::Arithmetic, S>(
                 block.columns,
                 block.hypers(c),
                 block.of(x),
                 block.of_mut(y),
+                f,
             );
         }
     }
+
+    /// Adds `c r'(w)` to `g` and `r(w)` to the sums; returns the penalty.
+    fn add_gradient<S: Scalar>(&self, w: &[S], parts: &mut Parts<'_, S>, g: &mut [S]) -> S {
+        for block in self.blocks() {
+            let w = block.of(w);
+            add_row_sums_beside(
+                block.columns,
+                block.hypers(parts.coefficients),
+                [w, w],
+                block.of_mut(g),
+                block.hypers_mut(parts.sums),
+                #[inline(always)]
+                |c, w, _, g, sum| {
+                    let slope = O::Arithmetic::mul_add(c, R::slope(w), g);
+                    (slope, sum + R::value(w))
+                },
+            );
+        }
+        parts.total::<O::Arithmetic>()
+    }
 }
 
-/// The scratch of a penalty.
+/// What a penalty works with.
 struct Parts<'s, S> {
     /// `c`, one a group.
-    coefficients: &'s mut [S],
+    coefficients: &'s [S],
     /// One a group, 0 at first.
     sums: &'s mut [S],
-    /// One a weight.
-    terms: &'s mut [S],
+}
+
+impl<S: Scalar> Parts<'_, S> {
+    /// The penalty, from the sums of `r(w)`.
+    fn total<A: Arithmetic>(&self) -> S {
+        dot::<A, S>(self.coefficients, self.sums)
+    }
 }
 
 impl<O: Objective, R: Term> Objective for Penalty<'_, O, R> {
@@ -273,7 +272,7 @@ impl<O: Objective, R: Term> Objective for Penalty<'_, O, R> {
         at: At<'_, S>,
         g: &mut [S],
         d_h: Option<&mut [S]>,
-        mut scratch: &mut [S],
+        scratch: &mut [S],
     ) -> Result<S, Error> {
         let (h, own) = self.split(&at)?;
         let inner_at = At { h, ..at };
@@ -287,23 +286,39 @@ impl<O: Objective, R: Term> Objective for Penalty<'_, O, R> {
                 (loss, Some(d_own))
             }
         };
-        let Some(mut parts) = self.cut(own, &mut scratch)? else {
+        let Some(mut parts) = self.cut(own, scratch)? else {
             return Ok(loss);
         };
-        self.add_gradient(at.w, &mut parts, Some(g));
-        Ok(loss + self.value(at.w, &mut parts, d_own))
+        let penalty = self.add_gradient(at.w, &mut parts, g);
+        // A fixed one has no derivative, and its own block of `d_h` no element.
+        for (d, sum) in d_own.into_iter().flatten().zip(&*parts.sums) {
+            *d = *sum;
+        }
+        Ok(loss + penalty)
     }
 
     fn loss_scratch_len(&self) -> usize {
         self.own_scratch_len().max(self.inner.loss_scratch_len())
     }
 
-    fn loss<S: Scalar>(&self, at: At<'_, S>, mut scratch: &mut [S]) -> Result<S, Error> {
+    fn loss<S: Scalar>(&self, at: At<'_, S>, scratch: &mut [S]) -> Result<S, Error> {
         let (h, own) = self.split(&at)?;
         let loss = self.inner.loss(At { h, ..at }, scratch)?;
-        Ok(match self.cut(own, &mut scratch)? {
+        Ok(match self.cut(own, scratch)? {
             None => loss,
-            Some(mut parts) => loss + self.value(at.w, &mut parts, None),
+            Some(parts) => {
+                for block in self.blocks() {
+                    let sums = block.hypers_mut(parts.sums);
+                    add_row_sums_of(
+                        block.columns,
+                        block.of(at.w),
+                        sums,
+                        #[inline(always)]
+                        |w| R::value(w),
+                    );
+                }
+                loss + parts.total::<O::Arithmetic>()
+            }
         })
     }
 
@@ -317,7 +332,7 @@ impl<O: Objective, R: Term> Objective for Penalty<'_, O, R> {
         at: At<'_, S>,
         d: &[S],
         out: Products<'_, S>,
-        mut scratch: &mut [S],
+        scratch: &mut [S],
     ) -> Result<(), Error> {
         let (h, own) = self.split(&at)?;
         exactly("d", d, self.weights())?;
@@ -334,29 +349,43 @@ impl<O: Objective, R: Term> Objective for Penalty<'_, O, R> {
             },
             scratch,
         )?;
-        let Some(mut parts) = self.cut(own, &mut scratch)? else {
+        let Some(parts) = self.cut(own, scratch)? else {
             return Ok(());
         };
-        let tuned = matches!(self.strength, Strength::Tuned(_));
-        if g.is_some() || tuned {
-            self.add_gradient(at.w, &mut parts, g);
-        }
-        if tuned {
-            for block in self.groups().blocks() {
-                add_row_dots::<O::Arithmetic, S>(
-                    block.columns,
-                    block.of(parts.terms),
-                    block.of(d),
-                    block.hypers_mut(m_d),
-                );
-            }
+        let c = parts.coefficients;
+        if let Some(g) = g {
+            self.add_scaled(
+                c,
+                at.w,
+                g,
+                #[inline(always)]
+                |w| R::slope(w),
+            );
         }
         let curvature = R::curvature::<S>();
-        if curvature != S::ZERO {
-            for c in parts.coefficients.iter_mut() {
-                *c = curvature * *c;
-            }
-            self.add_scaled(parts.coefficients, d, out.h_d);
+        if let Strength::Fixed(..) = self.strength {
+            self.add_scaled(
+                c,
+                d,
+                out.h_d,
+                #[inline(always)]
+                |d| curvature * d,
+            );
+            return Ok(());
+        }
+        for block in self.blocks() {
+            add_row_sums_beside(
+                block.columns,
+                block.hypers(c),
+                [block.of(at.w), block.of(d)],
+                block.of_mut(out.h_d),
+                block.hypers_mut(m_d),
+                #[inline(always)]
+                |c, w, d, h_d, sum| {
+                    let h_d = O::Arithmetic::mul_add(c, curvature * d, h_d);
+                    (h_d, O::Arithmetic::mul_add(R::slope(w), d, sum))
+                },
+            );
         }
         Ok(())
     }
@@ -372,33 +401,37 @@ impl<O: Objective, R: Term> Objective for Penalty<'_, O, R> {
         along: Directions<'_, S>,
         g: &mut [S],
         g_dot: &mut [S],
-        mut scratch: &mut [S],
+        scratch: &mut [S],
     ) -> Result<S, Error> {
         along.check(self, g, g_dot)?;
         let (h, own) = self.split(&at)?;
         let loss = self
             .inner
             .tangents(At { h, ..at }, along, g, g_dot, scratch)?;
-        let Some(mut parts) = self.cut(own, &mut scratch)? else {
+        let Some(mut parts) = self.cut(own, scratch)? else {
             return Ok(loss);
         };
-        self.add_gradient(at.w, &mut parts, Some(g));
-        let tuned = matches!(self.strength, Strength::Tuned(_));
+        let penalty = self.add_gradient(at.w, &mut parts, g);
         let curvature = R::curvature::<S>();
         for ((w_dot, h_dot), g_dot) in along.rows().zip(g_dot.chunks_exact_mut(at.w.len().max(1))) {
-            if tuned {
-                let c_dot = h_dot.get(h.len()..).unwrap_or(&[]);
-                self.add_scaled(c_dot, parts.terms, g_dot);
-            }
-            if curvature != S::ZERO {
-                for (sum, c) in parts.sums.iter_mut().zip(&*parts.coefficients) {
-                    *sum = curvature * *c;
-                }
-                self.add_scaled(parts.sums, w_dot, g_dot);
-            }
+            // Of a fixed one there is none.
+            let c_dot = h_dot.get(h.len()..self.hypers()).unwrap_or(&[]);
+            self.add_scaled(
+                c_dot,
+                at.w,
+                g_dot,
+                #[inline(always)]
+                |w| R::slope(w),
+            );
+            self.add_scaled(
+                parts.coefficients,
+                w_dot,
+                g_dot,
+                #[inline(always)]
+                |w_dot| curvature * w_dot,
+            );
         }
-        parts.sums.fill(S::ZERO);
-        Ok(loss + self.value(at.w, &mut parts, None))
+        Ok(loss + penalty)
     }
 
     fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
