@@ -5,10 +5,14 @@
 mod common;
 
 use common::{Noise, bits, on_every_level, wide};
+use drmad::group::{Granularity, Groups, Layout};
 use drmad::kernels::matmul::{self, Form, MatMul};
 use drmad::kernels::momentum::{self, Step};
 use drmad::kernels::quantise::{self, block};
 use drmad::kernels::{accumulate, interpolate, reduce};
+use drmad::models::Quadratic;
+use drmad::objective::{At, Objective, Products};
+use drmad::wrap::{Absolute, Penalty, Square, Strength, Term};
 use drmad::{Arithmetic, Fused, Plain, Scalar};
 use drmad_host::tolerances::*;
 
@@ -485,12 +489,21 @@ fn row_kernels_are_their_loops<A: Arithmetic>() {
             };
             let (mut m, mut h_d) = (a.clone(), g.clone());
             accumulate::add_scaled_products::<A, _>(columns, &a, of, &mut h_d, &mut m);
-            let (mut one, mut other) = (a.clone(), g.clone());
-            accumulate::add_row_dots::<A, _>(columns, &d, &g, &mut one);
-            accumulate::add_row_dots::<A, _>(columns, &x, &y0, &mut one);
-            accumulate::add_scaled_rows::<A, _>(columns, &a, &y0, &mut other);
-            assert_eq!(bits(&m), bits(&one), "add_scaled_products, m {what}");
-            assert_eq!(bits(&h_d), bits(&other), "add_scaled_products, h_d {what}");
+            let want = each(&|i| A::mul_add(a[i / columns], y0[i], g[i]));
+            assert_eq!(bits(&h_d), want, "add_scaled_products, h_d {what}");
+            for r in 0..rows {
+                let both = |i: usize, sum| A::mul_add(x[i], y0[i], A::mul_add(d[i], g[i], sum));
+                let want = if columns == 1 {
+                    both(r, a[r])
+                } else {
+                    a[r] + lanes_and_tree(columns, |i, lane| both(r * columns + i, lane))
+                };
+                assert_eq!(
+                    m[r].to_bits(),
+                    want.to_bits(),
+                    "add_scaled_products, m {what}"
+                );
+            }
 
             let row = |r: usize| r * columns..(r + 1) * columns;
             let mut h = a.clone();
@@ -535,6 +548,96 @@ fn row_kernels_are_their_loops<A: Arithmetic>() {
 fn row_kernels_have_the_bits_of_their_loops() {
     row_kernels_are_their_loops::<Plain>();
     row_kernels_are_their_loops::<Fused>();
+}
+
+/// A tuned penalty by row, and a fixed one, on a loss that is 0 everywhere. `r` and `slope` are its
+/// function and the derivative of that, `curvature` the second one.
+fn penalties_are_their_loops<A: Arithmetic, R: Term>(
+    r: fn(f32) -> f32,
+    slope: fn(f32) -> f32,
+    curvature: f32,
+) {
+    on_every_level(|level| {
+        let mut noise = Noise(16);
+        for (rows, columns) in ROWS {
+            let (n, widths) = (rows * columns, [rows, columns]);
+            let what = format!("{} {} {level:?} {rows} x {columns}", R::NAME, A::NAME);
+            // The biases are in no group.
+            let p = n + columns;
+            let (w, d, c) = (
+                noise.f32s(p, 1.0),
+                noise.f32s(p, 1.0),
+                noise.f32s(rows, 1.0),
+            );
+            let by = |by| Groups {
+                layout: Layout::Layers(&widths),
+                by,
+                biases: false,
+            };
+            let flat = vec![0.0; p];
+            let inner = || Quadratic::<A>::new(&flat);
+            let tuned = Strength::Tuned(by(Granularity::Unit));
+            let fixed = Strength::Fixed(0.3, by(Granularity::Parameter));
+            let one = [0.3];
+            for (strength, c, columns) in [(tuned, &c[..], columns), (fixed, &one[..], n)] {
+                let penalty = Penalty::<_, R>::new(inner(), strength);
+                let is_fixed = strength == fixed;
+                let own = if is_fixed { &[][..] } else { c };
+                let h = [&flat[..], own].concat();
+                let (mut g, mut m_d) = (vec![0.0; p], vec![0.0; h.len()]);
+                let (mut d_h, mut h_d) = (m_d.clone(), g.clone());
+                let len = (penalty.scratch_len())
+                    .max(penalty.loss_scratch_len())
+                    .max(penalty.second_order_scratch_len());
+                let mut scratch = vec![f32::NAN; len];
+                let at = At {
+                    w: &w,
+                    h: &h,
+                    batch: &[],
+                };
+                let loss = penalty.gradient(at, &mut g, Some(&mut d_h), &mut scratch);
+                let same = penalty.loss(at, &mut scratch).unwrap();
+                let mut beside = vec![0.0; p];
+                let out = Products {
+                    g: Some(&mut beside),
+                    h_d: &mut h_d,
+                    m_d: &mut m_d,
+                };
+                penalty.second_order(at, &d, out, &mut scratch).unwrap();
+
+                let of = |i: usize| if i < n { c[i / columns.max(1)] } else { 0.0 };
+                let each = |f: &dyn Fn(usize) -> f32| -> Vec<f32> { (0..p).map(f).collect() };
+                let want = each(&|i| A::mul_add(of(i), slope(w[i]), 0.0));
+                assert_eq!(g, want, "gradient of {what}");
+                assert_eq!(beside, want, "gradient beside the products of {what}");
+                let want = each(&|i| A::mul_add(of(i), curvature * d[i], 0.0));
+                assert_eq!(h_d, want, "H d of {what}");
+                // A row of one is a sum by itself.
+                let rows_of = |add: &dyn Fn(usize, f32) -> f32| -> Vec<f32> {
+                    let row =
+                        |j: usize| lanes_and_tree(columns, |i, lane| add(j * columns + i, lane));
+                    (0..c.len()).map(row).collect()
+                };
+                let sums = rows_of(&|i, lane| lane + r(w[i]));
+                let want = lanes_and_tree(c.len(), |j, lane| A::mul_add(c[j], sums[j], lane));
+                assert_eq!(loss, Ok(want), "{what}");
+                assert_eq!(same, want, "loss alone of {what}");
+                if !is_fixed {
+                    assert_eq!(d_h[p..], sums, "by coefficients of {what}");
+                    let want = rows_of(&|i, lane| A::mul_add(slope(w[i]), d[i], lane));
+                    assert_eq!(m_d[p..], want, "M d of {what}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn penalties_have_the_bits_of_their_loops() {
+    penalties_are_their_loops::<Plain, Square>(|w| w * w, |w| w + w, 2.0);
+    penalties_are_their_loops::<Fused, Square>(|w| w * w, |w| w + w, 2.0);
+    penalties_are_their_loops::<Plain, Absolute>(f32::abs, f32::signum, 0.0);
+    penalties_are_their_loops::<Fused, Absolute>(f32::abs, f32::signum, 0.0);
 }
 
 #[test]

@@ -122,6 +122,33 @@ fn by_row<S>(columns: usize, rows: &[S], x: &[S], y: &mut [S], body: impl Fn(&S,
     }
 }
 
+/// The sum of a row with the lanes and the tree of [`sum`](super::reduce::sum) and another vector changed
+/// on the way: `f(x_c, y_c, sum)` is the new `y_c` with the new sum, where `x` are `N` vectors.
+#[inline(always)]
+fn reduce_beside<const N: usize, S: Scalar>(
+    x: [&[S]; N],
+    y: &mut [S],
+    f: impl Fn([S; N], S, S) -> (S, S),
+) -> S {
+    let x = x.map(|x| x.as_chunks::<LANES>());
+    let (y, y_rest) = y.as_chunks_mut::<LANES>();
+    let (none, mut lanes) = ([S::ZERO; LANES], [S::ZERO; LANES]);
+    for (i, y) in y.iter_mut().enumerate() {
+        let x = x.map(|(x, _)| x.get(i).unwrap_or(&none));
+        // Into others, as the lanes of `reduce`.
+        let (mut next, mut changed) = (lanes, *y);
+        for l in 0..LANES {
+            (changed[l], next[l]) = f(x.map(|x| x[l]), y[l], lanes[l]);
+        }
+        (lanes, *y) = (next, changed);
+    }
+    for (i, (y, lane)) in y_rest.iter_mut().zip(&mut lanes).enumerate() {
+        let x = x.map(|(_, rest)| rest.get(i).copied().unwrap_or(S::ZERO));
+        (*y, *lane) = f(x, *y, *lane);
+    }
+    total(lanes.into_iter())
+}
+
 /// `y_rc = a_r x_rc`.
 ///
 /// ```
@@ -270,10 +297,11 @@ pub struct Factors<'a, S> {
 /// The second-order products of weights scaled by row, `w = s z`, in one pass:
 ///
 /// ```text
-/// m_r += sum_c d_rc g_rc       m_r += sum_c z_rc h_u_rc       h_d_rc += s_r h_u_rc
+/// m_r += sum_c (d_rc g_rc + z_rc h_u_rc)       h_d_rc += s_r h_u_rc
 /// ```
 ///
-/// in this order, with the bits of [`add_row_dots`], twice, and [`add_scaled_rows`].
+/// The sum has the lanes and the tree of [`dot`](super::reduce::dot); a lane takes
+/// `mul_add(z, h_u, mul_add(d, g, lane))`, and so does `m` where a row is of one column.
 ///
 /// ```
 /// use drmad::{kernels::accumulate::{add_scaled_products, Factors}, Fused};
@@ -313,11 +341,15 @@ pub fn add_scaled_products<A: Arithmetic, S: Scalar>(
                 let (d, g) = (d.chunks_exact(columns), g.chunks_exact(columns));
                 let (z, h_u) = (z.chunks_exact(columns), h_u.chunks_exact(columns));
                 for (((h_d, m), s), (((d, g), z), h_u)) in sums.zip(d.zip(g).zip(z).zip(h_u)) {
-                    *m += dot_inline::<A, S>(d, g);
-                    *m += dot_inline::<A, S>(z, h_u);
-                    for (h_d, h_u) in h_d.iter_mut().zip(h_u) {
-                        *h_d = A::mul_add(*s, *h_u, *h_d);
-                    }
+                    *m += reduce_beside(
+                        [d, g, z, h_u],
+                        h_d,
+                        #[inline(always)]
+                        |[d, g, z, h_u], h_d, sum| {
+                            let sum = A::mul_add(z, h_u, A::mul_add(d, g, sum));
+                            (A::mul_add(*s, h_u, h_d), sum)
+                        },
+                    );
                 }
             }
         },
@@ -367,7 +399,7 @@ pub(crate) fn add_row_sums_of<S: Scalar>(columns: usize, x: &[S], h: &mut [S], f
 }
 
 /// Sums by row and another vector changed on the way, in one pass: `f(a_r, x_rc, d_rc, y_rc, sum)` is the
-/// new `y_rc` with the new sum, whose lanes and tree are those of [`add_row_sums`].
+/// new `y_rc` with the new sum; the lanes and the tree are those of [`add_row_sums`].
 pub(crate) fn add_row_sums_beside<S: Scalar>(
     columns: usize,
     a: &[S],
@@ -389,21 +421,12 @@ pub(crate) fn add_row_sums_beside<S: Scalar>(
             let columns = columns.max(1);
             let of = x.chunks_exact(columns).zip(d.chunks_exact(columns));
             for (((h, a), (x, d)), y) in rows.zip(of).zip(y.chunks_exact_mut(columns)) {
-                let ((x, x_rest), (d, d_rest)) = (x.as_chunks::<LANES>(), d.as_chunks::<LANES>());
-                let (y, y_rest) = y.as_chunks_mut::<LANES>();
-                let mut lanes = [S::ZERO; LANES];
-                for ((x, d), y) in x.iter().zip(d).zip(y) {
-                    // Into others, as the lanes of `reduce`.
-                    let (mut next, mut changed) = (lanes, *y);
-                    for l in 0..LANES {
-                        (changed[l], next[l]) = f(*a, x[l], d[l], y[l], lanes[l]);
-                    }
-                    (lanes, *y) = (next, changed);
-                }
-                for (((lane, x), d), y) in lanes.iter_mut().zip(x_rest).zip(d_rest).zip(y_rest) {
-                    (*y, *lane) = f(*a, *x, *d, *y, *lane);
-                }
-                *h += total(lanes.into_iter());
+                *h += reduce_beside(
+                    [x, d],
+                    y,
+                    #[inline(always)]
+                    |[x, d], y, sum| f(*a, x, d, y, sum),
+                );
             }
         },
     );
