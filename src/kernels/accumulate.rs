@@ -7,7 +7,7 @@
 //! Refused: checking lengths; what one of the vectors lacks is left out.
 
 use super::dispatch::run;
-use super::reduce::{LANES, dot_inline, sum_inline, total};
+use super::reduce::{LANES, SHORT, dot_inline, sum_inline, total};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// `y += a x`.
@@ -135,18 +135,40 @@ fn reduce_beside<const N: usize, S: Scalar>(
     let (none, mut lanes) = ([S::ZERO; LANES], [S::ZERO; LANES]);
     for (i, y) in y.iter_mut().enumerate() {
         let x = x.map(|(x, _)| x.get(i).unwrap_or(&none));
-        // Into others, as the lanes of `reduce`.
-        let (mut next, mut changed) = (lanes, *y);
-        for l in 0..LANES {
-            (changed[l], next[l]) = f(x.map(|x| x[l]), y[l], lanes[l]);
-        }
-        (lanes, *y) = (next, changed);
+        add_beside(x, y, &mut lanes, &f);
     }
-    for (i, (y, lane)) in y_rest.iter_mut().zip(&mut lanes).enumerate() {
-        let x = x.map(|(_, rest)| rest.get(i).copied().unwrap_or(S::ZERO));
-        (*y, *lane) = f(x, *y, *lane);
+    // The rest by short vectors, as in `reduce`.
+    let x = x.map(|(_, rest)| rest.as_chunks::<SHORT>());
+    let (y, y_rest) = y_rest.as_chunks_mut::<SHORT>();
+    let (none, full) = ([S::ZERO; SHORT], y.len());
+    for (i, lanes) in lanes.as_chunks_mut::<SHORT>().0.iter_mut().enumerate() {
+        if let Some(y) = y.get_mut(i) {
+            let x = x.map(|(x, _)| x.get(i).unwrap_or(&none));
+            add_beside(x, y, lanes, &f);
+        } else if i == full {
+            for (i, (y, lane)) in y_rest.iter_mut().zip(lanes).enumerate() {
+                let x = x.map(|(_, rest)| rest.get(i).copied().unwrap_or(S::ZERO));
+                (*y, *lane) = f(x, *y, *lane);
+            }
+        }
     }
     total(lanes.into_iter())
+}
+
+/// A vector of it.
+#[inline(always)]
+fn add_beside<const N: usize, const W: usize, S: Scalar>(
+    x: [&[S; W]; N],
+    y: &mut [S; W],
+    lanes: &mut [S; W],
+    f: &impl Fn([S; N], S, S) -> (S, S),
+) {
+    // Into others, as the lanes of `reduce`.
+    let (mut next, mut changed) = (*lanes, *y);
+    for l in 0..W {
+        (changed[l], next[l]) = f(x.map(|x| x[l]), y[l], lanes[l]);
+    }
+    (*lanes, *y) = (next, changed);
 }
 
 /// `y_rc = a_r x_rc`.

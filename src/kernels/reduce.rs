@@ -13,7 +13,7 @@ use crate::scalar::{Arithmetic, Scalar};
 pub const LANES: usize = 32;
 
 /// Numbers of a short vector.
-const SHORT: usize = 8;
+pub(super) const SHORT: usize = 8;
 
 /// Folds the lanes in halves.
 #[inline(always)]
