@@ -1,12 +1,15 @@
 //! Ten steps of the work called exp1: 784-50-50-50-10, batches of 50, a scale for each weight, a
-//! penalty on `z`; forward, and backward over each path; on images whole and sparse.
+//! penalty on `z`; forward, and backward over each path, on images whole and sparse.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use drmad::Fused;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::models::{Examples, Mlp, Pixels, SparseImages, SparsePixels};
-use drmad::path::{Grid, Hats, Line, Path, Quantised, Tape};
+use drmad::path::{
+    Checkpoints, Grid, Hats, Knots, Legendre, Line, Mark, Path, Quantised, Reversed, Reversible,
+    Tape,
+};
 use drmad::random::{Batches, Normal};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
@@ -101,7 +104,7 @@ fn ten_steps<D: Examples + Copy>(c: &mut Criterion, name: &str, pixels: D) {
     let mut stored = vec![0.0; Tape::<f32>::required_len(P, STEPS, 0)];
     let mut tape = Tape::new(P, STEPS, 0, &mut stored).expect("long enough");
     let mut line = Line::<Fused, _>::new(origin, STEPS);
-    let knots = Grid {
+    let grid = Grid {
         steps: STEPS,
         intervals: 4,
         spacing: Grid::SPACING,
@@ -110,14 +113,32 @@ fn ten_steps<D: Examples + Copy>(c: &mut Criterion, name: &str, pixels: D) {
     let mut factors = [0.0; 5];
     let rows = Quantised::<11, Fused>::new(P, 4, &mut words).expect("long enough");
     let mut hats =
-        Hats::<Fused, f32, _, _>::new(P, knots, origin, rows, &mut factors).expect("good knots");
+        Hats::<Fused, f32, _, _>::new(P, grid, origin, rows, &mut factors).expect("good knots");
+
+    let mut snapshots = vec![0.0; Checkpoints::<f32>::required_len(P, 3, 1)];
+    let mut marks = [Mark::default(); 3];
+    let mut checkpoints =
+        Checkpoints::new(P, STEPS, 1, &mut snapshots, &mut marks).expect("long enough");
+    let mut lost = vec![0; Reversible::required_len(P, STEPS, 0.95)];
+    let mut reversible = Reversible::new(P, STEPS, 0.95, &mut lost).expect("long enough");
+    let mut points = vec![0; Quantised::<255, Fused>::required_len(P, 4)];
+    let rows = Quantised::<255, Fused>::new(P, 4, &mut points).expect("long enough");
+    let mut knots = Knots::<Fused, f32, _, _>::new(P, 4, origin, rows).expect("good knots");
+    let mut sums = vec![0.0; Legendre::<Fused, f32>::required_len(P, 4)];
+    let mut legendre = Legendre::<Fused, f32>::new(P, STEPS, 4, &mut sums).expect("long enough");
+    let mut reversed = Reversed::<Fused>::new();
 
     let mut group = c.benchmark_group(name);
     group.throughput(Throughput::Elements(STEPS as u64));
-    let paths: [(&str, &mut dyn Path<f32>); 3] = [
+    let paths: [(&str, &mut dyn Path<f32>); 8] = [
         ("tape", &mut tape),
+        ("checkpoints", &mut checkpoints),
+        ("reversible", &mut reversible),
         ("line", &mut line),
+        ("knots", &mut knots),
+        ("legendre", &mut legendre),
         ("hats", &mut hats),
+        ("reversed", &mut reversed),
     ];
     for (name, path) in paths {
         group.bench_function(format!("forward ({name})"), |b| {

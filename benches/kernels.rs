@@ -7,7 +7,7 @@ use drmad::kernels::matmul::{Form, MatMul};
 use drmad::kernels::momentum::{Step, adjoint, step};
 use drmad::kernels::quantise::{block, decode, encode, words};
 use drmad::kernels::sparse::{Row, outer, product, shifted};
-use drmad::kernels::{accumulate, activation, interpolate, reduce};
+use drmad::kernels::{accumulate, activation, adam, interpolate, nesterov, reduce};
 
 /// Weights of 784-50-50-50-10.
 const P: usize = 44_860;
@@ -101,12 +101,31 @@ fn vectors(c: &mut Criterion) {
     group.bench_function("momentum adjoint", |b| {
         b.iter(|| adjoint::<Fused, _>(by, &x, &mut v, &mut w));
     });
+    group.bench_function("nesterov step", |b| {
+        b.iter(|| nesterov::step::<Fused, _>(by, &x, &mut v, &mut w));
+    });
+    group.throughput(bytes(7));
+    let mut n = vec![0.5; P];
+    let rates = adam::Step::new(9, 0.001, 0.9, 0.999, 1e-8, 0.0);
+    group.bench_function("adam step", |b| {
+        b.iter(|| adam::step::<Fused, _>(rates, &x, &mut v, &mut n, &mut w));
+    });
     group.throughput(bytes(3));
     group.bench_function("interpolate", |b| {
         b.iter(|| interpolate::between::<Fused, _>(3, 7, &x, &y, &mut w));
     });
     group.bench_function("accumulate", |b| {
         b.iter(|| accumulate::add_scaled::<Fused, _>(1e-9, &x, &mut w));
+    });
+    group.throughput(bytes(5));
+    group.bench_function("bend", |b| {
+        let (x, f) = ([&x[..], &y], [&y[..], &x]);
+        b.iter(|| interpolate::bend::<Fused, _>([0.1, 0.2], 7, x, f, &mut w));
+    });
+    group.throughput(bytes(9));
+    group.bench_function("combine eight", |b| {
+        let eight = numbers(8 * P);
+        b.iter(|| accumulate::combine::<Fused, _>(&x[..8], &eight, &mut w));
     });
     let rows = numbers(P / 50);
     group.bench_function("scale rows", |b| {
@@ -133,10 +152,18 @@ fn functions(c: &mut Criterion) {
     group.bench_function("exp", |b| {
         b.iter(|| activation::exp::<Fused, _>(&x, &mut y));
     });
+    group.bench_function("tanh adjoint and its tangent", |b| {
+        let (mut d, mut r_d) = (numbers(n), numbers(n));
+        b.iter(|| activation::tanh_adjoint_r::<Fused, _>(&x, &y, &mut d, &mut r_d));
+    });
     let (mut z, mut log_sums) = (numbers(500), vec![0.0; 50]);
     group.throughput(Throughput::Elements(500));
     group.bench_function("softmax", |b| {
         b.iter(|| activation::softmax::<Fused, _>(10, &mut z, &mut log_sums));
+    });
+    group.bench_function("softmax, tangent", |b| {
+        let p = vec![0.1; 500];
+        b.iter(|| activation::softmax_r::<Fused, _>(10, &p, &mut z));
     });
     group.throughput(Throughput::Elements(block(11) as u64));
     let difference = numbers(block(11));
