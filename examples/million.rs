@@ -152,7 +152,7 @@ fn main() -> Result<(), Error> {
     };
     let objective = of(Strength::Tuned(UNITS));
     let outside = of(Strength::Off(UNITS));
-    let h = vec![-5.0; objective.hypers()];
+    let h = vec![0.0067; objective.hypers()];
     let origin = Normal {
         seed: 9,
         groups: Groups::global(P),
