@@ -7,7 +7,7 @@
 //! Refused: checking lengths; what one of the vectors lacks is left out.
 
 use super::dispatch::run;
-use super::reduce::{LANES, SHORT, dot_inline, sum_inline, total};
+use super::reduce::{dot_inline, reduce_beside, sum_inline};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// `y += a x`.
@@ -120,55 +120,6 @@ fn by_row<S>(columns: usize, rows: &[S], x: &[S], y: &mut [S], body: impl Fn(&S,
             body(r, x, y);
         }
     }
-}
-
-/// The sum of a row with the lanes and the tree of [`sum`](super::reduce::sum) and another vector changed
-/// on the way: `f(x_c, y_c, sum)` is the new `y_c` with the new sum, where `x` are `N` vectors.
-#[inline(always)]
-fn reduce_beside<const N: usize, S: Scalar>(
-    x: [&[S]; N],
-    y: &mut [S],
-    f: impl Fn([S; N], S, S) -> (S, S),
-) -> S {
-    let x = x.map(|x| x.as_chunks::<LANES>());
-    let (y, y_rest) = y.as_chunks_mut::<LANES>();
-    let (none, mut lanes) = ([S::ZERO; LANES], [S::ZERO; LANES]);
-    for (i, y) in y.iter_mut().enumerate() {
-        let x = x.map(|(x, _)| x.get(i).unwrap_or(&none));
-        add_beside(x, y, &mut lanes, &f);
-    }
-    // The rest by short vectors, as in `reduce`.
-    let x = x.map(|(_, rest)| rest.as_chunks::<SHORT>());
-    let (y, y_rest) = y_rest.as_chunks_mut::<SHORT>();
-    let (none, full) = ([S::ZERO; SHORT], y.len());
-    for (i, lanes) in lanes.as_chunks_mut::<SHORT>().0.iter_mut().enumerate() {
-        if let Some(y) = y.get_mut(i) {
-            let x = x.map(|(x, _)| x.get(i).unwrap_or(&none));
-            add_beside(x, y, lanes, &f);
-        } else if i == full {
-            for (i, (y, lane)) in y_rest.iter_mut().zip(lanes).enumerate() {
-                let x = x.map(|(_, rest)| rest.get(i).copied().unwrap_or(S::ZERO));
-                (*y, *lane) = f(x, *y, *lane);
-            }
-        }
-    }
-    total(lanes.into_iter())
-}
-
-/// A vector of it.
-#[inline(always)]
-fn add_beside<const N: usize, const W: usize, S: Scalar>(
-    x: [&[S; W]; N],
-    y: &mut [S; W],
-    lanes: &mut [S; W],
-    f: &impl Fn([S; N], S, S) -> (S, S),
-) {
-    // Into others, as the lanes of `reduce`.
-    let (mut next, mut changed) = (*lanes, *y);
-    for l in 0..W {
-        (changed[l], next[l]) = f(x.map(|x| x[l]), y[l], lanes[l]);
-    }
-    (*lanes, *y) = (next, changed);
 }
 
 /// `y_rc = a_r x_rc`.
@@ -386,19 +337,12 @@ pub fn add_scaled_products<A: Arithmetic, S: Scalar>(
 /// assert_eq!(h, [3.5, 7.0]);
 /// ```
 pub fn add_row_sums<S: Scalar>(columns: usize, x: &[S], h: &mut [S]) {
-    run(
+    add_row_sums_of(
+        columns,
+        x,
+        h,
         #[inline(always)]
-        move || {
-            if columns == 1 {
-                for (h, x) in h.iter_mut().zip(x) {
-                    *h += *x;
-                }
-            } else {
-                for (h, x) in h.iter_mut().zip(x.chunks_exact(columns.max(1))) {
-                    *h += sum_inline(x);
-                }
-            }
-        },
+        |x| x,
     );
 }
 
@@ -413,7 +357,7 @@ pub(crate) fn add_row_sums_of<S: Scalar>(columns: usize, x: &[S], h: &mut [S], f
                 }
             } else {
                 for (h, x) in h.iter_mut().zip(x.chunks_exact(columns.max(1))) {
-                    *h += total(x.iter().map(|x| f(*x)));
+                    *h += sum_inline(x, &f);
                 }
             }
         },

@@ -363,6 +363,7 @@ fn sum<A: Arithmetic, S: Scalar, const R: usize, const V: usize, const W: usize>
     const { assert!(R <= 8) };
     let mut sums = start;
     for (k, b) in panel.iter().enumerate() {
+        // Loaded whole: the compiler would put some vectors together from pieces.
         let b = *b;
         each_row!(sums, k, b: 0 1 2 3 4 5 6 7);
     }

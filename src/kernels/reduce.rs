@@ -13,7 +13,7 @@ use crate::scalar::{Arithmetic, Scalar};
 pub const LANES: usize = 32;
 
 /// Numbers of a short vector.
-pub(super) const SHORT: usize = 8;
+const SHORT: usize = 8;
 
 /// Folds the lanes in halves.
 #[inline(always)]
@@ -64,6 +64,54 @@ fn reduce<T: Copy, S: Scalar>(x: &[T], y: &[T], add: impl Fn(T, T, S) -> S) -> S
     fold(lanes)
 }
 
+/// A sum with the lanes and the tree of [`sum`], and another vector changed on the way: `f(x_c, y_c, sum)` is the new `y_c` with the new sum, where `x` are `N` vectors.
+#[inline(always)]
+pub(super) fn reduce_beside<const N: usize, S: Scalar>(
+    x: [&[S]; N],
+    y: &mut [S],
+    f: impl Fn([S; N], S, S) -> (S, S),
+) -> S {
+    let x = x.map(|x| x.as_chunks::<LANES>());
+    let (y, y_rest) = y.as_chunks_mut::<LANES>();
+    let (none, mut lanes) = ([S::ZERO; LANES], [S::ZERO; LANES]);
+    for (i, y) in y.iter_mut().enumerate() {
+        let x = x.map(|(x, _)| x.get(i).unwrap_or(&none));
+        add_beside(x, y, &mut lanes, &f);
+    }
+    // The rest by short vectors, as in `reduce`.
+    let x = x.map(|(_, rest)| rest.as_chunks::<SHORT>());
+    let (y, y_rest) = y_rest.as_chunks_mut::<SHORT>();
+    let (none, full) = ([S::ZERO; SHORT], y.len());
+    for (i, lanes) in lanes.as_chunks_mut::<SHORT>().0.iter_mut().enumerate() {
+        if let Some(y) = y.get_mut(i) {
+            let x = x.map(|(x, _)| x.get(i).unwrap_or(&none));
+            add_beside(x, y, lanes, &f);
+        } else if i == full {
+            for (i, (y, lane)) in y_rest.iter_mut().zip(lanes).enumerate() {
+                let x = x.map(|(_, rest)| rest.get(i).copied().unwrap_or(S::ZERO));
+                (*y, *lane) = f(x, *y, *lane);
+            }
+        }
+    }
+    fold(lanes)
+}
+
+/// A vector of it.
+#[inline(always)]
+fn add_beside<const N: usize, const W: usize, S: Scalar>(
+    x: [&[S; W]; N],
+    y: &mut [S; W],
+    lanes: &mut [S; W],
+    f: &impl Fn([S; N], S, S) -> (S, S),
+) {
+    // Into others, as in `reduce`.
+    let (mut next, mut changed) = (*lanes, *y);
+    for l in 0..W {
+        (changed[l], next[l]) = f(x.map(|x| x[l]), y[l], lanes[l]);
+    }
+    (*lanes, *y) = (next, changed);
+}
+
 /// `sum_i x_i`.
 ///
 /// ```
@@ -72,7 +120,7 @@ fn reduce<T: Copy, S: Scalar>(x: &[T], y: &[T], add: impl Fn(T, T, S) -> S) -> S
 pub fn sum<S: Scalar>(x: &[S]) -> S {
     run(
         #[inline(always)]
-        move || sum_inline(x),
+        move || sum_inline(x, |x| x),
     )
 }
 
@@ -86,10 +134,10 @@ pub(crate) fn total<S: Scalar>(terms: impl Iterator<Item = S>) -> S {
     fold(lanes)
 }
 
-/// [`sum`] for use inside other kernels.
+/// `sum_i f(x_i)` as [`sum`], for use inside other kernels.
 #[inline(always)]
-pub(super) fn sum_inline<S: Scalar>(x: &[S]) -> S {
-    reduce(x, x, |x, _, lane| lane + x)
+pub(super) fn sum_inline<S: Scalar>(x: &[S], f: impl Fn(S) -> S) -> S {
+    reduce(x, x, |x, _, lane| lane + f(x))
 }
 
 /// `sum_i f(x_i)`, in float64.
