@@ -160,6 +160,12 @@ impl Experiment {
         Layout::Layers(self.layers).weights()
     }
 
+    /// Its widths, as in 784-50-10.
+    pub fn network(&self) -> String {
+        let widths: Vec<String> = self.layers.iter().map(usize::to_string).collect();
+        widths.join("-")
+    }
+
     /// The coefficient of the fixed penalty. By this crate's `exp`, so that it has the same bits on
     /// every machine.
     pub fn l2(&self) -> Option<f32> {

@@ -242,12 +242,11 @@ impl Frontier<'_> {
 
     fn page(&self, rows: Vec<Row>) -> Page {
         let e = self.experiment;
-        let widths: Vec<String> = e.layers.iter().map(usize::to_string).collect();
         Page {
             experiment: e.name.to_string(),
             title: e.title.to_string(),
             settings: named(&[
-                ("network", widths.join("-")),
+                ("network", e.network()),
                 ("weights", e.weights().to_string()),
                 ("hyperparameters", e.hypers().to_string()),
                 ("training steps", e.steps.to_string()),

@@ -14,6 +14,7 @@ use drmad::forward::{self, Forward, Wrt};
 use drmad::group::Groups;
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::implicit::{self, Implicit, Solver, Stopped};
+use drmad::kernels::accumulate::scale_rows_in_place;
 use drmad::models::{Examples, Mlp};
 use drmad::objective::{At, Objective};
 use drmad::outer::Parametrisation;
@@ -815,24 +816,15 @@ impl<'a> Problem<'a> {
 
     /// The network's own weights: of scaled ones, `s z`.
     fn own<'w, A: Arithmetic>(&self, hyper: &[f32], w: &'w [f32]) -> Cow<'w, [f32]> {
-        match self.experiment.tuned {
-            Tuned::Scales(_) => self.scaled(w, &self.tables::<A>(hyper).h).into(),
-            _ => w.into(),
-        }
-    }
-
-    /// `s z`.
-    fn scaled(&self, z: &[f32], scales: &[f32]) -> Vec<f32> {
-        let mut w = z.to_vec();
-        for block in self.experiment.groups().blocks() {
-            let rows = block.of_mut(&mut w).chunks_exact_mut(block.columns);
-            for (row, scale) in rows.zip(block.hypers(scales)) {
-                for w in row {
-                    *w *= *scale;
-                }
+        let mut own = Cow::from(w);
+        if let Tuned::Scales(_) = self.experiment.tuned {
+            let scales = self.tables::<A>(hyper).h;
+            for block in self.experiment.groups().blocks() {
+                let rows = block.of_mut(own.to_mut());
+                scale_rows_in_place(block.columns, block.hypers(&scales), rows);
             }
         }
-        w
+        own
     }
 }
 

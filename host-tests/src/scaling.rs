@@ -187,20 +187,13 @@ impl Axis {
         let Some(e) = self.sizes(quick).first().map(Size::experiment) else {
             return String::new();
         };
-        let network = |e: &Experiment| {
-            e.layers
-                .iter()
-                .map(usize::to_string)
-                .collect::<Vec<_>>()
-                .join("-")
-        };
         match self {
             Axis::Steps => format!(
                 "Softmax regression, {} weights in {}. The reversal in fixed point keeps a few numbers a \
                  weight at first, and what grows with the steps is more than that from some thousands \
                  of them on.",
                 e.weights(),
-                network(&e)
+                e.network()
             ),
             Axis::Weights => format!(
                 "{} steps of networks 784-n-n-n-10. The first layer skips black pixels, four of five, \

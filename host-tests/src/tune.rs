@@ -462,14 +462,7 @@ impl Tuning<'_> {
         let e = self.experiment;
         let s = &self.settings;
         let settings = [
-            (
-                "network",
-                e.layers
-                    .iter()
-                    .map(|n| n.to_string())
-                    .collect::<Vec<_>>()
-                    .join("-"),
-            ),
+            ("network", e.network()),
             ("weights", e.weights().to_string()),
             ("hyperparameters", hyper.len().to_string()),
             ("digits", e.examples[0].to_string()),

@@ -467,26 +467,18 @@ fn tiles(page: &Page) -> Vec<Tile> {
 
 /// The words a reader from elsewhere needs.
 fn terms() -> Vec<Term> {
-    let term = |word: &str, meaning: &str| Term {
-        word: word.into(),
-        meaning: meaning.into(),
-    };
     vec![
-        term(
-            "hypergradient",
-            "the derivative of the validation loss, after a whole training run, by every \
-             hyperparameter of that run",
-        ),
-        term(
+        Term::hypergradient(),
+        Term::new(
             "cosine",
             "that of the angle between a method's hypergradient and the exact one: one where both \
              have the same direction, nought where they have nothing in common",
         ),
-        term(
+        Term::new(
             "front",
             "the methods that no other beats, being at least as near to exact for at most as much",
         ),
-        term(
+        Term::new(
             "floats per weight",
             "numbers kept for each weight of the network, beside those that training and any way \
              back need",

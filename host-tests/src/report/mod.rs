@@ -274,6 +274,24 @@ struct Term {
     meaning: String,
 }
 
+impl Term {
+    fn new(word: &str, meaning: impl Into<String>) -> Self {
+        Self {
+            word: word.into(),
+            meaning: meaning.into(),
+        }
+    }
+
+    /// What every page is about.
+    fn hypergradient() -> Self {
+        Self::new(
+            "hypergradient",
+            "the derivative of the validation loss, after a whole training run, by every \
+             hyperparameter of that run",
+        )
+    }
+}
+
 #[derive(Serialize)]
 struct Table {
     heading: &'static str,
@@ -895,18 +913,9 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
 
 /// The words a reader from elsewhere needs.
 fn terms(report: &Report) -> Vec<Term> {
-    let term = |word: &str, meaning: String| Term {
-        word: word.into(),
-        meaning,
-    };
     let mut terms = vec![
-        term(
-            "hypergradient",
-            "the derivative of the validation loss, after a whole training run, by every \
-             hyperparameter of that run"
-                .into(),
-        ),
-        term(
+        Term::hypergradient(),
+        Term::new(
             "meta-iteration",
             format!(
                 "{}, and one step of the outer optimiser ({})",
@@ -920,23 +929,21 @@ fn terms(report: &Report) -> Vec<Term> {
                 report.outer
             ),
         ),
-        term(
+        Term::new(
             "tape",
             "the weights of every training step, kept so that the way back through training is \
-             exact; it grows with the length of training"
-                .into(),
+             exact; it grows with the length of training",
         ),
     ];
     if report.method == "hats" {
-        terms.push(term(
+        terms.push(Term::new(
             "hats",
             "a shortcut without a tape: sums for a least-squares fit are streamed while training \
-             runs, and the way back uses the fit in place of the steps themselves"
-                .into(),
+             runs, and the way back uses the fit in place of the steps themselves",
         ));
     } else if report.method != "tape" {
-        let meaning = "the method that computed this run's hypergradients".into();
-        terms.push(term(&report.method, meaning));
+        let meaning = "the method that computed this run's hypergradients";
+        terms.push(Term::new(&report.method, meaning));
     }
     terms
 }

@@ -427,27 +427,19 @@ fn tiles(page: &Page) -> Vec<Tile> {
 
 /// The words a reader from elsewhere needs.
 fn terms() -> Vec<Term> {
-    let term = |word: &str, meaning: &str| Term {
-        word: word.into(),
-        meaning: meaning.into(),
-    };
     vec![
-        term(
-            "hypergradient",
-            "the derivative of the validation loss, after a whole training run, by every \
-             hyperparameter of that run",
-        ),
-        term(
+        Term::hypergradient(),
+        Term::new(
             "exponent",
             "the power of the size that a quantity grows like: twice the size takes twice as much \
              where it is one, and as much as before where it is nought",
         ),
-        term(
+        Term::new(
             "floats",
             "numbers that a method keeps beside those that training and any way back need, as it \
              counts them itself",
         ),
-        term(
+        Term::new(
             "memory",
             "the most that the process of one size held at once, as the system counts it, less what \
              it held before the training",
