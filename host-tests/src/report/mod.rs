@@ -24,6 +24,7 @@
 
 #![deny(missing_docs)]
 
+pub mod experiments;
 pub mod frontier;
 mod plots;
 pub mod scaling;
@@ -203,6 +204,12 @@ fn null_is_nan<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
 fn nulls_are_nan<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f32>, D::Error> {
     let values: Vec<Option<f32>> = Vec::deserialize(from)?;
     Ok(values.into_iter().map(|v| v.unwrap_or(f32::NAN)).collect())
+}
+
+/// The same for a vector of float64.
+fn nulls_are_nan_f64<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+    let values: Vec<Option<f64>> = Vec::deserialize(from)?;
+    Ok(values.into_iter().map(|v| v.unwrap_or(f64::NAN)).collect())
 }
 
 /// Renders a report as one self-contained HTML file.
