@@ -18,7 +18,7 @@
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::plots::{Dot, Family, Field, Picture, Ranked, drawable, on_front, ranking};
+use super::plots::{Dot, Family, Field, Ranked, Ranking, drawable, on_front};
 use super::words::{self, columns, count, fixed, number, percent, plain};
 use super::{
     Cell, Figure, Line, Section, Table, Term, Tile, View, backdrop, brief, fill, null_is_nan,
@@ -221,12 +221,12 @@ pub fn render(page: &Page) -> Result<String> {
     ];
     let sections = sections.into_iter().filter_map(|(heading, figure)| {
         let figures = vec![figure?];
-        Some(Section { heading, figures })
+        Some(Section::figures(heading, figures))
     });
     let mut tables = vec![methods(page)];
     tables.extend(backdrop(&page.settings, &page.versions));
     tables.retain(|table| !table.rows.is_empty());
-    fill(&View {
+    fill(View {
         experiment: page.experiment.clone(),
         title: page.title.clone(),
         lead: lead(page),
@@ -317,15 +317,18 @@ fn field(page: &Page, cost: &Cost) -> Result<Option<Figure>> {
 
 /// The test errors of the rows that have one.
 fn errors(page: &Page) -> Result<Option<Figure>> {
-    let rows: Vec<Ranked> = page
+    let mut rows: Vec<Ranked> = page
         .rows
         .iter()
         .zip(page.front(MEMORY.of))
         .filter_map(|(row, front)| {
+            let error = 100.0 * row.error()?;
             Some(Ranked {
                 name: row.method.clone(),
-                family: row.family(),
-                error: row.error()?,
+                family: Some(row.family()),
+                seeds: vec![],
+                mean: error,
+                text: fixed(error, 2),
                 front,
                 hint: row.hint(),
             })
@@ -334,6 +337,7 @@ fn errors(page: &Page) -> Result<Option<Figure>> {
     if rows.is_empty() {
         return Ok(None);
     }
+    rows.sort_by(|a, b| a.mean.total_cmp(&b.mean));
     let exact = page.rows.iter().filter(|row| row.family() == Family::Exact);
     let exact = exact.filter_map(Row::error).next();
     let line = match exact {
@@ -349,8 +353,14 @@ fn errors(page: &Page) -> Result<Option<Figure>> {
          are on the front of memory."
     );
     let label = "Test error after tuning with each method".into();
-    let picture: Picture = ranking(&rows, exact)?;
-    Ok(Some(Figure::new(label, caption, picture)))
+    let ranking = Ranking {
+        heading: "test error after tuning".into(),
+        x_label: "test error (%)".into(),
+        log: false,
+        line: exact.map(|error| (100.0 * error, format!("exact: {}", percent(error)))),
+        rows,
+    };
+    Ok(Some(Figure::new(label, caption, ranking.draw()?)))
 }
 
 /// A count of floats and its noun.
@@ -600,6 +610,7 @@ impl Column {
                 false => String::new(),
             },
             class: if is_best { "best" } else { "" },
+            ..Cell::default()
         }
     }
 }

@@ -30,6 +30,8 @@ mod plots;
 pub mod scaling;
 mod words;
 
+use std::mem::take;
+
 use anyhow::{Context, Result, ensure};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value};
@@ -218,23 +220,30 @@ fn nulls_are_nan_f64<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::
 ///
 /// If a strip's values don't fill its rows and columns, or a scatter has values without a partner.
 pub fn render(report: &Report) -> Result<String> {
-    fill(&view(report)?)
+    fill(view(report)?)
 }
 
 /// Fills the template.
-fn fill(view: &View) -> Result<String> {
+fn fill(mut view: View) -> Result<String> {
+    let (terms, tables) = (take(&mut view.terms), take(&mut view.tables));
+    view.sections
+        .extend([Section::terms(terms), Section::tables(tables)]);
     let mut env = Environment::new();
     // A misspelt name in the template must fail a test and not leave a hole in the page.
     env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.add_global("palette", Value::from_safe_string(PALETTE.into()));
     // The ending of the name is what turns escaping on.
     env.add_template("page.html", include_str!("page.html"))
         .context("the report's template")?;
     let html = env
         .get_template("page.html")
-        .and_then(|template| template.render(Serde(view)))
+        .and_then(|template| template.render(Serde(&view)))
         .context("rendering the report")?;
     Ok(html)
 }
+
+/// The colours of the page and of its pictures, by day and by night.
+const PALETTE: &str = include_str!("palette.css");
 
 /// The page as the template sees it.
 #[derive(Serialize)]
@@ -245,7 +254,10 @@ struct View {
     sub: String,
     tiles: Vec<Tile>,
     sections: Vec<Section>,
+    /// What closes the page.
+    #[serde(skip)]
     terms: Vec<Term>,
+    #[serde(skip)]
     tables: Vec<Table>,
 }
 
@@ -256,10 +268,52 @@ struct Tile {
     note: String,
 }
 
-#[derive(Serialize)]
+/// A part of the page. What is empty is left out.
+#[derive(Default, Serialize)]
 struct Section {
-    heading: &'static str,
+    /// What links lead to.
+    id: String,
+    heading: String,
+    /// Where it comes from.
+    source: String,
+    /// What must be known before anything in it is believed.
+    warning: String,
+    /// Its paragraphs.
+    about: Vec<String>,
     figures: Vec<Figure>,
+    terms: Vec<Term>,
+    tables: Vec<Table>,
+    notes: Vec<String>,
+}
+
+impl Section {
+    fn figures(heading: &str, figures: Vec<Figure>) -> Self {
+        Self {
+            heading: heading.into(),
+            figures,
+            ..Self::default()
+        }
+    }
+
+    fn terms(terms: Vec<Term>) -> Self {
+        Self {
+            heading: if terms.is_empty() {
+                ""
+            } else {
+                "How to read this"
+            }
+            .into(),
+            terms,
+            ..Self::default()
+        }
+    }
+
+    fn tables(tables: Vec<Table>) -> Self {
+        Self {
+            tables,
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -329,6 +383,8 @@ struct Cell {
     hint: String,
     /// A class of the style sheet.
     class: &'static str,
+    /// The section it leads to.
+    link: String,
 }
 
 impl From<&str> for Cell {
@@ -378,7 +434,7 @@ fn view(report: &Report) -> Result<View> {
     let sections = sections
         .into_iter()
         .filter(|(_, figures)| !figures.is_empty())
-        .map(|(heading, figures)| Section { heading, figures })
+        .map(|(heading, figures)| Section::figures(heading, figures))
         .collect();
     Ok(View {
         experiment: report.experiment.clone(),

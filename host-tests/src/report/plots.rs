@@ -22,22 +22,28 @@ use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::{
-    Cartesian2d, Circle, ColorMap, DrawingArea, IntoDrawingArea, IntoFont, PathElement, RGBColor,
-    Rectangle, Text, ViridisRGB,
+    Cartesian2d, Circle, ColorMap, DrawingArea, IntoDrawingArea, IntoFont, PathElement, RGBAColor,
+    RGBColor, Rectangle, Text, ViridisRGB,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontTransform, ShapeStyle};
 
 use super::{Scatter, Strip, words};
 
+mod bands;
+mod cells;
 mod curves;
 mod front;
+mod ranking;
 
+pub(super) use bands::{Band, Bands};
+pub(super) use cells::{Grid, Tiles};
 pub(super) use curves::{Curve, Curves};
-pub(super) use front::{Dot, Family, Field, Ranked, on_front, ranking};
+pub(super) use front::{Dot, Family, Field, on_front};
+pub(super) use ranking::{Ranked, Ranking};
 
 /// Canvas units per nominal pixel.
-const FINE: i32 = 4;
+pub(super) const FINE: i32 = 4;
 /// The nominal width of every picture: about what a phone shows, so that text stays readable.
 const WIDTH: i32 = 360;
 /// The nominal size of tick labels and of everything else that is written.
@@ -50,15 +56,21 @@ const INK: RGBColor = RGBColor(1, 2, 3);
 const MUTED: RGBColor = RGBColor(1, 2, 4);
 const GRID: RGBColor = RGBColor(1, 2, 5);
 const PAPER: RGBColor = RGBColor(1, 2, 6);
-const SERIES: [RGBColor; 4] = [
+const SERIES: [RGBColor; 10] = [
     RGBColor(2, 1, 1),
     RGBColor(2, 1, 2),
     RGBColor(2, 1, 3),
     RGBColor(2, 1, 4),
+    RGBColor(2, 1, 5),
+    RGBColor(2, 1, 6),
+    RGBColor(2, 1, 7),
+    RGBColor(2, 1, 8),
+    RGBColor(2, 1, 9),
+    RGBColor(2, 1, 10),
 ];
 
 /// Each sentinel, and the variable of the page it stands for.
-const SENTINELS: [(RGBColor, &str); 8] = [
+const SENTINELS: [(RGBColor, &str); 14] = [
     (INK, "var(--ink)"),
     (MUTED, "var(--muted)"),
     (GRID, "var(--grid)"),
@@ -67,6 +79,12 @@ const SENTINELS: [(RGBColor, &str); 8] = [
     (SERIES[1], "var(--series-2)"),
     (SERIES[2], "var(--series-3)"),
     (SERIES[3], "var(--series-4)"),
+    (SERIES[4], "var(--series-5)"),
+    (SERIES[5], "var(--series-6)"),
+    (SERIES[6], "var(--series-7)"),
+    (SERIES[7], "var(--series-8)"),
+    (SERIES[8], "var(--series-9)"),
+    (SERIES[9], "var(--series-10)"),
 ];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -501,7 +519,7 @@ impl Lines {
             };
             let plane = plane(area, frame, (&x, &y), &self.x_label)?;
             for (i, series) in self.series.iter().enumerate() {
-                let faint = stroke(SERIES[i % 4].mix(0.3), 4);
+                let faint = stroke(SERIES[i % SERIES.len()].mix(0.3), 4);
                 for piece in pieces(&extremes(&series.raw), &x, &y) {
                     plane.draw(&PathElement::new(piece, faint))?;
                 }
@@ -526,7 +544,7 @@ impl Lines {
 
     /// The legend's mark of a curve: a second curve differs by more than its colour.
     fn mark(&self, i: usize) -> Mark {
-        let colour = SERIES[i % 4];
+        let colour = SERIES[i % SERIES.len()];
         match (self.marked(), i) {
             (true, 1) => Mark::Ring(colour),
             _ => Mark::Line(colour),
@@ -540,7 +558,7 @@ impl Lines {
         (x, y): (&Axis, &Axis),
         (i, series): (usize, &Series),
     ) -> Result<()> {
-        let colour = SERIES[i % 4];
+        let colour = SERIES[i % SERIES.len()];
         let every = series.points.len().div_ceil(CURVE_POINTS).max(1);
         let last = series.points.len().saturating_sub(1);
         let thinned: Vec<_> = series
@@ -608,38 +626,85 @@ fn extremes(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 struct Shade {
     lo: f64,
     hi: f64,
+    diverging: bool,
 }
 
 impl Shade {
     fn new(values: impl Iterator<Item = f64>) -> Self {
         let (lo, hi) = padded(values, 0.0);
-        Self { lo, hi }
+        Self {
+            lo,
+            hi,
+            diverging: false,
+        }
+    }
+
+    /// A range about zero, which has the colour of the paper.
+    fn about_zero(values: impl Iterator<Item = f64>) -> Self {
+        let most = values.filter(|v| drawable(*v)).map(f64::abs);
+        let (_, hi) = padded([0.0].into_iter().chain(most), 0.0);
+        Self {
+            lo: -hi,
+            hi,
+            diverging: true,
+        }
+    }
+
+    /// How far along the range a value is.
+    fn share(&self, value: f64) -> f64 {
+        (value - self.lo) / (self.hi - self.lo)
+    }
+
+    /// The colour at a share of the range.
+    fn at(&self, share: f64) -> RGBAColor {
+        match self.diverging {
+            true if share < 0.5 => SERIES[0].mix(1.0 - 2.0 * share),
+            true => SERIES[1].mix(2.0 * share - 1.0),
+            false => ViridisRGB.get_color(share).to_rgba(),
+        }
     }
 
     /// The colour of a value; one that isn't finite has none but the grid's.
-    fn colour(&self, value: f64) -> RGBColor {
+    fn colour(&self, value: f64) -> RGBAColor {
         if drawable(value) {
-            ViridisRGB.get_color((value - self.lo) / (self.hi - self.lo))
+            self.at(self.share(value))
         } else {
-            GRID
+            GRID.to_rgba()
         }
     }
 
     /// Ticks as shares of the range.
     fn ticks(&self) -> Vec<(f64, String)> {
-        let share = |v: f64| (v - self.lo) / (self.hi - self.lo);
         ticks(self.lo, self.hi, 5.0, 0.0)
             .into_iter()
-            .map(|(value, label)| (share(value), label))
+            .map(|(value, label)| (self.share(value), label))
             .collect()
     }
 
     /// The cells of the bar that explains the colours, `n` of them from low to high.
-    fn steps(&self, n: i32) -> impl Iterator<Item = (i32, RGBColor)> {
+    fn steps(&self, n: i32) -> impl Iterator<Item = (i32, RGBAColor)> + '_ {
         (0..n).map(move |i| {
             let share = (f64::from(i) + 0.5) / f64::from(n);
-            (i, ViridisRGB.get_color(share))
+            (i, self.at(share))
         })
+    }
+
+    /// Draws a level bar that explains the colours; labels stay within `limit`. All in canvas units.
+    fn bar(&self, area: &Area<'_>, (l, y0): (i32, i32), w: i32, limit: i32) -> Result<()> {
+        let y1 = y0 + 12 * FINE;
+        for (i, colour) in self.steps(80) {
+            let (x0, x1) = edges(l, w, 80, i as usize);
+            area.draw(&Rectangle::new([(x0, y0), (x1, y1)], colour.filled()))?;
+        }
+        for (share, label) in self.ticks() {
+            let x = l + (share * f64::from(w)).round() as i32;
+            // A label at the very end would hang over the picture's edge.
+            let half = label.chars().count() as i32 * TICK * FINE * 3 / 10;
+            let at = x.clamp(half, limit - half);
+            rule(area, (x, y1), (x, y1 + 4 * FINE), stroke(MUTED, 4))?;
+            write(area, &label, (at, y1 + 8 * FINE), UNDER)?;
+        }
+        Ok(())
     }
 }
 
@@ -766,21 +831,10 @@ pub(super) fn strips(strips: &[&Strip]) -> Result<Picture> {
         };
         let middle = l + w / 2;
         write(area, "hidden unit", (middle, (foot - 8) * FINE), under)?;
-        let (y0, y1) = ((foot + 20) * FINE, (foot + 32) * FINE);
-        for (i, colour) in shade.steps(80) {
-            let (x0, x1) = edges(l, w, 80, i as usize);
-            area.draw(&Rectangle::new([(x0, y0), (x1, y1)], colour.filled()))?;
-        }
-        for (share, label) in shade.ticks() {
-            let x = l + (share * f64::from(w)).round() as i32;
-            // A label at the very end would hang over the picture's edge.
-            let half = label.chars().count() as i32 * TICK * FINE * 3 / 10;
-            let at = x.clamp(half, WIDTH * FINE - half);
-            rule(area, (x, y1), (x, y1 + 4 * FINE), stroke(MUTED, 4))?;
-            write(area, &label, (at, y1 + 8 * FINE), UNDER)?;
-        }
+        let y0 = (foot + 20) * FINE;
+        shade.bar(area, (l, y0), w, WIDTH * FINE)?;
         let word = words::shortened(unit, 40);
-        write(area, &word, (middle, y1 + 26 * FINE), under)?;
+        write(area, &word, (middle, y0 + 38 * FINE), under)?;
         Ok(())
     })
 }

@@ -276,16 +276,13 @@ pub fn render(page: &Page) -> Result<String> {
             .flatten()
             .collect();
         if !figures.is_empty() {
-            sections.push(Section {
-                heading: heading(&growth.axis),
-                figures,
-            });
+            sections.push(Section::figures(heading(&growth.axis), figures));
         }
     }
     let mut tables = vec![exponents(page), left_out(page), points(page)];
     tables.extend(backdrop(&page.settings, &page.versions));
     tables.retain(|table| !table.rows.is_empty());
-    fill(&View {
+    fill(View {
         experiment: "scaling".into(),
         title: "How time and memory grow".into(),
         lead: lead(page),

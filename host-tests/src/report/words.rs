@@ -154,15 +154,146 @@ pub(super) fn tick(value: f64, step: f64) -> String {
     fixed(value, decimals as usize)
 }
 
+/// How numbers that stand together are written: one unit and so many decimals for all of them.
+#[derive(Clone, Debug)]
+pub(super) struct Alike {
+    /// What one of the unit is.
+    pub(super) per: f64,
+    decimals: usize,
+    /// The unit with the space before it.
+    pub(super) unit: String,
+}
+
+impl Alike {
+    fn new(per: f64, decimals: usize, unit: &str) -> Self {
+        Self {
+            per,
+            decimals,
+            unit: unit.into(),
+        }
+    }
+
+    /// Four significant digits of a number like this.
+    pub(super) fn number(like: f64) -> Self {
+        if !like.is_finite() || like == 0.0 {
+            return Self::new(1.0, 3, "");
+        }
+        let exponent = like.abs().log10().floor();
+        if (-3.0..7.0).contains(&exponent) {
+            return Self::new(1.0, (3.0 - exponent).max(0.0) as usize, "");
+        }
+        let unit = format!("·{}", power_of_ten(exponent));
+        Self::new(10f64.powf(exponent), 2, &unit)
+    }
+
+    /// Fractions in percent.
+    pub(super) fn percent() -> Self {
+        Self::new(0.01, 2, "\u{a0}%")
+    }
+
+    /// Cosines, with as many nines as this one has.
+    pub(super) fn cosine(like: f64) -> Self {
+        let decimals = match 1.0 - like {
+            short if short > 0.0 => (1.0 - short.log10().floor()).clamp(3.0, 7.0),
+            _ => 3.0,
+        };
+        Self::new(1.0, decimals as usize, "")
+    }
+
+    /// So many times.
+    pub(super) fn times(like: f64) -> Self {
+        let mut alike = Self::rounded(1.0, like, "");
+        alike.unit += "\u{a0}×";
+        alike
+    }
+
+    /// Lengths of time like this one.
+    pub(super) fn duration(like: f64) -> Self {
+        match like {
+            s if s >= 3600.0 => Self::rounded(3600.0, like, "\u{a0}h"),
+            s if s >= 600.0 => Self::rounded(60.0, like, "\u{a0}min"),
+            _ => Self::rounded(1.0, like, "\u{a0}s"),
+        }
+    }
+
+    /// Sizes of memory like this one.
+    pub(super) fn bytes(like: f64) -> Self {
+        let (per, name) = memory(like);
+        Self::rounded(per, like, &format!("{NBSP}{name}"))
+    }
+
+    /// Whole numbers, and means of them.
+    pub(super) fn count(like: f64) -> Self {
+        Self::new(1.0, usize::from(like.fract() != 0.0), "")
+    }
+
+    /// Three significant digits of a number like this, in a unit.
+    fn rounded(per: f64, like: f64, unit: &str) -> Self {
+        let size = (like / per).abs();
+        let decimals = match size.is_finite() && size > 0.0 {
+            true => (2.0 - size.log10().floor()).clamp(0.0, 6.0),
+            false => 1.0,
+        };
+        Self::new(per, decimals as usize, unit)
+    }
+
+    /// The number alone.
+    pub(super) fn bare(&self, value: f64) -> String {
+        let value = value / self.per;
+        // What is of another size altogether would be a row of digits.
+        match value.abs() >= 1e9 && value.is_finite() {
+            true => scientific(value, 2),
+            false => fixed(value, self.decimals),
+        }
+    }
+
+    /// The number with its unit.
+    pub(super) fn say(&self, value: f64) -> String {
+        match value.is_finite() {
+            true => format!("{}{}", self.bare(value), self.unit),
+            false => NOT_FINITE.into(),
+        }
+    }
+
+    /// Two numbers with a word between them and one unit behind.
+    pub(super) fn both(&self, a: f64, word: &str, b: f64) -> String {
+        // A power of ten belongs to each of them.
+        match self.unit.starts_with('·') {
+            true => format!("{}{word}{}", self.say(a), self.say(b)),
+            false => format!("{}{word}{}", self.bare(a), self.say(b)),
+        }
+    }
+
+    /// A difference of two of them, with its sign.
+    pub(super) fn difference(&self, value: f64) -> String {
+        let text = self.say(value);
+        let plus = value > 0.0 && text.bytes().any(|b| (b'1'..=b'9').contains(&b));
+        // Differences of percentages are no percentages.
+        let text = match self.unit == "\u{a0}%" && value.is_finite() {
+            true => format!("{}{NBSP}points", self.bare(value)),
+            false => text,
+        };
+        match plus && value.is_finite() {
+            true => format!("+{text}"),
+            false => text,
+        }
+    }
+}
+
 /// A size of memory.
 pub(super) fn bytes(n: f64) -> String {
-    let (unit, name) = match n {
+    let (unit, name) = memory(n);
+    format!("{}{NBSP}{name}", number(n / unit))
+}
+
+/// The unit that suits a size of memory, and its name.
+fn memory(n: f64) -> (f64, &'static str) {
+    match n {
         n if n >= 1e9 => (1e9, "GB"),
         n if n >= 1e6 => (1e6, "MB"),
         n if n >= 1e3 => (1e3, "kB"),
         _ => (1.0, "bytes"),
-    };
-    format!("{}{NBSP}{name}", number(n / unit))
+    }
 }
 
 /// A number for programs.
@@ -235,5 +366,23 @@ mod tests {
         assert_eq!(moves(1.0, 1.0, number), "stays at 1.00");
         assert_eq!(moves(f64::NAN, f64::NAN, number), "is not finite");
         assert_eq!(moves(1.0, f64::NAN, number), "goes from 1.00 to not finite");
+    }
+
+    #[test]
+    fn numbers_that_stand_together_have_one_unit_and_as_many_decimals() {
+        assert_eq!(
+            Alike::number(0.2135).both(0.2135, " ± ", 0.00421),
+            "0.2135 ± 0.0042"
+        );
+        assert_eq!(
+            Alike::percent().both(0.0291, " to ", 0.0302),
+            "2.91 to 3.02\u{a0}%"
+        );
+        assert_eq!(Alike::number(2.5e-9).say(1e-10), "0.10·10⁻⁹");
+        assert_eq!(Alike::percent().difference(0.0004), "+0.04\u{a0}points");
+        assert_eq!(Alike::number(1.0).difference(-1e-9), "0.000");
+        assert_eq!(Alike::cosine(0.99998).say(0.99998), "0.999980");
+        assert_eq!(Alike::duration(7200.0).say(5400.0), "1.50\u{a0}h");
+        assert_eq!(Alike::count(3.0).say(f64::NAN), NOT_FINITE);
     }
 }

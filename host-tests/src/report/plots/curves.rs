@@ -13,7 +13,7 @@ use super::front::{BROAD, LETTERS, width};
 use super::*;
 
 /// How far apart the names at the right edge are, in nominal pixels.
-const APART: f64 = 17.0;
+pub(super) const APART: f64 = 17.0;
 
 /// What one method takes.
 pub(in super::super) struct Curve {
@@ -92,7 +92,7 @@ impl Curves {
                     );
                 }
                 if let Some(end) = line.last() {
-                    ends.push((*end, name));
+                    ends.push((*end, name.as_str(), stroke(MUTED.mix(0.5), 3)));
                 }
                 let colour = curve.family.colour();
                 area.draw(&PathElement::new(line.clone(), stroke(colour.mix(0.75), 6)))?;
@@ -100,32 +100,42 @@ impl Curves {
                     curve.family.mark(area, at, true)?;
                 }
             }
-            ends.sort_by_key(|(at, _)| at.1);
-            let wanted: Vec<f64> = ends
-                .iter()
-                .map(|(at, _)| f64::from(at.1) / f64::from(FINE))
-                .collect();
-            let levels = spread(&wanted, f64::from(frame.bottom));
-            let edge = (frame.right + 20) * FINE;
-            for ((at, name), level) in ends.iter().zip(levels) {
-                let level = (level * f64::from(FINE)) as i32;
-                let tie = stroke(MUTED.mix(0.5), 3);
-                rule(area, (at.0 + 7 * FINE, at.1), (edge - 3 * FINE, level), tie)?;
-                write(
-                    area,
-                    name,
-                    (edge, level),
-                    Hand {
-                        colour: INK,
-                        ..BEHIND
-                    },
-                )?;
-            }
+            name_ends(area, frame, ends)?;
             Ok(())
         })?;
         picture.body += &hints;
         Ok(picture)
     }
+}
+
+/// Writes names at the right edge, each as near to the end of its curve as the others let it and tied
+/// to it.
+pub(super) fn name_ends(
+    area: &Area<'_>,
+    frame: Frame,
+    mut ends: Vec<((i32, i32), &str, ShapeStyle)>,
+) -> Result<()> {
+    ends.sort_by_key(|(at, ..)| at.1);
+    let wanted: Vec<f64> = ends
+        .iter()
+        .map(|(at, ..)| f64::from(at.1) / f64::from(FINE))
+        .collect();
+    let levels = spread(&wanted, f64::from(frame.bottom));
+    let edge = (frame.right + 20) * FINE;
+    for ((at, name, tie), level) in ends.into_iter().zip(levels) {
+        let level = (level * f64::from(FINE)) as i32;
+        rule(area, (at.0 + 7 * FINE, at.1), (edge - 3 * FINE, level), tie)?;
+        write(
+            area,
+            name,
+            (edge, level),
+            Hand {
+                colour: INK,
+                ..BEHIND
+            },
+        )?;
+    }
+    Ok(())
 }
 
 /// Levels in ascending order moved apart, downwards and then, from the lowest that may be, upwards.

@@ -19,7 +19,7 @@ use super::*;
 /// The nominal width: that of the page.
 pub(super) const BROAD: i32 = 860;
 /// The nominal size of small print: names off the front, numbers.
-const SMALL: i32 = 12;
+pub(super) const SMALL: i32 = 12;
 /// A letter's width as a share of its height, on the generous side.
 const LETTER: f64 = 0.56;
 /// The most letters of a name in a picture.
@@ -527,90 +527,4 @@ fn steps(front: &[(i32, i32)], frame: Frame) -> Vec<(i32, i32)> {
         level = *y;
     }
     line
-}
-
-/// A method's test error, with its name and its mark.
-pub(in super::super) struct Ranked {
-    pub(in super::super) name: String,
-    pub(in super::super) family: Family,
-    pub(in super::super) error: f64,
-    pub(in super::super) front: bool,
-    pub(in super::super) hint: String,
-}
-
-/// Test errors from the least to the greatest, with that of the exact method as a line.
-pub(in super::super) fn ranking(rows: &[Ranked], exact: Option<f64>) -> Result<Picture> {
-    let mut order: Vec<&Ranked> = rows.iter().collect();
-    order.sort_by(|a, b| a.error.total_cmp(&b.error));
-    let percents = order
-        .iter()
-        .map(|r| 100.0 * r.error)
-        .chain(exact.map(|e| 100.0 * e));
-    let (lo, hi) = padded(percents, 0.06);
-    let x = Axis {
-        lo,
-        hi,
-        ticks: ticks(lo, hi, 8.0, 0.0),
-        log: false,
-    };
-    let names: Vec<String> = order
-        .iter()
-        .map(|r| words::shortened(&r.name, LETTERS))
-        .collect();
-    let longest = names.iter().map(|n| width(n, TICK)).fold(0.0, f64::max);
-    let (top, each) = (if exact.is_some() { 50 } else { 30 }, 20);
-    let frame = Frame {
-        left: longest as i32 + 16,
-        right: BROAD - 60,
-        top,
-        bottom: top + each * rows.len() as i32 + 6,
-    };
-    let y = Axis {
-        lo: 0.0,
-        hi: 1.0,
-        ticks: Vec::new(),
-        log: false,
-    };
-    let mut hints = String::new();
-    let mut picture = picture((BROAD, frame.bottom + 52), false, |area| {
-        write(area, "test error after tuning", (0, 2 * FINE), HEADING)?;
-        let plane = plane(area, frame, (&x, &y), "test error (%)")?;
-        let across = |error: f64| plane.map_coordinate(&(100.0 * error, 0.0)).0;
-        if let Some(exact) = exact {
-            let at = across(exact);
-            let (t, b) = (frame.top * FINE, frame.bottom * FINE);
-            rule(area, (at, t - 4 * FINE), (at, b), stroke(SERIES[0], 6))?;
-            let label = format!("exact: {}", words::percent(exact));
-            let half = (width(&label, TICK) / 2.0) as i32 * FINE;
-            let over = Hand {
-                anchor: (HPos::Center, VPos::Bottom),
-                colour: SERIES[0],
-                ..UNDER
-            };
-            let middle = at.clamp(half, BROAD * FINE - half);
-            write(area, &label, (middle, t - 7 * FINE), over)?;
-        }
-        for (i, (row, name)) in order.iter().zip(&names).enumerate() {
-            let at = (frame.top + 3 + each * i as i32 + each / 2) * FINE;
-            let (l, r) = (frame.left * FINE, frame.right * FINE);
-            rule(area, (l, at), (r, at), stroke(GRID, 4))?;
-            let colour = if row.front { INK } else { MUTED };
-            write(area, name, (l - 9 * FINE, at), Hand { colour, ..BEFORE })?;
-            let x = across(row.error);
-            row.family.mark(area, (x, at), row.front)?;
-            write(
-                area,
-                &words::fixed(100.0 * row.error, 2),
-                (x + 11 * FINE, at),
-                Hand { colour, ..BEHIND },
-            )?;
-            hints += &format!(
-                "<circle cx=\"{x}\" cy=\"{at}\" r=\"44\" fill=\"transparent\"><title>{}</title></circle>\n",
-                HtmlEscape(&row.hint)
-            );
-        }
-        Ok(())
-    })?;
-    picture.body += &hints;
-    Ok(picture)
 }
