@@ -19,10 +19,10 @@ use std::cmp::Ordering;
 
 use anyhow::{Result, ensure};
 use minijinja::HtmlEscape;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::plots::{self, Band, Bands, Grid, Picture, Ranked, Tiles, drawable};
-use super::words::{self, Alike, capital, count, duration, number};
+use super::words::{self, Alike, capital, count, duration};
 use super::{
     Cell, Figure, Line, PALETTE, Section, Table, Term, Tile, View, backdrop, fill, null_is_nan,
     nulls_are_nan_f64 as nulls_are_nan,
@@ -158,7 +158,16 @@ pub struct Curve {
     pub x: Vec<f64>,
     /// The heights for each seed, each as long as `x`: the page draws their mean and, where there are
     /// several, the band from the least to the greatest.
+    #[serde(deserialize_with = "rows")]
     pub y: Vec<Vec<f64>>,
+}
+
+/// Nulls as NaN, in each row.
+fn rows<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Vec<f64>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Row(#[serde(deserialize_with = "nulls_are_nan")] Vec<f64>);
+    let rows: Vec<Row> = Vec::deserialize(from)?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
 }
 
 /// Small pictures of one size, in rows.
@@ -281,7 +290,7 @@ impl Spread {
         let text = match self.finite {
             0 if self.all == 0 => return "–".into(),
             0 => return words::NOT_FINITE.into(),
-            1 => alike.say(self.mean),
+            _ if self.least == self.greatest => alike.say(self.mean),
             _ => alike.both(self.mean, " ± ", 0.5 * (self.greatest - self.least)),
         };
         text + &self.missing()
@@ -446,10 +455,16 @@ fn paragraphs(text: &str) -> Vec<String> {
 fn near(findings: &[Findings]) -> (usize, usize) {
     let pairs = findings.iter().flat_map(|f| &f.compared).filter_map(|c| {
         let (ours, published) = (c.spread().mean, c.published?);
-        (drawable(ours) && drawable(published)).then_some((ours, published))
+        let known = drawable(ours) && drawable(published);
+        known.then_some((ours - published, published, c.unit))
     });
-    pairs.fold((0, 0), |(near, all), (ours, published)| {
-        let is_near = (ours - published).abs() <= 0.1 * published.abs();
+    pairs.fold((0, 0), |(near, all), (difference, published, unit)| {
+        // Of 90 % right, a tenth is a tenth of the 10 % that are wrong.
+        let size = match unit {
+            Unit::Percent | Unit::Cosine => published.abs().min((1.0 - published).abs()),
+            _ => published.abs(),
+        };
+        let is_near = difference.abs() <= 0.1 * size;
         (near + usize::from(is_near), all + 1)
     })
 }
@@ -482,7 +497,7 @@ fn lead(findings: &[Findings]) -> String {
     match near(findings) {
         (_, 0) => experiments,
         (near, all) => format!(
-            "{experiments}: of {}, ours is within a tenth of {near}",
+            "{experiments}: ours is near {near} of {}",
             count(all, "published value")
         ),
     }
@@ -548,7 +563,7 @@ impl Compared {
             _ => {
                 let share = 100.0 * (ours - published) / published.abs();
                 let plus = if share > 0.0 { "+" } else { "" };
-                format!("{difference} ({plus}{}\u{a0}%)", number(share))
+                format!("{difference} ({plus}{}\u{a0}%)", words::fixed(share, 1))
             }
         }
     }
@@ -613,7 +628,8 @@ fn compared(findings: &[Findings]) -> Table {
         .flat_map(|f| f.compared.iter().map(move |c| row(f, c)));
     Table {
         heading: COMPARED,
-        note: "Ours is the mean over the seeds; the difference is ours less the published value."
+        note: "Ours is the mean over the seeds; the difference is ours less the published value. Near is \
+               within a tenth of it, or of what it lacks to 100\u{a0}% where that is less."
             .into(),
         columns,
         rows: rows.collect(),
@@ -674,7 +690,8 @@ fn variants(one: &Findings) -> Result<Table> {
                 Some(b) if (m < b) != lower => Some(b),
                 _ => Some(m),
             });
-        ends.filter(|_| means.len() > 1)
+        // Where all are alike, none is best.
+        ends.filter(|best| means.iter().any(|m| m != best))
     };
     let bests: Vec<Option<f64>> = metrics.iter().map(best).collect();
     let row = |variant: &Variant| {
@@ -1004,7 +1021,7 @@ fn matrix(f: &Matrix, name: &str) -> Result<Drawn> {
         .filter(|v| drawable(**v))
         .fold(0.0f64, |m, v| m.max(v.abs()));
     let decimals = match most > 0.0 {
-        true => (1.0 - most.log10().floor()).clamp(0.0, 4.0) as usize,
+        true => (2.0 - most.log10().floor()).clamp(0.0, 4.0) as usize,
         false => 0,
     };
     let say = |v: f64| match most >= 1e5 || (most > 0.0 && most < 1e-3) {

@@ -90,7 +90,7 @@ fn cells(
 }
 
 /// The part of a picture's width that a shared scale takes, in nominal pixels, and its height.
-const BAR: (i32, i32) = (240, 62);
+const BAR: (i32, i32) = (240, 42);
 
 /// Draws the scale under a picture, with what its values are.
 fn scale(
@@ -194,17 +194,28 @@ impl Grid<'_> {
         let left = longest(&rows) as i32 + 14;
         // Cells that hold their numbers and the names of their columns where that is no luxury.
         let texts: Vec<String> = self.values.iter().map(|v| (self.say)(*v)).collect();
-        let text = texts.iter().map(|t| width(t, SMALL)).fold(0.0, f64::max) + 8.0;
+        let written = self
+            .values
+            .iter()
+            .zip(&texts)
+            .filter(|(v, _)| drawable(**v));
+        let text = written.map(|(_, t)| width(t, SMALL)).fold(0.0, f64::max) + 8.0;
         let room = f64::from(BROAD - left - 20) / m;
         let wide = room.min(text.max(longest(&columns) + 10.0).clamp(34.0, 96.0));
-        let high = wide.min(30.0).max((420.0 / n).min(18.0));
+        let high = wide.min((600.0 / n).clamp(6.0, 30.0));
         let quarters = |v: f64| (v * f64::from(FINE)).floor().max(1.0);
         let (wide, high) = (quarters(wide), quarters(high));
         let fine = f64::from(FINE);
-        let numbers = text * fine <= wide && high >= 16.0 * fine;
-        let level = longest(&columns) + 6.0 <= wide / fine;
-        // Names that would touch give way to every second, third.
-        let stride = |cell: f64| (14.0 * fine / cell).ceil().max(1.0) as usize;
+        let numbers = text.floor() * fine <= wide && high >= 16.0 * fine;
+        // Names of columns that are too long stand upright, and those too many give way to every second,
+        // fifth, tenth.
+        let level = longest(&columns) + 6.0 <= wide / fine || wide < 14.0 * fine;
+        let stride = |cell: f64, need: f64| {
+            let strides = (0..6).flat_map(|p| [1, 2, 5].map(|m| m * 10usize.pow(p)));
+            let mut strides = strides.filter(|s| *s as f64 * cell >= need * fine);
+            strides.next().unwrap_or(usize::MAX)
+        };
+        let across = if level { longest(&columns) + 6.0 } else { 14.0 };
         let top = 30;
         let bottom = top + (n * high / fine).ceil() as i32;
         let names = if level { 18 } else { longest(&columns) as i32 };
@@ -225,7 +236,7 @@ impl Grid<'_> {
                 (f64::from(top * FINE) + n * high) as i32,
             );
             let at = |start: i32, cell: f64, i: usize| start + (cell * (i as f64 + 0.5)) as i32;
-            for (i, name) in rows.iter().enumerate().step_by(stride(high)) {
+            for (i, name) in rows.iter().enumerate().step_by(stride(high, 14.0)) {
                 write(area, name, (l - 7 * FINE, at(t, high, i)), BEFORE)?;
             }
             let aside = Hand {
@@ -233,8 +244,7 @@ impl Grid<'_> {
                 anchor: (HPos::Right, VPos::Center),
                 ..UNDER
             };
-            let every = if level { 1 } else { stride(wide) };
-            for (j, name) in columns.iter().enumerate().step_by(every) {
+            for (j, name) in columns.iter().enumerate().step_by(stride(wide, across)) {
                 let hand = if level { UNDER } else { aside };
                 write(area, name, (at(l, wide, j), b + 7 * FINE), hand)?;
             }
