@@ -15,6 +15,7 @@
 //! | [`dump`] | a result with all that is needed to compute it again elsewhere |
 //! | [`frontier`] | every method on one experiment |
 //! | [`scaling`] | how time and memory grow, method by method |
+//! | [`study`] | the experiments that are no training on images |
 //! | [`verify`] | `drmad check` |
 //! | [`report`] | the page with the pictures |
 //! | [`cli`] | the command line |
@@ -42,6 +43,7 @@ pub mod problem;
 pub mod provenance;
 pub mod report;
 pub mod scaling;
+pub mod study;
 pub mod tolerances;
 pub mod tune;
 pub mod verify;

@@ -88,6 +88,15 @@ pub const REVERSED_GROWTH: f64 = 0.2;
 /// largest of some tens of weights, and several roundings a step.
 pub const REVERSED_REACH: f64 = 3.0;
 
+/// Fourth-order differences of the training down the valley in f64 with a step of 1e-6: losses of some
+/// 500 rounded to 1e-13, beside derivatives whose greatest are 1e2 by momenta and 1e4 by rates.
+pub const VALLEY_DIFFERENCES: f64 = 1e-8;
+/// The step that goes with it.
+pub const VALLEY_STEP: f64 = 1e-6;
+/// Its hypergradients in f32, beside those of f64: the roundings of 50 steps, which the bends of the
+/// valley make grow by a factor of some hundred.
+pub const VALLEY_F32: f64 = 1e-5;
+
 /// A projection in f64: the roundings of a sum of up to 100 numbers, beside the largest of them and
 /// the sum itself.
 pub const PROJECTION_F64: f64 = 1e-14;
