@@ -183,6 +183,23 @@ fn a_velocity_beyond_16_bits_is_refused() {
 }
 
 #[test]
+fn sixteen_bits_train_well_where_the_momentum_has_a_small_denominator() {
+    let of = |momentum| {
+        let training = Training {
+            momentum,
+            ..naive()
+        };
+        let truth = truth(START, training).unwrap();
+        let few = measure::<f32>(START, training, Some(BITS_16)).unwrap();
+        let many = measure::<f32>(START, training, Some(BITS_32)).unwrap();
+        [few, many].map(|measured| cosine(&measured.exact, &truth))
+    };
+    let ([fifths, wide_fifths], [half, wide_half]) = (of(0.8), of(819.0 / 1024.0));
+    assert!(fifths > 0.999 && half < 0.9, "{fifths} {half}");
+    assert!(wide_fifths > 0.999_999 && wide_half > 0.999_999);
+}
+
+#[test]
 fn naive_reversal_misses_the_start_in_half_precision() {
     let measured = measure::<Half>(START, naive(), None).unwrap();
     let errors = measured.errors();
@@ -195,12 +212,17 @@ fn naive_reversal_misses_the_start_in_half_precision() {
 
 #[test]
 fn naive_reversal_is_lost_the_sooner_the_smaller_the_momentum() {
-    let of = |momentum| {
+    let of = |momentum: f64| {
         let training = Training {
             momentum,
             ..naive()
         };
         let measured = measure::<f32>(START, training, None).unwrap();
+        let growth = measured.growth().unwrap() * momentum;
+        assert!(
+            (growth - 1.0).abs() < REVERSED_GROWTH,
+            "{momentum}: {growth}"
+        );
         measured.at_start(training).unwrap()
     };
     let [slow, middle, fast] = [0.9, 0.8, 0.5].map(of);

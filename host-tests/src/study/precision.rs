@@ -84,8 +84,8 @@ pub const BITS_32: Bits = Bits {
     weight: 26,
     velocity: 22,
 };
-/// 16-bit fixed point: weights within 8 of 0, velocities within 256. The kernel computes in words of 32
-/// bits, and the 16 lowest hold each of its numbers.
+/// 16-bit fixed point: weights within 8 of 0, velocities within 256. The kernel has words of 32 bits, of
+/// which weights and velocities then need the 16 lowest.
 pub const BITS_16: Bits = Bits {
     weight: 12,
     velocity: 7,
@@ -150,6 +150,7 @@ struct Watched<'p, S> {
     path: Box<dyn Path<S> + 'p>,
     remembers: bool,
     there: Vec<Place<S>>,
+    end: Option<Place<S>>,
     /// From the last step to the first.
     back: Vec<Place<S>>,
 }
@@ -179,6 +180,11 @@ impl<S: Scalar> Path<S> for Watched<'_, S> {
         steps: &mut dyn Steps<S>,
     ) -> Result<bool, Error> {
         self.path.advance(t, w, v, g, steps)
+    }
+
+    fn finish(&mut self, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
+        self.end = Some([w.to_vec(), v.to_vec()]);
+        self.path.finish(w, v, spare)
     }
 
     fn recall(
@@ -291,7 +297,7 @@ impl Measured {
 
     /// The factor by which the distance grew a step, from where it was first seen to where the way back
     /// ends.
-    fn growth(&self) -> Option<f64> {
+    pub fn growth(&self) -> Option<f64> {
         let errors = self.errors();
         let seen = errors.iter().position(|e| *e > 0.0)?;
         let (from, to) = (errors[seen], *errors.last()?);
@@ -300,9 +306,12 @@ impl Measured {
     }
 }
 
-/// Refuses a walk in whose numbers more than 16 bits were in use.
-fn holds_in_16_bits<S: Scalar>(bits: Bits, there: &[Place<S>]) -> Result<(), Error> {
-    for (step, [w, v]) in there.iter().enumerate() {
+/// Refuses a walk whose weights or velocities need more than 16 bits.
+fn holds_in_16_bits<'a, S: Scalar>(
+    bits: Bits,
+    there: impl Iterator<Item = &'a Place<S>>,
+) -> Result<(), Error> {
+    for (step, [w, v]) in there.enumerate() {
         let weights = (bits.weight_unit(), "value", w);
         let velocities = (bits.velocity_unit(), "velocity", v);
         for (unit, what, x) in [weights, velocities] {
@@ -347,6 +356,7 @@ pub fn measure<S: Real>(
         path,
         remembers: false,
         there: vec![],
+        end: None,
         back: vec![],
     };
     let found = hypergradient(start, training, &mut path);
@@ -366,7 +376,7 @@ pub fn measure<S: Real>(
     // A walk that was refused is refused again.
     let exact = hypergradient(start, training, &mut path)?;
     if let Some(bits) = fixed.filter(|bits| *bits == BITS_16) {
-        holds_in_16_bits(bits, &path.there)?;
+        holds_in_16_bits(bits, path.there.iter().chain(&path.end))?;
     }
     Ok(Measured {
         there,
@@ -557,13 +567,17 @@ fn ways(training: Training, reversed: &Measured, buffer: &Measured) -> Shown {
         curve("there, fixed point", points(&buffer.there)),
         curve("back, information buffer", points(&buffer.back)),
     ];
+    let Training {
+        steps, momentum, ..
+    } = training;
+    let end = match reversed.at_start(training) {
+        Some(error) => format!("ends {error:.2} from the start"),
+        None => format!("is lost after {} steps", errors.len()),
+    };
     let caption = format!(
-        "Training of {} steps with momentum {} in half precision, and the ways back: the naive \
-         reversal ends {:.2} from where the way there began (its curve ends where it is 2 off), that \
-         with the information buffer retraces its own way there, which is in 16-bit fixed point.",
-        training.steps,
-        training.momentum,
-        errors.last().unwrap_or(&f64::NAN),
+        "{steps} steps with momentum {momentum} in half precision, and the ways back. The naive reversal \
+         {end}; it is drawn while it is within 2 of the true weights. The one with the information \
+         buffer retraces the way there that was taken in 16-bit fixed point."
     );
     curves(
         caption,
@@ -577,10 +591,10 @@ fn ways(training: Training, reversed: &Measured, buffer: &Measured) -> Shown {
 fn errors<'a>(number: &str, of: impl Iterator<Item = (Training, &'a Measured)>) -> Shown {
     let series = of.map(|(training, measured)| {
         let errors = measured.errors();
-        // A logarithm has no place for 0.
-        let seen = |e: f64| if e > 0.0 { e } else { f64::NAN };
         let points = errors.into_iter().enumerate();
-        let points = points.map(|(i, e)| ((i + 1) as f64, seen(e)));
+        let points = points.map(|(i, e)| ((i + 1) as f64, e));
+        // A logarithm has no place for 0.
+        let points = points.filter(|(_, e)| *e > 0.0);
         curve(format!("momentum {}", training.momentum), points)
     });
     let caption = format!(
@@ -593,20 +607,25 @@ fn errors<'a>(number: &str, of: impl Iterator<Item = (Training, &'a Measured)>) 
 
 /// The bits held over steps, beside what a product by the momentum loses.
 fn bits(trainings: &[Training]) -> Shown {
-    const STEPS: usize = 1000;
     let mut series = vec![];
     for Training { momentum, .. } in trainings {
-        let number = |(i, bits): (usize, f64)| ((i + 1) as f64, bits);
-        let held = held(SINGLE(*momentum), STEPS).into_iter().enumerate();
-        series.push(curve(format!("momentum {momentum}"), held.map(number)));
-        let lost = (0..STEPS).map(|i| -momentum.log2() * (i + 1) as f64);
-        let lost = lost.enumerate().map(number);
-        series.push(curve(format!("lost, {momentum}"), lost));
+        let steps = || (0..=10).map(|k| 1 << k);
+        let held = held(SINGLE(*momentum), 1 << 10);
+        let held = steps().zip(steps().filter_map(|t| held.get(t - 1).copied()));
+        let lost = steps().map(|t| (t, -momentum.log2() * t as f64));
+        let points = |(t, bits): (usize, f64)| (t as f64, bits);
+        series.push(curve(format!("held, {momentum}"), held.map(points)));
+        series.push(curve(format!("lost, {momentum}"), lost.map(points)));
     }
     let caption = "What the information buffer must hold for each weight, and t log2(1 / momentum), \
-                   what the product by the momentum loses: the difference is a constant, of the size \
-                   of the momentum's numerator.";
-    curves(caption.into(), ["step", "bits a number"], [true; 2], series)
+                   what the product by the momentum loses. The difference is about \
+                   log2(1 / (1 - momentum)), whatever the number of steps.";
+    curves(
+        caption.into(),
+        ["steps", "bits a number"],
+        [true; 2],
+        series,
+    )
 }
 
 /// The derivatives by the rates.
@@ -711,17 +730,18 @@ const NOTES: [&str; 5] = [
     "The paper's first figure trains 50 steps with rate exp(-4.5) and momentum 0.99. Its public code \
      shows the naive reversal in half precision on another training: 46 steps, rate exp(-5.5), momentum \
      0.8. Both are here, and the second with other momenta. At 0.99 over 50 steps the naive reversal \
-     does not fail yet, even in half precision: a rounding grows to no more than 0.99^-50 = 1.7 times \
-     itself, but for what the loss's curvature adds.",
+     does not fail yet, even in half precision: the momentum alone makes a rounding grow to 0.99^-50 = 1.7 \
+     times itself. The curvature of the loss makes some grow more, and each step adds its own.",
     "Half precision is emulated: every operation on binary16 numbers is rounded to nearest, those of the \
      objective, the step and the sweep alike. The public code rounds weights and velocity once a step.",
     "The crate's fixed point is made of 32-bit words. For half precision its weights have 12 fraction \
-     bits and its velocities 7, and it is checked that no number needed more than 16 bits. Of the \
-     information buffer nothing was changed.",
+     bits and its velocities 7, and it is checked that none of them needs more than 16 bits. The \
+     buffer's own words, and what is computed within a step, stay as wide as they are.",
     "To come back exactly is not to train well. A product by a momentum n / d moves a velocity by up to \
      d units, and in half precision 0.8 is 819 / 1024: 1024 units of 1/128 are 8. The training in half \
-     precision with the buffer is therefore another one, which its cosine to float64 shows; with \
-     gradients and momenta in f32, where 0.8 is 4 / 5, the same 16 bits do well.",
+     precision with the buffer is therefore another one, which its cosine to float64 shows. With gradients \
+     and momenta in f32, where 0.8 is 4 / 5, the same 16 bits do well; with 819 / 1024 they do not in \
+     f32 either.",
     "Both sides of a cosine to the same walk are swept in the same arithmetic, so it tells of the way back \
      alone. The cosine to float64 tells of the training and of the sweep as well.",
 ];
