@@ -1,9 +1,10 @@
-//! MNIST, compiled in, and any other dataset in its format.
+//! MNIST, compiled in, and any other dataset in its format or in NumPy's.
+//!
+//! A dataset is four files: images and labels, for training and for testing.
 //!
 //! # The IDX format
 //!
-//! A dataset is four files: images and labels, for training and for testing.
-//! Each begins with big-endian 32-bit words, and the bytes of its items follow
+//! Each file begins with big-endian 32-bit words, and the bytes of its items follow
 //! to the end of the file:
 //!
 //! | file   | magic number  | then                                 | then            |
@@ -14,15 +15,28 @@
 //! In the magic number `08` stands for unsigned bytes and the last digit for the
 //! number of dimensions.
 //!
+//! # The NPY format
+//!
+//! What NumPy's `save` writes, in C order (`data/npy.rs`):
+//!
+//! | file                                   | type        | shape                            |
+//! |----------------------------------------|-------------|----------------------------------|
+//! | `train_images.npy`, `test_images.npy`  | uint8       | (n, rows, columns) or (n, width) |
+//! | `train_labels.npy`, `test_labels.npy`  | any integer | (n,), values from 0 to 255       |
+//!
+//! Where a width is a square number, its images are squares; otherwise they have one row.
+//!
 //! # What is refused
 //!
 //! A header is a claim, and the file is the evidence. A [`DataError`] meets every
-//! file that is missing or unreadable, has another magic number, is shorter or
-//! longer than its header says, holds nothing, or is damaged in its gzip stream;
-//! and every dataset whose files disagree on the number of items or the size of
+//! file that is missing or unreadable, has another magic number, type, order or
+//! shape, is shorter or longer than its header says, holds nothing or a label that
+//! is none, or is damaged in its gzip stream; and every dataset whose files disagree on the number of items or the size of
 //! an image. Sizes are computed with checked arithmetic, and memory is taken only
 //! for bytes that the file has turned out to hold: no header can make the loader
 //! overflow, panic or allocate.
+
+mod npy;
 
 use std::{
     fmt::{self, Write as _},
@@ -71,12 +85,23 @@ pub enum DataError {
     /// None of the names that a file may have is there.
     #[error(
         "{directory}: expected a file `{name}`, raw or with `.gz`, and found none: \
-         give the directory that holds the four IDX files"
+         give the directory that holds the four IDX or NPY files"
     )]
     Missing {
         /// The directory searched.
         directory: String,
         /// The usual name of the file.
+        name: &'static str,
+    },
+    /// Some of the four NPY files are there, and one is not.
+    #[error(
+        "{directory}: expected a file `{name}` beside the other NPY files, and found none: \
+         save all four, or take the others away to have IDX files read"
+    )]
+    MissingNpy {
+        /// The directory searched.
+        directory: String,
+        /// The name of the file.
         name: &'static str,
     },
     /// The system would not open or read the file, or hold its bytes in memory.
@@ -173,6 +198,68 @@ pub enum DataError {
         /// The breadth of each.
         columns: u32,
     },
+    /// The file is not NPY, or no such file as NumPy would read.
+    #[error("{file}: expected an NPY file, found {found}: write it with numpy.save")]
+    Npy {
+        /// The file.
+        file: String,
+        /// Where it departs from the format.
+        found: &'static str,
+    },
+    /// The items are of another type.
+    #[error(
+        "{file}: expected {kind} of {expected}, found type {found:?}: \
+         save them as .astype(numpy.uint8)"
+    )]
+    Type {
+        /// The file.
+        file: String,
+        /// `images` or `labels`.
+        kind: Kind,
+        /// The types there may be.
+        expected: &'static str,
+        /// The type as the header has it.
+        found: String,
+    },
+    /// The first index runs fastest.
+    #[error(
+        "{file}: expected {kind} in C order, found Fortran order: \
+         save numpy.ascontiguousarray of them"
+    )]
+    FortranOrder {
+        /// The file.
+        file: String,
+        /// `images` or `labels`.
+        kind: Kind,
+    },
+    /// The array has other dimensions, or more items than there can be.
+    #[error(
+        "{file}: expected {kind} of shape {expected} that fit in memory, \
+         found shape {found:?}: reshape the array"
+    )]
+    Shape {
+        /// The file.
+        file: String,
+        /// `images` or `labels`.
+        kind: Kind,
+        /// The shapes there may be.
+        expected: &'static str,
+        /// The shape in the header.
+        found: Vec<u64>,
+    },
+    /// A label is no byte.
+    #[error(
+        "{file}: expected labels from 0 to 255, found {found} at position {place}: \
+         number the classes from 0"
+    )]
+    Label {
+        /// The file.
+        file: String,
+        /// Which of them it is.
+        place: usize,
+        /// Its value.
+        found: i128,
+    },
     /// The file is in order and holds nothing.
     #[error("{file}: expected at least one of its {kind}, found none: use a dataset with examples")]
     Empty {
@@ -213,7 +300,7 @@ pub enum DataError {
     },
 }
 
-/// What an IDX file holds.
+/// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Images: three dimensions.
@@ -222,17 +309,20 @@ pub enum Kind {
     Labels,
 }
 
-/// A compiled-in file: its usual name, its frame, and the sha256 of what the frame holds.
+/// A compiled-in file: its usual name and that of its like in NPY, its frame, and the sha256 of what
+/// the frame holds.
 struct Embedded {
     name: &'static str,
+    npy: &'static str,
     frame: &'static [u8],
     sha256: &'static str,
 }
 
 macro_rules! embedded {
-    ($name:literal, $sha256:literal) => {
+    ($name:literal, $npy:literal, $sha256:literal) => {
         Embedded {
             name: $name,
+            npy: $npy,
             frame: include_bytes!(concat!("../data/", $name, ".zst")),
             sha256: $sha256,
         }
@@ -241,18 +331,22 @@ macro_rules! embedded {
 
 const TRAIN_IMAGES: Embedded = embedded!(
     "train-images-idx3-ubyte",
+    "train_images.npy",
     "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
 );
 const TRAIN_LABELS: Embedded = embedded!(
     "train-labels-idx1-ubyte",
+    "train_labels.npy",
     "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
 );
 const TEST_IMAGES: Embedded = embedded!(
     "t10k-images-idx3-ubyte",
+    "test_images.npy",
     "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
 );
 const TEST_LABELS: Embedded = embedded!(
     "t10k-labels-idx1-ubyte",
+    "test_labels.npy",
     "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
 );
 
@@ -276,9 +370,12 @@ impl Dataset {
         })
     }
 
-    /// The dataset in the four IDX files of a directory.
+    /// The dataset in the four files of a directory.
     ///
-    /// The files are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
+    /// Where any of `train_images.npy`, `train_labels.npy`, `test_images.npy` and
+    /// `test_labels.npy` is there, these four are read, whatever else lies beside them.
+    ///
+    /// Otherwise the files are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
     /// `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`; a `.` may stand for
     /// the `-` before `idx`, and `.gz` may follow. Of several, the raw file goes
     /// first, then the dash. Whether a file is compressed is read from its
@@ -288,6 +385,10 @@ impl Dataset {
     ///
     /// If anything is amiss with a file, or the files do not belong together.
     pub fn from_dir(directory: &Path) -> Result<Self, DataError> {
+        let all = [&TRAIN_IMAGES, &TRAIN_LABELS, &TEST_IMAGES, &TEST_LABELS];
+        if all.iter().any(|file| directory.join(file.npy).exists()) {
+            return Self::assemble(|file, kind| Source::open_npy(directory, file.npy)?.npy(kind));
+        }
         Self::assemble(|file, kind| Source::open(directory, file.name)?.idx(kind))
     }
 
@@ -324,7 +425,7 @@ impl Dataset {
 
     /// Loads the four files in turn and checks that they belong together.
     fn assemble(
-        load: impl Fn(&Embedded, Kind) -> Result<Idx, DataError>,
+        load: impl Fn(&Embedded, Kind) -> Result<Items, DataError>,
     ) -> Result<Self, DataError> {
         let split = |images, labels| {
             let images = load(images, Kind::Images)?;
@@ -484,8 +585,8 @@ fn decode(frame: &[u8]) -> io::Result<Vec<u8>> {
     Ok(raw)
 }
 
-/// A file that has passed for IDX; a label counts as one pixel.
-struct Idx {
+/// The items of a file that has passed; a label counts as one pixel.
+struct Items {
     file: String,
     count: usize,
     rows: usize,
@@ -532,6 +633,28 @@ impl Source<Box<dyn Read>> {
         })
     }
 
+    fn open_npy(directory: &Path, name: &'static str) -> Result<Self, DataError> {
+        let path = directory.join(name);
+        let file = path.display().to_string();
+        let attempt = File::open(&path).and_then(|open| {
+            let size = open.metadata()?.len();
+            Ok((size, BufReader::new(open)))
+        });
+        match attempt {
+            Ok((size, reader)) => Ok(Self {
+                file,
+                size,
+                gzip: false,
+                reader: Box::new(reader),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(DataError::MissingNpy {
+                directory: directory.display().to_string(),
+                name,
+            }),
+            Err(cause) => Err(DataError::Unreadable { file, cause }),
+        }
+    }
+
     fn start(path: &Path) -> io::Result<(u64, bool, Box<dyn Read>)> {
         let file = File::open(path)?;
         let size = file.metadata()?.len();
@@ -547,7 +670,7 @@ impl Source<Box<dyn Read>> {
 }
 
 impl<R: Read> Source<R> {
-    fn idx(mut self, kind: Kind) -> Result<Idx, DataError> {
+    fn idx(mut self, kind: Kind) -> Result<Items, DataError> {
         let header = self.read(kind.header() as u64)?;
         let mut words = header
             .chunks_exact(4)
@@ -593,11 +716,23 @@ impl<R: Read> Source<R> {
             });
         };
 
-        let bytes = self.read(expected - header.len() as u64)?;
-        let found = (header.len() + bytes.len()) as u64;
+        let bytes = self.rest(header.len() as u64, expected)?;
+        Ok(Items {
+            file: self.file,
+            count: count as usize,
+            rows: rows as usize,
+            columns: columns as usize,
+            bytes,
+        })
+    }
+
+    /// What follows the first `read` bytes of a file that has `expected`, and then ends.
+    fn rest(&mut self, read: u64, expected: u64) -> Result<Vec<u8>, DataError> {
+        let bytes = self.read(expected - read)?;
+        let found = read + bytes.len() as u64;
         if found < expected {
             return Err(DataError::Truncated {
-                file: self.file,
+                file: self.file.clone(),
                 expected,
                 found,
             });
@@ -606,18 +741,12 @@ impl<R: Read> Source<R> {
         let rest = io::copy(&mut self.reader, &mut io::sink()).map_err(|e| self.failure(e))?;
         if rest > 0 {
             return Err(DataError::Oversized {
-                file: self.file,
+                file: self.file.clone(),
                 expected,
                 found: found.saturating_add(rest),
             });
         }
-        Ok(Idx {
-            file: self.file,
-            count: count as usize,
-            rows: rows as usize,
-            columns: columns as usize,
-            bytes,
-        })
+        Ok(bytes)
     }
 
     /// Up to `wanted` bytes, fewer only at the end of the file.

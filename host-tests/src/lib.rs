@@ -2,7 +2,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`data`] | MNIST, compiled in, and any other IDX dataset |
+//! | [`data`] | MNIST, compiled in, and any other dataset, IDX or NPY |
 //! | [`experiment`] | the settings of each experiment |
 //! | [`inputs`] | images as a network reads them: whole or sparse |
 //! | [`method`] | the ways to a hypergradient, with their memory |

@@ -184,7 +184,7 @@ fn a_missing_file_is_named_with_its_directory() {
         refused(directory.path()),
         DataError::Missing { .. },
         "DIR: expected a file `t10k-labels-idx1-ubyte`, raw or with `.gz`, and found none: \
-         give the directory that holds the four IDX files"
+         give the directory that holds the four IDX or NPY files"
     );
 }
 
@@ -195,7 +195,7 @@ fn a_missing_directory_reads_like_a_missing_file() {
         refused(&parent.path().join("nowhere")),
         DataError::Missing { .. },
         "DIR: expected a file `train-images-idx3-ubyte`, raw or with `.gz`, and found none: \
-         give the directory that holds the four IDX files"
+         give the directory that holds the four IDX or NPY files"
     );
 }
 
@@ -420,5 +420,386 @@ fn no_single_damaged_byte_makes_the_loader_panic() {
                 let _ = Dataset::from_dir(directory.path());
             }
         }
+    }
+}
+
+/// An NPY file of version 1 as NumPy writes it, the header padded to 128 bytes.
+fn npy_of(descr: &str, fortran: bool, shape: &str, payload: &[u8]) -> Vec<u8> {
+    let order = if fortran { "True" } else { "False" };
+    npy_with(
+        format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}"),
+        payload,
+    )
+}
+
+fn npy_with(mut header: String, payload: &[u8]) -> Vec<u8> {
+    header = format!("{header:<117}\n");
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend((header.len() as u16).to_le_bytes());
+    file.extend(header.as_bytes());
+    file.extend(payload);
+    file
+}
+
+/// The small dataset in NPY, with NumPy's own type of integers for some labels.
+fn small_npy() -> [(&'static str, Vec<u8>); 4] {
+    let pixels: Vec<u8> = (0..18).map(|i| i * 10).collect();
+    let wide: Vec<u8> = [0i64, 4, 1]
+        .into_iter()
+        .flat_map(i64::to_le_bytes)
+        .collect();
+    [
+        (
+            "train_images.npy",
+            npy_of("|u1", false, "(3, 2, 3)", &pixels),
+        ),
+        ("train_labels.npy", npy_of("<i8", false, "(3,)", &wide)),
+        (
+            "test_images.npy",
+            npy_of("|u1", false, "(2, 2, 3)", &pixels[..12]),
+        ),
+        ("test_labels.npy", npy_of("|u1", false, "(2,)", &[5, 2])),
+    ]
+}
+
+/// As [`refusal`], among the small files in NPY.
+fn npy_refusal(name: &str, content: Vec<u8>) -> (DataError, String) {
+    let directory = directory(small_npy());
+    fs::write(directory.path().join(name), content).unwrap();
+    refused(directory.path())
+}
+
+#[test]
+fn mnist_in_npy_is_mnist() {
+    let directory = tempfile::tempdir().unwrap();
+    for (split, name) in [(&MNIST.train, "train"), (&MNIST.test, "test")] {
+        let path = |what| directory.path().join(format!("{name}_{what}.npy"));
+        let n = split.len() as u64;
+        // By another writer than the one above; labels as NumPy would have them.
+        let pixels = split.pixels.iter().copied();
+        drmad_host::files::write_npy(&path("images"), &[n, 28, 28], pixels).unwrap();
+        let labels = split.labels.iter().map(|label| i64::from(*label));
+        drmad_host::files::write_npy(&path("labels"), &[n], labels).unwrap();
+    }
+    assert!(Dataset::from_dir(directory.path()).unwrap() == *MNIST);
+}
+
+#[test]
+fn npy_and_idx_agree_and_npy_is_taken_where_both_are() {
+    let of_idx = Dataset::from_dir(directory(small()).path()).unwrap();
+    let both = directory(small_npy());
+    assert!(Dataset::from_dir(both.path()).unwrap() == of_idx);
+    for (name, _) in small() {
+        fs::write(both.path().join(name), "not to be read").unwrap();
+    }
+    assert!(Dataset::from_dir(both.path()).unwrap() == of_idx);
+}
+
+#[test]
+fn labels_of_any_integer_type_and_byte_order_are_read() {
+    let of_u8 = Dataset::from_dir(directory(small_npy()).path()).unwrap();
+    for size in [1usize, 2, 4, 8] {
+        for (order, sign) in ["<u", "<i", ">u", ">i", "=i", "|u"].map(|d| d.split_at(1)) {
+            let payload = [5u64, 2].into_iter().flat_map(|label| {
+                let mut bytes = label.to_le_bytes()[..size].to_vec();
+                if order == ">" {
+                    bytes.reverse();
+                }
+                bytes
+            });
+            let payload: Vec<u8> = payload.collect();
+            let directory = directory(small_npy());
+            let file = npy_of(&format!("{order}{sign}{size}"), false, "(2,)", &payload);
+            fs::write(directory.path().join("test_labels.npy"), file).unwrap();
+            assert!(Dataset::from_dir(directory.path()).unwrap() == of_u8);
+        }
+    }
+}
+
+#[test]
+fn rows_of_pixels_are_squares_where_they_can_be() {
+    for (width, size) in [(4, (2, 2)), (6, (1, 6)), (1, (1, 1))] {
+        let files = ["train", "test"].into_iter().flat_map(|split| {
+            let images = npy_of("|u1", false, &format!("(2, {width})"), &vec![7; 2 * width]);
+            let labels = npy_of("|u1", false, "(2,)", &[0, 255]);
+            [
+                (format!("{split}_images.npy"), images),
+                (format!("{split}_labels.npy"), labels),
+            ]
+        });
+        let Dataset { train, .. } = Dataset::from_dir(directory(files).path()).unwrap();
+        assert_eq!((train.rows, train.columns), size);
+        assert_eq!((train.len(), train.width()), (2, width));
+    }
+}
+
+#[test]
+fn headers_in_any_order_spacing_and_version_are_read() {
+    let of_small = Dataset::from_dir(directory(small_npy()).path()).unwrap();
+    let tight = "{\"shape\":(2,),\"descr\":\"|u1\",\"fortran_order\":False}";
+    let mut second = b"\x93NUMPY\x02\x00".to_vec();
+    second.extend((tight.len() as u32).to_le_bytes());
+    second.extend(tight.as_bytes());
+    second.extend([5, 2]);
+    for file in [npy_with(tight.into(), &[5, 2]), second] {
+        let directory = directory(small_npy());
+        fs::write(directory.path().join("test_labels.npy"), file).unwrap();
+        assert!(Dataset::from_dir(directory.path()).unwrap() == of_small);
+    }
+}
+
+#[test]
+fn a_missing_npy_file_is_named_among_the_others() {
+    let directory = directory(small_npy());
+    fs::remove_file(directory.path().join("train_images.npy")).unwrap();
+    assert_refused!(
+        refused(directory.path()),
+        DataError::MissingNpy { .. },
+        "DIR: expected a file `train_images.npy` beside the other NPY files, and found none: \
+         save all four, or take the others away to have IDX files read"
+    );
+}
+
+#[test]
+fn a_directory_under_the_name_of_an_npy_file_is_unreadable() {
+    let directory = directory(small_npy().into_iter().skip(1));
+    fs::create_dir(directory.path().join("train_images.npy")).unwrap();
+    let (error, message) = refused(directory.path());
+    assert!(matches!(error, DataError::Unreadable { .. }), "{error:?}");
+    assert!(message.starts_with("DIR/train_images.npy: expected a readable file, found: "));
+}
+
+#[test]
+fn files_that_are_not_npy_are_refused_by_what_they_lack() {
+    let long = npy_with(" ".repeat(10_001), &[]);
+    let deep = npy_with("(".repeat(9_000), &[]);
+    let object = npy_with("{'descr': '|u1', 'shape': (2,), 'more': 1}".into(), &[5, 2]);
+    let fields = "{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (2,)}";
+    let vast = "{'descr': '|u1', 'fortran_order': False, 'shape': (18446744073709551616,)}";
+    let start = "no magic number and version at its beginning";
+    let end = "its end before that of its header";
+    let odd = "a header that is not of type, order and shape";
+    for (content, found) in [
+        (gzip(&small_npy()[3].1), start),
+        (b"\x93NUMPY\x09\x00".to_vec(), start),
+        (b"\x93NUM".to_vec(), start),
+        (Vec::new(), start),
+        (b"\x93NUMPY\x01\x00\x76".to_vec(), end),
+        (b"\x93NUMPY\x02\x00\x01\x00\x00\x00".to_vec(), end),
+        (long, "a header of more than 10,000 bytes"),
+        (
+            b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec(),
+            "a header of more than 10,000 bytes",
+        ),
+        (deep, odd),
+        (object, odd),
+        (npy_with(fields.into(), &[5, 2]), odd),
+        (npy_with(vast.into(), &[5, 2]), odd),
+        (npy_of("|u1", false, "(-2,)", &[5, 2]), odd),
+        (npy_of("|u1", false, "(2,,)", &[5, 2]), odd),
+        (npy_of("\u{e9}'\u{e9}", false, "(2,)", &[5, 2]), odd),
+    ] {
+        assert_refused!(
+            npy_refusal("test_labels.npy", content),
+            DataError::Npy { .. },
+            format!(
+                "DIR/test_labels.npy: expected an NPY file, found {found}: \
+                 write it with numpy.save"
+            )
+        );
+    }
+}
+
+#[test]
+fn npy_items_of_other_types_are_refused() {
+    for descr in ["<f4", "|b1", "<i8", "|i1", "<u2", "|O", "<u16", "u1", ""] {
+        assert_refused!(
+            npy_refusal(
+                "test_images.npy",
+                npy_of(descr, false, "(2, 2, 3)", &[0; 12])
+            ),
+            DataError::Type { .. },
+            format!(
+                "DIR/test_images.npy: expected images of uint8, found type {descr:?}: \
+                 save them as .astype(numpy.uint8)"
+            )
+        );
+    }
+    for descr in ["<f8", "|b1", "<i3", "<M8[s]", "<U1"] {
+        assert_refused!(
+            npy_refusal("test_labels.npy", npy_of(descr, false, "(2,)", &[0; 16])),
+            DataError::Type { .. },
+            format!(
+                "DIR/test_labels.npy: expected labels of an integer type, found type {descr:?}: \
+                 save them as .astype(numpy.uint8)"
+            )
+        );
+    }
+}
+
+#[test]
+fn npy_in_fortran_order_is_refused() {
+    assert_refused!(
+        npy_refusal(
+            "test_images.npy",
+            npy_of("|u1", true, "(2, 2, 3)", &[0; 12])
+        ),
+        DataError::FortranOrder { .. },
+        "DIR/test_images.npy: expected images in C order, found Fortran order: \
+         save numpy.ascontiguousarray of them"
+    );
+}
+
+#[test]
+fn npy_shapes_that_are_none_or_fit_nowhere_are_refused() {
+    let max = u64::MAX;
+    let shapes = [
+        vec![],
+        vec![12],
+        vec![2, 1, 2, 3],
+        vec![2, 0, 3],
+        vec![2, 0],
+        vec![max, max, max],
+        vec![1, 1, max],
+        vec![1 << 32, 1, 1],
+    ];
+    for shape in shapes {
+        let numbers: String = shape.iter().map(|n| format!("{n}, ")).collect();
+        assert_refused!(
+            npy_refusal(
+                "test_images.npy",
+                npy_of("|u1", false, &format!("({numbers})"), &[0; 12])
+            ),
+            DataError::Shape { .. },
+            format!(
+                "DIR/test_images.npy: expected images of shape (n, rows, columns) or (n, width) \
+                 that fit in memory, found shape {shape:?}: reshape the array"
+            )
+        );
+    }
+    // The labels alone would fit, their bytes do not.
+    for (descr, shape) in [("<i8", vec![max / 4]), ("|u1", vec![2, 1])] {
+        let numbers: String = shape.iter().map(|n| format!("{n}, ")).collect();
+        assert_refused!(
+            npy_refusal(
+                "test_labels.npy",
+                npy_of(descr, false, &format!("({numbers})"), &[5, 2])
+            ),
+            DataError::Shape { .. },
+            format!(
+                "DIR/test_labels.npy: expected labels of shape (n,) that fit in memory, \
+                 found shape {shape:?}: reshape the array"
+            )
+        );
+    }
+}
+
+#[test]
+fn npy_labels_that_are_no_bytes_are_refused_with_their_place() {
+    for (descr, payload, found) in [
+        ("<i2", [5i16, -1].map(i16::to_le_bytes).concat(), "-1"),
+        (">i2", [5i16, 256].map(i16::to_be_bytes).concat(), "256"),
+        ("|i1", vec![5, 0x80], "-128"),
+        (
+            "<u8",
+            [5, u64::MAX].map(u64::to_le_bytes).concat(),
+            "18446744073709551615",
+        ),
+        (
+            "<i8",
+            [5, i64::MIN].map(i64::to_le_bytes).concat(),
+            "-9223372036854775808",
+        ),
+    ] {
+        assert_refused!(
+            npy_refusal("test_labels.npy", npy_of(descr, false, "(2,)", &payload)),
+            DataError::Label { place: 1, .. },
+            format!(
+                "DIR/test_labels.npy: expected labels from 0 to 255, found {found} at position 1: \
+                 number the classes from 0"
+            )
+        );
+    }
+}
+
+#[test]
+fn npy_of_no_images_is_refused() {
+    assert_refused!(
+        npy_refusal("train_images.npy", npy_of("|u1", false, "(0, 28, 28)", &[])),
+        DataError::Empty { .. },
+        "DIR/train_images.npy: expected at least one of its images, found none: \
+         use a dataset with examples"
+    );
+}
+
+#[test]
+fn npy_files_that_do_not_belong_together_are_refused() {
+    assert_refused!(
+        npy_refusal("test_labels.npy", npy_of("|u1", false, "(3,)", &[0, 1, 2])),
+        DataError::Counts {
+            images: 2,
+            labels: 3,
+            ..
+        },
+        "DIR/test_labels.npy: expected 2 labels, one for each image of \
+         DIR/test_images.npy, found 3: take both files from the same dataset"
+    );
+    let (error, _) = npy_refusal(
+        "test_images.npy",
+        npy_of("|u1", false, "(2, 3, 2)", &[0; 12]),
+    );
+    assert!(matches!(error, DataError::Sizes { .. }), "{error:?}");
+}
+
+#[test]
+fn an_npy_file_cut_anywhere_is_refused_and_so_is_one_with_more() {
+    for (name, whole) in small_npy() {
+        for len in 0..whole.len() {
+            let (error, _) = npy_refusal(name, whole[..len].to_vec());
+            let (all, len) = (whole.len() as u64, len as u64);
+            match error {
+                DataError::Npy { .. } => assert!(len < 128, "{len}"),
+                DataError::Truncated {
+                    expected, found, ..
+                } => {
+                    assert_eq!((expected, found), (all, len));
+                }
+                error => panic!("{error:?}"),
+            }
+        }
+        let (error, _) = npy_refusal(name, [&whole[..], &[0]].concat());
+        assert!(
+            matches!(error, DataError::Oversized { expected, found, .. }
+                if found == expected + 1 && expected == whole.len() as u64),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn an_npy_header_that_promises_terabytes_is_refused_without_allocating() {
+    let promise = npy_of("|u1", false, "(4294967295, 65535, 65535)", &[7; 4]);
+    assert_refused!(
+        npy_refusal("train_images.npy", promise),
+        DataError::Truncated { .. },
+        "DIR/train_images.npy: expected 18446181123756261503 bytes, found 132: \
+         truncated, fetch the file again"
+    );
+}
+
+#[test]
+fn no_single_damaged_byte_of_npy_makes_the_loader_panic() {
+    for (name, whole) in small_npy() {
+        let directory = directory(small_npy());
+        for place in 0..whole.len() {
+            for damage in [0xff, 0x01, 0x08, 0x10] {
+                let mut damaged = whole.clone();
+                damaged[place] ^= damage;
+                fs::write(directory.path().join(name), damaged).unwrap();
+                let _ = Dataset::from_dir(directory.path());
+            }
+        }
+        fs::write(directory.path().join(name), whole).unwrap();
     }
 }
