@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use drmad::kernels::dispatch::{self, Level};
@@ -14,14 +14,16 @@ use rayon::ThreadPoolBuilder;
 
 use crate::data::Dataset;
 use crate::dump::Request;
-use crate::experiment::{self, EXPERIMENTS, Experiment, Rounding, Tuned};
+use crate::experiment::{Experiment, Optimiser, Rounding, What};
 use crate::files;
 use crate::frontier::Frontier;
 use crate::inputs::Inputs;
-use crate::method::{Method, Name};
+use crate::method::{Name, Way};
 use crate::problem::MOST_DRAWS;
+use crate::recipe::{self, Recipe};
 use crate::scaling::{self, Axis, Scaling};
-use crate::tune::{self, Compare, Optimiser, Settings, Tuning};
+use crate::study::{self, Studies};
+use crate::tune::{self, Compare, Settings, Tuning};
 use crate::verify;
 
 /// Hypergradients through whole trainings: every method, side by side, on real MNIST.
@@ -49,6 +51,8 @@ enum Command {
     Hypergradient(Hypergradient),
     /// Compare every method on one experiment: memory, time, angle to the exact hypergradient.
     Frontier(Compared),
+    /// Run the papers' experiments and write one page of what was published and what came out.
+    Experiment(Studied),
     /// Show how time and memory grow with steps, weights and hyperparameters, method by method.
     Scaling(Scaled),
     /// One point of `scaling`, in a process of its own.
@@ -63,8 +67,21 @@ enum Command {
     List,
 }
 
-fn names() -> PossibleValuesParser {
-    PossibleValuesParser::new(EXPERIMENTS.iter().map(|e| e.name))
+/// An experiment by its name or file, for the command line.
+fn recipe(name: &str) -> Result<Recipe, String> {
+    Recipe::find(name).map_err(|error| format!("{error:#}"))
+}
+
+/// The same, of those that are a training.
+fn training(name: &str) -> Result<Recipe, String> {
+    let recipe = recipe(name)?;
+    if recipe.trains() {
+        Ok(recipe)
+    } else {
+        Err(format!(
+            "{name} is no training: run it with `drmad experiment {name}`"
+        ))
+    }
 }
 
 /// Where the images come from.
@@ -73,48 +90,6 @@ struct Source {
     /// Folder with four IDX files (raw or .gz) to use in place of the MNIST compiled in.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-}
-
-/// How the weights along the way are recalled.
-#[derive(Clone, Debug, Args)]
-struct Way {
-    /// How the weights along the way are recalled.
-    #[arg(long, value_enum, default_value = "hats")]
-    method: Name,
-    /// Of hats, knots and hermite: intervals between knots. Of legendre: polynomials [default: 8; of
-    /// knots and hermite 32; of legendre 16].
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    knots: Option<u32>,
-    /// Of hats, knots and hermite: how many values a stored difference can take, 3, 7, 11, 15 or 255
-    /// (2, 3.3, 4, 4.4 and 8.4 bits a weight); 0 stores numbers in full [default: 11; of knots and
-    /// hermite 255].
-    #[arg(long, value_parser = PossibleValuesParser::new(["0", "3", "7", "11", "15", "255"]))]
-    levels: Option<String>,
-    /// Of hats: the power by which knots are denser early [default: 2 below 8 knots, else 1.5].
-    #[arg(long)]
-    spacing: Option<f32>,
-    /// Steps at the end that are run backwards in floating point before the method begins [default:
-    /// as many as the momentum allows for hats, none for the others].
-    #[arg(long, value_name = "M")]
-    tail: Option<u32>,
-    /// Take only the last steps back.
-    #[arg(long, value_name = "M")]
-    last: Option<u32>,
-    /// Drop second-order products of negative curvature.
-    #[arg(long)]
-    psd: bool,
-    /// Of implicit and neumann: the most second-order products.
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    iterations: u32,
-    /// Of implicit and neumann: what is added to the curvature.
-    #[arg(long, allow_negative_numbers = true)]
-    damping: Option<f32>,
-    /// Of neumann: the rate of the series.
-    #[arg(long, value_name = "RATE")]
-    series_rate: Option<f32>,
-    /// Of checkpoints: how many snapshots.
-    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
-    snapshots: u32,
 }
 
 /// The training, where it is not the experiment's own.
@@ -137,9 +112,9 @@ struct Training {
 /// `drmad frontier`.
 #[derive(Debug, Args)]
 struct Compared {
-    /// The experiment.
-    #[arg(long, default_value = EXPERIMENTS[0].name, value_parser = names())]
-    experiment: String,
+    /// The experiment: its name, or a file that ends in .toml.
+    #[arg(long, default_value = recipe::DEFAULT, value_parser = training)]
+    experiment: Recipe,
     #[command(flatten)]
     training: Training,
     /// All steps and meta-iterations of the experiment, in place of at most 1,000 and 5.
@@ -180,19 +155,40 @@ struct Scaled {
     source: Source,
 }
 
+/// `drmad experiment`.
+#[derive(Debug, Args)]
+struct Studied {
+    /// The experiment: its name, a file that ends in .toml, or all.
+    name: String,
+    /// A reduced form, within a minute, whose numbers mean little.
+    #[arg(long)]
+    quick: bool,
+    /// Seeds of each variant [default: the experiment's].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    seeds: Option<u16>,
+    /// Where reports and states go.
+    #[arg(long, value_name = "DIR", default_value = "out/all")]
+    out: PathBuf,
+    /// Go on after a kill, with the same bits, and leave what is done.
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    source: Source,
+}
+
 /// `drmad tune`.
 #[derive(Debug, Parser)]
 struct Tune {
-    /// The experiment.
-    #[arg(default_value = EXPERIMENTS[0].name, value_parser = names())]
-    experiment: String,
+    /// The experiment: its name, or a file that ends in .toml.
+    #[arg(default_value = recipe::DEFAULT, value_parser = training)]
+    experiment: Recipe,
     #[command(flatten)]
     way: Way,
     #[command(flatten)]
     training: Training,
-    /// The outer optimiser.
-    #[arg(long, value_enum, default_value = "adam")]
-    outer: Optimiser,
+    /// The outer optimiser; the experiment's where left out.
+    #[arg(long, value_enum)]
+    outer: Option<Optimiser>,
     /// Its rate; the experiment's where left out.
     #[arg(long, value_name = "RATE")]
     outer_rate: Option<f32>,
@@ -200,9 +196,9 @@ struct Tune {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     meta_steps: Option<u32>,
     /// Draws of examples, initial weights and batches in each meta-iteration, which follows the mean of
-    /// their hypergradients; they run on all cores, each with its own memory.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MOST_DRAWS as i64))]
-    draws: u16,
+    /// their hypergradients; they run on all cores, each with its own memory [default: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_DRAWS as i64))]
+    draws: Option<u16>,
     /// When to compute the exact hypergradient beside, for the angle; that takes a tape for each thread.
     #[arg(long, value_enum, default_value = "ends")]
     compare: Compare,
@@ -222,9 +218,9 @@ struct Tune {
 /// `drmad hypergradient`.
 #[derive(Debug, Args)]
 struct Hypergradient {
-    /// The experiment.
-    #[arg(long, value_parser = names())]
-    experiment: String,
+    /// The experiment: its name, or a file that ends in .toml.
+    #[arg(long, value_parser = training)]
+    experiment: Recipe,
     #[command(flatten)]
     way: Way,
     #[command(flatten)]
@@ -255,40 +251,20 @@ impl Source {
     }
 }
 
-impl Way {
-    fn method(&self) -> Result<Method> {
-        let default = Method::new(self.method);
-        Ok(Method {
-            name: self.method,
-            knots: self.knots.map_or(default.knots, |k| k as usize),
-            levels: match &self.levels {
-                Some(levels) => levels.parse()?,
-                None => default.levels,
-            },
-            spacing: self.spacing,
-            tail: self.tail.map(|tail| tail as usize),
-            last: self.last.map(|last| last as usize),
-            snapshots: self.snapshots as usize,
-            psd: self.psd,
-            iterations: self.iterations as usize,
-            damping: self.damping.unwrap_or(default.damping),
-            rate: self.series_rate.unwrap_or(default.rate),
-        })
-    }
-}
-
 impl Training {
-    /// The experiment of this name with what the command line changes in it.
-    fn experiment(&self, name: &str) -> Result<Experiment> {
-        let mut experiment = experiment::find(name)
-            .with_context(|| format!("no experiment is called {name}"))?
-            .clone();
+    /// The experiment with what the command line changes in it.
+    fn experiment(&self, recipe: &Recipe) -> Result<Experiment> {
+        let mut experiment = recipe.experiment()?;
         if let Some(steps) = self.steps {
             experiment.steps = steps as usize;
         }
-        if experiment.tuned == Tuned::Schedules && (self.rate.is_some() || self.momentum.is_some())
-        {
-            bail!("{name} tunes rates and momenta: --rate and --momentum have no meaning there");
+        for (flag, given, what) in [
+            ("--rate", self.rate, What::Rate),
+            ("--momentum", self.momentum, What::Momentum),
+        ] {
+            if given.is_some() && experiment.block(what).is_some() {
+                bail!("{} tunes what {flag} would set", experiment.name);
+            }
         }
         experiment.rate = self.rate.unwrap_or(experiment.rate);
         experiment.momentum = self.momentum.unwrap_or(experiment.momentum);
@@ -332,65 +308,54 @@ impl Command {
             Command::Tune(tune) => tune.run(),
             Command::Hypergradient(one) => one.run(),
             Command::Frontier(compared) => compared.run(),
+            Command::Experiment(studied) => studied.run(),
             Command::Scaling(scaled) => scaled.run(),
             Command::Measure { task } => scaling::measure(task),
             Command::Check(source) => verify::run(&source.load()?),
-            Command::List => {
-                list();
-                Ok(())
-            }
+            Command::List => list(),
         }
     }
 }
 
 impl Tune {
     fn run(&self) -> Result<()> {
-        let experiment = &self.training.experiment(&self.experiment)?;
+        let mut experiment = self.training.experiment(&self.experiment)?;
         let data = self.source.load()?;
-        let [adam, sign] = experiment.outer_rates;
-        let own_rate = match self.outer {
-            Optimiser::Adam => adam,
-            Optimiser::Sign => sign,
-            Optimiser::Sgd => 1.0,
-        };
-        let outer_rate = self.outer_rate.unwrap_or(own_rate);
-        if !(outer_rate.is_finite() && outer_rate >= 0.0) {
-            bail!("--outer-rate is {outer_rate}: it must be a number of at least 0");
+        let outer = &mut experiment.outer;
+        outer.optimiser = self.outer.unwrap_or(outer.optimiser);
+        if let Some(rate) = self.outer_rate {
+            if !(rate.is_finite() && rate >= 0.0) {
+                bail!("--outer-rate is {rate}: it must be a number of at least 0");
+            }
+            outer.set_rate(rate);
         }
+        outer.meta_steps = self.meta_steps.map_or(outer.meta_steps, |n| n as usize);
+        outer.draws = self.draws.map_or(outer.draws, usize::from);
+        experiment.method = self.way.or(experiment.method);
+        let out = self.out.clone();
         let tuning = Tuning {
-            experiment,
             data: &data,
+            out: out.unwrap_or_else(|| tune::default_out(&experiment.name)),
             settings: Settings {
                 version: env!("CARGO_PKG_VERSION").to_string(),
-                experiment: experiment.name.to_string(),
-                method: self.way.method()?,
-                outer: self.outer,
-                outer_rate,
-                steps: experiment.steps,
-                rate: experiment.rate,
-                momentum: experiment.momentum,
-                meta_steps: self
-                    .meta_steps
-                    .map_or(experiment.meta_steps, |n| n as usize),
-                draws: self.draws.into(),
+                experiment,
                 compare: self.compare,
                 seed: self.seed,
                 arithmetic: self.training.arithmetic,
                 data: self.source.data.clone(),
             },
-            out: self
-                .out
-                .clone()
-                .unwrap_or_else(|| tune::default_out(experiment.name)),
+            start: None,
+            part_of: None,
         };
-        tuning.run(self.resume)
+        tuning.run(self.resume)?;
+        Ok(())
     }
 }
 
 impl Compared {
     fn run(&self) -> Result<()> {
         let mut experiment = self.training.experiment(&self.experiment)?;
-        let mut meta_steps = experiment.meta_steps;
+        let mut meta_steps = experiment.outer.meta_steps;
         if !self.full {
             if self.training.steps.is_none() {
                 experiment.steps = experiment.steps.min(1000);
@@ -428,6 +393,26 @@ impl Scaled {
     }
 }
 
+impl Studied {
+    fn run(&self) -> Result<()> {
+        let names: Vec<&str> = match self.name.as_str() {
+            "all" => study::names().collect(),
+            name => vec![name],
+        };
+        let recipes: Result<Vec<Recipe>> = names.into_iter().map(Recipe::find).collect();
+        let studies = Studies {
+            recipes: recipes?,
+            data: &self.source.load()?,
+            source: self.source.data.clone(),
+            quick: self.quick,
+            seeds: self.seeds.map(usize::from),
+            resume: self.resume,
+            out: self.out.clone(),
+        };
+        studies.run()
+    }
+}
+
 impl Hypergradient {
     fn run(&self) -> Result<()> {
         let experiment = Experiment {
@@ -438,7 +423,7 @@ impl Hypergradient {
         let request = Request {
             experiment: &experiment,
             data: &data,
-            method: self.way.method()?,
+            method: self.way.or(experiment.method).method()?,
             hyper: match &self.hyper {
                 Some(file) => files::read_npy(file)?,
                 None => experiment.start(),
@@ -457,18 +442,28 @@ impl Hypergradient {
     }
 }
 
-fn list() {
+fn list() -> Result<()> {
     say!("experiments:");
-    for e in EXPERIMENTS {
-        say!(
-            "  {:<16} {:>7} hyperparameters  {}",
-            e.name,
-            e.hypers(),
-            e.title
-        );
+    for name in recipe::names() {
+        let recipe = Recipe::find(name)?;
+        if recipe.trains() {
+            let e = recipe.experiment()?;
+            say!(
+                "  {name:<18} {:>7} hyperparameters  {}",
+                e.hypers(),
+                e.title
+            );
+        }
+    }
+    say!("those that `drmad experiment` runs:");
+    for name in recipe::names() {
+        if let Some(study) = Recipe::find(name)?.study {
+            say!("  {name:<18} {}", study.source);
+        }
     }
     say!("methods:");
     for name in Name::value_variants() {
-        say!("  {:<16} {}", name.as_str(), name.about());
+        say!("  {:<18} {}", name.as_str(), name.about());
     }
+    Ok(())
 }

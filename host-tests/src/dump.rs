@@ -96,11 +96,11 @@ impl Request<'_> {
         let e = self.experiment;
         let back = trained.back.as_ref().context("no hypergradient")?;
         Ok(Meta {
-            experiment: e.name.to_string(),
+            experiment: e.name.clone(),
             method: self.method.name.as_str().to_string(),
             arithmetic: self.arithmetic,
             seed: self.seed,
-            layers: e.layers.to_vec(),
+            layers: e.layers.clone(),
             steps: self.experiment.steps,
             batch: e.batch,
             rate: e.rate,
@@ -148,8 +148,13 @@ impl Request<'_> {
             &[self.experiment.steps as u64, e.batch as u64],
             &problem.all_batches()?,
         )?;
-        let mut group = vec![0i64; e.weights()];
-        e.groups().map(&mut group)?;
+        let mut group = vec![-1i64; e.weights()];
+        if let Some((_, groups, range)) = e.by_weights() {
+            groups.map(&mut group)?;
+            for group in group.iter_mut().filter(|group| **group >= 0) {
+                *group += range.start as i64;
+            }
+        }
         write_npy(&folder.join("group.npy"), &[group.len() as u64], group)?;
         numbers("w0.npy", &problem.initial::<A>(&self.hyper))?;
         numbers("wT.npy", &trained.w)?;

@@ -1,49 +1,236 @@
 //! What an experiment is: a network, its data, a training, and what is tuned.
 //!
-//! An experiment is one entry of [`EXPERIMENTS`]; everything else follows from it. Settings are
-//! those of the papers.
+//! An experiment is a short file; [`recipe`](crate::recipe) reads it. What is tuned is a list of
+//! [blocks](Block): the hyperparameters are the numbers of the first block, then those of the second, and
+//! so on.
+//!
+//! Refused: rates and momenta with groups of their own each, scales and learned pixels of half a network,
+//! and whatever else a training could not be run with; [`Experiment::check`] says what.
 
+use std::ops::Range;
+
+use anyhow::{Result, bail, ensure};
 use drmad::Plain;
 use drmad::group::{Granularity, Groups, Layout};
+use drmad::outer::Parametrisation;
 use serde::{Deserialize, Serialize};
 
 use crate::inputs::Inputs;
+use crate::method::Way;
 
-/// What the hyperparameters are.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Tuned {
-    /// A scale `t` a group: `w = z exp(t)`, with the fixed penalty on `z`.
-    Scales(Granularity),
-    /// The logarithm of an L2 coefficient a group.
-    Penalties(Granularity),
-    /// A log initial scale for each tensor, then for each step and tensor a log rate, then for each
-    /// step and tensor a logit momentum.
-    Schedules,
+/// What the numbers of a block are. In the objective's `h` they lie in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// A weight for each training example, in [0, 1].
+    ExampleWeight,
+    /// The training images themselves, one after another: example `i` is of class `i mod classes`.
+    Pixel,
+    /// The logarithm `t` of a scale: `w = z exp(t)`, with the fixed penalty on `z`.
+    Scale,
+    /// The logarithm of an L2 coefficient.
+    Penalty,
+    /// The logarithm of the initial weights' scale.
+    InitialScale,
+    /// The logarithm of a rate.
+    Rate,
+    /// The logit of a momentum.
+    Momentum,
+}
+
+impl What {
+    /// How a number of the block stands for what the training takes.
+    pub const fn parametrisation(self) -> Option<Parametrisation> {
+        match self {
+            What::Scale | What::Penalty | What::Rate => Some(Parametrisation::Log),
+            What::Momentum => Some(Parametrisation::Logit),
+            What::ExampleWeight | What::Pixel | What::InitialScale => None,
+        }
+    }
+
+    /// Whether the objective takes it, as a part of `h`.
+    pub const fn in_objective(self) -> bool {
+        !matches!(self, What::InitialScale | What::Rate | What::Momentum)
+    }
+
+    /// What a number is called.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            What::ExampleWeight => "weight of an example",
+            What::Pixel => "pixel",
+            What::Scale => "log scale",
+            What::Penalty => "log penalty",
+            What::InitialScale => "log initial scale",
+            What::Rate => "log rate",
+            What::Momentum => "logit momentum",
+        }
+    }
+}
+
+/// How many weights share a number; see [`Granularity`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // those of the crate
+pub enum By {
+    #[default]
+    Global,
+    Layer,
+    Tensor,
+    Unit,
+    Parameter,
+}
+
+impl From<By> for Granularity {
+    fn from(by: By) -> Self {
+        match by {
+            By::Global => Granularity::Global,
+            By::Layer => Granularity::Layer,
+            By::Tensor => Granularity::Tensor,
+            By::Unit => Granularity::Unit,
+            By::Parameter => Granularity::Parameter,
+        }
+    }
+}
+
+/// A block of hyperparameters.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Block {
+    /// What they are.
+    pub what: What,
+    /// Which weights share one; of weights of examples and of pixels it says nothing.
+    #[serde(default)]
+    pub by: By,
+    /// Of rates and momenta: whether each step has its own.
+    #[serde(default)]
+    pub each_step: bool,
+    /// Where they start.
+    pub start: f32,
+    /// Of weights of examples: what they may add up to.
+    #[serde(default)]
+    pub total: Option<f32>,
 }
 
 /// Which examples the outer loss is taken over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Outside {
     /// The validation examples.
+    #[default]
     Valid,
     /// The training examples.
     Train,
 }
 
+/// How many examples there are of each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Counts {
+    /// To train on.
+    pub train: usize,
+    /// For the outer loss.
+    pub valid: usize,
+    /// To judge by.
+    pub test: usize,
+    /// Of the training examples, the first so many have a wrong label.
+    #[serde(default)]
+    pub wrong_labels: usize,
+    /// Whether every meta-iteration has the same examples, initial weights and batches.
+    #[serde(default)]
+    pub fixed: bool,
+}
+
+/// The outer optimiser.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Optimiser {
+    /// Adam.
+    #[default]
+    Adam,
+    /// A step of one size down each sign, as the DrMAD paper does.
+    Sign,
+    /// Gradient descent.
+    Sgd,
+}
+
+/// The rate of each outer optimiser.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // the names of the optimisers
+pub struct OuterRates {
+    pub adam: f32,
+    pub sign: f32,
+    pub sgd: f32,
+}
+
+impl Default for OuterRates {
+    fn default() -> Self {
+        let (adam, sign, sgd) = (0.07, 0.07, 1.0);
+        OuterRates { adam, sign, sgd }
+    }
+}
+
+/// The outer loop.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Outer {
+    /// What moves the hyperparameters.
+    #[serde(default)]
+    pub optimiser: Optimiser,
+    /// How far, for each of those.
+    #[serde(default)]
+    pub rates: OuterRates,
+    /// Meta-iterations.
+    pub meta_steps: usize,
+    /// Draws of a meta-iteration, whose mean hypergradient is followed.
+    #[serde(default = "one")]
+    pub draws: usize,
+}
+
+const fn one() -> usize {
+    1
+}
+
+impl Outer {
+    /// The rate of its optimiser.
+    pub const fn rate(&self) -> f32 {
+        let OuterRates { adam, sign, sgd } = self.rates;
+        match self.optimiser {
+            Optimiser::Adam => adam,
+            Optimiser::Sign => sign,
+            Optimiser::Sgd => sgd,
+        }
+    }
+
+    /// Sets the rate of its optimiser.
+    pub const fn set_rate(&mut self, rate: f32) {
+        let OuterRates { adam, sign, sgd } = &mut self.rates;
+        match self.optimiser {
+            Optimiser::Adam => *adam = rate,
+            Optimiser::Sign => *sign = rate,
+            Optimiser::Sgd => *sgd = rate,
+        }
+    }
+}
+
 /// The settings of an experiment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Experiment {
-    /// Its name on the command line.
-    pub name: &'static str,
+    /// Its name on the command line: that of its file.
+    #[serde(default)]
+    pub name: String,
     /// One line for people.
-    pub title: &'static str,
+    pub title: String,
     /// Widths of the network.
-    pub layers: &'static [usize],
-    /// Training, validation and test examples.
-    pub examples: [usize; 3],
+    pub layers: Vec<usize>,
+    /// How many examples there are.
+    pub examples: Counts,
     /// What the outer loss is taken over.
+    #[serde(default)]
     pub outside: Outside,
     /// How the network reads its images.
+    #[serde(default)]
     pub inputs: Inputs,
     /// Examples in a batch.
     pub batch: usize,
@@ -56,108 +243,182 @@ pub struct Experiment {
     /// The logarithm of the initial weights' scale.
     pub log_scale: f32,
     /// The logarithm of the fixed penalty's coefficient.
+    #[serde(default)]
     pub log_l2: Option<f32>,
     /// What is tuned.
-    pub tuned: Tuned,
-    /// Where each hyperparameter starts (scales and penalties).
-    pub start: f32,
-    /// Steps of the outer optimiser.
-    pub meta_steps: usize,
-    /// Its rate: Adam's, and that of the sign.
-    pub outer_rates: [f32; 2],
-}
-
-/// The paper's network.
-const DEEP: &[usize] = &[784, 50, 50, 50, 10];
-
-const UNITS: Experiment = Experiment {
-    name: "mnist-units",
-    title: "A scale for each unit of 784-50-50-50-10 on MNIST (Fu et al. 2016)",
-    layers: DEEP,
-    examples: [15_000, 5_000, 5_000],
-    outside: Outside::Valid,
-    inputs: Inputs::Sparse,
-    batch: 50,
-    steps: 2000,
-    rate: 0.05,
-    momentum: 0.95,
-    log_scale: -3.0,
-    log_l2: Some(-4.0),
-    tuned: Tuned::Scales(Granularity::Unit),
-    start: 0.2,
-    meta_steps: 20,
-    outer_rates: [0.07, 0.07],
-};
-
-/// All experiments; the first is the default.
-pub const EXPERIMENTS: &[Experiment] = &[
-    UNITS,
-    Experiment {
-        name: "mnist-scales",
-        title: "The same with a scale for each weight",
-        steps: 1000,
-        tuned: Tuned::Scales(Granularity::Parameter),
-        ..UNITS
-    },
-    Experiment {
-        name: "mnist-layers",
-        title: "The same with a scale for each layer",
-        tuned: Tuned::Scales(Granularity::Layer),
-        ..UNITS
-    },
-    Experiment {
-        name: "mnist-global",
-        title: "The same with one scale for all weights",
-        tuned: Tuned::Scales(Granularity::Global),
-        ..UNITS
-    },
-    Experiment {
-        name: "mnist-l2-units",
-        title: "An L2 coefficient for each unit of 784-50-50-50-10 on MNIST",
-        log_l2: None,
-        tuned: Tuned::Penalties(Granularity::Unit),
-        start: -6.0,
-        outer_rates: [0.2, 0.2],
-        ..UNITS
-    },
-    Experiment {
-        name: "mnist-l2",
-        title: "An L2 coefficient for each of its 44,860 weights",
-        log_l2: None,
-        tuned: Tuned::Penalties(Granularity::Parameter),
-        start: -6.0,
-        outer_rates: [0.2, 0.2],
-        ..UNITS
-    },
-    Experiment {
-        name: "schedules",
-        title: "Rate and momentum of each step and tensor, and initial scales (Maclaurin et al. 2015)",
-        layers: DEEP,
-        examples: [10_000, 10_000, 10_000],
-        outside: Outside::Train,
-        inputs: Inputs::Sparse,
-        batch: 200,
-        steps: 100,
-        rate: 0.367_879_45,
-        momentum: 0.622_459_35,
-        log_scale: -3.0,
-        log_l2: None,
-        tuned: Tuned::Schedules,
-        start: 0.0,
-        meta_steps: 50,
-        outer_rates: [0.04, 0.04],
-    },
-];
-
-/// Finds an experiment by its name.
-pub fn find(name: &str) -> Option<&'static Experiment> {
-    EXPERIMENTS.iter().find(|e| e.name == name)
+    pub tuned: Vec<Block>,
+    /// How it is tuned.
+    pub outer: Outer,
+    /// How hypergradients are taken.
+    #[serde(default)]
+    pub method: Way,
 }
 
 impl Experiment {
+    /// Whether it can be run.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense, with its value.
+    pub fn check(&self) -> Result<()> {
+        let Experiment { layers, batch, .. } = self;
+        ensure!(
+            layers.len() >= 2 && layers.iter().all(|width| *width > 0),
+            "layers are {layers:?}: give at least two widths, all above 0"
+        );
+        let product = layers.windows(2).try_fold(0usize, |sum, pair| {
+            let [a, b] = pair else { return None };
+            sum.checked_add(a.checked_add(1)?.checked_mul(*b)?)
+        });
+        ensure!(
+            product.is_some_and(|p| u32::try_from(p).is_ok()),
+            "layers are {layers:?}: that is more weights than a network can have"
+        );
+        for (what, value) in [
+            ("batch", *batch),
+            ("steps", self.steps),
+            ("examples.train", self.examples.train),
+            ("examples.valid", self.examples.valid),
+            ("examples.test", self.examples.test),
+            ("outer.draws", self.outer.draws),
+        ] {
+            ensure!(
+                (1..=u32::MAX as usize).contains(&value),
+                "{what} is {value}: it must be from 1 to {}",
+                u32::MAX
+            );
+        }
+        for (what, value) in [
+            ("rate", self.rate),
+            ("log-scale", self.log_scale),
+            ("log-l2", self.log_l2.unwrap_or(0.0)),
+            ("outer.rates.adam", self.outer.rates.adam),
+            ("outer.rates.sign", self.outer.rates.sign),
+            ("outer.rates.sgd", self.outer.rates.sgd),
+        ] {
+            ensure!(value.is_finite(), "{what} is {value}: give a number");
+        }
+        ensure!(
+            (0.0..1.0).contains(&self.momentum),
+            "momentum is {}: it must be at least 0 and below 1",
+            self.momentum
+        );
+        ensure!(
+            self.examples.wrong_labels <= self.examples.train,
+            "examples.wrong-labels is {}: there are {} training examples",
+            self.examples.wrong_labels,
+            self.examples.train
+        );
+        self.method.method()?;
+        self.check_blocks()
+    }
+
+    fn check_blocks(&self) -> Result<()> {
+        ensure!(
+            !self.tuned.is_empty(),
+            "nothing is tuned: give at least one [[tuned]]"
+        );
+        for (i, block) in self.tuned.iter().enumerate() {
+            let what = block.what.as_str();
+            ensure!(
+                block.start.is_finite(),
+                "{what} starts at {}: give a number",
+                block.start
+            );
+            ensure!(
+                self.tuned[..i].iter().all(|b| b.what != block.what),
+                "{what} is tuned twice: give each block once"
+            );
+            ensure!(
+                !block.each_step || matches!(block.what, What::Rate | What::Momentum),
+                "{what} cannot differ from step to step: leave out each-step"
+            );
+            ensure!(
+                block.total.is_none_or(|total| {
+                    block.what == What::ExampleWeight && total.is_finite() && total >= 0.0
+                }),
+                "{what} has the total {:?}: only weights of examples have one, at least 0",
+                block.total
+            );
+        }
+        if let (Some(rate), Some(momentum)) = (self.block(What::Rate), self.block(What::Momentum))
+            && rate.by != momentum.by
+        {
+            bail!("rates and momenta must be tuned by the same groups");
+        }
+        if self.block(What::Pixel).is_some() {
+            let classes = self.classes();
+            ensure!(
+                self.block(What::ExampleWeight).is_none() && self.examples.wrong_labels == 0,
+                "learned images have their own labels, and no weights"
+            );
+            ensure!(
+                self.examples.train.is_multiple_of(classes),
+                "examples.train is {}: learned images are as many for each of {classes} classes",
+                self.examples.train
+            );
+        }
+        Ok(())
+    }
+
+    /// The block of this kind, where it is tuned.
+    pub fn block(&self, what: What) -> Option<&Block> {
+        self.tuned.iter().find(|block| block.what == what)
+    }
+
+    /// Whether rates or momenta are tuned, whose derivatives the way back must be asked for.
+    pub fn tunes_schedule(&self) -> bool {
+        self.block(What::Rate).is_some() || self.block(What::Momentum).is_some()
+    }
+
+    /// All blocks, with the places of their numbers among the hyperparameters.
+    pub fn blocks(&self) -> impl Iterator<Item = (&Block, Range<usize>)> {
+        self.tuned.iter().scan(0, |start, block| {
+            let range = *start..*start + self.len_of(block);
+            *start = range.end;
+            Some((block, range))
+        })
+    }
+
+    /// How many numbers a block has.
+    pub fn len_of(&self, block: &Block) -> usize {
+        match block.what {
+            What::ExampleWeight => self.examples.train,
+            What::Pixel => self.examples.train * self.layers[0],
+            _ if block.each_step => self.groups_of(block).len() * self.steps,
+            _ => self.groups_of(block).len(),
+        }
+    }
+
+    /// Which weights share a number of a block that belongs to weights.
+    pub fn groups_of(&self, block: &Block) -> Groups<'_> {
+        // A penalty on biases is nothing that anyone wants, save where everything has one of its own.
+        let biases = match block.what {
+            What::Scale | What::Penalty => block.by == By::Parameter,
+            _ => true,
+        };
+        Groups {
+            layout: Layout::Layers(&self.layers),
+            by: block.by.into(),
+            biases,
+        }
+    }
+
+    /// The first block that belongs to weights, with its groups and places.
+    pub fn by_weights(&self) -> Option<(&Block, Groups<'_>, Range<usize>)> {
+        let mut blocks = self.blocks();
+        let (block, range) =
+            blocks.find(|(block, _)| !matches!(block.what, What::ExampleWeight | What::Pixel))?;
+        Some((block, self.groups_of(block), range))
+    }
+
     /// Its weights.
     pub const fn weights(&self) -> usize {
-        Layout::Layers(self.layers).weights()
+        Layout::Layers(self.layers.as_slice()).weights()
+    }
+
+    /// Its classes.
+    pub fn classes(&self) -> usize {
+        self.layers.last().copied().unwrap_or(0)
     }
 
     /// Its widths, as in 784-50-10.
@@ -172,59 +433,39 @@ impl Experiment {
         self.log_l2.map(drmad::kernels::math::exp::<Plain>)
     }
 
-    /// Which weights share a hyperparameter (for schedules: a rate and a momentum).
-    pub const fn groups(&self) -> Groups<'static> {
-        let (by, biases) = match self.tuned {
-            Tuned::Scales(by) | Tuned::Penalties(by) => (by, matches!(by, Granularity::Parameter)),
-            Tuned::Schedules => (Granularity::Tensor, true),
-        };
-        Groups {
-            layout: Layout::Layers(self.layers),
-            by,
-            biases,
-        }
-    }
-
     /// The number of hyperparameters.
     pub fn hypers(&self) -> usize {
-        let groups = self.groups().len();
-        match self.tuned {
-            Tuned::Schedules => groups * (1 + 2 * self.steps),
-            _ => groups,
-        }
+        self.tuned.iter().map(|block| self.len_of(block)).sum()
     }
 
     /// Their values at the start.
     pub fn start(&self) -> Vec<f32> {
-        let groups = self.groups().len();
-        match self.tuned {
-            Tuned::Schedules => {
-                let mut hyper = vec![self.log_scale; groups];
-                hyper.resize(groups * (1 + self.steps), -1.0);
-                hyper.resize(groups * (1 + 2 * self.steps), 0.5);
-                hyper
-            }
-            _ => vec![self.start; groups],
-        }
+        let blocks = self.tuned.iter();
+        blocks
+            .flat_map(|block| std::iter::repeat_n(block.start, self.len_of(block)))
+            .collect()
     }
 
-    /// A hyperparameter as it is reported, and its name: the log L2 coefficient that a scale amounts
-    /// to, or the hyperparameter itself.
-    pub fn reported(&self, hyper: f32) -> (f32, &'static str) {
-        match self.tuned {
-            Tuned::Scales(_) => (self.log_l2.unwrap_or(0.0) - 2.0 * hyper, "log penalty"),
-            Tuned::Penalties(_) => (hyper, "log penalty"),
-            Tuned::Schedules => (hyper, "value"),
+    /// A hyperparameter of a block as it is reported, and its name: the log L2 coefficient that a scale
+    /// amounts to, or the hyperparameter itself.
+    pub fn reported(&self, what: What, hyper: f32) -> (f32, &'static str) {
+        match what {
+            What::Scale => (
+                self.log_l2.unwrap_or(0.0) - 2.0 * hyper,
+                What::Penalty.as_str(),
+            ),
+            _ => (hyper, what.as_str()),
         }
     }
 }
 
 /// The rounding of a multiply-add, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Rounding {
     /// Products and sums rounded apart.
     Plain,
     /// Every multiply-add one rounding.
+    #[default]
     Fused,
 }

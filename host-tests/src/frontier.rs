@@ -227,7 +227,7 @@ impl Frontier<'_> {
         let mut hyper = self.experiment.start();
         let mut moments = vec![0.0; 2 * hyper.len()];
         let (first, second) = moments.split_at_mut(hyper.len());
-        let mut adam = Adam::new(self.experiment.outer_rates[0], first, second)?;
+        let mut adam = Adam::new(self.experiment.outer.rates.adam, first, second)?;
         for meta_step in 0..self.meta_steps {
             let problem = population.draw(self.seed, meta_step, 0)?;
             let trained = problem.train::<A>(&hyper, Some(method), &mut |_| ())?;
@@ -243,8 +243,8 @@ impl Frontier<'_> {
     fn page(&self, rows: Vec<Row>) -> Page {
         let e = self.experiment;
         Page {
-            experiment: e.name.to_string(),
-            title: e.title.to_string(),
+            experiment: e.name.clone(),
+            title: e.title.clone(),
             settings: named(&[
                 ("network", e.network()),
                 ("weights", e.weights().to_string()),
@@ -253,7 +253,7 @@ impl Frontier<'_> {
                 ("batch", e.batch.to_string()),
                 ("rate", e.rate.to_string()),
                 ("momentum", e.momentum.to_string()),
-                ("tuning", format!("Adam {}", e.outer_rates[0])),
+                ("tuning", format!("Adam {}", e.outer.rates.adam)),
                 ("seed", self.seed.to_string()),
             ]),
             versions: versions(self.arithmetic),

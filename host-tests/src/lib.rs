@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`data`] | MNIST, compiled in, and any other dataset, IDX or NPY |
 //! | [`experiment`] | the settings of each experiment |
+//! | [`recipe`] | experiments as files |
 //! | [`inputs`] | images as a network reads them: whole or sparse |
 //! | [`method`] | the ways to a hypergradient, with their memory |
 //! | [`problem`] | an experiment with its data drawn: hyperparameters to hypergradients |
@@ -15,7 +16,7 @@
 //! | [`dump`] | a result with all that is needed to compute it again elsewhere |
 //! | [`frontier`] | every method on one experiment |
 //! | [`scaling`] | how time and memory grow, method by method |
-//! | [`study`] | the experiments that are no training on images |
+//! | [`study`] | the papers' experiments: variants, seeds, findings |
 //! | [`verify`] | `drmad check` |
 //! | [`report`] | the page with the pictures |
 //! | [`cli`] | the command line |
@@ -41,6 +42,7 @@ pub mod memory;
 pub mod method;
 pub mod problem;
 pub mod provenance;
+pub mod recipe;
 pub mod report;
 pub mod scaling;
 pub mod study;

@@ -5,9 +5,9 @@ use drmad::objective::{At, Directions, Objective, Products};
 use drmad::wrap::{L2, Scaled};
 use drmad::{Arithmetic, Error, Scalar};
 
-use crate::inputs::Images;
+use crate::inputs::Tuned;
 
-type Network<'a, A> = Mlp<'a, Images<'a>, A>;
+type Network<'a, A> = Mlp<'a, Tuned<'a>, A>;
 
 /// An experiment's training or validation loss.
 #[derive(Debug)]

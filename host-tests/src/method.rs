@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use drmad::Arithmetic;
 use drmad::path::{
     Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Plan, Quantised, Reversed,
@@ -214,6 +215,118 @@ impl Method {
             what += ", psd";
         }
         what
+    }
+}
+
+/// A method as the command line and an experiment's file give it: what is left out has its default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, clap::Args)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Way {
+    /// How the weights along the way are recalled [default: the experiment's, which is hats where it
+    /// names none].
+    #[arg(long = "method", value_enum)]
+    pub name: Option<Name>,
+    /// Of hats, knots and hermite: intervals between knots. Of legendre: polynomials [default: 8; of
+    /// knots and hermite 32; of legendre 16].
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub knots: Option<u32>,
+    /// Of hats, knots and hermite: how many values a stored difference can take, 3, 7, 11, 15 or 255
+    /// (2, 3.3, 4, 4.4 and 8.4 bits a weight); 0 stores numbers in full [default: 11; of knots and
+    /// hermite 255].
+    #[arg(long, value_parser = levels())]
+    pub levels: Option<u32>,
+    /// Of hats: the power by which knots are denser early [default: 2 below 8 knots, else 1.5].
+    #[arg(long)]
+    pub spacing: Option<f32>,
+    /// Steps at the end that are run backwards in floating point before the method begins [default:
+    /// as many as the momentum allows for hats, none for the others].
+    #[arg(long, value_name = "M")]
+    pub tail: Option<u32>,
+    /// Take only the last steps back.
+    #[arg(long, value_name = "M")]
+    pub last: Option<u32>,
+    /// Drop second-order products of negative curvature.
+    #[arg(long)]
+    pub psd: bool,
+    /// Of implicit and neumann: the most second-order products [default: 20].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub iterations: Option<u32>,
+    /// Of implicit and neumann: what is added to the curvature [default: 0.01].
+    #[arg(long, allow_negative_numbers = true)]
+    pub damping: Option<f32>,
+    /// Of neumann: the rate of the series [default: 0.1].
+    #[arg(long, value_name = "RATE")]
+    pub series_rate: Option<f32>,
+    /// Of checkpoints: how many snapshots [default: 10].
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    pub snapshots: Option<u32>,
+}
+
+/// The values of [`Way::levels`].
+const LEVELS: [&str; 6] = ["0", "3", "7", "11", "15", "255"];
+
+fn levels() -> impl TypedValueParser<Value = u32> {
+    PossibleValuesParser::new(LEVELS).try_map(|levels| levels.parse())
+}
+
+impl Way {
+    /// These settings, and `other`'s where there are none; another method takes none of `other`'s.
+    pub fn or(self, other: Way) -> Way {
+        if self
+            .name
+            .is_some_and(|name| other.name.unwrap_or(Name::Hats) != name)
+        {
+            return self;
+        }
+        Way {
+            name: self.name.or(other.name),
+            knots: self.knots.or(other.knots),
+            levels: self.levels.or(other.levels),
+            spacing: self.spacing.or(other.spacing),
+            tail: self.tail.or(other.tail),
+            last: self.last.or(other.last),
+            psd: self.psd || other.psd,
+            iterations: self.iterations.or(other.iterations),
+            damping: self.damping.or(other.damping),
+            series_rate: self.series_rate.or(other.series_rate),
+            snapshots: self.snapshots.or(other.snapshots),
+        }
+    }
+
+    /// The method.
+    ///
+    /// # Errors
+    /// Counts that are 0, and numbers of levels that there are not.
+    pub fn method(&self) -> Result<Method> {
+        let default = Method::new(self.name.unwrap_or(Name::Hats));
+        for (what, value) in [
+            ("knots", self.knots),
+            ("iterations", self.iterations),
+            ("snapshots", self.snapshots),
+        ] {
+            ensure!(value != Some(0), "{what} is 0: give at least 1");
+        }
+        if let Some(levels) = self.levels {
+            ensure!(
+                LEVELS.contains(&levels.to_string().as_str()),
+                "levels is {levels}: a stored difference takes one of {}",
+                LEVELS.join(", ")
+            );
+        }
+        let or = |value: Option<u32>, default: usize| value.map_or(default, |n| n as usize);
+        Ok(Method {
+            name: default.name,
+            knots: or(self.knots, default.knots),
+            levels: self.levels.unwrap_or(default.levels),
+            spacing: self.spacing,
+            tail: self.tail.map(|tail| tail as usize),
+            last: self.last.map(|last| last as usize),
+            snapshots: or(self.snapshots, default.snapshots),
+            psd: self.psd,
+            iterations: or(self.iterations, default.iterations),
+            damping: self.damping.unwrap_or(default.damping),
+            rate: self.series_rate.unwrap_or(default.rate),
+        })
     }
 }
 

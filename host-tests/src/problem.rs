@@ -5,6 +5,7 @@
 //! too; the test examples are those of the whole run.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -15,18 +16,17 @@ use drmad::group::Groups;
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::implicit::{self, Implicit, Solver, Stopped};
 use drmad::kernels::accumulate::scale_rows_in_place;
-use drmad::models::{Examples, Mlp};
+use drmad::models::{Beside, Examples, LearnedInputs, Mlp, Weighted};
 use drmad::objective::{At, Objective};
-use drmad::outer::Parametrisation;
 use drmad::path::{Path, Reversed};
 use drmad::random::{Batches, Normal, Origin, choose};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Psd, Scaled, Strength};
 
-use crate::counted::{Counted, Counts};
+use crate::counted::{self, Counted};
 use crate::data::Dataset;
-use crate::experiment::{Experiment, Outside, Tuned};
-use crate::inputs::Images;
+use crate::experiment::{Block, Counts, Experiment, Outside, What};
+use crate::inputs::{Images, Inputs, Tuned};
 use crate::loss::Loss;
 use crate::method::{MOST_TANGENTS, Method, Name, Shape, Storage, zeros};
 
@@ -39,6 +39,9 @@ pub struct Drawn {
     pub outside: Vec<u32>,
     /// Positions in the test file.
     pub test: Vec<u32>,
+    /// Labels for all of the training file, where some are wrong on purpose; those that are not drawn
+    /// to train on are right.
+    pub labels: Option<Vec<u8>>,
 }
 
 /// An experiment and its data, checked once: what draws are taken from.
@@ -141,7 +144,7 @@ pub struct Back {
 struct Task<'t> {
     hyper: &'t [f32],
     method: Option<&'t Method>,
-    counts: &'t Counts,
+    counts: &'t counted::Counts,
 }
 
 /// What a method says.
@@ -151,15 +154,91 @@ struct Taken {
     note: Option<String>,
 }
 
-/// The values of the hyperparameters and what else a training wants, in the form it wants it.
-struct Tables {
-    log_scales: Vec<f32>,
+/// The values of the hyperparameters, each where the training looks for it.
+struct Tables<'e> {
+    /// Those of the objective, block by block.
+    h: Vec<f32>,
+    /// Which weights share a rate and a momentum.
+    groups: Groups<'e>,
     rates: Vec<f32>,
     momenta: Vec<f32>,
-    /// What is left for the objective: scales or coefficients, where the hyperparameters are their
-    /// logarithms.
+    /// Which weights share an initial scale.
+    started: Groups<'e>,
+    log_scales: Vec<f32>,
+}
+
+impl Tables<'_> {
+    /// The table that has the numbers of a block, and where it has them.
+    fn place(&self, experiment: &Experiment, block: &Block) -> (Table, Range<usize>) {
+        let len = experiment.len_of(block);
+        let table = match block.what {
+            What::Rate => Table::Rates,
+            What::Momentum => Table::Momenta,
+            What::InitialScale => Table::LogScales,
+            _ => {
+                let before = experiment.tuned.iter();
+                let before = before.filter(|b| b.what.in_objective() && b.what < block.what);
+                let start: usize = before.map(|b| experiment.len_of(b)).sum();
+                return (Table::Objective, start..start + len);
+            }
+        };
+        (table, 0..len)
+    }
+
+    fn of(&self, table: Table) -> &[f32] {
+        match table {
+            Table::Objective => &self.h,
+            Table::Rates => &self.rates,
+            Table::Momenta => &self.momenta,
+            Table::LogScales => &self.log_scales,
+        }
+    }
+
+    /// The first hyperparameter whose value is not a finite number.
+    fn not_finite(&self, experiment: &Experiment) -> Option<usize> {
+        experiment.blocks().find_map(|(block, range)| {
+            let (table, place) = self.place(experiment, block);
+            let bad = self.of(table)[place].iter().position(|x| !x.is_finite());
+            bad.map(|i| range.start + i)
+        })
+    }
+}
+
+/// Where a training looks for a hyperparameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Table {
+    Objective,
+    Rates,
+    Momenta,
+    LogScales,
+}
+
+/// The derivative by each table.
+struct Slopes {
     h: Vec<f32>,
-    groups: Groups<'static>,
+    rates: Vec<f32>,
+    momenta: Vec<f32>,
+    log_scales: Vec<f32>,
+}
+
+impl Slopes {
+    fn new(tables: &Tables<'_>) -> Self {
+        Slopes {
+            h: vec![0.0; tables.h.len()],
+            rates: vec![0.0; tables.rates.len()],
+            momenta: vec![0.0; tables.momenta.len()],
+            log_scales: vec![0.0; tables.log_scales.len()],
+        }
+    }
+
+    fn of(&mut self, table: Table) -> &mut [f32] {
+        match table {
+            Table::Objective => &mut self.h,
+            Table::Rates => &mut self.rates,
+            Table::Momenta => &mut self.momenta,
+            Table::LogScales => &mut self.log_scales,
+        }
+    }
 }
 
 impl<'a> Population<'a> {
@@ -168,11 +247,13 @@ impl<'a> Population<'a> {
     /// # Errors
     /// Fewer examples in the data than the experiment needs, other image sizes, more classes.
     pub fn new(experiment: &'a Experiment, data: &'a Dataset) -> Result<Self> {
-        let [train, valid, test] = experiment.examples;
-        let (inputs, classes) = (
-            experiment.layers[0],
-            experiment.layers[experiment.layers.len() - 1],
-        );
+        let Counts {
+            train, valid, test, ..
+        } = experiment.examples;
+        experiment
+            .check()
+            .with_context(|| format!("experiment {}", experiment.name))?;
+        let (inputs, classes) = (experiment.layers[0], experiment.classes());
         if data.train.width() != inputs {
             bail!(
                 "{} takes images of {inputs} pixels and the data have {} x {}",
@@ -203,7 +284,12 @@ impl<'a> Population<'a> {
         let mut tested = vec![0; test];
         choose(0, &mut vec![0; data.test.len()], &mut tested)?;
         let mean = data.mean_pixel();
-        let all = |split| Images::new(experiment.inputs, split, mean);
+        // Learned images are read whole, so all are.
+        let inputs = match experiment.block(What::Pixel) {
+            Some(_) => Inputs::Dense,
+            None => experiment.inputs,
+        };
+        let all = |split| Images::new(inputs, split, mean);
         Ok(Population {
             experiment,
             data,
@@ -227,15 +313,39 @@ impl<'a> Population<'a> {
             test,
             ..
         } = *self;
+        let meta_step = if experiment.examples.fixed {
+            0
+        } else {
+            meta_step
+        };
         let seed = seed_of(seed, meta_step, draw);
-        let [trained, valid, _] = experiment.examples;
+        let Counts {
+            train: trained,
+            valid,
+            wrong_labels,
+            ..
+        } = experiment.examples;
         let mut chosen = vec![0; trained + valid];
         choose(seed, &mut vec![0; data.train.len()], &mut chosen)?;
-        let outside = match experiment.outside {
-            Outside::Valid => chosen[trained..].to_vec(),
-            Outside::Train => chosen[..trained].to_vec(),
+        let (mut trained, outside) = {
+            let outside = chosen.split_off(trained);
+            (chosen, outside)
         };
-        chosen.truncate(trained);
+        if experiment.block(What::Pixel).is_some() {
+            trained = one_of_each(&data.train.labels, experiment.classes(), trained.len())?;
+        }
+        let outside = match experiment.outside {
+            Outside::Valid => outside,
+            Outside::Train => trained.clone(),
+        };
+        let labels = (wrong_labels > 0).then(|| {
+            wrong(
+                &data.train.labels,
+                &trained[..wrong_labels],
+                experiment.classes(),
+                seed,
+            )
+        });
         Ok(Problem {
             experiment,
             data,
@@ -243,13 +353,51 @@ impl<'a> Population<'a> {
             train,
             test,
             drawn: Drawn {
-                train: chosen,
+                train: trained,
                 outside,
                 test: self.tested.clone(),
+                labels,
             },
             seed,
         })
     }
+}
+
+/// The first images of each class in turn, for what is only a place to start from.
+fn one_of_each(labels: &[u8], classes: usize, count: usize) -> Result<Vec<u32>> {
+    let mut found = vec![vec![]; classes];
+    for (i, label) in (0u32..).zip(labels) {
+        found[usize::from(*label)].push(i);
+    }
+    (0..count)
+        .map(|i| {
+            let of = &found[i % classes];
+            let image = of.get(i / classes).copied();
+            image.with_context(|| {
+                format!("the data have {} images of class {}", of.len(), i % classes)
+            })
+        })
+        .collect()
+}
+
+/// The labels with these images given another class, any other with the same chance.
+fn wrong(labels: &[u8], these: &[u32], classes: usize, seed: u64) -> Vec<u8> {
+    let mut labels = labels.to_vec();
+    // As many draws from another stream than the examples' own.
+    let shifts = Batches {
+        seed: !seed,
+        examples: classes - 1,
+        size: 1,
+    };
+    for (i, image) in these.iter().enumerate() {
+        let mut shift = [0];
+        // A batch of one example of at least one cannot be refused.
+        if shifts.fill(i, &mut shift).is_ok() {
+            let label = &mut labels[*image as usize];
+            *label = ((usize::from(*label) + 1 + shift[0] as usize) % classes) as u8;
+        }
+    }
+    labels
 }
 
 impl<'a> Problem<'a> {
@@ -266,13 +414,39 @@ impl<'a> Problem<'a> {
         Population::new(experiment, data)?.draw(seed, meta_step, 0)
     }
 
-    fn network<'s, A: Arithmetic>(
+    fn network<'s, A: Arithmetic>(&'s self, examples: Tuned<'s>) -> Result<Mlp<'s, Tuned<'s>, A>> {
+        let Experiment { layers, batch, .. } = self.experiment;
+        Ok(Mlp::new(examples, layers, *batch)?)
+    }
+
+    /// The network on images of whom nothing is tuned, to judge weights by.
+    fn judged<'s, A: Arithmetic>(
         &'s self,
         all: Images<'s>,
         chosen: &'s [u32],
-    ) -> Result<Mlp<'s, Images<'s>, A>> {
-        let Experiment { layers, batch, .. } = self.experiment;
-        Ok(Mlp::new(all.choose(chosen), layers, *batch)?)
+    ) -> Result<Mlp<'s, Tuned<'s>, A>> {
+        let inner = all.choose(chosen);
+        self.network(Tuned::Nothing(Beside { inner, hypers: 0 }))
+    }
+
+    /// The training images, with the labels they are trained with.
+    fn trained(&self) -> Images<'_> {
+        let images = self.train.choose(&self.drawn.train);
+        match &self.drawn.labels {
+            Some(labels) => images.label_as(labels),
+            None => images,
+        }
+    }
+
+    /// Images of whom nothing is tuned, beside what is tuned of those that are trained on.
+    fn beside<'s>(&self, inner: Images<'s>) -> Tuned<'s> {
+        let e = self.experiment;
+        let blocks = [What::ExampleWeight, What::Pixel].map(|what| e.block(what));
+        let hypers = blocks.into_iter().flatten().map(|block| e.len_of(block));
+        Tuned::Nothing(Beside {
+            inner,
+            hypers: hypers.sum(),
+        })
     }
 
     /// The training loss.
@@ -280,27 +454,21 @@ impl<'a> Problem<'a> {
     /// # Errors
     /// What the network refuses.
     pub fn training<A: Arithmetic>(&self) -> Result<Loss<'_, A>> {
-        let network = self.network(self.train, &self.drawn.train)?;
-        let groups = self.experiment.groups();
-        let everywhere = Groups::global(self.experiment.weights());
-        Ok(match (self.experiment.tuned, self.experiment.l2()) {
-            (Tuned::Scales(_), Some(l2)) => Loss::ScaledL2(L2::new(
-                Scaled {
-                    inner: network,
-                    groups,
-                },
-                Strength::Fixed(l2, everywhere),
-            )),
-            (Tuned::Scales(_), None) => Loss::Scaled(Scaled {
-                inner: network,
-                groups,
-            }),
-            (Tuned::Penalties(_), _) => Loss::L2(L2::new(network, Strength::Tuned(groups))),
-            (Tuned::Schedules, Some(l2)) => {
-                Loss::L2(L2::new(network, Strength::Fixed(l2, everywhere)))
-            }
-            (Tuned::Schedules, None) => Loss::Plain(network),
-        })
+        let e = self.experiment;
+        let inner = self.trained();
+        let examples = if e.block(What::ExampleWeight).is_some() {
+            Tuned::Weights(Weighted { inner })
+        } else if e.block(What::Pixel).is_some() {
+            Tuned::Pixels(LearnedInputs { inner })
+        } else {
+            self.beside(inner)
+        };
+        let everywhere = Groups::global(e.weights());
+        let strength = match e.block(What::Penalty) {
+            Some(block) => Some(Strength::Tuned(e.groups_of(block))),
+            None => e.l2().map(|l2| Strength::Fixed(l2, everywhere)),
+        };
+        self.loss(examples, strength)
     }
 
     /// The outer loss, without penalties.
@@ -308,73 +476,85 @@ impl<'a> Problem<'a> {
     /// # Errors
     /// What the network refuses.
     pub fn outside<A: Arithmetic>(&self) -> Result<Loss<'_, A>> {
-        self.unpenalised(self.train, &self.drawn.outside)
+        let examples = match self.experiment.outside {
+            Outside::Valid => self.beside(self.train.choose(&self.drawn.outside)),
+            Outside::Train => self.beside(self.trained()),
+        };
+        let tuned = self.experiment.block(What::Penalty);
+        let off = tuned.map(|block| Strength::Off(self.experiment.groups_of(block)));
+        self.loss(examples, off)
     }
 
-    fn unpenalised<'s, A: Arithmetic>(
+    fn loss<'s, A: Arithmetic>(
         &'s self,
-        all: Images<'s>,
-        chosen: &'s [u32],
+        examples: Tuned<'s>,
+        strength: Option<Strength<'s>>,
     ) -> Result<Loss<'s, A>> {
-        let network = self.network(all, chosen)?;
-        let groups = self.experiment.groups();
-        Ok(match self.experiment.tuned {
-            Tuned::Scales(_) => Loss::Scaled(Scaled {
-                inner: network,
-                groups,
-            }),
-            Tuned::Penalties(_) => Loss::L2(L2::new(network, Strength::Off(groups))),
-            Tuned::Schedules => Loss::Plain(network),
+        let inner = self.network(examples)?;
+        let scales = self.experiment.block(What::Scale);
+        Ok(match (scales, strength) {
+            (None, None) => Loss::Plain(inner),
+            (None, Some(strength)) => Loss::L2(L2::new(inner, strength)),
+            (Some(block), strength) => {
+                let groups = self.experiment.groups_of(block);
+                let scaled = Scaled { inner, groups };
+                match strength {
+                    None => Loss::Scaled(scaled),
+                    Some(strength) => Loss::ScaledL2(L2::new(scaled, strength)),
+                }
+            }
         })
     }
 
-    fn tables<A: Arithmetic>(&self, hyper: &[f32]) -> Tables {
+    fn tables<A: Arithmetic>(&self, hyper: &[f32]) -> Tables<'_> {
         let e = self.experiment;
-        match e.tuned {
-            Tuned::Schedules => {
-                let groups = e.groups();
-                let (log_scales, rest) = hyper.split_at(groups.len());
-                let (log_rates, logit_momenta) =
-                    rest.split_at(groups.len() * self.experiment.steps);
-                let (mut rates, mut momenta) = (log_rates.to_vec(), logit_momenta.to_vec());
-                Parametrisation::Log.value::<A, _>(&mut rates);
-                Parametrisation::Logit.value::<A, _>(&mut momenta);
-                Tables {
-                    log_scales: log_scales.to_vec(),
-                    rates,
-                    momenta,
-                    h: vec![],
-                    groups,
-                }
+        let groups_of = |what| e.block(what).map(|block| e.groups_of(block));
+        let everywhere = Groups::global(e.weights());
+        let groups = groups_of(What::Rate).or(groups_of(What::Momentum));
+        let groups = groups.unwrap_or(everywhere);
+        let started = groups_of(What::InitialScale).unwrap_or(everywhere);
+        let mut inside: Vec<(What, Vec<f32>)> = vec![];
+        let mut tables = Tables {
+            h: vec![],
+            groups,
+            rates: vec![e.rate; groups.len()],
+            momenta: vec![e.momentum; groups.len()],
+            started,
+            log_scales: vec![e.log_scale; started.len()],
+        };
+        for (block, range) in e.blocks() {
+            let mut values = hyper.get(range).unwrap_or_default().to_vec();
+            if let Some(parametrisation) = block.what.parametrisation() {
+                parametrisation.value::<A, _>(&mut values);
             }
-            _ => {
-                let mut h = hyper.to_vec();
-                Parametrisation::Log.value::<A, _>(&mut h);
-                Tables {
-                    log_scales: vec![e.log_scale],
-                    rates: vec![e.rate],
-                    momenta: vec![e.momentum],
-                    h,
-                    groups: Groups::global(e.weights()),
-                }
+            match block.what {
+                What::Rate => tables.rates = values,
+                What::Momentum => tables.momenta = values,
+                What::InitialScale => tables.log_scales = values,
+                what => inside.push((what, values)),
             }
         }
+        inside.sort_by_key(|(what, _)| *what);
+        tables.h = inside.into_iter().flat_map(|(_, values)| values).collect();
+        tables
     }
 
     /// The derivative by the values becomes one by the hyperparameters. That by initial scales is one
     /// by their logarithms already.
-    fn pull_back(&self, tables: &Tables, d: &mut [f32]) -> Result<()> {
-        if self.experiment.tuned == Tuned::Schedules {
-            let (d_rates, d_momenta) = d[tables.groups.len()..].split_at_mut(tables.rates.len());
-            Parametrisation::Log.pull_back(&tables.rates, d_rates)?;
-            Parametrisation::Logit.pull_back(&tables.momenta, d_momenta)?;
-        } else {
-            Parametrisation::Log.pull_back(&tables.h, d)?;
+    fn pull_back(&self, tables: &Tables<'_>, mut slopes: Slopes) -> Result<Vec<f32>> {
+        let mut hypergradient = Vec::with_capacity(self.experiment.hypers());
+        for block in &self.experiment.tuned {
+            let (table, range) = tables.place(self.experiment, block);
+            let mut d = slopes.of(table)[range.clone()].to_vec();
+            if let Some(parametrisation) = block.what.parametrisation() {
+                parametrisation.pull_back(&tables.of(table)[range], &mut d)?;
+            }
+            hypergradient.extend(d);
         }
-        if d.iter().any(|d| !d.is_finite()) {
+        if hypergradient.iter().any(|d| !d.is_finite()) {
             bail!("the hypergradient is not finite: lower the hyperparameters");
         }
-        Ok(())
+        Ok(hypergradient)
     }
 
     fn batches(&self) -> Batches {
@@ -406,10 +586,10 @@ impl<'a> Problem<'a> {
         w
     }
 
-    fn normal<'s>(&self, tables: &'s Tables) -> Normal<'s, f32> {
+    fn normal<'s>(&self, tables: &'s Tables<'_>) -> Normal<'s, f32> {
         Normal {
             seed: self.seed,
-            groups: tables.groups,
+            groups: tables.started,
             log_scales: &tables.log_scales,
         }
     }
@@ -460,7 +640,7 @@ impl<'a> Problem<'a> {
         each: &mut dyn FnMut(usize),
         then: &mut dyn FnMut(&[f32]),
     ) -> Result<Trained> {
-        let (loss, counts) = (self.training::<A>()?, Counts::default());
+        let (loss, counts) = (self.training::<A>()?, counted::Counts::default());
         let counted = Counted {
             inner: &loss,
             counts: &counts,
@@ -486,14 +666,14 @@ impl<'a> Problem<'a> {
     ) -> Result<Trained> {
         let (p, steps) = (self.experiment.weights(), self.experiment.steps);
         let tables = self.tables::<A>(task.hyper);
-        if let Some(i) = tables.h.iter().position(|x| !x.is_finite()) {
+        if let Some(i) = tables.not_finite(self.experiment) {
             bail!(
-                "hyperparameter {i} is {}, whose exponential is not a finite number",
+                "hyperparameter {i} is {}, which stands for no finite number",
                 task.hyper[i]
             );
         }
         let outside = self.outside::<A>()?;
-        let schedules = self.experiment.tuned == Tuned::Schedules;
+        let schedules = self.experiment.tunes_schedule();
         let rule = Rule::HeavyBall;
         let run = Run {
             objective: training,
@@ -590,18 +770,21 @@ impl<'a> Problem<'a> {
         path: &mut dyn Path<f32>,
         workspace: &mut Workspace<'_, f32>,
         batch: &mut [u32],
-        (hyper, tables): (&[f32], &Tables),
+        (hyper, tables): (&[f32], &Tables<'_>),
     ) -> Result<Taken> {
         let examples: Vec<u32> = (0..self.drawn.outside.len() as u32).collect();
         let validation = Validation {
             objective: outside,
             examples: &examples,
         };
-        let mut hypergradient = vec![0.0; hyper.len()];
-        let schedules = self.experiment.tuned == Tuned::Schedules;
-        if schedules && !method.name.has_path() {
+        let mut slopes = Slopes::new(tables);
+        let (schedules, started) = (
+            self.experiment.tunes_schedule(),
+            self.experiment.block(What::InitialScale).is_some(),
+        );
+        if (schedules || started) && !method.name.has_path() {
             bail!(
-                "{} has no derivative by rates and momenta: take a method with a path",
+                "{} has no derivative by rates, momenta and initial scales: take a method with a path",
                 method.name.as_str()
             );
         }
@@ -620,7 +803,7 @@ impl<'a> Problem<'a> {
                     tolerance: 1e-6,
                     damping: method.damping,
                 };
-                let solved = run.implicit(&validation, &settings, workspace, &mut hypergradient)?;
+                let solved = run.implicit(&validation, &settings, workspace, &mut slopes.h)?;
                 note = Some(format!(
                     "residual {:.2e} after {} iterations{}",
                     solved.residual,
@@ -634,31 +817,26 @@ impl<'a> Problem<'a> {
             }
             // The last two are no methods: what they say is written below.
             Name::Direct | Name::Random | Name::AllUp => {
-                run.direct(&validation, workspace, &mut hypergradient)?
-            }
-            _ if schedules => {
-                let groups = tables.groups.len();
-                let (d_scales, rest) = hypergradient.split_at_mut(groups);
-                let (d_rates, d_momenta) = rest.split_at_mut(tables.rates.len());
-                let wanted = Wanted {
-                    d_h: &mut [],
-                    schedule: Some((d_rates, d_momenta)),
-                };
-                let outcome = run.back(&validation, path, workspace, batch, wanted)?;
-                let w0 = self.initial::<A>(hyper);
-                self.normal(tables).adjoint(&w0, workspace.d_w, d_scales)?;
-                outcome.valid_loss
+                run.direct(&validation, workspace, &mut slopes.h)?
             }
             _ => {
+                let Slopes {
+                    h, rates, momenta, ..
+                } = &mut slopes;
                 let wanted = Wanted {
-                    d_h: &mut hypergradient,
-                    schedule: None,
+                    d_h: h,
+                    schedule: schedules.then_some((rates, momenta)),
                 };
-                run.back(&validation, path, workspace, batch, wanted)?
-                    .valid_loss
+                let outcome = run.back(&validation, path, workspace, batch, wanted)?;
+                if started {
+                    let w0 = self.initial::<A>(hyper);
+                    self.normal(tables)
+                        .adjoint(&w0, workspace.d_w, &mut slopes.log_scales)?;
+                }
+                outcome.valid_loss
             }
         };
-        self.pull_back(tables, &mut hypergradient)?;
+        let mut hypergradient = self.pull_back(tables, slopes)?;
         match method.name {
             Name::AllUp => hypergradient.fill(-1.0),
             Name::Random => {
@@ -684,12 +862,12 @@ impl<'a> Problem<'a> {
     fn train_forward<A: Arithmetic, O: Objective<Arithmetic = A>>(
         &self,
         run: &Run<'_, O, f32>,
-        tables: &Tables,
+        tables: &Tables<'_>,
         outside: &Loss<'_, A>,
         each: &mut dyn FnMut(usize),
     ) -> Result<Trained> {
         let (p, count) = (self.experiment.weights(), self.experiment.hypers());
-        let Schedule { rule, groups, .. } = run.schedule;
+        let rule = run.schedule.rule;
         if count > MOST_TANGENTS {
             bail!(
                 "forward carries a tangent for each hyperparameter: {} has {count}, which need {} numbers; it takes at most {MOST_TANGENTS}: take hats or tape",
@@ -697,25 +875,29 @@ impl<'a> Problem<'a> {
                 count.saturating_mul(2 * p)
             );
         }
-        let schedules = self.experiment.tuned == Tuned::Schedules;
-        let wrt: Vec<Wrt> = if schedules {
-            let initial = (0..groups.len()).map(|_| Wrt::Initial);
-            let rates = (0..tables.rates.len()).map(Wrt::Rate);
-            let momenta = (0..tables.momenta.len()).map(Wrt::Momentum);
-            initial.chain(rates).chain(momenta).collect()
-        } else {
-            (0..count).map(Wrt::Hyper).collect()
-        };
+        let mut wrt: Vec<Wrt> = vec![];
+        for block in &self.experiment.tuned {
+            let (table, range) = tables.place(self.experiment, block);
+            let of = match table {
+                Table::Objective => Wrt::Hyper,
+                Table::Rates => Wrt::Rate,
+                Table::Momenta => Wrt::Momentum,
+                Table::LogScales => |_| Wrt::Initial,
+            };
+            wrt.extend(range.map(of));
+        }
         let scratch = forward::scratch_len(run.objective, outside, count);
         let len = Forward::<f32>::required_len(p, run.h.len(), rule, count, scratch);
         let mut buffer = zeros("forward mode", len)?;
         let mut state = Forward::new(&mut buffer, run, &wrt)?;
         let origin = self.normal(tables);
         state.start(&origin)?;
-        if schedules {
-            let initial = state.w_dot.chunks_exact_mut(p).take(groups.len());
-            for (group, w_dot) in initial.enumerate() {
-                origin.tangent(group, state.w, w_dot)?;
+        for (block, range) in self.experiment.blocks() {
+            if block.what == What::InitialScale {
+                let tangents = state.w_dot.chunks_exact_mut(p).skip(range.start);
+                for (group, w_dot) in tangents.take(range.len()).enumerate() {
+                    origin.tangent(group, state.w, w_dot)?;
+                }
             }
         }
         let mut losses = vec![0.0; run.steps];
@@ -734,7 +916,12 @@ impl<'a> Problem<'a> {
         let mut hypergradient = vec![0.0; count];
         let clock = Instant::now();
         let valid_loss = run.hypergradient(&validation, &mut state, &mut hypergradient)?;
-        self.pull_back(tables, &mut hypergradient)?;
+        let mut slopes = Slopes::new(tables);
+        for (block, range) in self.experiment.blocks() {
+            let (table, place) = tables.place(self.experiment, block);
+            slopes.of(table)[place].copy_from_slice(&hypergradient[range]);
+        }
+        let hypergradient = self.pull_back(tables, slopes)?;
         let seconds = clock.elapsed().as_secs_f64();
         Ok(Trained {
             w: state.w.to_vec(),
@@ -759,7 +946,7 @@ impl<'a> Problem<'a> {
     pub fn quality<A: Arithmetic>(&self, hyper: &[f32], w: &[f32]) -> Result<Quality> {
         let own = self.own::<A>(hyper, w);
         let loss_of = |all, chosen: &[u32]| -> Result<f64> {
-            let network = self.network::<A>(all, chosen)?;
+            let network = self.judged::<A>(all, chosen)?;
             let examples: Vec<u32> = (0..chosen.len() as u32).collect();
             let at = At {
                 w: &own,
@@ -790,8 +977,8 @@ impl<'a> Problem<'a> {
     pub fn errors<A: Arithmetic>(&self, hyper: &[f32], w: &[f32]) -> Result<Errors> {
         let own = self.own::<A>(hyper, w);
         let error_of = |all, chosen: &[u32]| -> Result<f64> {
-            let network = self.network::<A>(all, chosen)?;
-            let classes = self.experiment.layers[self.experiment.layers.len() - 1];
+            let network = self.judged::<A>(all, chosen)?;
+            let classes = self.experiment.classes();
             let mut scratch = vec![0.0; network.scratch_len()];
             let mut p = vec![0.0f32; self.experiment.batch * classes];
             let examples: Vec<u32> = (0..chosen.len() as u32).collect();
@@ -817,11 +1004,13 @@ impl<'a> Problem<'a> {
     /// The network's own weights: of scaled ones, `s z`.
     fn own<'w, A: Arithmetic>(&self, hyper: &[f32], w: &'w [f32]) -> Cow<'w, [f32]> {
         let mut own = Cow::from(w);
-        if let Tuned::Scales(_) = self.experiment.tuned {
-            let scales = self.tables::<A>(hyper).h;
-            for block in self.experiment.groups().blocks() {
+        if let Some(scaled) = self.experiment.block(What::Scale) {
+            let tables = self.tables::<A>(hyper);
+            let (table, place) = tables.place(self.experiment, scaled);
+            let scales = &tables.of(table)[place];
+            for block in self.experiment.groups_of(scaled).blocks() {
                 let rows = block.of_mut(own.to_mut());
-                scale_rows_in_place(block.columns, block.hypers(&scales), rows);
+                scale_rows_in_place(block.columns, block.hypers(scales), rows);
             }
         }
         own

@@ -19,17 +19,19 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use drmad::Fused;
-use drmad::group::{Granularity, Groups};
+use drmad::group::Groups;
 use drmad::path::Reversed;
 use drmad::train::{Rule, Schedule};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
-use crate::experiment::{Experiment, Outside, Rounding, Tuned};
+use crate::experiment::{
+    Block, By, Counts, Experiment, Optimiser, Outer, OuterRates, Outside, Rounding, What,
+};
 use crate::files::{self, progress};
 use crate::inputs::Inputs;
 use crate::memory;
-use crate::method::{MOST_TANGENTS, Method, Name};
+use crate::method::{MOST_TANGENTS, Method, Name, Way};
 use crate::problem::Problem;
 use crate::provenance::{named, versions};
 use crate::report::scaling::{Absent, Curve, Exponents, Growth, Page, Point, head, line, render};
@@ -85,7 +87,13 @@ pub const MOST_BYTES: f64 = 4e9;
 pub const MOST_SECONDS: f64 = 120.0;
 
 /// Training, validation and test examples: few, as they are no axis.
-const EXAMPLES: [usize; 3] = [250, 50, 50];
+const EXAMPLES: Counts = Counts {
+    train: 250,
+    valid: 50,
+    test: 50,
+    wrong_labels: 0,
+    fixed: false,
+};
 /// Of implicit differentiation: the most products.
 const ITERATIONS: usize = 4;
 /// Runs of a size, and the seconds after which there are no more.
@@ -114,7 +122,7 @@ const DEEP: &[usize] = &[
 struct Size {
     layers: &'static [usize],
     steps: usize,
-    by: Granularity,
+    by: By,
 }
 
 impl Axis {
@@ -138,7 +146,7 @@ impl Axis {
 
     /// Its sizes in ascending order.
     fn sizes(self, quick: bool) -> Vec<Size> {
-        let (layers, by) = (CONVEX, Granularity::Layer);
+        let (layers, by) = (CONVEX, By::Layer);
         match self {
             Axis::Steps => {
                 let steps: &[usize] = match quick {
@@ -163,7 +171,7 @@ impl Axis {
                     .collect()
             }
             Axis::Hypers => {
-                use Granularity::{Global, Layer, Parameter, Unit};
+                use By::{Global, Layer, Parameter, Unit};
                 let (layers, steps) = (DEEP, if quick { 33 } else { 200 });
                 // Biases are in no group of their own, so a tensor is a layer.
                 [Global, Layer, Unit, Parameter]
@@ -247,9 +255,9 @@ impl Size {
         let inputs = self.layers.get(1).copied().unwrap_or(1) as f32;
         Experiment {
             inputs: Inputs::Sparse,
-            name: "scaling",
-            title: "How time and memory grow",
-            layers: self.layers,
+            name: "scaling".to_string(),
+            title: "How time and memory grow".to_string(),
+            layers: self.layers.to_vec(),
             examples: EXAMPLES,
             outside: Outside::Valid,
             batch: 10,
@@ -258,10 +266,20 @@ impl Size {
             momentum: 0.99,
             log_scale: -0.5 * inputs.ln(),
             log_l2: Some(-9.0),
-            tuned: Tuned::Scales(self.by),
-            start: 0.0,
-            meta_steps: 0,
-            outer_rates: [0.0, 0.0],
+            tuned: vec![Block {
+                what: What::Scale,
+                by: self.by,
+                each_step: false,
+                start: 0.0,
+                total: None,
+            }],
+            outer: Outer {
+                optimiser: Optimiser::Adam,
+                rates: OuterRates::default(),
+                meta_steps: 0,
+                draws: 1,
+            },
+            method: Way::default(),
         }
     }
 }
@@ -330,7 +348,9 @@ impl Scaling<'_> {
     pub fn run(&self) -> Result<()> {
         files::prepare(&self.out)?;
         let folder = tempfile::tempdir().context("cannot make a folder for the images")?;
-        let [train, valid, test] = EXAMPLES;
+        let Counts {
+            train, valid, test, ..
+        } = EXAMPLES;
         self.data.write_first(folder.path(), train + valid, test)?;
         let all = if self.methods.is_empty() {
             METHODS
@@ -381,10 +401,10 @@ impl Scaling<'_> {
         let e = Size {
             layers: CONVEX,
             steps: 1,
-            by: Granularity::Global,
+            by: By::Global,
         }
         .experiment();
-        let [train, valid, _] = EXAMPLES;
+        let Counts { train, valid, .. } = EXAMPLES;
         Page {
             settings: named(&[
                 ("batch", e.batch.to_string()),

@@ -11,36 +11,25 @@
 //! divided by `N` and then rounded once to float32; so are the losses and errors of a meta-iteration,
 //! without the rounding. The number of threads changes no bit.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use drmad::kernels::reduce::{cosine, norm};
-use drmad::outer::{Adam, Outer, Sgd, Sign};
+use drmad::outer::{Adam, Outer as _, Projection, Sgd, Sign};
 use drmad::{Arithmetic, Fused, Plain};
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
-use crate::experiment::{Experiment, Rounding, Tuned};
+use crate::experiment::{Experiment, Optimiser, Outer, Rounding, What};
 use crate::files::{self, progress};
 use crate::method::{Method, Name};
 use crate::problem::{Errors, Population, Problem, Quality, Trained};
 use crate::provenance::{named, versions};
 use crate::report;
-
-/// The outer optimiser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Optimiser {
-    /// Adam.
-    Adam,
-    /// A step of one size down each sign, as the DrMAD paper does.
-    Sign,
-    /// Gradient descent.
-    Sgd,
-}
 
 /// At which meta-iterations the exact hypergradient is computed beside ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -59,24 +48,8 @@ pub enum Compare {
 pub struct Settings {
     /// The version of the program.
     pub version: String,
-    /// The experiment's name.
-    pub experiment: String,
-    /// The method.
-    pub method: Method,
-    /// The outer optimiser.
-    pub outer: Optimiser,
-    /// Its rate.
-    pub outer_rate: f32,
-    /// Training steps.
-    pub steps: usize,
-    /// The rate of the training.
-    pub rate: f32,
-    /// Its momentum.
-    pub momentum: f32,
-    /// Meta-iterations.
-    pub meta_steps: usize,
-    /// Draws of a meta-iteration, whose mean hypergradient is followed.
-    pub draws: usize,
+    /// The experiment, with what the command line changed in it.
+    pub experiment: Experiment,
     /// When the exact hypergradient is computed beside.
     pub compare: Compare,
     /// The seed.
@@ -120,14 +93,25 @@ fn from_bits(x: &[u32]) -> Vec<f32> {
 /// A run of the outer loop.
 #[derive(Debug)]
 pub struct Tuning<'a> {
-    /// The experiment.
-    pub experiment: &'a Experiment,
     /// The data.
     pub data: &'a Dataset,
     /// What determines the run.
     pub settings: Settings,
+    /// Hyperparameters to start from, where they are not the experiment's.
+    pub start: Option<Vec<f32>>,
     /// Where its files go.
     pub out: PathBuf,
+    /// The bar of a whole of which this run is a part that says nothing itself.
+    pub part_of: Option<&'a ProgressBar>,
+}
+
+/// What a run gave.
+#[derive(Clone, Debug)]
+pub struct Tuned {
+    /// Everything that its page shows.
+    pub report: report::Report,
+    /// The hyperparameters.
+    pub hyper: Vec<f32>,
 }
 
 impl Tuning<'_> {
@@ -137,11 +121,43 @@ impl Tuning<'_> {
     /// # Errors
     /// A state to resume that is of another run or unreadable; a training that diverges; too little
     /// memory; what the file system refuses.
-    pub fn run(&self, resume: bool) -> Result<()> {
+    pub fn run(&self, resume: bool) -> Result<Tuned> {
         files::prepare(&self.out)?;
         match self.settings.arithmetic {
             Rounding::Fused => self.run_in::<Fused>(resume),
             Rounding::Plain => self.run_in::<Plain>(resume),
+        }
+    }
+
+    /// Whether there is a state to go on from.
+    pub fn begun(&self) -> bool {
+        self.state_path().exists()
+    }
+
+    /// The meta-iterations that a run went through, be it to its end or not.
+    ///
+    /// # Errors
+    /// A state that is not there, unreadable, or of another run.
+    pub fn taken(&self) -> Result<Vec<report::MetaStep>> {
+        Ok(self.load()?.meta_steps)
+    }
+
+    fn experiment(&self) -> &Experiment {
+        &self.settings.experiment
+    }
+
+    /// The hyperparameters at the start.
+    fn origin(&self) -> Vec<f32> {
+        match &self.start {
+            Some(start) => start.clone(),
+            None => self.experiment().start(),
+        }
+    }
+
+    /// A line for whoever watches, unless this is a part of a whole.
+    fn tell(&self, line: &str) {
+        if self.part_of.is_none() {
+            say!("{line}");
         }
     }
 
@@ -168,11 +184,11 @@ impl Tuning<'_> {
                 serde_json::to_string(&self.settings)?
             );
         }
-        let hypers = self.experiment.hypers();
+        let hypers = self.experiment().hypers();
         if [&state.hyper, &state.first_moment, &state.second_moment]
             .iter()
             .any(|x| x.len() != hypers)
-            || state.meta_steps.len() > self.settings.meta_steps
+            || state.meta_steps.len() > self.experiment().outer.meta_steps
         {
             bail!("{} is damaged: delete it to start anew", path.display());
         }
@@ -180,7 +196,7 @@ impl Tuning<'_> {
     }
 
     fn start(&self) -> State {
-        let hyper = self.experiment.start();
+        let hyper = self.origin();
         State {
             settings: self.settings.clone(),
             first_moment: vec![0; hyper.len()],
@@ -193,21 +209,27 @@ impl Tuning<'_> {
         }
     }
 
-    fn run_in<A: Arithmetic>(&self, resume: bool) -> Result<()> {
-        let Settings {
-            method,
-            steps,
-            meta_steps,
-            draws,
-            seed,
-            ..
-        } = self.settings;
+    fn run_in<A: Arithmetic>(&self, resume: bool) -> Result<Tuned> {
+        let (experiment, seed) = (self.experiment(), self.settings.seed);
+        let Outer {
+            meta_steps, draws, ..
+        } = experiment.outer;
+        let (method, steps) = (experiment.method.method()?, experiment.steps);
+        let start = self.origin();
+        if start.len() != experiment.hypers() {
+            bail!(
+                "{} has {} hyperparameters and starts from {}",
+                experiment.name,
+                experiment.hypers(),
+                start.len()
+            );
+        }
         let mut state = if resume { self.load()? } else { self.start() };
         let mut hyper = from_bits(&state.hyper);
-        let population = Population::new(self.experiment, self.data)?;
-        say!(
+        let population = Population::new(experiment, self.data)?;
+        self.tell(&format!(
             "{}: {} hyperparameters by {}, {} meta-iterations of {}{steps} steps",
-            self.experiment.name,
+            experiment.name,
             hyper.len(),
             method.describe(),
             meta_steps,
@@ -215,24 +237,18 @@ impl Tuning<'_> {
                 1 => String::new(),
                 _ => format!("{draws} draws of "),
             }
-        );
+        ));
         if resume {
-            say!("resumed after meta-iteration {}", state.meta_steps.len());
+            self.tell(&format!(
+                "resumed after meta-iteration {}",
+                state.meta_steps.len()
+            ));
         }
-        say!(
+        self.tell(&format!(
             "{:>4} {:>11} {:>12} {:>11} {:>11} {:>8}",
-            "step",
-            "valid_loss",
-            "valid_error",
-            "test_error",
-            "norm",
-            "seconds"
-        );
-        let bar = Bar::new(
-            steps,
-            meta_steps.saturating_mul(draws),
-            state.meta_steps.len() * draws,
-        );
+            "step", "valid_loss", "valid_error", "test_error", "norm", "seconds"
+        ));
+        let bar = Bar::new(self.part_of, experiment, state.meta_steps.len());
         for meta_step in state.meta_steps.len()..meta_steps {
             let clock = Instant::now();
             let compare = !method.is_exact()
@@ -272,9 +288,8 @@ impl Tuning<'_> {
             } else {
                 rayon::join(ours, || rayon::join(exact, another))
             };
-            let ours = ours.with_context(|| {
-                format!("meta-iteration {meta_step} of {}", self.experiment.name)
-            })?;
+            let ours =
+                ours.with_context(|| format!("meta-iteration {meta_step} of {}", experiment.name))?;
             let hypergradient = mean_of(ours.iter().map(|(trained, _)| trained))?;
             let (exact, another) = (exact?, another?);
             self.note(
@@ -309,12 +324,14 @@ impl Tuning<'_> {
             Ok(End { trained, quality })
         };
         let (before, after) = rayon::join(
-            || ended(&self.experiment.start(), &mut |_| ()),
+            || ended(&start, &mut |_| ()),
             || ended(&hyper, &mut |_| bar.step()),
         );
         let (before, after) = (before?, after?);
         bar.finish();
-        self.finish(&state, &hyper, &before, &after)
+        let report = self.report(&state, &hyper, &before, &after)?;
+        self.finish(&report, &hyper)?;
+        Ok(Tuned { report, hyper })
     }
 
     /// Does a job on every draw of a meta-iteration, on all cores; of several errors it gives that of
@@ -325,7 +342,7 @@ impl Tuning<'_> {
         meta_step: usize,
         job: impl Fn(&Problem<'_>) -> Result<T> + Sync,
     ) -> Result<Vec<T>> {
-        let Settings { seed, draws, .. } = self.settings;
+        let (seed, draws) = (self.settings.seed, self.experiment().outer.draws);
         let results: Vec<Result<T>> = (0..draws)
             .into_par_iter()
             .with_max_len(1)
@@ -336,8 +353,9 @@ impl Tuning<'_> {
 
     /// Takes the outer step, with the optimiser's state in bits.
     fn step(&self, state: &mut State, hyper: &mut [f32], d: &[f32], taken: usize) -> Result<()> {
-        let rate = self.settings.outer_rate;
-        match self.settings.outer {
+        let outer = &self.experiment().outer;
+        let rate = outer.rate();
+        match outer.optimiser {
             Optimiser::Sign => Sign { rate }.step(hyper, d)?,
             Optimiser::Sgd => Sgd { rate }.step(hyper, d)?,
             Optimiser::Adam => {
@@ -352,6 +370,16 @@ impl Tuning<'_> {
         }
         if hyper.iter().any(|h| !h.is_finite()) {
             bail!("the outer step left hyperparameters that are not finite: lower --outer-rate");
+        }
+        for (block, range) in self.experiment().blocks() {
+            if block.what == What::ExampleWeight {
+                let (low, high) = (0.0, 1.0);
+                let within = match block.total {
+                    Some(total) => Projection::CappedBox { low, high, total },
+                    None => Projection::Box { low, high },
+                };
+                within.project(&mut hyper[range])?;
+            }
         }
         Ok(())
     }
@@ -387,7 +415,8 @@ impl Tuning<'_> {
         });
         if let (0, [(ours, _), ..]) = (meta_step, ours) {
             let exact = exact.and_then(|exact| exact.first());
-            state.costs = costs(&self.settings.method, self.experiment, ours, exact);
+            let experiment = self.experiment();
+            state.costs = costs(&experiment.method.method()?, experiment, ours, exact);
         }
         if let (Some(exact), Some(another)) = (exact, another) {
             let (exact, another) = (mean_of(exact.iter())?, mean_of(another.iter())?);
@@ -409,66 +438,71 @@ impl Tuning<'_> {
     }
 
     /// Prints the table and writes the files.
-    fn finish(&self, state: &State, hyper: &[f32], before: &End, after: &End) -> Result<()> {
-        say!("");
-        say!("{:<28} {:>10} {:>10}", "", "before", "after");
-        let (b, a) = (&before.quality, &after.quality);
-        say!(
+    fn finish(&self, report: &report::Report, hyper: &[f32]) -> Result<()> {
+        let (b, a) = (&report.before, &report.after);
+        self.tell(&format!("\n{:<28} {:>10} {:>10}", "", "before", "after"));
+        self.tell(&format!(
             "{:<28} {:>10.5} {:>10.5}",
-            "validation loss",
-            b.valid_loss,
-            a.valid_loss
-        );
+            "validation loss", b.valid_loss, a.valid_loss
+        ));
         for (what, b, a) in [
             ("validation error", b.valid_error, a.valid_error),
             ("test error", b.test_error, a.test_error),
         ] {
-            say!("{what:<28} {:>9.2}% {:>9.2}%", 100.0 * b, 100.0 * a);
+            self.tell(&format!(
+                "{what:<28} {:>9.2}% {:>9.2}%",
+                100.0 * b,
+                100.0 * a
+            ));
         }
-        say!("");
-        for cost in &state.costs {
-            say!(
+        self.tell("");
+        for cost in &report.costs {
+            self.tell(&format!(
                 "{:<44} {:>8.2} s {:>10.3} floats per weight",
-                cost.name,
-                cost.seconds,
-                cost.floats_per_weight
-            );
+                cost.name, cost.seconds, cost.floats_per_weight
+            ));
         }
-        for angle in &state.angles {
-            say!(
+        for angle in &report.angles {
+            self.tell(&format!(
                 "angle to the exact hypergradient at meta-iteration {}: cosine {:.4}, norm ratio {:.3} \
                  ({} among themselves: {:.4})",
                 angle.meta_step,
                 angle.cosine,
                 angle.norm_ratio,
-                report::two_draws(self.settings.draws),
+                report::two_draws(report.draws),
                 angle.another_draw
-            );
+            ));
         }
-        let report = self.report(state, hyper, before, after);
         let page = self.out.join("report.html");
-        files::write(&page, report::render(&report)?.as_bytes())?;
-        files::write(&self.out.join("result.json"), &serde_json::to_vec(&report)?)?;
+        files::write(&page, report::render(report)?.as_bytes())?;
+        files::write(&self.out.join("result.json"), &serde_json::to_vec(report)?)?;
         files::write_npy(
             &self.out.join("hyper.npy"),
             &[hyper.len() as u64],
             hyper.iter().copied(),
         )?;
-        say!("report: {}", page.display());
+        self.tell(&format!("report: {}", page.display()));
         Ok(())
     }
 
-    fn report(&self, state: &State, hyper: &[f32], before: &End, after: &End) -> report::Report {
-        let e = self.experiment;
+    fn report(
+        &self,
+        state: &State,
+        hyper: &[f32],
+        before: &End,
+        after: &End,
+    ) -> Result<report::Report> {
+        let e = self.experiment();
         let s = &self.settings;
+        let method = e.method.method()?;
         let settings = [
             ("network", e.network()),
             ("weights", e.weights().to_string()),
             ("hyperparameters", hyper.len().to_string()),
-            ("digits", e.examples[0].to_string()),
-            ("validation examples", e.examples[1].to_string()),
-            ("test examples", e.examples[2].to_string()),
-            ("training steps", s.steps.to_string()),
+            ("digits", e.examples.train.to_string()),
+            ("validation examples", e.examples.valid.to_string()),
+            ("test examples", e.examples.test.to_string()),
+            ("training steps", e.steps.to_string()),
             ("batch", e.batch.to_string()),
             ("rate", e.rate.to_string()),
             ("momentum", e.momentum.to_string()),
@@ -477,11 +511,11 @@ impl Tuning<'_> {
                 "log of the fixed penalty",
                 e.log_l2.map_or("none".into(), |l| l.to_string()),
             ),
-            ("method", s.method.describe()),
-            ("outer optimiser", format!("{:?}", s.outer)),
-            ("outer rate", s.outer_rate.to_string()),
-            ("meta-iterations", s.meta_steps.to_string()),
-            ("draws of a meta-iteration", s.draws.to_string()),
+            ("method", method.describe()),
+            ("outer optimiser", format!("{:?}", e.outer.optimiser)),
+            ("outer rate", e.outer.rate().to_string()),
+            ("meta-iterations", e.outer.meta_steps.to_string()),
+            ("draws of a meta-iteration", e.outer.draws.to_string()),
             ("seed", s.seed.to_string()),
             (
                 "data",
@@ -496,12 +530,12 @@ impl Tuning<'_> {
             test_loss: q.test_loss,
             test_error: q.test_error,
         };
-        report::Report {
-            experiment: e.name.to_string(),
-            title: e.title.to_string(),
-            method: s.method.describe(),
-            outer: format!("{:?}", s.outer),
-            draws: s.draws,
+        Ok(report::Report {
+            experiment: e.name.clone(),
+            title: e.title.clone(),
+            method: method.describe(),
+            outer: format!("{:?}", e.outer.optimiser),
+            draws: e.outer.draws,
             settings: named(&settings),
             versions: versions(s.arithmetic),
             meta_steps: state.meta_steps.clone(),
@@ -517,7 +551,7 @@ impl Tuning<'_> {
                 .to_vec(),
             penalties: strips(e, hyper),
             comparison: state.comparison.clone(),
-        }
+        })
     }
 }
 
@@ -583,13 +617,17 @@ fn costs(
 
 /// The hyperparameters as pictures: a unit's, or the mean over a unit's weights.
 fn strips(experiment: &Experiment, hyper: &[f32]) -> Vec<report::Strip> {
-    if experiment.tuned == Tuned::Schedules {
+    let blocks = experiment.blocks();
+    let mut blocks = blocks.filter(|(block, _)| matches!(block.what, What::Scale | What::Penalty));
+    let Some((tuned, range)) = blocks.next() else {
         return vec![];
-    }
-    let (_, unit) = experiment.reported(0.0);
+    };
+    let hyper = &hyper[range];
+    let reported = |h| experiment.reported(tuned.what, h);
+    let (_, unit) = reported(0.0);
     let mut strips = vec![];
     let layers = experiment.layers.len() - 1;
-    let blocks = experiment.groups().blocks().step_by(2);
+    let blocks = experiment.groups_of(tuned).blocks().step_by(2);
     for (layer, block) in blocks.enumerate() {
         let inputs = experiment.layers[layer];
         let hypers = block.hypers(hyper);
@@ -599,11 +637,7 @@ fn strips(experiment: &Experiment, hyper: &[f32]) -> Vec<report::Strip> {
         let per_unit = hypers.len() / inputs;
         let values = hypers
             .chunks_exact(per_unit)
-            .map(|h| {
-                experiment
-                    .reported(h.iter().sum::<f32>() / per_unit as f32)
-                    .0
-            })
+            .map(|h| reported(h.iter().sum::<f32>() / per_unit as f32).0)
             .collect();
         let side = inputs.isqrt();
         let (name, rows, columns) = if layer == 0 && side * side == inputs {
@@ -622,17 +656,33 @@ fn strips(experiment: &Experiment, hyper: &[f32]) -> Vec<report::Strip> {
     strips
 }
 
-/// The progress of the whole run, on a terminal alone.
-struct Bar {
-    bar: ProgressBar,
+/// The progress of the whole run, on a terminal alone, or of a part of a larger whole.
+struct Bar<'a> {
+    bar: Cow<'a, ProgressBar>,
 }
 
-impl Bar {
-    fn new(steps: usize, trainings: usize, done: usize) -> Self {
-        let bar = progress(steps.saturating_mul(trainings.saturating_add(1)));
-        bar.set_position(steps.saturating_mul(done) as u64);
-        bar.reset_eta();
-        bar.enable_steady_tick(Duration::from_millis(250));
+/// The training steps of a run that a bar counts.
+pub fn ticks(experiment: &Experiment) -> usize {
+    let outer = &experiment.outer;
+    let trainings = outer.meta_steps.saturating_mul(outer.draws);
+    experiment.steps.saturating_mul(trainings.saturating_add(1))
+}
+
+impl<'a> Bar<'a> {
+    fn new(whole: Option<&'a ProgressBar>, experiment: &Experiment, done: usize) -> Self {
+        let bar = match whole {
+            Some(bar) => Cow::Borrowed(bar),
+            None => {
+                let bar = progress(ticks(experiment));
+                bar.enable_steady_tick(Duration::from_millis(250));
+                Cow::Owned(bar)
+            }
+        };
+        let done = done.saturating_mul(experiment.outer.draws);
+        bar.inc(experiment.steps.saturating_mul(done) as u64);
+        if whole.is_none() {
+            bar.reset_eta();
+        }
         Bar { bar }
     }
 
@@ -642,11 +692,15 @@ impl Bar {
 
     /// A line on standard output, with the bar out of its way.
     fn println(&self, line: &str) {
-        self.bar.suspend(|| say!("{line}"));
+        if let Cow::Owned(bar) = &self.bar {
+            bar.suspend(|| say!("{line}"));
+        }
     }
 
     fn finish(&self) {
-        self.bar.finish_and_clear();
+        if let Cow::Owned(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }
 

@@ -16,8 +16,9 @@ use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain};
 use drmad_host::data::Dataset;
 use drmad_host::dump::Request;
-use drmad_host::experiment::{Rounding, find};
+use drmad_host::experiment::Rounding;
 use drmad_host::method::{Method, Name};
+use drmad_host::recipe::find;
 
 // ------------------------------------------------------------------ how often steps are taken
 
@@ -440,7 +441,7 @@ fn every_step_and_hypergradient_has_the_bits_of_the_tape() {
 fn the_harness_gets_the_tape_s_hypergradient_from_few_snapshots() {
     let data = Dataset::mnist().unwrap();
     for name in ["mnist-units", "schedules"] {
-        let mut experiment = find(name).unwrap().clone();
+        let mut experiment = find(name).unwrap();
         experiment.steps = 12;
         let get = |method| {
             let folder = tempfile::tempdir().unwrap();

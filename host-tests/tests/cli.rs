@@ -11,9 +11,10 @@ use drmad::Fused;
 use drmad::kernels::dispatch::Level;
 use drmad::path::Checkpoints;
 use drmad_host::data::Dataset;
-use drmad_host::experiment::{self, Experiment};
+use drmad_host::experiment::Experiment;
 use drmad_host::method::{Method, Name};
 use drmad_host::problem::Population;
+use drmad_host::recipe;
 use drmad_host::report::frontier::Page;
 use drmad_host::tolerances::REVERSIBLE_COSINE;
 
@@ -67,8 +68,8 @@ fn bad_usage_exits_with_2() {
 #[test]
 fn list_names_every_experiment_and_method() {
     let listed = text(&output(&["list"]).stdout);
-    for e in drmad_host::experiment::EXPERIMENTS {
-        assert!(listed.contains(e.name), "{}", e.name);
+    for name in recipe::names() {
+        assert!(listed.contains(name), "{name}");
     }
     for name in Name::value_variants() {
         let method = name.as_str();
@@ -508,7 +509,7 @@ fn draws_are_followed_down_the_float64_mean_of_their_hypergradients() {
     let data = Dataset::mnist().expect("MNIST");
     let experiment = Experiment {
         steps: 25,
-        ..experiment::find("mnist-units").expect("there").clone()
+        ..recipe::find("mnist-units").expect("there")
     };
     let population = Population::new(&experiment, &data).expect("enough images");
     let method = Method::new(Name::Hats);

@@ -16,9 +16,10 @@ use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Error, Fused, Plain, Scalar};
 use drmad_host::data::Dataset;
-use drmad_host::experiment::{self, Experiment};
+use drmad_host::experiment::Experiment;
 use drmad_host::method::{Method, Name};
 use drmad_host::problem::Problem;
+use drmad_host::recipe;
 use drmad_host::tolerances::*;
 
 const STEPS: usize = 9;
@@ -520,7 +521,7 @@ fn the_harness_gives_the_tapes_hypergradient_by_forward_mode_or_says_why_not() {
     for (name, steps) in [("mnist-layers", 12), ("schedules", 2)] {
         let experiment = Experiment {
             steps,
-            ..experiment::find(name).unwrap().clone()
+            ..recipe::find(name).unwrap()
         };
         let problem = Problem::draw(&experiment, &data, 0, 0).unwrap();
         let [got, want] = [Name::Forward, Name::Tape].map(|name| {
@@ -534,8 +535,8 @@ fn the_harness_gives_the_tapes_hypergradient_by_forward_mode_or_says_why_not() {
         let want = wide(&want.hypergradient);
         assert_close(name, &got.hypergradient, &want, F32_SWEEP);
     }
-    let units = experiment::find("mnist-units").unwrap();
-    let problem = Problem::draw(units, &data, 0, 0).unwrap();
+    let units = recipe::find("mnist-units").unwrap();
+    let problem = Problem::draw(&units, &data, 0, 0).unwrap();
     let method = Method::new(Name::Forward);
     let refused = problem.train::<Fused>(&units.start(), Some(&method), &mut |_| ());
     let words = refused.unwrap_err().to_string();

@@ -15,10 +15,11 @@ use drmad::objective::{At, Objective, Products};
 use drmad::wrap::Scaled;
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
 use drmad_host::data::Dataset;
-use drmad_host::experiment::{Experiment, find};
+use drmad_host::experiment::Experiment;
 use drmad_host::inputs::Inputs;
 use drmad_host::method::{Method, Name};
 use drmad_host::problem::Problem;
+use drmad_host::recipe::find;
 use drmad_host::tolerances::*;
 
 const MEAN: f32 = 0.13;

@@ -353,6 +353,31 @@ fn lower_is_better(metric: &str, unit: Unit) -> Option<bool> {
     }
 }
 
+/// What an experiment found, for a terminal: each variant with its metrics, plain numbers that stay as
+/// they are: the mean of the seeds, then the least and the greatest.
+pub fn text(findings: &Findings) -> String {
+    let mut lines = vec![format!("\n{}: {}", findings.name, findings.title)];
+    for variant in &findings.variants {
+        lines.push(variant.name.clone());
+        for metric in &variant.metrics {
+            let Spread {
+                mean,
+                least,
+                greatest,
+                ..
+            } = metric.spread();
+            lines.push(format!(
+                "    {:<28} {mean:>12.5e} {least:>12.5e} {greatest:>12.5e}",
+                metric.name
+            ));
+        }
+        if let Some(why) = &variant.failed {
+            lines.push(format!("    failed: {why}"));
+        }
+    }
+    lines.join("\n")
+}
+
 /// Renders one experiment, or several with a table over all of them, as one self-contained HTML file.
 ///
 /// # Errors

@@ -1,7 +1,334 @@
-//! Experiments that are no training on images.
+//! The papers' experiments: what an experiment's file compares, over how many seeds, and what came out.
 //!
-//! Each has settings of its own, read from its file, and writes the same
-//! [`Findings`](crate::report::experiments::Findings) as the others.
+//! A study writes [`Findings`]. Most are [trainings](tuned): variants of one experiment, each tuned with
+//! each seed. The others have settings of their own and a module each.
+//!
+//! | kind | what it does |
+//! |---|---|
+//! | [`tuned`] | tunes each variant with each seed |
+//! | [`precision`] | runs a training backwards with few bits |
+//!
+//! Everything goes into a folder for each experiment. What is done there is left alone by a run that
+//! resumes, and a training half done goes on from its own state.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::data::Dataset;
+use crate::files::{self, progress};
+use crate::recipe::{self, Recipe};
+use crate::report::experiments::{self, Compared, Findings, Unit, Variant};
 
 pub mod half;
 pub mod precision;
+pub mod tuned;
+
+/// What `drmad experiment` makes of a file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Study {
+    /// Whose experiment it is.
+    pub source: String,
+    /// What is done and what it shows.
+    pub about: String,
+    /// What kind it is.
+    #[serde(default)]
+    pub kind: Kind,
+    /// The title, where it is no training and has none.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// The seeds of each variant.
+    #[serde(default = "three")]
+    pub seeds: usize,
+    /// What else there is to say.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// The variant that others are compared with.
+    #[serde(default)]
+    pub baseline: Option<String>,
+    /// What is compared: each a name, and keys that are put over the file's own. `from` is the name of a
+    /// variant before it, whose tuned hyperparameters it starts from.
+    #[serde(default)]
+    pub variants: Vec<Table>,
+    /// Published values.
+    #[serde(default)]
+    pub published: Vec<Published>,
+    /// Of kinds that are no training: their settings.
+    #[serde(default)]
+    pub settings: Table,
+    /// Keys that the reduced form puts over all others: `seeds`, those of the experiment, and of kinds
+    /// that are no training those of the settings.
+    #[serde(default)]
+    pub quick: Table,
+}
+
+const fn three() -> usize {
+    3
+}
+
+/// The kinds of studies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// [`tuned`].
+    #[default]
+    Tuned,
+    /// [`precision`].
+    Precision,
+}
+
+/// A published value, and which of ours stands beside it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Published {
+    /// What it is of.
+    pub what: String,
+    /// The value, where there is one.
+    #[serde(default)]
+    pub value: Option<f64>,
+    /// Ours: of this variant.
+    pub variant: String,
+    /// Ours: this metric.
+    pub metric: String,
+    /// Why they differ.
+    #[serde(default)]
+    pub remark: String,
+}
+
+impl Study {
+    /// Whether its experiment is a training.
+    pub fn trains(&self) -> bool {
+        matches!(self.kind, Kind::Tuned)
+    }
+
+    /// Whether all its variants can be run, in both forms.
+    ///
+    /// # Errors
+    /// The first that cannot, by name; settings that mean nothing.
+    pub fn check(&self, recipe: &Recipe) -> Result<()> {
+        for quick in [false, true] {
+            match self.kind {
+                Kind::Tuned => drop(tuned::variants(recipe, self, quick)?),
+                Kind::Precision => drop(self.settings_of::<precision::Settings>(quick)?),
+            }
+        }
+        ensure!(
+            self.seeds(false) > 0 && self.seeds(true) > 0,
+            "seeds is 0: give at least 1"
+        );
+        Ok(())
+    }
+
+    /// The seeds of each variant.
+    fn seeds(&self, quick: bool) -> usize {
+        let own = self.quick.get("seeds").filter(|_| quick);
+        let own = own.and_then(Value::as_integer);
+        own.map_or(self.seeds, |n| usize::try_from(n).unwrap_or(0))
+    }
+
+    /// The settings of a kind that is no training.
+    fn settings_of<T: for<'de> Deserialize<'de>>(&self, quick: bool) -> Result<T> {
+        let mut table = self.settings.clone();
+        if quick {
+            recipe::put_over(&mut table, self.quick.clone());
+        }
+        table.try_into().context("its [study.settings]")
+    }
+}
+
+/// The names of all files that have a study.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    recipe::names().filter(|name| Recipe::find(name).is_ok_and(|recipe| recipe.study.is_some()))
+}
+
+/// Some studies to run, one after the other.
+#[derive(Debug)]
+pub struct Studies<'a> {
+    /// Which.
+    pub recipes: Vec<Recipe>,
+    /// The images.
+    pub data: &'a Dataset,
+    /// The folder they are from, where they are not the ones compiled in.
+    pub source: Option<PathBuf>,
+    /// Whether the reduced forms are wanted.
+    pub quick: bool,
+    /// Seeds, where they are not those of the files.
+    pub seeds: Option<usize>,
+    /// Whether to go on with what an earlier run left.
+    pub resume: bool,
+    /// Where everything goes.
+    pub out: PathBuf,
+}
+
+/// One study, and all that its kind needs to run it.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The file.
+    pub recipe: &'a Recipe,
+    /// Its study.
+    pub study: &'a Study,
+    /// The images.
+    pub data: &'a Dataset,
+    /// The folder they are from, where they are not the ones compiled in.
+    pub source: Option<PathBuf>,
+    /// Whether the reduced form is wanted.
+    pub quick: bool,
+    /// Seeds of each variant.
+    pub seeds: usize,
+    /// Whether to go on with what an earlier run left.
+    pub resume: bool,
+    /// Where its files go.
+    pub out: PathBuf,
+}
+
+/// What determines findings, and so must be the same where they are left alone.
+#[derive(Debug, Serialize, Deserialize)]
+struct Made {
+    version: String,
+    recipe: String,
+    data: Option<PathBuf>,
+    quick: bool,
+    seeds: usize,
+    findings: Findings,
+}
+
+impl Studies<'_> {
+    /// Runs them, each with a page of its own, and writes the page of all.
+    ///
+    /// # Errors
+    /// A file without a study; what the file system refuses; a study that fails as a whole.
+    pub fn run(&self) -> Result<()> {
+        files::prepare(&self.out)?;
+        let mut all = vec![];
+        for recipe in &self.recipes {
+            let Some(study) = &recipe.study else {
+                bail!(
+                    "{} has no [study]: run it with `drmad tune {}`; those with one are {}",
+                    recipe.name,
+                    recipe.name,
+                    names().collect::<Vec<_>>().join(", ")
+                );
+            };
+            let job = Job {
+                recipe,
+                study,
+                data: self.data,
+                source: self.source.clone(),
+                quick: self.quick,
+                seeds: self.seeds.unwrap_or(study.seeds(self.quick)),
+                resume: self.resume,
+                out: self.out.join(&recipe.name),
+            };
+            let findings = job
+                .findings()
+                .with_context(|| format!("the experiment {}", recipe.name))?;
+            say!("{}", experiments::text(&findings));
+            all.push(findings);
+        }
+        let page = match &all[..] {
+            [one] => self.out.join(&one.name).join("report.html"),
+            _ => self.out.join("report.html"),
+        };
+        if all.len() > 1 {
+            files::write(&page, experiments::render(&all)?.as_bytes())?;
+            let text = experiments::markdown(&all, "experiments")?;
+            files::write(&self.out.join("experiments.md"), text.as_bytes())?;
+            for findings in &all {
+                for (name, picture) in experiments::picture_files(findings)? {
+                    let path = self.out.join("experiments").join(name);
+                    files::write(&path, picture.as_bytes())?;
+                }
+            }
+        }
+        say!("report: {}", page.display());
+        Ok(())
+    }
+}
+
+impl Job<'_> {
+    /// Runs it, or reads what an earlier run found where that was the same.
+    fn findings(&self) -> Result<Findings> {
+        files::prepare(&self.out)?;
+        let path = self.out.join("findings.json");
+        if self.resume
+            && let Ok(text) = std::fs::read(&path)
+            && let Ok(made) = serde_json::from_slice::<Made>(&text)
+            && made.is_of(self)
+        {
+            return Ok(made.findings);
+        }
+        let findings = match self.study.kind {
+            Kind::Tuned => tuned::run(self)?,
+            Kind::Precision => {
+                let found = precision::run(&self.study.settings_of(self.quick)?)?;
+                self.named(found)
+            }
+        };
+        let page = experiments::render(std::slice::from_ref(&findings))?;
+        files::write(&self.out.join("report.html"), page.as_bytes())?;
+        let made = Made {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            recipe: self.recipe.text().to_string(),
+            data: self.source.clone(),
+            quick: self.quick,
+            seeds: self.seeds,
+            findings,
+        };
+        files::write(&path, &serde_json::to_vec(&made)?)?;
+        Ok(made.findings)
+    }
+
+    /// What a kind with settings of its own found, with the words of the file.
+    fn named(&self, mut findings: Findings) -> Findings {
+        let study = self.study;
+        findings.name.clone_from(&self.recipe.name);
+        findings.title = study.title.clone().unwrap_or(findings.title);
+        findings.source.clone_from(&study.source);
+        findings.about.clone_from(&study.about);
+        findings.quick = self.quick;
+        findings.notes.splice(0..0, study.notes.iter().cloned());
+        let published = study.published.iter();
+        let compared = published.map(|published| published.beside(&findings.variants));
+        let compared: Vec<Compared> = compared.collect();
+        findings.compared.extend(compared);
+        findings
+    }
+
+    /// A bar of so many parts, on a terminal alone.
+    fn bar(&self, ticks: usize) -> ProgressBar {
+        let bar = progress(ticks);
+        bar.enable_steady_tick(Duration::from_millis(250));
+        bar.println(format!("{}: {} seeds", self.recipe.name, self.seeds));
+        bar
+    }
+}
+
+impl Made {
+    fn is_of(&self, job: &Job<'_>) -> bool {
+        self.version == env!("CARGO_PKG_VERSION")
+            && self.recipe == job.recipe.text()
+            && self.data == job.source
+            && self.quick == job.quick
+            && self.seeds == job.seeds
+    }
+}
+
+impl Published {
+    /// It with ours beside it.
+    fn beside(&self, variants: &[Variant]) -> Compared {
+        let variant = variants.iter().find(|v| v.name == self.variant);
+        let metric = variant.and_then(|v| v.metrics.iter().find(|m| m.name == self.metric));
+        Compared {
+            what: self.what.clone(),
+            published: self.value,
+            ours: metric.map_or(vec![], |metric| metric.values.clone()),
+            unit: metric.map_or(Unit::Number, |metric| metric.unit),
+            remark: self.remark.clone(),
+        }
+    }
+}

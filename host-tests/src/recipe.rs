@@ -1,0 +1,196 @@
+//! Experiments as files: short, to be copied, changed and run.
+//!
+//! A file is TOML. Its keys are those of an [`Experiment`], in kebab-case; `like = "NAME"` takes all that
+//! the file leaves out from another. The table `[study]` says what `drmad experiment` makes of it: its
+//! [`variants`](Study::variants) are tables of the same keys, each put over the file's own.
+//!
+//! ```toml
+//! title = "Half the digits, a wider network"
+//! like = "mnist-units"
+//! layers = [784, 100, 50, 10]
+//! examples.train = 7_500
+//! ```
+//!
+//! The files in `experiments/` are compiled in. A name that ends in `.toml` is a file of the user's.
+//!
+//! Refused: keys that mean nothing, files that are like themselves.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use toml::{Table, Value};
+
+use crate::experiment::Experiment;
+use crate::study::Study;
+
+macro_rules! files {
+    ($($name:literal)*) => {
+        [$(($name, include_str!(concat!("../experiments/", $name, ".toml"))),)*]
+    };
+}
+
+/// The files compiled in, in the order in which they are listed.
+const FILES: &[(&str, &str)] = &files! {
+    "mnist-units" "mnist-scales" "mnist-layers" "mnist-global" "mnist-l2-units" "mnist-l2" "schedules"
+    "pixel-penalties" "learned-data" "granularity" "reverse-precision"
+};
+
+/// The experiment that is run where none is named.
+pub const DEFAULT: &str = "mnist-units";
+
+/// What is taken from another file at most so many times in a row.
+const MOST_LIKE: usize = 8;
+
+/// A file, read.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    /// Its name: that of the file, without its ending.
+    pub name: String,
+    /// Its text.
+    text: String,
+    /// The keys of the experiment, those of `like` among them.
+    table: Table,
+    /// What `drmad experiment` makes of it.
+    pub study: Option<Study>,
+}
+
+/// Puts the keys of `over` over those of `table`; tables within are put over each other.
+pub fn put_over(table: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => put_over(below, above),
+            (_, value) => {
+                table.insert(key, value);
+            }
+        }
+    }
+}
+
+impl Recipe {
+    /// The file of this name, compiled in or, where it ends in `.toml`, the user's.
+    ///
+    /// # Errors
+    /// A name that there is not, with those there are; a file that cannot be read or has keys that mean
+    /// nothing.
+    pub fn find(name: &str) -> Result<Self> {
+        let (name, text) = if name.ends_with(".toml") {
+            let path = Path::new(name);
+            let text = fs::read_to_string(path)
+                .with_context(|| format!("cannot read the experiment {}", path.display()))?;
+            let stem = path.file_stem().unwrap_or_default();
+            (stem.to_string_lossy().into_owned(), text)
+        } else {
+            let found = FILES.iter().find(|(file, _)| *file == name);
+            let Some((name, text)) = found else {
+                bail!(
+                    "no experiment is called {name}: there are {}, and files that end in .toml",
+                    names().collect::<Vec<_>>().join(", ")
+                );
+            };
+            ((*name).to_string(), (*text).to_string())
+        };
+        Self::parse(&name, &text).with_context(|| format!("the experiment {name}"))
+    }
+
+    /// A file's text.
+    ///
+    /// # Errors
+    /// Text that is not TOML, keys that mean nothing, `like` without an end.
+    pub fn parse(name: &str, text: &str) -> Result<Self> {
+        let mut table: Table = text.parse()?;
+        let study = match table.remove("study") {
+            Some(study) => Some(study.try_into().context("its [study]")?),
+            None => None,
+        };
+        for _ in 0..MOST_LIKE {
+            let Some(like) = table.remove("like") else {
+                break;
+            };
+            let like = like
+                .as_str()
+                .context("like: give the name of an experiment")?;
+            let found = FILES.iter().find(|(file, _)| *file == like);
+            let (_, text) =
+                found.with_context(|| format!("like = {like:?}: there is no such experiment"))?;
+            let mut below: Table = text.parse()?;
+            below.remove("study");
+            put_over(&mut below, table);
+            table = below;
+        }
+        if table.contains_key("like") {
+            bail!("like: more than {MOST_LIKE} files, each like the next");
+        }
+        let recipe = Recipe {
+            name: name.to_string(),
+            text: text.to_string(),
+            table,
+            study,
+        };
+        if recipe.trains() {
+            recipe.experiment()?;
+        }
+        Ok(recipe)
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is a training, and not a study of another kind.
+    pub fn trains(&self) -> bool {
+        self.study.as_ref().is_none_or(Study::trains)
+    }
+
+    /// Its experiment.
+    ///
+    /// # Errors
+    /// Keys that are missing or mean nothing; settings that cannot be run.
+    pub fn experiment(&self) -> Result<Experiment> {
+        self.with(&[])
+    }
+
+    /// Its experiment with some tables put over it, one after the other.
+    ///
+    /// # Errors
+    /// As [`experiment`](Self::experiment).
+    pub fn with(&self, over: &[&Table]) -> Result<Experiment> {
+        let mut table = self.table.clone();
+        for over in over {
+            put_over(&mut table, (*over).clone());
+        }
+        let mut experiment: Experiment = table.try_into()?;
+        experiment.name.clone_from(&self.name);
+        experiment.check()?;
+        Ok(experiment)
+    }
+}
+
+/// The names of the files compiled in.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(name, _)| *name)
+}
+
+/// The experiment compiled in under this name.
+///
+/// # Errors
+/// As [`Recipe::find`].
+pub fn find(name: &str) -> Result<Experiment> {
+    Recipe::find(name)?.experiment()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_in_order() {
+        for name in names() {
+            let recipe = Recipe::find(name).unwrap();
+            if let Some(study) = &recipe.study {
+                study.check(&recipe).unwrap();
+            }
+        }
+    }
+}
