@@ -24,8 +24,11 @@ use crate::files::{self, progress};
 use crate::recipe::{self, Recipe};
 use crate::report::experiments::{self, Compared, Findings, Unit, Variant};
 
+use spent::Spent;
+
 pub mod half;
 pub mod precision;
+pub mod spent;
 pub mod tuned;
 
 /// What `drmad experiment` makes of a file.
@@ -48,6 +51,9 @@ pub struct Study {
     /// What else there is to say.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// The variants whose curves are drawn; all where none is named.
+    #[serde(default)]
+    pub curves: Vec<String>,
     /// The variant that others are compared with.
     #[serde(default)]
     pub baseline: Option<String>,
@@ -262,13 +268,15 @@ impl Job<'_> {
         {
             return Ok(made.findings);
         }
-        let findings = match self.study.kind {
-            Kind::Tuned => tuned::run(self)?,
+        let spent = Spent::new(&self.out, self.resume);
+        let mut findings = match self.study.kind {
+            Kind::Tuned => tuned::run(self, &spent)?,
             Kind::Precision => {
                 let found = precision::run(&self.study.settings_of(self.quick)?)?;
                 self.named(found)
             }
         };
+        findings.seconds = spent.seconds();
         let page = experiments::render(std::slice::from_ref(&findings))?;
         files::write(&self.out.join("report.html"), page.as_bytes())?;
         let made = Made {

@@ -11,6 +11,7 @@ use indicatif::ProgressBar;
 use rayon::prelude::*;
 use toml::Table;
 
+use super::spent::Spent;
 use super::{Job, Study};
 use crate::experiment::{Block, Experiment, Rounding, What};
 use crate::provenance::{named, versions};
@@ -73,6 +74,12 @@ pub fn variants(recipe: &Recipe, study: &Study, quick: bool) -> Result<Vec<Varia
             from,
         });
     }
+    for name in study.curves.iter().chain(&study.baseline) {
+        ensure!(
+            variants.iter().any(|v| v.name == *name),
+            "no variant is called {name}, whose curve is wanted"
+        );
+    }
     Ok(variants)
 }
 
@@ -87,7 +94,7 @@ struct Ran {
 ///
 /// # Errors
 /// Variants that cannot be run, and what the file system refuses; a variant that diverges is none.
-pub fn run(job: &Job<'_>) -> Result<Findings> {
+pub fn run(job: &Job<'_>, spent: &Spent) -> Result<Findings> {
     let variants = variants(job.recipe, job.study, job.quick)?;
     let ticks: usize = variants.iter().map(|v| tune::ticks(&v.experiment)).sum();
     let bar = job.bar(ticks.saturating_mul(job.seeds));
@@ -119,7 +126,9 @@ pub fn run(job: &Job<'_>) -> Result<Findings> {
                         _ => None,
                     },
                 };
-                one(job, variant, *seed, start, &bar)
+                let ran = one(job, variant, *seed, start, &bar)?;
+                spent.note()?;
+                Ok(ran)
             })
             .collect();
         for ((v, seed), result) in runs.into_iter().zip(results) {
@@ -208,9 +217,6 @@ const METRICS: &[(&str, Unit, Read)] = &[
     ("test loss", Unit::Number, |t| {
         Some(t.report.after.test_loss)
     }),
-    ("validation error", Unit::Percent, |t| {
-        Some(t.report.after.valid_error)
-    }),
     ("validation loss", Unit::Number, |t| {
         Some(t.report.after.valid_loss)
     }),
@@ -231,10 +237,6 @@ const METRICS: &[(&str, Unit, Read)] = &[
     }),
     ("floats a weight", Unit::Number, |t| {
         t.report.costs.get(1).map(|c| c.floats_per_weight)
-    }),
-    ("seconds, forward and back", Unit::Seconds, |t| {
-        let costs = t.report.costs.get(..2)?;
-        Some(costs.iter().map(|c| c.seconds).sum())
     }),
 ];
 
@@ -258,9 +260,8 @@ fn findings(job: &Job<'_>, variants: &[Variant], ran: &[Vec<Ran>]) -> Result<Fin
         metric: "test error".to_string(),
         baseline: study.baseline.clone(),
     })];
-    figures.extend(curves(variants, ran));
+    figures.extend(curves(variants, ran, &study.curves));
     figures.extend(pictures(base, &ran[0]));
-    let seconds = ran.iter().flatten().flat_map(|ran| &ran.taken);
     let found = Findings {
         name: job.recipe.name.clone(),
         title: e.title.clone(),
@@ -283,7 +284,7 @@ fn findings(job: &Job<'_>, variants: &[Variant], ran: &[Vec<Ran>]) -> Result<Fin
             ("first variant", base.name.clone()),
         ]),
         seeds: job.seeds,
-        seconds: seconds.map(|step| step.seconds).sum(),
+        seconds: f64::NAN,
         variants: shows,
         compared: vec![],
         figures,
@@ -316,9 +317,10 @@ fn failed(seeds: &[Ran]) -> Option<String> {
 }
 
 /// Test error and validation loss over meta-iterations.
-fn curves(variants: &[Variant], ran: &[Vec<Ran>]) -> Vec<Shown> {
+fn curves(variants: &[Variant], ran: &[Vec<Ran>], wanted: &[String]) -> Vec<Shown> {
     let of = |read: fn(&MetaStep) -> f64| -> Vec<Curve> {
         let pairs = variants.iter().zip(ran);
+        let pairs = pairs.filter(|(v, _)| wanted.is_empty() || wanted.contains(&v.name));
         let curves = pairs.map(|(variant, seeds)| {
             let longest = seeds.iter().map(|ran| ran.taken.len()).max().unwrap_or(0);
             let heights = |ran: &Ran| {
