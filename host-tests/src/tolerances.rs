@@ -147,3 +147,9 @@ pub const CHECK_IMPLICIT: f64 = 1e-11;
 /// 1 - cosine of the training in fixed point to the tape: units of 2^-26 in weights of order 1, and 60
 /// steps.
 pub const CHECK_REVERSIBLE: f64 = 1e-9;
+
+/// Slopes of a float32 training by central differences, relative: a step of this size changes the loss
+/// in its third digit, of which float32 has about seven.
+pub const EXPERIMENT_DIFFERENCES: f64 = 2e-2;
+/// The step of those differences: large, since losses are rounded to float32 along the way.
+pub const EXPERIMENT_STEP: f64 = 1e-2;
