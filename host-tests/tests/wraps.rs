@@ -32,7 +32,7 @@ fn logistic<A: Arithmetic>(data: &Data) -> Logistic<drmad::models::Features<'_>,
 // -------------------------------------------------------------------------------- couplings
 
 #[test]
-fn couplings_keep_the_identities_in_both_layouts_tuned_and_off() {
+fn couplings_keep_the_identities_in_all_layouts_tuned_and_off() {
     let data = Data::small();
     // 21 weights.
     for tasks in [
@@ -42,6 +42,11 @@ fn couplings_keep_the_identities_in_both_layouts_tuned_and_off() {
         Tasks::Stacked(7),
         Tasks::Interleaved(1),
         Tasks::Stacked(21),
+        Tasks::Slices {
+            tasks: 3,
+            start: 2,
+            len: 4,
+        },
     ] {
         for coupling in [Coupling::Tuned(tasks), Coupling::Off(tasks)] {
             let inner = logistic::<Fused>(&data);
@@ -118,10 +123,15 @@ fn couplings_agree_with_nested_loops<A: Arithmetic>() {
         noise.f32s(10, 1.0),
     );
     let h = [&[0.0; 20][..], &a].concat();
-    for tasks in [Tasks::Interleaved(4), Tasks::Stacked(4)] {
+    let whole = Tasks::Slices {
+        tasks: 4,
+        start: 0,
+        len: 5,
+    };
+    for tasks in [Tasks::Interleaved(4), Tasks::Stacked(4), whole] {
         let at = |task: usize, element: usize| match tasks {
             Tasks::Interleaved(_) => element * 4 + task,
-            Tasks::Stacked(_) => task * 5 + element,
+            Tasks::Stacked(_) | Tasks::Slices { .. } => task * 5 + element,
         };
         let (loss, [g, d_a], [h_d, m_d]) = by_loops([&wide(&w), &wide(&d), &wide(&a)], at);
         let coupled = Coupled {
@@ -167,6 +177,12 @@ fn the_layout_of_the_tasks_changes_no_bit() {
         all_of(&coupled, w, &h, d)
     };
     let stacked = of(Tasks::Stacked(3), &w, &d);
+    let whole = Tasks::Slices {
+        tasks: 3,
+        start: 0,
+        len: 70,
+    };
+    assert_eq!(of(whole, &w, &d), stacked);
     let interleaved = of(Tasks::Interleaved(3), &turned(&w), &turned(&d));
     assert_eq!(stacked.loss.to_bits(), interleaved.loss.to_bits());
     assert_eq!(bits(&turned(&stacked.g)), bits(&interleaved.g));
@@ -211,7 +227,7 @@ fn every_pair_of_tasks_has_its_own_coupling() {
 }
 
 #[test]
-fn weights_that_are_no_multiple_of_the_tasks_are_refused() {
+fn weights_that_are_no_multiple_of_the_tasks_and_slices_beyond_one_are_refused() {
     let inner = Quadratic::<Fused>::new(&[1.0; 7]);
     for (k, whole) in [(3, 6), (0, 0), (8, 0)] {
         for tasks in [Tasks::Interleaved(k), Tasks::Stacked(k)] {
@@ -233,6 +249,25 @@ fn weights_that_are_no_multiple_of_the_tasks_are_refused() {
             let mut scratch = vec![0.0; 100];
             assert_eq!(coupled.loss(at, &mut scratch), Err(want));
         }
+    }
+    for (start, len, want) in [(0, 8, 8), (6, 2, 8), (1, usize::MAX, usize::MAX)] {
+        let coupled = Coupled {
+            inner,
+            coupling: Coupling::Tuned(Tasks::Slices {
+                tasks: 1,
+                start,
+                len,
+            }),
+        };
+        let at = At {
+            w: &[0.0f32; 7],
+            h: &[0.0; 8],
+            batch: &[],
+        };
+        let what = "weights of a task";
+        let error = Error::Length { what, want, got: 7 };
+        assert_eq!(coupled.loss(at, &mut [0.0; 100]), Err(error));
+        assert!(coupled.scratch_len() > 0);
     }
     let huge = Coupled {
         inner,

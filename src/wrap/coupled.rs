@@ -19,8 +19,9 @@
 //! A coupling belongs to the training loss. For the validation loss the same wrapper with
 //! [`Coupling::Off`] leaves the loss as it is and `h` as long as it was.
 //!
-//! Refused: weights that belong to no task. Not refused: negative couplings, which make the loss
-//! unbounded; [`non_negative`](crate::outer::projections::non_negative) keeps them out.
+//! Refused: weights that belong to no task, slices that reach beyond one. Not refused: negative couplings,
+//! which make the loss unbounded; [`non_negative`](crate::outer::projections::non_negative) keeps them
+//! out.
 
 use crate::error::{Error, cut, exactly, same};
 use crate::kernels::dispatch::run;
@@ -36,13 +37,23 @@ pub enum Tasks {
     Interleaved(usize),
     /// The weights of each task are contiguous.
     Stacked(usize),
+    /// The same, and of each task `len` weights from its `start` on are coupled, such as those of a
+    /// layer; the others are free. Layers with couplings of their own are wrapped one by one.
+    Slices {
+        /// How many tasks there are.
+        tasks: usize,
+        /// The first weight of a task that is coupled.
+        start: usize,
+        /// How many are.
+        len: usize,
+    },
 }
 
 impl Tasks {
     /// The number `K` of tasks.
     pub const fn len(&self) -> usize {
         match self {
-            Tasks::Interleaved(k) | Tasks::Stacked(k) => *k,
+            Tasks::Interleaved(k) | Tasks::Stacked(k) | Tasks::Slices { tasks: k, .. } => *k,
         }
     }
 
@@ -84,22 +95,47 @@ impl Tasks {
     }
 
     /// How many of `weights` a task has.
-    const fn each(self, weights: usize) -> usize {
+    const fn whole(self, weights: usize) -> usize {
         match weights.checked_div(self.len()) {
-            Some(each) => each,
+            Some(whole) => whole,
             None => 0,
         }
     }
 
-    /// The first weight of task `j`, and the way to its next.
-    const fn place(self, j: usize, weights: usize) -> (usize, usize) {
+    /// How many of them are coupled.
+    const fn each(self, weights: usize) -> usize {
         match self {
-            Tasks::Interleaved(k) => (j, if k == 0 { 1 } else { k }),
-            Tasks::Stacked(_) => (j * self.each(weights), 1),
+            Tasks::Slices { len, .. } => len,
+            _ => self.whole(weights),
         }
     }
 
-    /// The weights of task `j`.
+    /// Refuses weights that belong to no task, and slices that reach beyond one.
+    fn check(self, weights: usize) -> Result<(), Error> {
+        let whole = self.whole(weights);
+        same("weights of the tasks", weights, self.len() * whole)?;
+        match self {
+            Tasks::Slices { start, len, .. } if start.saturating_add(len) > whole => {
+                Err(Error::Length {
+                    what: "weights of a task",
+                    want: start.saturating_add(len),
+                    got: whole,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The first coupled weight of task `j`, and the way to its next.
+    const fn place(self, j: usize, weights: usize) -> (usize, usize) {
+        match self {
+            Tasks::Interleaved(k) => (j, if k == 0 { 1 } else { k }),
+            Tasks::Stacked(_) => (j * self.whole(weights), 1),
+            Tasks::Slices { start, .. } => (j * self.whole(weights) + start, 1),
+        }
+    }
+
+    /// The coupled weights of task `j`.
     #[inline(always)]
     fn of<S>(self, j: usize, w: &[S]) -> impl Iterator<Item = &S> {
         let (start, stride) = self.place(j, w.len());
@@ -194,7 +230,7 @@ impl<O: Objective> Coupled<O> {
         let (p, tasks) = (self.weights(), self.tasks());
         exactly("w", at.w, p)?;
         exactly("h", at.h, self.hypers())?;
-        same("weights of the tasks", p, tasks.len() * tasks.each(p))?;
+        tasks.check(p)?;
         Ok(at.h.split_at(self.inner.hypers()))
     }
 
