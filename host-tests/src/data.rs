@@ -438,13 +438,7 @@ impl Dataset {
                     labels: labels.count,
                 });
             }
-            let split = Split {
-                pixels: images.bytes,
-                labels: labels.bytes,
-                rows: images.rows,
-                columns: images.columns,
-                lists: OnceLock::new(),
-            };
+            let split = Split::new(images.bytes, labels.bytes, images.rows, images.columns);
             Ok((split, images.file))
         };
         let (train, partner) = split(&TRAIN_IMAGES, &TRAIN_LABELS)?;
@@ -481,6 +475,17 @@ impl Dataset {
 }
 
 impl Split {
+    /// Images of `rows * columns` bytes with their labels.
+    pub const fn new(pixels: Vec<u8>, labels: Vec<u8>, rows: usize, columns: usize) -> Self {
+        Split {
+            pixels,
+            labels,
+            rows,
+            columns,
+            lists: OnceLock::new(),
+        }
+    }
+
     /// The number of examples.
     pub fn len(&self) -> usize {
         self.labels.len()

@@ -7,6 +7,8 @@
 //! |---|---|
 //! | [`tuned`] | tunes each variant with each seed |
 //! | [`precision`] | runs a training backwards with few bits |
+//! | [`multitask`] | couples the columns of a softmax |
+//! | [`rotations`] | couples networks for turned digits, layer by layer |
 //!
 //! Everything goes into a folder for each experiment. What is done there is left alone by a run that
 //! resumes, and a training half done goes on from its own state.
@@ -26,8 +28,12 @@ use crate::report::experiments::{self, Compared, Findings, Unit, Variant};
 
 use spent::Spent;
 
+pub mod coupled;
 pub mod half;
+pub mod multitask;
 pub mod precision;
+pub mod rotations;
+pub mod side_by_side;
 pub mod spent;
 pub mod tuned;
 
@@ -86,6 +92,10 @@ pub enum Kind {
     Tuned,
     /// [`precision`].
     Precision,
+    /// [`multitask`].
+    Multitask,
+    /// [`rotations`].
+    Rotations,
 }
 
 /// A published value, and which of ours stands beside it.
@@ -120,7 +130,9 @@ impl Study {
         for quick in [false, true] {
             match self.kind {
                 Kind::Tuned => drop(tuned::variants(recipe, self, quick)?),
-                Kind::Precision => drop(self.settings_of::<precision::Settings>(quick)?),
+                Kind::Precision => drop(self.settings_of::<precision::Settings>(quick, None)?),
+                Kind::Multitask => drop(self.settings_of::<multitask::Settings>(quick, Some(1))?),
+                Kind::Rotations => drop(self.settings_of::<rotations::Settings>(quick, Some(1))?),
             }
         }
         ensure!(
@@ -137,11 +149,18 @@ impl Study {
         own.map_or(self.seeds, |n| usize::try_from(n).unwrap_or(0))
     }
 
-    /// The settings of a kind that is no training.
-    fn settings_of<T: for<'de> Deserialize<'de>>(&self, quick: bool) -> Result<T> {
+    /// The settings of a kind that is no training, with so many seeds where it has some.
+    fn settings_of<T: for<'de> Deserialize<'de>>(
+        &self,
+        quick: bool,
+        seeds: Option<usize>,
+    ) -> Result<T> {
         let mut table = self.settings.clone();
         if quick {
             recipe::put_over(&mut table, self.quick.clone());
+        }
+        if let Some(seeds) = seeds {
+            table.insert("seeds".to_string(), i64::try_from(seeds)?.into());
         }
         table.try_into().context("its [study.settings]")
     }
@@ -271,11 +290,11 @@ impl Job<'_> {
         let spent = Spent::new(&self.out, self.resume);
         let mut findings = match self.study.kind {
             Kind::Tuned => tuned::run(self, &spent)?,
-            Kind::Precision => {
-                let found = precision::run(&self.study.settings_of(self.quick)?)?;
-                self.named(found)
-            }
+            Kind::Precision => precision::run(&self.study.settings_of(self.quick, None)?)?,
+            Kind::Multitask => self.seen(multitask::Settings::ticks, multitask::run)?,
+            Kind::Rotations => self.seen(rotations::Settings::ticks, rotations::run)?,
         };
+        findings = self.named(findings);
         findings.seconds = spent.seconds();
         let page = experiments::render(std::slice::from_ref(&findings))?;
         files::write(&self.out.join("report.html"), page.as_bytes())?;
@@ -291,7 +310,20 @@ impl Job<'_> {
         Ok(made.findings)
     }
 
-    /// What a kind with settings of its own found, with the words of the file.
+    /// Runs a kind with settings of its own, `ticks` parts long, with a bar.
+    fn seen<T: for<'de> Deserialize<'de>>(
+        &self,
+        ticks: impl Fn(&T) -> usize,
+        run: impl Fn(&T, &Dataset, &(dyn Fn() + Sync)) -> Result<Findings>,
+    ) -> Result<Findings> {
+        let settings = self.study.settings_of(self.quick, Some(self.seeds))?;
+        let bar = self.bar(ticks(&settings));
+        let found = run(&settings, self.data, &|| bar.inc(1));
+        bar.finish_and_clear();
+        found
+    }
+
+    /// What was found, with the words of the file.
     fn named(&self, mut findings: Findings) -> Findings {
         let study = self.study;
         findings.name.clone_from(&self.recipe.name);

@@ -262,7 +262,7 @@ fn findings(job: &Job<'_>, variants: &[Variant], ran: &[Vec<Ran>]) -> Result<Fin
     })];
     figures.extend(curves(variants, ran, &study.curves));
     figures.extend(pictures(base, &ran[0]));
-    let found = Findings {
+    Ok(Findings {
         name: job.recipe.name.clone(),
         title: e.title.clone(),
         source: String::new(),
@@ -290,8 +290,7 @@ fn findings(job: &Job<'_>, variants: &[Variant], ran: &[Vec<Ran>]) -> Result<Fin
         figures,
         notes: vec![],
         versions: versions(Rounding::Fused),
-    };
-    Ok(job.named(found))
+    })
 }
 
 fn metrics(seeds: &[Ran]) -> Vec<Metric> {
