@@ -34,7 +34,7 @@ macro_rules! files {
 const FILES: &[(&str, &str)] = &files! {
     "mnist-units" "mnist-scales" "mnist-layers" "mnist-global" "mnist-l2-units" "mnist-l2" "schedules"
     "pixel-penalties" "learned-data" "granularity" "reverse-precision"
-    "multitask" "rotations"
+    "rtho" "multitask" "rotations"
 };
 
 /// The experiment that is run where none is named.

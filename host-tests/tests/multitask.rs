@@ -15,6 +15,7 @@ use drmad::wrap::{Coupled, Coupling, L2, Strength, Tasks};
 use drmad_host::data::{Dataset, Split};
 use drmad_host::report::experiments::{Findings, Shown};
 use drmad_host::study::coupled::{Training, Tuning, all, none, one, own};
+use drmad_host::study::kept::Kept;
 use drmad_host::study::multitask;
 use drmad_host::study::rotations::{self, coupled, rotated};
 use drmad_host::study::side_by_side::SideBySide;
@@ -283,7 +284,7 @@ fn two_threads_change_no_bit_of_the_coupled_columns() {
     let settings: multitask::Settings = serde_json::from_str(text).unwrap();
     let data = small();
     let findings = holds(settings.ticks(), 2, |each| {
-        multitask::run(&settings, &data, each).unwrap()
+        multitask::run(&settings, &data, &Kept::default(), each).unwrap()
     });
     let matrix = findings.figures.iter().find_map(|figure| match figure {
         Shown::Matrix(matrix) => Some(matrix),
@@ -304,7 +305,7 @@ fn two_threads_change_no_bit_of_the_coupled_layers() {
     let settings: rotations::Settings = serde_json::from_str(text).unwrap();
     let data = small();
     let findings = holds(settings.ticks(), 2, |each| {
-        rotations::run(&settings, &data, each).unwrap()
+        rotations::run(&settings, &data, &Kept::default(), each).unwrap()
     });
     let matrices = findings.figures.iter();
     let matrices = matrices.filter(|figure| matches!(figure, Shown::Matrix(_)));
@@ -362,7 +363,7 @@ fn settings_refuse_what_they_do_not_know_and_too_few_examples() {
     assert!(serde_json::from_str::<rotations::Settings>(r#"{"tuning": {"step": 3}}"#).is_err());
     let text = r#"{"train-per-class": 100, "valid-per-class": 100}"#;
     let settings: multitask::Settings = serde_json::from_str(text).unwrap();
-    let error = multitask::run(&settings, &small(), &|| ()).unwrap_err();
+    let error = multitask::run(&settings, &small(), &Kept::default(), &|| ()).unwrap_err();
     assert!(
         error.to_string().contains("fewer than the 200 images"),
         "{error}"

@@ -306,7 +306,7 @@ impl<O: Objective, E: Objective> Training<'_, O, E> {
 }
 
 /// What tuning came to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Tuned {
     /// The validation loss before each step outside, and after the last.
     pub valid: Vec<f64>,
@@ -319,7 +319,7 @@ pub struct Tuned {
 }
 
 /// One variant on one seed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measured {
     /// The tuning.
     pub tuned: Tuned,

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`tuned`] | tunes each variant with each seed |
 //! | [`precision`] | runs a training backwards with few bits |
+//! | [`rtho`] | tunes rate, momentum and penalty while training goes on |
 //! | [`multitask`] | couples the columns of a softmax |
 //! | [`rotations`] | couples networks for turned digits, layer by layer |
 //!
@@ -26,13 +27,16 @@ use crate::files::{self, progress};
 use crate::recipe::{self, Recipe};
 use crate::report::experiments::{self, Compared, Findings, Unit, Variant};
 
+use kept::Kept;
 use spent::Spent;
 
 pub mod coupled;
 pub mod half;
+pub mod kept;
 pub mod multitask;
 pub mod precision;
 pub mod rotations;
+pub mod rtho;
 pub mod side_by_side;
 pub mod spent;
 pub mod tuned;
@@ -92,6 +96,8 @@ pub enum Kind {
     Tuned,
     /// [`precision`].
     Precision,
+    /// [`rtho`].
+    Rtho,
     /// [`multitask`].
     Multitask,
     /// [`rotations`].
@@ -131,6 +137,7 @@ impl Study {
             match self.kind {
                 Kind::Tuned => drop(tuned::variants(recipe, self, quick)?),
                 Kind::Precision => drop(self.settings_of::<precision::Settings>(quick, None)?),
+                Kind::Rtho => drop(self.settings_of::<rtho::Settings>(quick, Some(1))?),
                 Kind::Multitask => drop(self.settings_of::<multitask::Settings>(quick, Some(1))?),
                 Kind::Rotations => drop(self.settings_of::<rotations::Settings>(quick, Some(1))?),
             }
@@ -291,6 +298,7 @@ impl Job<'_> {
         let mut findings = match self.study.kind {
             Kind::Tuned => tuned::run(self, &spent)?,
             Kind::Precision => precision::run(&self.study.settings_of(self.quick, None)?)?,
+            Kind::Rtho => self.seen(rtho::Settings::ticks, rtho::run)?,
             Kind::Multitask => self.seen(multitask::Settings::ticks, multitask::run)?,
             Kind::Rotations => self.seen(rotations::Settings::ticks, rotations::run)?,
         };
@@ -311,14 +319,16 @@ impl Job<'_> {
     }
 
     /// Runs a kind with settings of its own, `ticks` parts long, with a bar.
-    fn seen<T: for<'de> Deserialize<'de>>(
+    fn seen<T: Serialize + for<'de> Deserialize<'de>>(
         &self,
         ticks: impl Fn(&T) -> usize,
-        run: impl Fn(&T, &Dataset, &(dyn Fn() + Sync)) -> Result<Findings>,
+        run: impl Fn(&T, &Dataset, &Kept, &(dyn Fn() + Sync)) -> Result<Findings>,
     ) -> Result<Findings> {
         let settings = self.study.settings_of(self.quick, Some(self.seeds))?;
+        let told = serde_json::to_string(&(&settings, &self.source))?;
+        let kept = Kept::new(self.out.join("parts"), self.resume, told);
         let bar = self.bar(ticks(&settings));
-        let found = run(&settings, self.data, &|| bar.inc(1));
+        let found = run(&settings, self.data, &kept, &|| bar.inc(1));
         bar.finish_and_clear();
         found
     }

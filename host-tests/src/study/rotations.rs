@@ -25,6 +25,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::coupled::{
     Measured, Training, Tuned, Tuning, all, curves, drawn, error_of, matrix, one, own, variant,
 };
+use super::kept::Kept;
 use super::side_by_side::SideBySide;
 use crate::data::{Dataset, Split};
 use crate::experiment::Rounding;
@@ -353,10 +354,19 @@ fn of_seed(
 ///
 /// # Errors
 /// Too few examples, and a training that diverges.
-pub fn run(settings: &Settings, data: &Dataset, each: &(dyn Fn() + Sync)) -> Result<Findings> {
+pub fn run(
+    settings: &Settings,
+    data: &Dataset,
+    kept: &Kept,
+    each: &(dyn Fn() + Sync),
+) -> Result<Findings> {
     let seeds = (0..settings.seeds as u64).into_par_iter();
     let seeds = seeds
-        .map(|seed| of_seed(settings, data, seed, each))
+        .map(|seed| {
+            kept.get(&format!("seed-{seed}"), || {
+                of_seed(settings, data, seed, each)
+            })
+        })
         .collect::<Result<Vec<_>>>()?;
     let of = |v: usize| -> Vec<&Measured> { seeds.iter().filter_map(|one| one.get(v)).collect() };
     let found: Vec<(&str, Vec<&Measured>)> = (VARIANTS.iter().enumerate())
