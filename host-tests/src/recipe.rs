@@ -33,7 +33,7 @@ macro_rules! files {
 /// The files compiled in, in the order in which they are listed.
 const FILES: &[(&str, &str)] = &files! {
     "mnist-units" "mnist-scales" "mnist-layers" "mnist-global" "mnist-l2-units" "mnist-l2" "schedules"
-    "pixel-penalties" "learned-data" "granularity" "reverse-precision"
+    "average-gradient" "chaos" "pixel-penalties" "learned-data" "granularity" "reverse-precision"
     "rtho" "multitask" "rotations"
 };
 

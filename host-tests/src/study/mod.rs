@@ -10,6 +10,8 @@
 //! | [`rtho`] | tunes rate, momentum and penalty while training goes on |
 //! | [`multitask`] | couples the columns of a softmax |
 //! | [`rotations`] | couples networks for turned digits, layer by layer |
+//! | [`chaos`] | moves one hyperparameter along an axis |
+//! | [`average`] | takes many hypergradients at the start |
 //!
 //! Everything goes into a folder for each experiment. What is done there is left alone by a run that
 //! resumes, and a training half done goes on from its own state.
@@ -23,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::data::Dataset;
+use crate::experiment::Experiment;
 use crate::files::{self, progress};
 use crate::recipe::{self, Recipe};
 use crate::report::experiments::{self, Compared, Findings, Unit, Variant};
@@ -30,6 +33,8 @@ use crate::report::experiments::{self, Compared, Findings, Unit, Variant};
 use kept::Kept;
 use spent::Spent;
 
+pub mod average;
+pub mod chaos;
 pub mod coupled;
 pub mod half;
 pub mod kept;
@@ -74,11 +79,11 @@ pub struct Study {
     /// Published values.
     #[serde(default)]
     pub published: Vec<Published>,
-    /// Of kinds that are no training: their settings.
+    /// The settings of kinds that have some.
     #[serde(default)]
     pub settings: Table,
     /// Keys that the reduced form puts over all others: `seeds`, those of the experiment, and of kinds
-    /// that are no training those of the settings.
+    /// that are no training those of the settings; of those that have both, the settings' are `settings`.
     #[serde(default)]
     pub quick: Table,
 }
@@ -102,6 +107,10 @@ pub enum Kind {
     Multitask,
     /// [`rotations`].
     Rotations,
+    /// [`chaos`].
+    Chaos,
+    /// [`average`].
+    AverageGradient,
 }
 
 /// A published value, and which of ours stands beside it.
@@ -125,7 +134,7 @@ pub struct Published {
 impl Study {
     /// Whether its experiment is a training.
     pub fn trains(&self) -> bool {
-        matches!(self.kind, Kind::Tuned)
+        matches!(self.kind, Kind::Tuned | Kind::Chaos | Kind::AverageGradient)
     }
 
     /// Whether all its variants can be run, in both forms.
@@ -140,6 +149,8 @@ impl Study {
                 Kind::Rtho => drop(self.settings_of::<rtho::Settings>(quick, Some(1))?),
                 Kind::Multitask => drop(self.settings_of::<multitask::Settings>(quick, Some(1))?),
                 Kind::Rotations => drop(self.settings_of::<rotations::Settings>(quick, Some(1))?),
+                Kind::Chaos => drop(chaos::plan(recipe, self, quick)?),
+                Kind::AverageGradient => drop(average::plan(recipe, self, quick)?),
             }
         }
         ensure!(
@@ -170,6 +181,26 @@ impl Study {
             table.insert("seeds".to_string(), i64::try_from(seeds)?.into());
         }
         table.try_into().context("its [study.settings]")
+    }
+
+    /// The experiment of a kind that trains and has settings, and those: the reduced form's own
+    /// `settings` go over the settings, and its other keys over the experiment.
+    fn with_settings<T>(&self, recipe: &Recipe, quick: bool) -> Result<(Experiment, T)>
+    where
+        T: for<'de> Deserialize<'de>,
+    {
+        let mut over = if quick {
+            self.quick.clone()
+        } else {
+            Table::new()
+        };
+        over.remove("seeds");
+        let mut settings = self.settings.clone();
+        if let Some(Value::Table(own)) = over.remove("settings") {
+            recipe::put_over(&mut settings, own);
+        }
+        let settings = settings.try_into().context("its [study.settings]")?;
+        Ok((recipe.with(&[&over])?, settings))
     }
 }
 
@@ -301,6 +332,8 @@ impl Job<'_> {
             Kind::Rtho => self.seen(rtho::Settings::ticks, rtho::run)?,
             Kind::Multitask => self.seen(multitask::Settings::ticks, multitask::run)?,
             Kind::Rotations => self.seen(rotations::Settings::ticks, rotations::run)?,
+            Kind::Chaos => chaos::run(self)?,
+            Kind::AverageGradient => average::run(self)?,
         };
         findings = self.named(findings);
         findings.seconds = spent.seconds();
