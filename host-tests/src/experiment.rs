@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::inputs::Inputs;
 use crate::method::Way;
+use crate::problem::MOST_DRAWS;
+use crate::reduction::Reduction;
 
 /// What the numbers of a block are. In the objective's `h` they lie in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -170,6 +172,31 @@ impl Default for OuterRates {
     }
 }
 
+/// Clients, who hold examples of their own and share their hypergradients alone.
+///
+/// Of the examples a run chooses a pool, and of the pool each client its shard: as many as it trains on
+/// and validates with, none of them twice. Shards overlap where they are more than the pool holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Clients {
+    /// How many there are.
+    pub count: usize,
+    /// What they follow.
+    #[serde(default)]
+    pub reduction: Reduction,
+    /// The training examples that their shards are of.
+    pub pool: usize,
+}
+
+impl Clients {
+    /// In a few words.
+    pub fn describe(&self) -> String {
+        let Clients { count, pool, .. } = self;
+        let follow = self.reduction.describe();
+        format!("{count}, with shards of a pool of {pool} examples; all follow {follow}")
+    }
+}
+
 /// The outer loop.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -185,6 +212,9 @@ pub struct Outer {
     /// Draws of a meta-iteration, whose mean hypergradient is followed.
     #[serde(default = "one")]
     pub draws: usize,
+    /// Clients, where there are some: each has one draw, of its shard.
+    #[serde(default)]
+    pub clients: Option<Clients>,
 }
 
 const fn one() -> usize {
@@ -192,6 +222,17 @@ const fn one() -> usize {
 }
 
 impl Outer {
+    /// The trainings of a meta-iteration.
+    pub fn trainings(&self) -> usize {
+        self.clients.map_or(self.draws, |clients| clients.count)
+    }
+
+    /// What becomes of their hypergradients.
+    pub fn reduction(&self) -> Reduction {
+        let clients = self.clients.map(|clients| clients.reduction);
+        clients.unwrap_or_default()
+    }
+
     /// The rate of its optimiser.
     pub const fn rate(&self) -> f32 {
         let OuterRates { adam, sign, sgd } = self.rates;
@@ -309,7 +350,36 @@ impl Experiment {
             self.examples.train
         );
         self.method.method()?;
+        if let Some(clients) = &self.outer.clients {
+            self.check_clients(clients)?;
+        }
         self.check_blocks()
+    }
+
+    fn check_clients(&self, clients: &Clients) -> Result<()> {
+        let Clients { count, pool, .. } = *clients;
+        let shard = self.examples.train.saturating_add(self.examples.valid);
+        ensure!(
+            (1..=MOST_DRAWS).contains(&count),
+            "outer.clients.count is {count}: it must be from 1 to {MOST_DRAWS}"
+        );
+        ensure!(
+            shard <= pool,
+            "outer.clients.pool is {pool}: a shard has {shard} examples"
+        );
+        ensure!(
+            self.outer.draws == 1,
+            "outer.draws is {}: each client has one draw",
+            self.outer.draws
+        );
+        for what in [What::ExampleWeight, What::Pixel] {
+            ensure!(
+                self.block(what).is_none(),
+                "a {} belongs to one client's examples: clients share what belongs to the training",
+                what.as_str()
+            );
+        }
+        Ok(())
     }
 
     fn check_blocks(&self) -> Result<()> {

@@ -12,6 +12,7 @@
 //! | [`memory`] | what this process takes |
 //! | [`provenance`] | what a report says of how it came to be |
 //! | [`tolerances`] | how close is close enough, and why |
+//! | [`reduction`] | how clients' hypergradients become one |
 //! | [`tune`] | the outer loop, which survives a kill |
 //! | [`dump`] | a result with all that is needed to compute it again elsewhere |
 //! | [`frontier`] | every method on one experiment |
@@ -43,6 +44,7 @@ pub mod method;
 pub mod problem;
 pub mod provenance;
 pub mod recipe;
+pub mod reduction;
 pub mod report;
 pub mod scaling;
 pub mod study;

@@ -2,7 +2,8 @@
 //!
 //! Everything here is a function of the experiment, the data and a seed. Each draw of a meta-iteration
 //! has a seed of its own ([`seed_of`]), so its examples, its initial weights and its batches are its own
-//! too; the test examples are those of the whole run.
+//! too; the test examples are those of the whole run. A client is a draw whose examples come from its
+//! shard, which it keeps for the whole run: it splits it anew in each meta-iteration.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -25,7 +26,7 @@ use drmad::wrap::{L2, Psd, Scaled, Strength};
 
 use crate::counted::{self, Counted};
 use crate::data::Dataset;
-use crate::experiment::{Block, Counts, Experiment, Outside, What};
+use crate::experiment::{Block, Clients, Counts, Experiment, Outside, What};
 use crate::inputs::{Images, Inputs, Tuned};
 use crate::loss::Loss;
 use crate::method::{MOST_TANGENTS, Method, Name, Shape, Storage, zeros};
@@ -65,6 +66,10 @@ pub const fn seed_of(seed: u64, meta_step: usize, draw: usize) -> u64 {
     seed.wrapping_add((meta_step as u64) << 32)
         .wrapping_add((draw as u64) << 54)
 }
+
+/// The meta-iteration, beyond those of any run, whose seed chooses the pool that clients' shards are of;
+/// the next one's seeds choose the shards.
+const SHARED: usize = 1 << 21;
 
 /// An experiment, its data and a seed.
 #[derive(Debug)]
@@ -269,8 +274,9 @@ impl<'a> Population<'a> {
                 data.classes()
             );
         }
+        let pool = experiment.outer.clients.map_or(0, |clients| clients.pool);
         for (what, have, want) in [
-            ("training", data.train.len(), train + valid),
+            ("training", data.train.len(), pool.max(train + valid)),
             ("test", data.test.len(), test),
         ] {
             if have < want {
@@ -305,6 +311,45 @@ impl<'a> Population<'a> {
     /// # Errors
     /// None for a population that was checked.
     pub fn draw(&self, seed: u64, meta_step: usize, draw: usize) -> Result<Problem<'a>> {
+        self.problem(self.seed_of(seed, meta_step, draw), None)
+    }
+
+    /// The same of a client, whose examples are all of its shard.
+    ///
+    /// # Errors
+    /// An experiment without clients.
+    pub fn client(&self, seed: u64, meta_step: usize, client: usize) -> Result<Problem<'a>> {
+        let shard = self.shard(seed, client)?;
+        self.problem(self.seed_of(seed, meta_step, client), Some(&shard))
+    }
+
+    /// The examples of a client in a run, as positions in the training file.
+    ///
+    /// # Errors
+    /// An experiment without clients.
+    pub fn shard(&self, seed: u64, client: usize) -> Result<Vec<u32>> {
+        let e = self.experiment;
+        let Clients { pool, .. } = e.outer.clients.context("an experiment without clients")?;
+        let mut pooled = vec![0; pool];
+        let mut shard = vec![0; e.examples.train + e.examples.valid];
+        let all = &mut vec![0; self.data.train.len()];
+        choose(seed_of(seed, SHARED, 0), all, &mut pooled)?;
+        choose(
+            seed_of(seed, SHARED + 1, client),
+            &mut vec![0; pool],
+            &mut shard,
+        )?;
+        Ok(those(&shard, &pooled))
+    }
+
+    /// The seed of a draw, where each meta-iteration has its own.
+    const fn seed_of(&self, seed: u64, meta_step: usize, draw: usize) -> u64 {
+        let fixed = self.experiment.examples.fixed;
+        seed_of(seed, if fixed { 0 } else { meta_step }, draw)
+    }
+
+    /// With all of the training images to choose from, or with a shard of them.
+    fn problem(&self, seed: u64, shard: Option<&[u32]>) -> Result<Problem<'a>> {
         let Population {
             experiment,
             data,
@@ -313,12 +358,6 @@ impl<'a> Population<'a> {
             test,
             ..
         } = *self;
-        let meta_step = if experiment.examples.fixed {
-            0
-        } else {
-            meta_step
-        };
-        let seed = seed_of(seed, meta_step, draw);
         let Counts {
             train: trained,
             valid,
@@ -326,7 +365,11 @@ impl<'a> Population<'a> {
             ..
         } = experiment.examples;
         let mut chosen = vec![0; trained + valid];
-        choose(seed, &mut vec![0; data.train.len()], &mut chosen)?;
+        let all = shard.map_or(data.train.len(), <[u32]>::len);
+        choose(seed, &mut vec![0; all], &mut chosen)?;
+        if let Some(shard) = shard {
+            chosen = those(&chosen, shard);
+        }
         let (mut trained, outside) = {
             let outside = chosen.split_off(trained);
             (chosen, outside)
@@ -361,6 +404,24 @@ impl<'a> Population<'a> {
             seed,
         })
     }
+}
+
+/// The numbers at these places.
+fn those(places: &[u32], of: &[u32]) -> Vec<u32> {
+    let places = places.iter();
+    places
+        .filter_map(|i| of.get(*i as usize))
+        .copied()
+        .collect()
+}
+
+/// Whether it is a training, or the way back through it, that left the finite numbers.
+pub fn diverges(error: &anyhow::Error) -> bool {
+    use drmad::Error::{Diverged, NonFinite, Overflow, Unsolved};
+    matches!(
+        error.downcast_ref(),
+        Some(Diverged { .. } | NonFinite { .. } | Overflow { .. } | Unsolved { .. })
+    )
 }
 
 /// The first images of each class in turn, for what is only a place to start from.
@@ -552,7 +613,11 @@ impl<'a> Problem<'a> {
             hypergradient.extend(d);
         }
         if hypergradient.iter().any(|d| !d.is_finite()) {
-            bail!("the hypergradient is not finite: lower the hyperparameters");
+            return Err(drmad::Error::NonFinite {
+                what: "hypergradient",
+                step: 0,
+            })
+            .context("the hypergradient is not finite: lower the hyperparameters");
         }
         Ok(hypergradient)
     }

@@ -278,6 +278,7 @@ impl Size {
                 rates: OuterRates::default(),
                 meta_steps: 0,
                 draws: 1,
+                clients: None,
             },
             method: Way::default(),
         }

@@ -7,6 +7,10 @@
 //! between the two is part of the result. After every meta-iteration the whole state is written, so that
 //! a killed run goes on with the same bits.
 //!
+//! Where there are [clients](crate::experiment::Clients), each is a draw of its own shard, and what is
+//! followed is the [reduction](crate::reduction) of their hypergradients. One whose training diverges is
+//! left out of that meta-iteration and named.
+//!
 //! Draws run on all cores. Order of arithmetic: the mean is a sum in float64 in the order of the draws,
 //! divided by `N` and then rounded once to float32; so are the losses and errors of a meta-iteration,
 //! without the rounding. The number of threads changes no bit.
@@ -27,8 +31,9 @@ use crate::data::Dataset;
 use crate::experiment::{Experiment, Optimiser, Outer, Rounding, What};
 use crate::files::{self, progress};
 use crate::method::{Method, Name};
-use crate::problem::{Errors, Population, Problem, Quality, Trained};
+use crate::problem::{Errors, Population, Problem, Quality, Trained, diverges};
 use crate::provenance::{named, versions};
+use crate::reduction::Reduced;
 use crate::report;
 
 /// At which meta-iterations the exact hypergradient is computed beside ours.
@@ -211,9 +216,8 @@ impl Tuning<'_> {
 
     fn run_in<A: Arithmetic>(&self, resume: bool) -> Result<Tuned> {
         let (experiment, seed) = (self.experiment(), self.settings.seed);
-        let Outer {
-            meta_steps, draws, ..
-        } = experiment.outer;
+        let outer = &experiment.outer;
+        let Outer { meta_steps, .. } = *outer;
         let (method, steps) = (experiment.method.method()?, experiment.steps);
         let start = self.origin();
         if start.len() != experiment.hypers() {
@@ -233,9 +237,10 @@ impl Tuning<'_> {
             hyper.len(),
             method.describe(),
             meta_steps,
-            match draws {
-                1 => String::new(),
-                _ => format!("{draws} draws of "),
+            match (outer.trainings(), outer.clients) {
+                (1, _) => String::new(),
+                (n, None) => format!("{n} draws of "),
+                (n, Some(_)) => format!("{n} clients with "),
             }
         ));
         if resume {
@@ -290,17 +295,20 @@ impl Tuning<'_> {
             };
             let ours =
                 ours.with_context(|| format!("meta-iteration {meta_step} of {}", experiment.name))?;
-            let hypergradient = mean_of(ours.iter().map(|(trained, _)| trained))?;
+            let reduced = self.reduced(ours.iter().map(|ours| Some(&ours.as_ref()?.0)))?;
+            for client in &reduced.left_out {
+                bar.println(&format!("client {client} diverges and is left out"));
+            }
             let (exact, another) = (exact?, another?);
             self.note(
                 &mut state,
                 meta_step,
                 &ours,
-                &hypergradient,
+                &reduced,
                 [exact.as_deref(), another.as_deref()],
                 &clock,
             )?;
-            self.step(&mut state, &mut hyper, &hypergradient, meta_step)?;
+            self.step(&mut state, &mut hyper, &reduced.hypergradient, meta_step)?;
             state.hyper = to_bits(&hyper);
             files::write(&self.state_path(), &serde_json::to_vec(&state)?)?;
             if let Some(m) = state.meta_steps.last() {
@@ -334,21 +342,53 @@ impl Tuning<'_> {
         Ok(Tuned { report, hyper })
     }
 
-    /// Does a job on every draw of a meta-iteration, on all cores; of several errors it gives that of
-    /// the first draw.
+    /// Does a job on every draw or client of a meta-iteration, on all cores; of several errors it gives
+    /// that of the first. Of a client that diverges it gives nothing, unless all do.
     fn each_draw<T: Send>(
         &self,
         population: &Population<'_>,
         meta_step: usize,
         job: impl Fn(&Problem<'_>) -> Result<T> + Sync,
-    ) -> Result<Vec<T>> {
-        let (seed, draws) = (self.settings.seed, self.experiment().outer.draws);
-        let results: Vec<Result<T>> = (0..draws)
+    ) -> Result<Vec<Option<T>>> {
+        let (seed, outer) = (self.settings.seed, &self.experiment().outer);
+        let shared = outer.clients.is_some();
+        let results: Vec<Result<T>> = (0..outer.trainings())
             .into_par_iter()
             .with_max_len(1)
-            .map(|draw| job(&population.draw(seed, meta_step, draw)?))
+            .map(|i| {
+                let problem = if shared {
+                    population.client(seed, meta_step, i)
+                } else {
+                    population.draw(seed, meta_step, i)
+                };
+                job(&problem?)
+            })
             .collect();
-        results.into_iter().collect()
+        let mut first = None;
+        let mut done = vec![];
+        for result in results {
+            done.push(match result {
+                Err(error) if shared && diverges(&error) => {
+                    first.get_or_insert(error);
+                    None
+                }
+                result => Some(result?),
+            });
+        }
+        match first {
+            Some(error) if done.iter().all(Option::is_none) => {
+                Err(error.context(format!("all of {} clients diverge", done.len())))
+            }
+            _ => Ok(done),
+        }
+    }
+
+    /// The hypergradient that is followed.
+    fn reduced<'t>(&self, of: impl Iterator<Item = Option<&'t Trained>>) -> Result<Reduced> {
+        let hypergradients: Vec<Option<&[f32]>> = of
+            .map(|trained| Some(&trained?.back.as_ref()?.hypergradient[..]))
+            .collect();
+        self.experiment().outer.reduction().reduce(&hypergradients)
     }
 
     /// Takes the outer step, with the optimiser's state in bits.
@@ -389,11 +429,13 @@ impl Tuning<'_> {
         &self,
         state: &mut State,
         meta_step: usize,
-        ours: &[(Trained, Errors)],
-        hypergradient: &[f32],
-        [exact, another]: [Option<&[Trained]>; 2],
+        ours: &[Option<(Trained, Errors)>],
+        reduced: &Reduced,
+        [exact, another]: [Option<&[Option<Trained>]>; 2],
         clock: &Instant,
     ) -> Result<()> {
+        let ours: Vec<&(Trained, Errors)> = ours.iter().flatten().collect();
+        let hypergradient = &reduced.hypergradient[..];
         let mean = |of: &dyn Fn(&Trained, &Errors) -> f64| {
             let sum: f64 = ours
                 .iter()
@@ -412,14 +454,18 @@ impl Tuning<'_> {
             norm: norm(hypergradient),
             seconds: clock.elapsed().as_secs_f64(),
             train_loss: mean(&|trained, _| mean_of_last(&trained.losses)),
+            agreement: reduced.agreement,
+            left_out: reduced.left_out.clone(),
         });
-        if let (0, [(ours, _), ..]) = (meta_step, ours) {
-            let exact = exact.and_then(|exact| exact.first());
+        if let (0, [(ours, _), ..]) = (meta_step, &ours[..]) {
+            let exact = exact.and_then(|exact| exact.iter().flatten().next());
             let experiment = self.experiment();
             state.costs = costs(&experiment.method.method()?, experiment, ours, exact);
         }
         if let (Some(exact), Some(another)) = (exact, another) {
-            let (exact, another) = (mean_of(exact.iter())?, mean_of(another.iter())?);
+            let reduced = |of: &[Option<Trained>]| self.reduced(of.iter().map(Option::as_ref));
+            let exact = reduced(exact)?.hypergradient;
+            let another = reduced(another)?.hypergradient;
             let angle = cosine(hypergradient, &exact);
             state.angles.push(report::Angle {
                 meta_step,
@@ -469,7 +515,7 @@ impl Tuning<'_> {
                 angle.meta_step,
                 angle.cosine,
                 angle.norm_ratio,
-                report::two_draws(report.draws),
+                report::two_draws(report),
                 angle.another_draw
             ));
         }
@@ -516,6 +562,10 @@ impl Tuning<'_> {
             ("outer rate", e.outer.rate().to_string()),
             ("meta-iterations", e.outer.meta_steps.to_string()),
             ("draws of a meta-iteration", e.outer.draws.to_string()),
+            (
+                "clients",
+                e.outer.clients.map_or("none".into(), |c| c.describe()),
+            ),
             ("seed", s.seed.to_string()),
             (
                 "data",
@@ -535,7 +585,8 @@ impl Tuning<'_> {
             title: e.title.clone(),
             method: method.describe(),
             outer: format!("{:?}", e.outer.optimiser),
-            draws: e.outer.draws,
+            draws: e.outer.trainings(),
+            clients: e.outer.clients.map(|clients| clients.reduction),
             settings: named(&settings),
             versions: versions(s.arithmetic),
             meta_steps: state.meta_steps.clone(),
@@ -553,25 +604,6 @@ impl Tuning<'_> {
             comparison: state.comparison.clone(),
         })
     }
-}
-
-/// The mean hypergradient of some draws, in the order of arithmetic that this module promises.
-fn mean_of<'t>(draws: impl ExactSizeIterator<Item = &'t Trained>) -> Result<Vec<f32>> {
-    let n = draws.len() as f64;
-    let mut sums = vec![];
-    for trained in draws {
-        let d = &trained
-            .back
-            .as_ref()
-            .context("no hypergradient")?
-            .hypergradient;
-        // Only from -0 does every number begin its sum as it is.
-        sums.resize(d.len(), -0.0);
-        for (sum, d) in sums.iter_mut().zip(d) {
-            *sum += f64::from(*d);
-        }
-    }
-    Ok(sums.into_iter().map(|sum| (sum / n) as f32).collect())
 }
 
 /// The mean of the last tenth.
@@ -664,7 +696,7 @@ struct Bar<'a> {
 /// The training steps of a run that a bar counts.
 pub fn ticks(experiment: &Experiment) -> usize {
     let outer = &experiment.outer;
-    let trainings = outer.meta_steps.saturating_mul(outer.draws);
+    let trainings = outer.meta_steps.saturating_mul(outer.trainings());
     experiment.steps.saturating_mul(trainings.saturating_add(1))
 }
 
@@ -678,7 +710,7 @@ impl<'a> Bar<'a> {
                 Cow::Owned(bar)
             }
         };
-        let done = done.saturating_mul(experiment.outer.draws);
+        let done = done.saturating_mul(experiment.outer.trainings());
         bar.inc(experiment.steps.saturating_mul(done) as u64);
         if whole.is_none() {
             bar.reset_eta();

@@ -40,6 +40,8 @@ fn meta_step(step: usize, dice: &mut Dice) -> MetaStep {
         norm: 0.021 * (-3.0 * t).exp() * (1.0 + 0.1 * dice.bell()),
         seconds: 14.0 + dice.roll(),
         train_loss: 0.05 + 0.1 * t + 0.002 * dice.bell(),
+        agreement: None,
+        left_out: vec![],
     }
 }
 
@@ -144,6 +146,7 @@ fn sample() -> Report {
         method: "hats".into(),
         outer: "Adam".into(),
         draws: 1,
+        clients: None,
         settings: vec![
             pair("digits", "15000"),
             pair("network", "784-50-50-50-10, tanh"),
@@ -200,6 +203,7 @@ fn bare() -> Report {
         method: String::new(),
         outer: String::new(),
         draws: 1,
+        clients: None,
         settings: vec![],
         versions: vec![],
         meta_steps: vec![],

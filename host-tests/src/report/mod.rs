@@ -37,6 +37,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::reduction::Reduction;
 use plots::{Lines, Picture, Series, drawable};
 use words::{capital, count, duration, fixed, moves, number, percent};
 
@@ -55,6 +56,9 @@ pub struct Report {
     pub outer: String,
     /// Draws of a meta-iteration: hypergradients, losses and errors are means over them.
     pub draws: usize,
+    /// Where each of them belongs to a client: what became of their hypergradients.
+    #[serde(default)]
+    pub clients: Option<Reduction>,
     /// Settings of the run as names and values. One named `digits` is quoted in the opening
     /// sentence as the number of digits the run used.
     pub settings: Vec<(String, String)>,
@@ -101,6 +105,12 @@ pub struct MetaStep {
     /// The mean training loss at the end of training.
     #[serde(deserialize_with = "null_is_nan")]
     pub train_loss: f64,
+    /// The mean cosine between the hypergradients of two draws or clients, where there are two.
+    #[serde(default)]
+    pub agreement: Option<f64>,
+    /// The clients that diverged and were left out.
+    #[serde(default)]
+    pub left_out: Vec<usize>,
 }
 
 /// How good a trained network is. Errors are fractions.
@@ -468,10 +478,19 @@ fn lead(report: &Report) -> String {
 }
 
 /// What is compared to see how much of a hypergradient belongs to its draws alone.
-pub(crate) fn two_draws(draws: usize) -> String {
-    match draws {
-        1 => "two draws".into(),
-        n => format!("two means of {n} draws"),
+pub(crate) fn two_draws(report: &Report) -> String {
+    match (report.draws, report.clients) {
+        (1, _) => "two draws".into(),
+        (n, None) => format!("two means of {n} draws"),
+        (n, Some(_)) => format!("two draws of {n} clients"),
+    }
+}
+
+/// The draws of a meta-iteration, or the clients whose they are.
+fn draws(report: &Report) -> String {
+    match report.clients {
+        None => count(report.draws, "draw"),
+        Some(_) => count(report.draws, "client"),
     }
 }
 
@@ -479,7 +498,7 @@ pub(crate) fn two_draws(draws: usize) -> String {
 fn sub(report: &Report) -> String {
     let of = match report.draws {
         1 => String::new(),
-        n => format!(" of {n} draws each"),
+        _ => format!(" of {} each", draws(report)),
     };
     let how = format!("{} and {}", report.method, report.outer);
     match report.meta_steps.len() {
@@ -509,7 +528,7 @@ fn tiles(report: &Report) -> Vec<Tile> {
             value: format!("{} → {}", number(first.cosine), number(last.cosine)),
             note: format!(
                 "{} among themselves {} → {}",
-                two_draws(report.draws),
+                two_draws(report),
                 number(first.another_draw),
                 number(last.another_draw)
             ),
@@ -860,11 +879,20 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
             String::new(),
             "one draw".into(),
         ),
-        n => (
-            format!("exact, of {n} other draws"),
-            format!(" Each is the mean over {n} draws."),
-            format!("{n} draws"),
-        ),
+        n => {
+            let all = draws(report);
+            let (other, own) = match report.clients {
+                None => (
+                    format!("exact, of {n} other draws"),
+                    format!(" Each is the mean over {all}."),
+                ),
+                Some(reduction) => (
+                    "exact, of other draws".into(),
+                    format!(" Each is of {all}: {}.", reduction.describe()),
+                ),
+            };
+            (other, own, all)
+        }
     };
     if let (Some(first), Some(last)) = (report.angles.first(), report.angles.last()) {
         let one = report.angles.len() == 1;
@@ -903,7 +931,7 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
             "The cosine between {method} and the exact hypergradient {path}.{least}{own} At one \
              both have the same direction. Between the exact hypergradients of {} it {}: \
              the rest belongs to {alone} alone.{}",
-            two_draws(report.draws),
+            two_draws(report),
             if one {
                 format!("is {}", number(first.another_draw))
             } else {
@@ -986,7 +1014,8 @@ fn terms(report: &Report) -> Vec<Term> {
                     1 => "one training run from the start, its hypergradient".into(),
                     n => format!(
                         "{n} training runs from the start, each with examples, initial weights and \
-                         batches of its own, the mean of their hypergradients"
+                         batches of its own, {}",
+                        report.clients.unwrap_or_default().describe()
                     ),
                 },
                 report.outer
@@ -1011,6 +1040,18 @@ fn terms(report: &Report) -> Vec<Term> {
     terms
 }
 
+/// Which clients diverged, and when.
+fn absent(report: &Report) -> String {
+    let each = report.meta_steps.iter().flat_map(|m| {
+        let clients = m.left_out.iter();
+        clients.map(|client| format!("client {client} at meta-iteration {}", m.step))
+    });
+    match &each.collect::<Vec<_>>()[..] {
+        [] => String::new(),
+        all => format!(" Diverged and left out: {}.", all.join(", ")),
+    }
+}
+
 fn tables(report: &Report) -> Vec<Table> {
     let mut tables = Vec::new();
     let steps = report.meta_steps.iter().map(|m| {
@@ -1026,7 +1067,10 @@ fn tables(report: &Report) -> Vec<Table> {
     });
     tables.push(Table {
         heading: "Meta-iterations",
-        note: "Losses in nats per digit; the norm is the hypergradient's.".into(),
+        note: format!(
+            "Losses in nats per digit; the norm is the hypergradient's.{}",
+            absent(report)
+        ),
         columns: [
             "meta-iteration",
             "training loss",
@@ -1055,9 +1099,10 @@ fn tables(report: &Report) -> Vec<Table> {
         heading: "Costs",
         note: match report.draws {
             1 => "Each for one pass through the whole training run.".into(),
-            n => format!(
-                "Each for one pass through the whole training run, while those of the {n} draws share \
-                 the cores."
+            _ => format!(
+                "Each for one pass through the whole training run, while those of the {} share the \
+                 cores.",
+                draws(report)
             ),
         },
         columns: [

@@ -235,6 +235,17 @@ const METRICS: &[(&str, Unit, Read)] = &[
     ("norm ratio, first", Unit::Times, |t| {
         t.report.angles.first().map(|a| a.norm_ratio)
     }),
+    ("agreement, first", Unit::Cosine, |t| {
+        t.report.meta_steps.first()?.agreement
+    }),
+    ("agreement, last", Unit::Cosine, |t| {
+        t.report.meta_steps.last()?.agreement
+    }),
+    ("clients left out", Unit::Number, |t| {
+        t.report.clients?;
+        let left_out = t.report.meta_steps.iter().map(|m| m.left_out.len());
+        Some(left_out.sum::<usize>() as f64)
+    }),
     ("floats a weight", Unit::Number, |t| {
         t.report.costs.get(1).map(|c| c.floats_per_weight)
     }),
@@ -281,6 +292,10 @@ fn findings(job: &Job<'_>, variants: &[Variant], ran: &[Vec<Ran>]) -> Result<Fin
             ("momentum", e.momentum.to_string()),
             ("log of the initial scale", e.log_scale.to_string()),
             ("meta-iterations", e.outer.meta_steps.to_string()),
+            (
+                "clients",
+                e.outer.clients.map_or("none".into(), |c| c.describe()),
+            ),
             ("first variant", base.name.clone()),
         ]),
         seeds: job.seeds,
