@@ -10,6 +10,7 @@ use drmad_host::method::{Method, Name};
 use drmad_host::problem::Population;
 use drmad_host::recipe;
 use drmad_host::reduction::Reduction;
+use drmad_host::tolerances::SAME_FORMULA_F64;
 use drmad_host::tune::{Compare, Settings, Tuned, Tuning};
 use indicatif::ProgressBar;
 use rayon::ThreadPoolBuilder;
@@ -117,7 +118,7 @@ fn agreement_is_the_mean_cosine_of_all_pairs() {
     let tuned = tune(&experiment, &data, Compare::Never).expect("tuned");
     let got = tuned.report.meta_steps[0].agreement.expect("five clients");
     assert_eq!(cosines.len(), 10);
-    assert!((got - want).abs() < 1e-12, "{got} and {want}");
+    assert!((got - want).abs() < SAME_FORMULA_F64, "{got} and {want}");
 }
 
 #[test]
