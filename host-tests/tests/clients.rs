@@ -193,18 +193,16 @@ fn steep() -> Experiment {
         total: None,
     }];
     experiment.outer.optimiser = Optimiser::Sign;
+    experiment.method.name = Some(Name::Tape);
     experiment
 }
 
 /// Images of which some are white and all others black.
 fn white(these: impl Fn(u32) -> bool) -> Dataset {
-    let split = |count: u32, these: &dyn Fn(u32) -> bool| Split {
-        pixels: (0..count)
-            .flat_map(|i| [if these(i) { 255 } else { 0 }; 784])
-            .collect(),
-        labels: (0..count).map(|i| (i % 10) as u8).collect(),
-        rows: 28,
-        columns: 28,
+    let split = |count: u32, these: &dyn Fn(u32) -> bool| {
+        let pixels = (0..count).flat_map(|i| [if these(i) { 255 } else { 0 }; 784]);
+        let labels = (0..count).map(|i| (i % 10) as u8);
+        Split::new(pixels.collect(), labels.collect(), 28, 28)
     };
     Dataset {
         train: split(2 * POOL as u32, &these),
@@ -234,7 +232,7 @@ fn a_client_that_diverges_is_left_out_and_named() {
     };
     let data = white(|i| bright.contains(&i));
     let population = Population::new(&experiment, &data).expect("enough images");
-    let method = Method::new(Name::Hats);
+    let method = Method::new(Name::Tape);
     let one = |client: usize| {
         let problem = population.client(0, 0, client).expect("a shard");
         let trained = problem.train::<Fused>(&experiment.start(), Some(&method), &mut |_| ())?;
