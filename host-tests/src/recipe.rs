@@ -33,8 +33,8 @@ macro_rules! files {
 /// The files compiled in, in the order in which they are listed.
 const FILES: &[(&str, &str)] = &files! {
     "mnist-units" "mnist-scales" "mnist-layers" "mnist-global" "mnist-l2-units" "mnist-l2"
-    "hyperserver-mnist" "schedules" "average-gradient" "chaos" "pixel-penalties" "learned-data"
-    "granularity" "reverse-precision" "rtho" "multitask" "rotations"
+    "headline" "hyperserver-mnist" "schedules" "average-gradient" "chaos" "pixel-penalties"
+    "learned-data" "granularity" "reverse-precision" "rtho" "multitask" "rotations"
 };
 
 /// The experiment that is run where none is named.

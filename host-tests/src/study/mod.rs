@@ -12,6 +12,7 @@
 //! | [`rotations`] | couples networks for turned digits, layer by layer |
 //! | [`chaos`] | moves one hyperparameter along an axis |
 //! | [`average`] | takes many hypergradients at the start |
+//! | [`headline`] | times methods like for like, and weighs their memory |
 //!
 //! Everything goes into a folder for each experiment. What is done there is left alone by a run that
 //! resumes, and a training half done goes on from its own state.
@@ -37,6 +38,7 @@ pub mod average;
 pub mod chaos;
 pub mod coupled;
 pub mod half;
+pub mod headline;
 pub mod kept;
 pub mod multitask;
 pub mod precision;
@@ -111,6 +113,8 @@ pub enum Kind {
     Chaos,
     /// [`average`].
     AverageGradient,
+    /// [`headline`].
+    Headline,
 }
 
 /// A published value, and which of ours stands beside it.
@@ -151,6 +155,10 @@ impl Study {
                 Kind::Rotations => drop(self.settings_of::<rotations::Settings>(quick, Some(1))?),
                 Kind::Chaos => drop(chaos::plan(recipe, self, quick)?),
                 Kind::AverageGradient => drop(average::plan(recipe, self, quick)?),
+                Kind::Headline => {
+                    let settings: headline::Settings = self.settings_of(quick, None)?;
+                    settings.check(recipe)?;
+                }
             }
         }
         ensure!(
@@ -334,6 +342,7 @@ impl Job<'_> {
             Kind::Rotations => self.seen(rotations::Settings::ticks, rotations::run)?,
             Kind::Chaos => chaos::run(self)?,
             Kind::AverageGradient => average::run(self)?,
+            Kind::Headline => headline::run(self, &self.study.settings_of(self.quick, None)?)?,
         };
         findings = self.named(findings);
         findings.seconds = spent.seconds();
