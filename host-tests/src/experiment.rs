@@ -16,7 +16,7 @@ use drmad::outer::Parametrisation;
 use serde::{Deserialize, Serialize};
 
 use crate::inputs::Inputs;
-use crate::method::Way;
+use crate::method::{Name, Way};
 use crate::problem::MOST_DRAWS;
 use crate::reduction::Reduction;
 
@@ -111,6 +111,20 @@ pub struct Block {
     /// Of weights of examples: what they may add up to.
     #[serde(default)]
     pub total: Option<f32>,
+    /// Of penalties: whether a number is the coefficient itself, at least 0, and not its logarithm.
+    #[serde(default)]
+    pub natural: bool,
+}
+
+impl Block {
+    /// How a number of the block stands for what the training takes.
+    pub const fn parametrisation(&self) -> Option<Parametrisation> {
+        if self.natural {
+            None
+        } else {
+            self.what.parametrisation()
+        }
+    }
 }
 
 /// Which examples the outer loss is taken over.
@@ -215,6 +229,9 @@ pub struct Outer {
     /// Clients, where there are some: each has one draw, of its shard.
     #[serde(default)]
     pub clients: Option<Clients>,
+    /// Whether a training starts at the last weights of the one before.
+    #[serde(default)]
+    pub warm: bool,
 }
 
 const fn one() -> usize {
@@ -349,10 +366,30 @@ impl Experiment {
             self.examples.wrong_labels,
             self.examples.train
         );
-        self.method.method()?;
         if let Some(clients) = &self.outer.clients {
             self.check_clients(clients)?;
         }
+        ensure!(
+            !self.outer.warm
+                || (self.outer.trainings() == 1 && self.block(What::InitialScale).is_none()),
+            "outer.warm: a training starts where one other ended; give one draw or client, and no initial scales to tune"
+        );
+        let method = self.method.method()?;
+        ensure!(
+            !self.outer.warm || method.name != Name::Forward,
+            "outer.warm: forward mode starts at initial weights of its own; take a method with a path"
+        );
+        let outside = match self.outside {
+            Outside::Valid => self.examples.valid,
+            Outside::Train => self.examples.train,
+        };
+        ensure!(
+            method
+                .validate_on
+                .is_none_or(|examples| examples <= outside),
+            "method.validate-on is {:?}: there are {outside} examples",
+            method.validate_on
+        );
         self.check_blocks()
     }
 
@@ -401,6 +438,11 @@ impl Experiment {
             ensure!(
                 !block.each_step || matches!(block.what, What::Rate | What::Momentum),
                 "{what} cannot differ from step to step: leave out each-step"
+            );
+            ensure!(
+                !block.natural || (block.what == What::Penalty && block.start >= 0.0),
+                "{what} starts at {} and is natural: only a penalty can be, from at least 0",
+                block.start
             );
             ensure!(
                 block.total.is_none_or(|total| {
@@ -520,6 +562,9 @@ impl Experiment {
     /// amounts to, or the hyperparameter itself.
     pub fn reported(&self, what: What, hyper: f32) -> (f32, &'static str) {
         match what {
+            What::Penalty if self.block(what).is_some_and(|block| block.natural) => {
+                (hyper, "penalty")
+            }
             What::Scale => (
                 self.log_l2.unwrap_or(0.0) - 2.0 * hyper,
                 What::Penalty.as_str(),

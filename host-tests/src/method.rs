@@ -146,6 +146,12 @@ pub struct Method {
     pub snapshots: usize,
     /// Whether products of negative curvature are dropped.
     pub psd: bool,
+    /// Whether the sweep draws batches of its own in place of the training's.
+    pub fresh_batches: bool,
+    /// Only so many of the outer examples, the first, are validated on.
+    pub validate_on: Option<usize>,
+    /// Of the published line: what the rate of its sweep is multiplied by.
+    pub rate_scale: f32,
     /// Of implicit methods: the most products.
     pub iterations: usize,
     /// Of implicit methods: what is added to the curvature.
@@ -171,6 +177,9 @@ impl Method {
             last: None,
             snapshots: 10,
             psd: false,
+            fresh_batches: false,
+            validate_on: None,
+            rate_scale: 1.0,
             iterations: 20,
             damping: 0.01,
             rate: 0.1,
@@ -183,6 +192,8 @@ impl Method {
             self.name,
             Name::Tape | Name::Checkpoints | Name::Reversible | Name::Forward
         ) && !self.psd
+            && !self.fresh_batches
+            && self.validate_on.is_none()
             && self.last.is_none()
     }
 
@@ -213,6 +224,15 @@ impl Method {
         }
         if self.psd {
             what += ", psd";
+        }
+        if self.fresh_batches {
+            what += ", fresh batches";
+        }
+        if let Some(examples) = self.validate_on {
+            let _ = write!(what, ", validated on {examples}");
+        }
+        if self.rate_scale != 1.0 {
+            let _ = write!(what, ", rate x {}", self.rate_scale);
         }
         what
     }
@@ -248,6 +268,15 @@ pub struct Way {
     /// Drop second-order products of negative curvature.
     #[arg(long)]
     pub psd: bool,
+    /// Sweep over batches drawn anew in place of the training's; of methods that take no step again.
+    #[arg(long)]
+    pub fresh_batches: bool,
+    /// Take the outer loss over so many of the outer examples, the first, in place of all.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub validate_on: Option<u32>,
+    /// Of line-published: what the rate of its shortened sweep is multiplied by [default: 1].
+    #[arg(long, value_name = "FACTOR")]
+    pub rate_scale: Option<f32>,
     /// Of implicit and neumann: the most second-order products [default: 20].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub iterations: Option<u32>,
@@ -286,6 +315,9 @@ impl Way {
             tail: self.tail.or(other.tail),
             last: self.last.or(other.last),
             psd: self.psd || other.psd,
+            fresh_batches: self.fresh_batches || other.fresh_batches,
+            validate_on: self.validate_on.or(other.validate_on),
+            rate_scale: self.rate_scale.or(other.rate_scale),
             iterations: self.iterations.or(other.iterations),
             damping: self.damping.or(other.damping),
             series_rate: self.series_rate.or(other.series_rate),
@@ -303,6 +335,7 @@ impl Way {
             ("knots", self.knots),
             ("iterations", self.iterations),
             ("snapshots", self.snapshots),
+            ("validate-on", self.validate_on),
         ] {
             ensure!(value != Some(0), "{what} is 0: give at least 1");
         }
@@ -313,6 +346,26 @@ impl Way {
                 LEVELS.join(", ")
             );
         }
+        ensure!(
+            !self.fresh_batches
+                || match default.name {
+                    Name::Tape
+                    | Name::Line
+                    | Name::LinePublished
+                    | Name::Knots
+                    | Name::Hermite
+                    | Name::Legendre => self.tail.unwrap_or(0) == 0,
+                    Name::Hats => self.tail == Some(0),
+                    _ => false,
+                },
+            "fresh-batches: {} takes steps again or has no sweep, and hats need tail = 0",
+            default.name.as_str()
+        );
+        ensure!(
+            self.rate_scale
+                .is_none_or(|scale| scale.is_finite() && default.name == Name::LinePublished),
+            "rate-scale: only the sweep of line-published is shortened"
+        );
         let or = |value: Option<u32>, default: usize| value.map_or(default, |n| n as usize);
         Ok(Method {
             name: default.name,
@@ -323,6 +376,9 @@ impl Way {
             last: self.last.map(|last| last as usize),
             snapshots: or(self.snapshots, default.snapshots),
             psd: self.psd,
+            fresh_batches: self.fresh_batches,
+            validate_on: self.validate_on.map(|examples| examples as usize),
+            rate_scale: self.rate_scale.unwrap_or(default.rate_scale),
             iterations: or(self.iterations, default.iterations),
             damping: self.damping.unwrap_or(default.damping),
             rate: self.series_rate.unwrap_or(default.rate),
@@ -531,7 +587,11 @@ impl Method {
             | Name::Random
             | Name::AllUp => Box::new(Line::<A, _>::new(origin, steps)),
             Name::LinePublished => {
-                Box::new(Line::<A, _>::new(origin, steps).with(Plan::published(steps)))
+                let plan = Plan {
+                    rate_scale: self.rate_scale,
+                    ..Plan::published(steps)
+                };
+                Box::new(Line::<A, _>::new(origin, steps).with(plan))
             }
             Name::Knots => {
                 let rows = storage.rows.of::<A>(self.levels, weights, self.knots)?;

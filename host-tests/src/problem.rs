@@ -84,6 +84,8 @@ pub struct Problem<'a> {
     pub drawn: Drawn,
     /// The seed of initial weights and batches.
     pub seed: u64,
+    /// Weights to start from, where they are not the initial ones.
+    pub from: Option<Vec<f32>>,
     /// All images of the training file, none of them chosen.
     train: Images<'a>,
     /// The same of the test file.
@@ -216,6 +218,38 @@ enum Table {
     Rates,
     Momenta,
     LogScales,
+}
+
+/// Where a training starts.
+#[derive(Clone, Copy)]
+enum Start<'a> {
+    /// At the initial weights of its seed.
+    Drawn(Normal<'a, f32>),
+    /// At weights that another one ended with.
+    At(&'a [f32]),
+}
+
+impl Origin<f32> for Start<'_> {
+    fn fill(&self, first: usize, out: &mut [f32]) {
+        match self {
+            Start::Drawn(normal) => normal.fill(first, out),
+            Start::At(w) => Origin::fill(w, first, out),
+        }
+    }
+
+    fn weights(&self) -> usize {
+        match self {
+            Start::Drawn(normal) => normal.weights(),
+            Start::At(w) => Origin::weights(w),
+        }
+    }
+
+    fn floats(&self) -> usize {
+        match self {
+            Start::Drawn(normal) => normal.floats(),
+            Start::At(w) => Origin::floats(w),
+        }
+    }
 }
 
 /// The derivative by each table.
@@ -402,6 +436,7 @@ impl<'a> Population<'a> {
                 labels,
             },
             seed,
+            from: None,
         })
     }
 }
@@ -585,7 +620,7 @@ impl<'a> Problem<'a> {
         };
         for (block, range) in e.blocks() {
             let mut values = hyper.get(range).unwrap_or_default().to_vec();
-            if let Some(parametrisation) = block.what.parametrisation() {
+            if let Some(parametrisation) = block.parametrisation() {
                 parametrisation.value::<A, _>(&mut values);
             }
             match block.what {
@@ -607,7 +642,7 @@ impl<'a> Problem<'a> {
         for block in &self.experiment.tuned {
             let (table, range) = tables.place(self.experiment, block);
             let mut d = slopes.of(table)[range.clone()].to_vec();
-            if let Some(parametrisation) = block.what.parametrisation() {
+            if let Some(parametrisation) = block.parametrisation() {
                 parametrisation.pull_back(&tables.of(table)[range], &mut d)?;
             }
             hypergradient.extend(d);
@@ -625,6 +660,15 @@ impl<'a> Problem<'a> {
     fn batches(&self) -> Batches {
         Batches {
             seed: self.seed,
+            examples: self.drawn.train.len(),
+            size: self.experiment.batch,
+        }
+    }
+
+    /// The batches that a sweep takes which has its own.
+    pub const fn fresh_batches(&self) -> Batches {
+        Batches {
+            seed: !self.seed,
             examples: self.drawn.train.len(),
             size: self.experiment.batch,
         }
@@ -752,7 +796,11 @@ impl<'a> Problem<'a> {
             batches: self.batches(),
             steps,
         };
-        let origin = self.normal(&tables);
+        let normal = self.normal(&tables);
+        let origin = match &self.from {
+            Some(from) => Start::At(from),
+            None => Start::Drawn(normal),
+        };
         if task
             .method
             .is_some_and(|method| method.name == Name::Forward)
@@ -837,7 +885,9 @@ impl<'a> Problem<'a> {
         batch: &mut [u32],
         (hyper, tables): (&[f32], &Tables<'_>),
     ) -> Result<Taken> {
-        let examples: Vec<u32> = (0..self.drawn.outside.len() as u32).collect();
+        // The outer examples are in the order of their drawing, so the first of them are a draw too.
+        let validated = method.validate_on.unwrap_or(self.drawn.outside.len());
+        let examples: Vec<u32> = (0..validated as u32).collect();
         let validation = Validation {
             objective: outside,
             examples: &examples,
@@ -892,6 +942,11 @@ impl<'a> Problem<'a> {
                     d_h: h,
                     schedule: schedules.then_some((rates, momenta)),
                 };
+                let batches = match method.fresh_batches {
+                    true => self.fresh_batches(),
+                    false => run.batches,
+                };
+                let run = Run { batches, ..*run };
                 let outcome = run.back(&validation, path, workspace, batch, wanted)?;
                 if started {
                     let w0 = self.initial::<A>(hyper);

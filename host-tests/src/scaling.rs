@@ -272,6 +272,7 @@ impl Size {
                 each_step: false,
                 start: 0.0,
                 total: None,
+                natural: false,
             }],
             outer: Outer {
                 optimiser: Optimiser::Adam,
@@ -279,6 +280,7 @@ impl Size {
                 meta_steps: 0,
                 draws: 1,
                 clients: None,
+                warm: false,
             },
             method: Way::default(),
         }

@@ -72,6 +72,9 @@ struct State {
     hyper: Vec<u32>,
     first_moment: Vec<u32>,
     second_moment: Vec<u32>,
+    /// Where trainings start warm: the last weights.
+    #[serde(default)]
+    weights: Option<Vec<u32>>,
     meta_steps: Vec<report::MetaStep>,
     angles: Vec<report::Angle>,
     comparison: Vec<report::Scatter>,
@@ -207,6 +210,7 @@ impl Tuning<'_> {
             first_moment: vec![0; hyper.len()],
             second_moment: vec![0; hyper.len()],
             hyper: to_bits(&hyper),
+            weights: None,
             meta_steps: vec![],
             angles: vec![],
             comparison: vec![],
@@ -264,8 +268,9 @@ impl Tuning<'_> {
                 };
             // The costs are those of the first: there each time is of one thing, and nothing runs beside.
             let timed = meta_step == 0;
+            let from = state.weights.as_deref();
             let ours = || {
-                self.each_draw(&population, meta_step, |problem| {
+                self.each_draw(&population, meta_step, from, |problem| {
                     let each = &mut |_| bar.step();
                     if timed {
                         let trained = problem.train::<A>(&hyper, Some(&method), each)?;
@@ -281,7 +286,7 @@ impl Tuning<'_> {
                 if !compare {
                     return Ok(None);
                 }
-                let exact = self.each_draw(&population, meta_step, |problem| {
+                let exact = self.each_draw(&population, meta_step, from, |problem| {
                     problem.train::<A>(&hyper, Some(&tape), &mut |_| ())
                 });
                 exact.map(Some).context("the exact hypergradient")
@@ -310,6 +315,9 @@ impl Tuning<'_> {
             )?;
             self.step(&mut state, &mut hyper, &reduced.hypergradient, meta_step)?;
             state.hyper = to_bits(&hyper);
+            if let (true, [Some((trained, _))]) = (experiment.outer.warm, &ours[..]) {
+                state.weights = Some(to_bits(&trained.w));
+            }
             files::write(&self.state_path(), &serde_json::to_vec(&state)?)?;
             if let Some(m) = state.meta_steps.last() {
                 bar.println(&format!(
@@ -348,6 +356,7 @@ impl Tuning<'_> {
         &self,
         population: &Population<'_>,
         meta_step: usize,
+        from: Option<&[u32]>,
         job: impl Fn(&Problem<'_>) -> Result<T> + Sync,
     ) -> Result<Vec<Option<T>>> {
         let (seed, outer) = (self.settings.seed, &self.experiment().outer);
@@ -356,12 +365,13 @@ impl Tuning<'_> {
             .into_par_iter()
             .with_max_len(1)
             .map(|i| {
-                let problem = if shared {
-                    population.client(seed, meta_step, i)
+                let mut problem = if shared {
+                    population.client(seed, meta_step, i)?
                 } else {
-                    population.draw(seed, meta_step, i)
+                    population.draw(seed, meta_step, i)?
                 };
-                job(&problem?)
+                problem.from = from.map(from_bits);
+                job(&problem)
             })
             .collect();
         let mut first = None;
@@ -412,7 +422,9 @@ impl Tuning<'_> {
             bail!("the outer step left hyperparameters that are not finite: lower --outer-rate");
         }
         for (block, range) in self.experiment().blocks() {
-            if block.what == What::ExampleWeight {
+            if block.natural {
+                Projection::NonNegative.project(&mut hyper[range])?;
+            } else if block.what == What::ExampleWeight {
                 let (low, high) = (0.0, 1.0);
                 let within = match block.total {
                     Some(total) => Projection::CappedBox { low, high, total },

@@ -226,6 +226,9 @@ const METRICS: &[(&str, Unit, Read)] = &[
     ("test loss before", Unit::Number, |t| {
         Some(t.report.before.test_loss)
     }),
+    ("test error, last meta-iteration", Unit::Percent, |t| {
+        t.report.meta_steps.last().map(|m| m.test_error)
+    }),
     ("cosine, first", Unit::Cosine, |t| {
         t.report.angles.first().map(|a| a.cosine)
     }),
@@ -234,6 +237,9 @@ const METRICS: &[(&str, Unit, Read)] = &[
     }),
     ("norm ratio, first", Unit::Times, |t| {
         t.report.angles.first().map(|a| a.norm_ratio)
+    }),
+    ("norm ratio, last", Unit::Times, |t| {
+        t.report.angles.last().map(|a| a.norm_ratio)
     }),
     ("agreement, first", Unit::Cosine, |t| {
         t.report.meta_steps.first()?.agreement
