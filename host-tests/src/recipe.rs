@@ -34,7 +34,8 @@ macro_rules! files {
 const FILES: &[(&str, &str)] = &files! {
     "mnist-units" "mnist-scales" "mnist-layers" "mnist-global" "mnist-l2-units" "mnist-l2"
     "headline" "hyperserver-mnist" "schedules" "average-gradient" "chaos" "pixel-penalties"
-    "learned-data" "granularity" "reverse-precision" "rtho" "multitask" "completions" "rotations"
+    "learned-data" "granularity" "reverse-precision" "hyper-cleaning" "rtho" "multitask"
+    "completions" "rotations"
 };
 
 /// The experiment that is run where none is named.

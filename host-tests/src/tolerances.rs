@@ -161,3 +161,8 @@ pub const EXPERIMENT_STEP: f64 = 1e-2;
 /// 1e-6 of the loss by the step, and a thirtieth of the step's fourth power times a fifth derivative of
 /// order 100; the derivative is of the order of the loss.
 pub const DRAWN_SLOPE: f64 = 1e-3;
+/// Central differences of whole trainings in f32 with a step of .05 for dozens of weights of examples:
+/// losses rounded to 1e-7, beside differences of some 1e-3, and the square of the step.
+pub const DIFFERENCED_F32: f64 = 0.01;
+/// The sum of weights projected in f32 beyond their total, beside it: each is rounded after the shift.
+pub const PROJECTED_SUM_F32: f64 = 1e-6;

@@ -6,6 +6,7 @@
 //! | kind | what it does |
 //! |---|---|
 //! | [`tuned`] | tunes each variant with each seed |
+//! | [`cleaning`] | the same, with weights of examples that find wrong labels |
 //! | [`precision`] | runs a training backwards with few bits |
 //! | [`rtho`] | tunes rate, momentum and penalty while training goes on |
 //! | [`multitask`] | couples the columns of a softmax |
@@ -36,6 +37,7 @@ use spent::Spent;
 
 pub mod average;
 pub mod chaos;
+pub mod cleaning;
 pub mod coupled;
 pub mod half;
 pub mod headline;
@@ -101,6 +103,8 @@ pub enum Kind {
     /// [`tuned`].
     #[default]
     Tuned,
+    /// [`cleaning`].
+    Cleaning,
     /// [`precision`].
     Precision,
     /// [`rtho`].
@@ -138,7 +142,10 @@ pub struct Published {
 impl Study {
     /// Whether its experiment is a training.
     pub fn trains(&self) -> bool {
-        matches!(self.kind, Kind::Tuned | Kind::Chaos | Kind::AverageGradient)
+        matches!(
+            self.kind,
+            Kind::Tuned | Kind::Cleaning | Kind::Chaos | Kind::AverageGradient
+        )
     }
 
     /// Whether all its variants can be run, in both forms.
@@ -159,6 +166,7 @@ impl Study {
                     let settings: headline::Settings = self.settings_of(quick, None)?;
                     settings.check(recipe)?;
                 }
+                Kind::Cleaning => drop(cleaning::variants(recipe, self, quick)?),
             }
         }
         ensure!(
@@ -343,6 +351,7 @@ impl Job<'_> {
             Kind::Chaos => chaos::run(self)?,
             Kind::AverageGradient => average::run(self)?,
             Kind::Headline => headline::run(self, &self.study.settings_of(self.quick, None)?)?,
+            Kind::Cleaning => cleaning::run(self, &spent)?,
         };
         findings = self.named(findings);
         findings.seconds = spent.seconds();

@@ -84,10 +84,11 @@ pub fn variants(recipe: &Recipe, study: &Study, quick: bool) -> Result<Vec<Varia
 }
 
 /// What one variant gave with one seed.
-struct Ran {
-    tuned: Result<Tuned, String>,
+pub(super) struct Ran {
+    /// How it ended.
+    pub(super) tuned: Result<Tuned, String>,
     /// The meta-iterations there were.
-    taken: Vec<MetaStep>,
+    pub(super) taken: Vec<MetaStep>,
 }
 
 /// Tunes all variants with all seeds.
@@ -96,13 +97,19 @@ struct Ran {
 /// Variants that cannot be run, and what the file system refuses; a variant that diverges is none.
 pub fn run(job: &Job<'_>, spent: &Spent) -> Result<Findings> {
     let variants = variants(job.recipe, job.study, job.quick)?;
+    let ran = tune(job, &variants, spent)?;
+    findings(job, &variants, &ran)
+}
+
+/// What each variant gave with each seed.
+pub(super) fn tune(job: &Job<'_>, variants: &[Variant], spent: &Spent) -> Result<Vec<Vec<Ran>>> {
     let ticks: usize = variants.iter().map(|v| tune::ticks(&v.experiment)).sum();
     let bar = job.bar(ticks.saturating_mul(job.seeds));
     let mut ran: Vec<Vec<Option<Ran>>> = vec![];
     ran.resize_with(variants.len(), || (0..job.seeds).map(|_| None).collect());
     // Those that start from others wait for them: the others come before.
     let mut waves: Vec<usize> = vec![];
-    for variant in &variants {
+    for variant in variants {
         waves.push(variant.from.map_or(0, |from| waves[from] + 1));
     }
     for wave in 0..=waves.iter().copied().max().unwrap_or(0) {
@@ -136,11 +143,10 @@ pub fn run(job: &Job<'_>, spent: &Spent) -> Result<Findings> {
         }
     }
     bar.finish_and_clear();
-    let ran: Vec<Vec<Ran>> = ran
-        .into_iter()
+    let ran = ran.into_iter();
+    Ok(ran
         .map(|seeds| seeds.into_iter().flatten().collect())
-        .collect();
-    findings(job, &variants, &ran)
+        .collect())
 }
 
 /// One variant with one seed.
@@ -172,7 +178,7 @@ fn one(
 }
 
 /// Where a variant's files go: its name, with what no file system has against it.
-fn folder(job: &Job<'_>, name: &str, seed: usize) -> PathBuf {
+pub(super) fn folder(job: &Job<'_>, name: &str, seed: usize) -> PathBuf {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || c == '.' {
             c
@@ -257,7 +263,8 @@ const METRICS: &[(&str, Unit, Read)] = &[
     }),
 ];
 
-fn findings(job: &Job<'_>, variants: &[Variant], ran: &[Vec<Ran>]) -> Result<Findings> {
+/// What all of them found, before the words of the file.
+pub(super) fn findings(job: &Job<'_>, variants: &[Variant], ran: &[Vec<Ran>]) -> Result<Findings> {
     let study = job.study;
     let shows: Vec<Shows> = variants
         .iter()
@@ -517,7 +524,7 @@ fn by_pixel(e: &Experiment, block: &Block, hyper: &[f32]) -> Option<Shown> {
     }))
 }
 
-fn square(width: usize) -> Option<(usize, usize)> {
+pub(super) fn square(width: usize) -> Option<(usize, usize)> {
     let side = width.isqrt();
     (side * side == width).then_some((side, side))
 }
