@@ -190,6 +190,7 @@ fn steep() -> Experiment {
         by: By::Global,
         each_step: false,
         start: 84.0,
+        natural: false,
         total: None,
     }];
     experiment.outer.optimiser = Optimiser::Sign;
