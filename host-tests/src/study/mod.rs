@@ -155,18 +155,26 @@ impl Study {
     pub fn check(&self, recipe: &Recipe) -> Result<()> {
         for quick in [false, true] {
             match self.kind {
-                Kind::Tuned => drop(tuned::variants(recipe, self, quick)?),
-                Kind::Precision => drop(self.settings_of::<precision::Settings>(quick, None)?),
-                Kind::Rtho => drop(self.settings_of::<rtho::Settings>(quick, Some(1))?),
-                Kind::Multitask => drop(self.settings_of::<multitask::Settings>(quick, Some(1))?),
-                Kind::Rotations => drop(self.settings_of::<rotations::Settings>(quick, Some(1))?),
-                Kind::Chaos => drop(chaos::plan(recipe, self, quick)?),
-                Kind::AverageGradient => drop(average::plan(recipe, self, quick)?),
+                Kind::Tuned => tuned::variants(recipe, self, quick).map(drop)?,
+                Kind::Precision => self
+                    .settings_of::<precision::Settings>(quick, None)
+                    .map(drop)?,
+                Kind::Rtho => self
+                    .settings_of::<rtho::Settings>(quick, Some(1))
+                    .map(drop)?,
+                Kind::Multitask => self
+                    .settings_of::<multitask::Settings>(quick, Some(1))
+                    .map(drop)?,
+                Kind::Rotations => self
+                    .settings_of::<rotations::Settings>(quick, Some(1))
+                    .map(drop)?,
+                Kind::Chaos => chaos::plan(recipe, self, quick).map(drop)?,
+                Kind::AverageGradient => average::plan(recipe, self, quick).map(drop)?,
                 Kind::Headline => {
                     let settings: headline::Settings = self.settings_of(quick, None)?;
                     settings.check(recipe)?;
                 }
-                Kind::Cleaning => drop(cleaning::variants(recipe, self, quick)?),
+                Kind::Cleaning => cleaning::variants(recipe, self, quick).map(drop)?,
             }
         }
         ensure!(
