@@ -282,8 +282,8 @@ impl Tuning<'_> {
                 })
             };
             let tape = Method::new(Name::Tape);
-            let exact_of = |meta_step| {
-                if !compare {
+            let exact_of = |wanted: bool, meta_step| {
+                if !wanted {
                     return Ok(None);
                 }
                 let exact = self.each_draw(&population, meta_step, from, |problem| {
@@ -291,8 +291,12 @@ impl Tuning<'_> {
                 });
                 exact.map(Some).context("the exact hypergradient")
             };
-            let exact = || exact_of(meta_step);
-            let another = || exact_of(meta_step + ANOTHER_DRAW);
+            let exact = || exact_of(compare, meta_step);
+            // Of examples that are fixed there is one draw.
+            let another = || {
+                let wanted = compare && !experiment.examples.fixed;
+                exact_of(wanted, meta_step + ANOTHER_DRAW)
+            };
             let (ours, (exact, another)) = if timed {
                 (ours(), (exact(), another()))
             } else {
@@ -474,16 +478,19 @@ impl Tuning<'_> {
             let experiment = self.experiment();
             state.costs = costs(&experiment.method.method()?, experiment, ours, exact);
         }
-        if let (Some(exact), Some(another)) = (exact, another) {
-            let reduced = |of: &[Option<Trained>]| self.reduced(of.iter().map(Option::as_ref));
-            let exact = reduced(exact)?.hypergradient;
-            let another = reduced(another)?.hypergradient;
+        let reduced = |of: &[Option<Trained>]| {
+            let reduced = self.reduced(of.iter().map(Option::as_ref))?;
+            anyhow::Ok(reduced.hypergradient)
+        };
+        if let Some(exact) = exact {
+            let exact = reduced(exact)?;
+            let another = another.map(reduced).transpose()?;
             let angle = cosine(hypergradient, &exact);
             state.angles.push(report::Angle {
                 meta_step,
                 cosine: angle,
                 norm_ratio: norm(hypergradient) / norm(&exact),
-                another_draw: cosine(&exact, &another),
+                another_draw: another.map(|another| cosine(&exact, &another)),
             });
             state.comparison.push(report::Scatter {
                 meta_step,
@@ -521,14 +528,13 @@ impl Tuning<'_> {
             ));
         }
         for angle in &report.angles {
+            let among = angle.another_draw.map_or(String::new(), |cosine| {
+                let draws = report::two_draws(report);
+                format!(" ({draws} among themselves: {cosine:.4})")
+            });
             self.tell(&format!(
-                "angle to the exact hypergradient at meta-iteration {}: cosine {:.4}, norm ratio {:.3} \
-                 ({} among themselves: {:.4})",
-                angle.meta_step,
-                angle.cosine,
-                angle.norm_ratio,
-                report::two_draws(report),
-                angle.another_draw
+                "angle to the exact hypergradient at meta-iteration {}: cosine {:.4}, norm ratio {:.3}{among}",
+                angle.meta_step, angle.cosine, angle.norm_ratio
             ));
         }
         let page = self.out.join("report.html");

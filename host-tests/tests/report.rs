@@ -135,7 +135,7 @@ fn sample() -> Report {
             meta_step,
             cosine: 0.985 - 0.02 * d.roll(),
             norm_ratio: 0.93 + 0.1 * d.roll(),
-            another_draw: 0.8 - 0.1 * d.roll(),
+            another_draw: Some(0.8 - 0.1 * d.roll()),
         })
         .collect();
     angles[0].cosine = comparison[0].cosine;

@@ -160,9 +160,10 @@ pub struct Angle {
     #[serde(deserialize_with = "null_is_nan")]
     pub norm_ratio: f64,
     /// The cosine between the exact one and the exact one of as many other draws of examples, initial
-    /// weights and batches: how much of it is more than the chance of these draws.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub another_draw: f64,
+    /// weights and batches: how much of it is more than the chance of these draws. None where all draws
+    /// are one.
+    #[serde(default)]
+    pub another_draw: Option<f64>,
 }
 
 /// The training loss of one training run.
@@ -526,12 +527,15 @@ fn tiles(report: &Report) -> Vec<Tile> {
         tiles.push(Tile {
             label: "cosine to exact".into(),
             value: format!("{} → {}", number(first.cosine), number(last.cosine)),
-            note: format!(
-                "{} among themselves {} → {}",
-                two_draws(report),
-                number(first.another_draw),
-                number(last.another_draw)
-            ),
+            note: match (first.another_draw, last.another_draw) {
+                (Some(first), Some(last)) => format!(
+                    "{} among themselves {} → {}",
+                    two_draws(report),
+                    number(first),
+                    number(last)
+                ),
+                _ => "of the same draw".into(),
+            },
         });
     } else if let Some(scatter) = report.comparison.last() {
         tiles.push(Tile {
@@ -896,6 +900,7 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
     };
     if let (Some(first), Some(last)) = (report.angles.first(), report.angles.last()) {
         let one = report.angles.len() == 1;
+        let among = first.another_draw.zip(last.another_draw);
         let series = |name: &str, get: fn(&Angle) -> f64| Series {
             name: name.into(),
             points: report
@@ -908,10 +913,10 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
         let lines = Lines {
             x_label: "meta-iteration".into(),
             y_label: "cosine to the exact hypergradient".into(),
-            series: vec![
-                series(method, |a| a.cosine),
-                series(&other, |a| a.another_draw),
-            ],
+            series: [series(method, |a| a.cosine)]
+                .into_iter()
+                .chain(among.map(|_| series(&other, |a| a.another_draw.unwrap_or(f64::NAN))))
+                .collect(),
             log: false,
         };
         let path = if one {
@@ -927,16 +932,20 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
             }
             _ => String::new(),
         };
+        let among_draws = among.map_or(String::new(), |(first, last)| {
+            let path = if one {
+                format!("is {}", number(first))
+            } else {
+                moves(first, last, number)
+            };
+            let draws = two_draws(report);
+            format!(
+                " Between the exact hypergradients of {draws} it {path}: the rest belongs to {alone} alone."
+            )
+        });
         let caption = format!(
             "The cosine between {method} and the exact hypergradient {path}.{least}{own} At one \
-             both have the same direction. Between the exact hypergradients of {} it {}: \
-             the rest belongs to {alone} alone.{}",
-            two_draws(report),
-            if one {
-                format!("is {}", number(first.another_draw))
-            } else {
-                moves(first.another_draw, last.another_draw, number)
-            },
+             both have the same direction.{among_draws}{}",
             left_out(cosines())
         );
         let label = format!("Cosine between {method} and exact hypergradient");

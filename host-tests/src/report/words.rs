@@ -149,7 +149,9 @@ pub(super) fn tick(value: f64, step: f64) -> String {
     }
     let decimals = (-(step.log10() + 1e-9).floor()).max(0.0);
     if decimals > 4.0 || value.abs() >= 1e7 {
-        return scientific(value, 1);
+        // As many digits as tell two neighbours apart.
+        let apart = value.abs().log10().floor() - (step.log10() + 1e-9).floor();
+        return scientific(value, apart.clamp(1.0, 7.0) as usize);
     }
     fixed(value, decimals as usize)
 }

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 use toml::Table;
@@ -53,7 +53,16 @@ pub fn variants(recipe: &Recipe, study: &Study, quick: bool) -> Result<Vec<Varia
         let name = name.as_ref().and_then(|name| name.as_str());
         let name = name.context("a variant has no name")?.to_string();
         let place = |name: &str| variants.iter().position(|v| v.name == name);
-        ensure!(place(&name).is_none(), "two variants are called {name}");
+        if let Some(same) = variants
+            .iter()
+            .find(|v| folder_name(&v.name) == folder_name(&name))
+        {
+            bail!(
+                "two variants go by one folder, {}: {} and {name}; call one otherwise",
+                folder_name(&name),
+                same.name
+            );
+        }
         let from = match over.remove("from") {
             None => None,
             Some(from) => Some(from.as_str().and_then(place).with_context(|| {
@@ -177,8 +186,14 @@ fn one(
     Ok(Ran { tuned, taken })
 }
 
-/// Where a variant's files go: its name, with what no file system has against it.
+/// Where a variant's files go.
 pub(super) fn folder(job: &Job<'_>, name: &str, seed: usize) -> PathBuf {
+    let folder = job.out.join(folder_name(name));
+    folder.join(format!("seed-{seed}"))
+}
+
+/// A variant's name, with what no file system has against it.
+fn folder_name(name: &str) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || c == '.' {
             c
@@ -186,8 +201,7 @@ pub(super) fn folder(job: &Job<'_>, name: &str, seed: usize) -> PathBuf {
             '-'
         }
     };
-    let name: String = name.chars().map(plain).collect();
-    job.out.join(name).join(format!("seed-{seed}"))
+    name.chars().map(plain).collect()
 }
 
 /// Hyperparameters for finer groups: each has that of the coarser group its weights were in, or where
@@ -278,9 +292,14 @@ pub(super) fn findings(job: &Job<'_>, variants: &[Variant], ran: &[Vec<Ran>]) ->
     let base = variants.first().context("no variants")?;
     let e = &base.experiment;
     let mut figures = vec![Shown::Ranking(Ranking {
-        caption: "Test error after tuning: a dot for each seed and the mean of them. Each is measured on a \
-                  draw of examples that tuning has not seen."
-            .to_string(),
+        caption: format!(
+            "Test error after tuning: a dot for each seed and the mean of them.{}",
+            if e.examples.fixed {
+                ""
+            } else {
+                " Each is measured on a draw of examples that tuning has not seen."
+            }
+        ),
         metric: "test error".to_string(),
         baseline: study.baseline.clone(),
     })];
@@ -524,7 +543,7 @@ fn by_pixel(e: &Experiment, block: &Block, hyper: &[f32]) -> Option<Shown> {
     }))
 }
 
-pub(super) fn square(width: usize) -> Option<(usize, usize)> {
+fn square(width: usize) -> Option<(usize, usize)> {
     let side = width.isqrt();
     (side * side == width).then_some((side, side))
 }
