@@ -87,7 +87,7 @@ fn training(name: &str) -> Result<Recipe, String> {
 /// Where the images come from.
 #[derive(Clone, Debug, Default, Args)]
 struct Source {
-    /// Folder with four IDX files (raw or .gz) to use in place of the MNIST compiled in.
+    /// Folder with four IDX files (raw or .gz) or four .npy to use in place of the MNIST compiled in.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
