@@ -52,6 +52,9 @@ use crate::report::experiments::{
 /// The examples of a picture.
 const PICTURED: usize = 10;
 
+/// What is trained without weights, and whether on all examples or those rightly labelled.
+const ENDS: [(&str, bool); 2] = [("oracle", false), ("baseline", true)];
+
 /// The points of a curve of sorted weights.
 const POINTS: usize = 201;
 
@@ -129,7 +132,35 @@ pub fn variants(recipe: &Recipe, study: &Study, quick: bool) -> Result<Vec<Varia
             train - 1
         );
     }
+    trainings(&variants)?;
     Ok(variants)
+}
+
+/// The trainings that variants have, as the oracle and the baseline are told apart by them.
+///
+/// # Errors
+/// Two that would be called the same, and one that a variant is called like.
+fn trainings(variants: &[Variant]) -> Result<Vec<(String, &Experiment)>> {
+    let mut all: Vec<(String, &Experiment, Experiment)> = vec![];
+    for Variant { experiment: e, .. } in variants {
+        let (said, plain) = (said(e), plain(e, e.examples.train));
+        match all.iter().find(|(other, ..)| *other == said) {
+            Some((.., same)) if *same == plain => {}
+            Some(_) => bail!("two trainings have {said}: let them differ in steps or batches"),
+            None => all.push((said, e, plain)),
+        }
+    }
+    let all: Vec<(String, &Experiment)> = all.into_iter().map(|(said, e, _)| (said, e)).collect();
+    for (said, _) in &all {
+        for (end, _) in ENDS {
+            let name = format!("{end}, {said}");
+            ensure!(
+                variants.iter().all(|variant| variant.name != name),
+                "a variant is called {name}, and so are trainings without weights: call it otherwise"
+            );
+        }
+    }
+    Ok(all)
 }
 
 /// Tunes all variants with all seeds, and trains anew on what they leave.
@@ -238,23 +269,13 @@ fn ends(job: &Job<'_>, variants: &[Variant], ran: &[Vec<Ran>]) -> Result<Vec<End
         }
         names.push(variant.name.clone());
     }
-    let mut trainings: Vec<Experiment> = vec![];
-    for Variant { experiment: e, .. } in variants {
-        let plain = plain(e, e.examples.train);
-        if trainings.contains(&plain) {
-            continue;
-        }
-        trainings.push(plain);
-        for (what, all) in [("oracle", false), ("baseline", true)] {
-            let name = format!("{what}, {}", said(e));
-            if names.contains(&name) {
-                bail!("{name} would be of two trainings: let them differ in steps or batches");
-            }
+    for (said, e) in trainings(variants)? {
+        for (end, all) in ENDS {
             for seed in 0..job.seeds {
                 let kept = if all { Kept::All } else { Kept::Right };
                 tasks.push((names.len(), e, seed, kept));
             }
-            names.push(name);
+            names.push(format!("{end}, {said}"));
         }
     }
     let ticks = tasks.iter().map(|(_, e, ..)| e.steps).sum();
@@ -301,6 +322,8 @@ fn plain(e: &Experiment, train: usize) -> Experiment {
         tuned: vec![],
         outer: Outer {
             meta_steps: 0,
+            optimiser: Default::default(),
+            rates: Default::default(),
             ..e.outer
         },
         method: Way::default(),
@@ -381,7 +404,6 @@ fn weights(seeds: &[Ran]) -> impl Iterator<Item = &[f32]> {
 }
 
 fn rankings(variants: &[Shows], baseline: Option<String>) -> Vec<Shown> {
-    let _ = variants;
     let ranking = |metric: &str, caption: &str, baseline| {
         let measured = variants.iter().flat_map(|variant| &variant.metrics);
         let mut measured = measured.filter(|measured| measured.name == metric);
