@@ -201,7 +201,9 @@ pub fn run(job: &Job<'_>, spent: &Spent) -> Result<Findings> {
     findings.variants.extend(others);
     let mut figures = rankings(&findings.variants, baseline);
     for (variant, seeds) in variants.iter().zip(&ran) {
-        figures.extend(sorted(variant, seeds));
+        if job.study.draws_curve_of(&variant.name) {
+            figures.extend(sorted(variant, seeds));
+        }
     }
     if let (Some(variant), Some(seeds)) = (variants.first(), ran.first()) {
         figures.extend(pictures(job, variant, seeds)?);

@@ -184,6 +184,11 @@ impl Study {
         Ok(())
     }
 
+    /// Whether the curves of this variant are wanted.
+    fn draws_curve_of(&self, variant: &str) -> bool {
+        self.curves.is_empty() || self.curves.iter().any(|name| name == variant)
+    }
+
     /// The seeds of each variant.
     fn seeds(&self, quick: bool) -> usize {
         let own = self.quick.get("seeds").filter(|_| quick);

@@ -303,7 +303,7 @@ pub(super) fn findings(job: &Job<'_>, variants: &[Variant], ran: &[Vec<Ran>]) ->
         metric: "test error".to_string(),
         baseline: study.baseline.clone(),
     })];
-    figures.extend(curves(variants, ran, &study.curves));
+    figures.extend(curves(variants, ran, study));
     figures.extend(pictures(base, &ran[0]));
     Ok(Findings {
         name: job.recipe.name.clone(),
@@ -363,10 +363,10 @@ fn failed(seeds: &[Ran]) -> Option<String> {
 }
 
 /// Test error and validation loss over meta-iterations.
-fn curves(variants: &[Variant], ran: &[Vec<Ran>], wanted: &[String]) -> Vec<Shown> {
+fn curves(variants: &[Variant], ran: &[Vec<Ran>], study: &Study) -> Vec<Shown> {
     let of = |read: fn(&MetaStep) -> f64| -> Vec<Curve> {
         let pairs = variants.iter().zip(ran);
-        let pairs = pairs.filter(|(v, _)| wanted.is_empty() || wanted.contains(&v.name));
+        let pairs = pairs.filter(|(v, _)| study.draws_curve_of(&v.name));
         let curves = pairs.map(|(variant, seeds)| {
             let longest = seeds.iter().map(|ran| ran.taken.len()).max().unwrap_or(0);
             let heights = |ran: &Ran| {
