@@ -14,7 +14,9 @@ use core::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use bytemuck::TransparentWrapper;
 
+use crate::error::Error;
 use crate::scalar::{Arithmetic, Plain, Scalar};
+use crate::state::{Fields, State};
 
 /// A value and its derivative along one direction.
 ///
@@ -123,7 +125,14 @@ impl<S: Scalar> MulAssign for Dual<S> {
     }
 }
 
+impl<S: Scalar> State for Dual<S> {
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.numbers(&mut self.0)
+    }
+}
+
 impl<S: Scalar> Scalar for Dual<S> {
+    const BYTES: usize = 2 * S::BYTES;
     const ZERO: Self = Dual([S::ZERO, S::ZERO]);
     const ONE: Self = Dual([S::ONE, S::ZERO]);
 

@@ -113,6 +113,7 @@ pub mod path;
 pub mod random;
 pub mod scalar;
 pub mod schedule;
+pub mod state;
 pub mod sweep;
 pub mod train;
 pub mod wrap;

@@ -13,6 +13,7 @@ use core::fmt::Debug;
 use core::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use crate::kernels::math;
+use crate::state::State;
 
 /// How a multiply-add is rounded: [`Plain`] or [`Fused`].
 ///
@@ -82,7 +83,10 @@ pub trait Scalar:
     + AddAssign
     + SubAssign
     + MulAssign
+    + State
 {
+    /// Bytes that it takes as a [`State`].
+    const BYTES: usize;
     /// 0.
     const ZERO: Self;
     /// 1.
@@ -151,6 +155,7 @@ from_library!(ln_f64, f64, ln, log());
 from_library!(tanh_f64, f64, tanh, tanh());
 
 impl Scalar for f32 {
+    const BYTES: usize = 4;
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
 
@@ -194,6 +199,7 @@ impl Scalar for f32 {
 
 /// The reference: its functions are the library's, so its bits are those of one machine only.
 impl Scalar for f64 {
+    const BYTES: usize = 8;
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
 

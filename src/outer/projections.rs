@@ -30,6 +30,7 @@ use super::Outer;
 use crate::error::Error;
 use crate::kernels::reduce::{all_finite, sum_of};
 use crate::scalar::Scalar;
+use crate::state::Fields;
 
 /// A convex set to project onto: the functions of this module as values.
 ///
@@ -410,5 +411,10 @@ impl<O: Outer<S>, S: Scalar> Outer<S> for Projected<O, S> {
         self.onto.check(h.len())?;
         self.inner.step(h, d_h)?;
         self.onto.project(h)
+    }
+
+    /// That of the inner one.
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        self.inner.state(fields)
     }
 }

@@ -3,6 +3,7 @@
 use super::{Outer, check};
 use crate::error::Error;
 use crate::scalar::Scalar;
+use crate::state::{FIELD, Fields};
 
 /// Plain gradient descent.
 ///
@@ -19,6 +20,11 @@ pub struct Sgd<S> {
     pub rate: S,
 }
 
+impl<S> Sgd<S> {
+    /// Bytes of its [state](Outer::state): it remembers nothing.
+    pub const STATE_LEN: usize = FIELD;
+}
+
 impl<S: Scalar> Outer<S> for Sgd<S> {
     fn step(&mut self, h: &mut [S], d_h: &[S]) -> Result<(), Error> {
         check(h, d_h, 0)?;
@@ -26,5 +32,9 @@ impl<S: Scalar> Outer<S> for Sgd<S> {
             *h -= self.rate * *d;
         }
         Ok(())
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.same("kind of optimiser", 1)
     }
 }

@@ -3,6 +3,7 @@
 use super::{Outer, check};
 use crate::error::Error;
 use crate::scalar::Scalar;
+use crate::state::{FIELD, Fields};
 
 /// Steps of one size.
 ///
@@ -19,6 +20,11 @@ pub struct Sign<S> {
     pub rate: S,
 }
 
+impl<S> Sign<S> {
+    /// Bytes of its [state](Outer::state): it remembers nothing.
+    pub const STATE_LEN: usize = FIELD;
+}
+
 impl<S: Scalar> Outer<S> for Sign<S> {
     fn step(&mut self, h: &mut [S], d_h: &[S]) -> Result<(), Error> {
         check(h, d_h, 0)?;
@@ -30,5 +36,9 @@ impl<S: Scalar> Outer<S> for Sign<S> {
             }
         }
         Ok(())
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.same("kind of optimiser", 2)
     }
 }

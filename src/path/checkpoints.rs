@@ -31,9 +31,10 @@
 //! Refused: no snapshots; steps recalled before the training is finished; steps beyond `T` where
 //! that was said beforehand.
 
-use super::{Path, Spare, Steps};
+use super::{Kind, Path, Spare, Steps, fields_len};
 use crate::error::{Error, cut, exactly};
 use crate::scalar::Scalar;
+use crate::state::{FIELD, Fields};
 
 /// Which step a snapshot is of; a buffer with one for each snapshot is the caller's.
 #[derive(Clone, Copy, Debug, Default)]
@@ -151,6 +152,15 @@ impl<'a, S: Scalar> Checkpoints<'a, S> {
     /// ```
     pub const fn most_repeated(steps: usize, snapshots: usize) -> u64 {
         cost(steps, snapshots).1
+    }
+
+    /// Bytes of its [state](Path::state).
+    pub const fn state_len(weights: usize, snapshots: usize, slots: usize) -> usize {
+        let marks = snapshots.saturating_mul(3 * FIELD);
+        Self::required_len(weights, snapshots, slots)
+            .saturating_mul(S::BYTES)
+            .saturating_add(marks)
+            .saturating_add(fields_len(4, 5))
     }
 
     /// Snapshots of a training of `steps` steps, as many as there are `marks`. A shorter training may
@@ -390,5 +400,34 @@ impl<S: Scalar> Path<S> for Checkpoints<'_, S> {
             }
         }
         Ok(())
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let snapshots = self.marks.len();
+        let (steps, place) = match &mut self.placing {
+            Placing::Offline { steps, due } => (*steps, due),
+            Placing::Online { level } => (0, level),
+        };
+        fields.path(
+            Kind::Checkpoints,
+            &[self.weights, self.slots, snapshots, steps],
+        )?;
+        // Of an unknown number of steps it is a level.
+        let greatest = if steps == 0 { usize::MAX } else { steps };
+        fields.count("snapshot to come", place, greatest)?;
+        fields.count("steps recorded", &mut self.next, greatest)?;
+        fields.count("snapshots taken", &mut self.taken, snapshots)?;
+        fields.flag("end of the training", &mut self.finished)?;
+        fields.long(&mut self.recomputed)?;
+        for mark in self.marks.iter_mut() {
+            fields.count("step of a snapshot", &mut mark.step, greatest)?;
+            fields.count("level of a snapshot", &mut mark.level, usize::MAX)?;
+            fields.count(
+                "place of a snapshot",
+                &mut mark.place,
+                snapshots.saturating_sub(1),
+            )?;
+        }
+        fields.numbers(self.storage)
     }
 }

@@ -23,7 +23,7 @@
 //! Refused: fewer steps than knots' intervals, and a horizon that is not known beforehand.
 
 use super::rows::block_of;
-use super::{Path, Rows, Spare, Steps, slope};
+use super::{Kind, Path, Rows, Spare, Steps, fields_len, slope};
 use crate::error::{Error, exactly, same};
 use crate::kernels::accumulate::add_scaled;
 use crate::kernels::interpolate::{between, weights};
@@ -31,6 +31,7 @@ use crate::kernels::math::{exp, ln};
 use crate::kernels::quantise::MOST;
 use crate::random::Origin;
 use crate::scalar::{Arithmetic, Plain, Scalar};
+use crate::state::Fields;
 
 use core::marker::PhantomData;
 
@@ -192,6 +193,13 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
             finished: false,
             arithmetic: PhantomData,
         })
+    }
+
+    /// Bytes of its [state](Path::state), with rows of so many.
+    pub const fn state_len(intervals: usize, rows: usize) -> usize {
+        let factors = intervals.saturating_add(1).saturating_mul(S::BYTES);
+        rows.saturating_add(factors)
+            .saturating_add(fields_len(4, 4))
     }
 
     /// The first step and the length of an interval.
@@ -383,5 +391,21 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
         }
         slope(length, left, right, v);
         steps.velocity(t - 1, v)
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let Grid {
+            steps,
+            intervals,
+            spacing,
+        } = self.knots;
+        let sizes = [self.weights, steps, intervals, spacing.to_bits() as usize];
+        fields.path(Kind::Hats, &sizes)?;
+        fields.count("interval in hand", &mut self.interval, intervals)?;
+        fields.flag("ends swapped", &mut self.swapped)?;
+        fields.count("steps recorded", &mut self.next, steps)?;
+        fields.flag("end of the training", &mut self.finished)?;
+        fields.numbers(self.factors)?;
+        self.rows.state(fields)
     }
 }

@@ -7,6 +7,7 @@ use super::Real;
 use crate::error::{Error, cut, same};
 use crate::kernels::quantise::{self, MOST};
 use crate::scalar::{Arithmetic, Scalar};
+use crate::state::{FIELD, Fields};
 
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -39,6 +40,17 @@ pub trait Rows<S> {
 
     /// Copies row `from` to row `to`.
     fn copy(&mut self, from: usize, to: usize);
+
+    /// Hands its sizes and its storage to `fields`, as [`State::state`](crate::state::State::state) says.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where it does not say what they are.
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let _ = fields;
+        Err(Error::Unsupported {
+            what: "saving rows that do not say what their state is",
+        })
+    }
 }
 
 /// The block of some rows, within the bounds of the arrays that hold one.
@@ -72,6 +84,13 @@ impl<'a, S: Scalar> Full<'a, S> {
     /// Numbers of storage for `rows` rows of `weights`.
     pub const fn required_len(weights: usize, rows: usize) -> usize {
         weights.saturating_mul(rows)
+    }
+
+    /// Bytes of its [state](Rows::state).
+    pub const fn state_len(weights: usize, rows: usize) -> usize {
+        Self::required_len(weights, rows)
+            .saturating_mul(S::BYTES)
+            .saturating_add(2 * FIELD)
     }
 
     /// Rows in `storage`.
@@ -134,6 +153,12 @@ impl<S: Scalar> Rows<S> for Full<'_, S> {
     fn copy(&mut self, from: usize, to: usize) {
         copy_row(self.storage, self.weights, from, to);
     }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.same("levels of the rows", 0)?;
+        fields.same("numbers of the rows", self.storage.len() as u64)?;
+        fields.numbers(self.storage)
+    }
 }
 
 /// Rows as differences of 3, 7, 11, 15 or 255 levels, with a scale for each block of weights
@@ -158,6 +183,13 @@ impl<'a, const LEVELS: u32, A: Arithmetic> Quantised<'a, LEVELS, A> {
     /// Words of storage for `rows` rows of `weights`.
     pub const fn required_len(weights: usize, rows: usize) -> usize {
         (weights.div_ceil(Self::BLOCK) * Self::WORDS).saturating_mul(rows)
+    }
+
+    /// Bytes of its [state](Rows::state).
+    pub const fn state_len(weights: usize, rows: usize) -> usize {
+        Self::required_len(weights, rows)
+            .saturating_mul(4)
+            .saturating_add(2 * FIELD)
     }
 
     /// Rows in `storage`.
@@ -219,6 +251,12 @@ impl<const LEVELS: u32, A: Arithmetic, S: Real> Rows<S> for Quantised<'_, LEVELS
         copy_row(self.storage, self.blocks * Self::WORDS, from, to);
     }
 
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.same("levels of the rows", u64::from(LEVELS))?;
+        fields.same("numbers of the rows", self.storage.len() as u64)?;
+        fields.words(self.storage)
+    }
+
     fn write(&mut self, k: usize, first: usize, x: &[S], before: &[S]) {
         if k == 0 {
             return;
@@ -263,5 +301,9 @@ impl<S, R: Rows<S> + ?Sized> Rows<S> for std::boxed::Box<R> {
 
     fn copy(&mut self, from: usize, to: usize) {
         (**self).copy(from, to);
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        (**self).state(fields)
     }
 }

@@ -6,9 +6,10 @@
 //!
 //! Refused: steps out of turn; velocities that were not kept, where a rate is 0 or the rule another.
 
-use super::{Path, Spare, Steps};
+use super::{Kind, Path, Spare, Steps, fields_len};
 use crate::error::{Error, cut, exactly};
 use crate::scalar::Scalar;
+use crate::state::Fields;
 
 /// The stored walk.
 ///
@@ -33,6 +34,13 @@ impl<'a, S: Scalar> Tape<'a, S> {
         weights
             .saturating_mul(steps)
             .saturating_mul(slots.saturating_add(1))
+    }
+
+    /// Bytes of its [state](Path::state).
+    pub const fn state_len(weights: usize, steps: usize, slots: usize) -> usize {
+        Self::required_len(weights, steps, slots)
+            .saturating_mul(S::BYTES)
+            .saturating_add(fields_len(3, 1))
     }
 
     /// A tape for a training of `steps` steps.
@@ -129,5 +137,13 @@ impl<S: Scalar> Path<S> for Tape<'_, S> {
             steps.velocity(t - 1, v)?;
         }
         Ok(())
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let sizes = [self.weights, self.slots, self.storage.len()];
+        fields.path(Kind::Tape, &sizes)?;
+        let steps = self.storage.len() / Self::required_len(self.weights, 1, self.slots).max(1);
+        fields.count("steps on the tape", &mut self.next, steps)?;
+        fields.numbers(self.storage)
     }
 }
