@@ -225,7 +225,7 @@ impl<'a, S: Scalar> Trainer<'a, S> {
             .saturating_add(momenta)
             .saturating_add(1);
         let fields = numbers.saturating_mul(S::BYTES).saturating_add(path);
-        with_header(fields.saturating_add(KIND + 20 * FIELD))
+        with_header(fields.saturating_add(KIND + 19 * FIELD))
     }
 }
 

@@ -317,7 +317,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
             self.swapped = !self.swapped;
             (start, length) = self.interval(self.interval);
         }
-        let (fall, rise) = weights::<S>(t - start, length);
+        let (fall, rise) = weights::<S>(t.saturating_sub(start), length);
         let first = self.interval == 0;
         let (left, right) = spare.ends(self.swapped);
         if !first {

@@ -167,7 +167,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
     /// The step of knot `k`.
     fn step(&self, k: usize) -> usize {
         if k < self.count {
-            k * self.stride
+            k.saturating_mul(self.stride)
         } else {
             self.next
         }
@@ -182,7 +182,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
     fn is_newest(&self, t: usize) -> bool {
         self.count
             .checked_sub(1)
-            .is_some_and(|k| t == k * self.stride)
+            .is_some_and(|k| t == k.saturating_mul(self.stride))
     }
 
     /// Drops every other knot.
@@ -350,7 +350,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Knots<A, S,
             self.read(self.interval, left);
         }
         let (start, end) = (self.step(self.interval), self.step(self.interval + 1));
-        let (into, length) = (t.saturating_sub(start), end - start);
+        let (into, length) = (t.saturating_sub(start), end.saturating_sub(start));
         if into > length {
             return Err(Error::Order { want: end, got: t });
         }
@@ -366,7 +366,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Knots<A, S,
             return steps.first_velocity(v);
         }
         slope(length, left, right, v);
-        let before = factors(into - 1, length, last);
+        let before = factors(into.saturating_sub(1), length, last);
         let change = [here[0] - before[0], here[1] - before[1]];
         self.bend(change, length, [left, right], v);
         steps.velocity(t - 1, v)
