@@ -181,7 +181,7 @@ impl<'a> Groups<'a> {
         for block in self.blocks() {
             for (i, m) in block.of_mut(map).iter_mut().enumerate() {
                 *m = match block.hyper {
-                    Some(first) => (first + i / block.columns) as i64,
+                    Some(first) => (first + i / block.columns.max(1)) as i64,
                     None => -1,
                 };
             }

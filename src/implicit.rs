@@ -33,6 +33,7 @@ use crate::hypergradient::{Validation, Workspace};
 use crate::kernels::accumulate::{add_scaled, scale};
 use crate::kernels::reduce::{all_finite, dot, norm};
 use crate::objective::{At, Objective, Products};
+use crate::pieces::copy;
 use crate::scalar::{Arithmetic, Scalar};
 use crate::train::Run;
 
@@ -228,7 +229,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         let size = S::from_f64(length);
         let share = if length > 0.0 { S::ONE / size } else { S::ZERO };
         scale(share, right, r);
-        d.copy_from_slice(r);
+        copy(r, d);
         x.fill(S::ZERO);
 
         // Below this the residual that is carried along says nothing of the true one.

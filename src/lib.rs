@@ -110,6 +110,7 @@ pub mod models;
 pub mod objective;
 pub mod outer;
 pub mod path;
+mod pieces;
 pub mod random;
 pub mod scalar;
 pub mod schedule;

@@ -269,7 +269,7 @@ impl<S: Scalar> Schedule<'_, S> {
                     step: if self.momenta.len() == groups {
                         0
                     } else {
-                        i / groups
+                        i / groups.max(1)
                     },
                 });
             }

@@ -114,7 +114,9 @@ impl Ratio {
         let mut rest = momentum;
         while rest > 0.0 {
             let inverse = 1.0 / rest;
-            let most = (DENOMINATOR - before.d) / last.d;
+            let Some(most) = (DENOMINATOR - before.d).checked_div(last.d) else {
+                break;
+            };
             // The last digit is cut down to what fits; then it may be worse than none.
             let fits = inverse < most as f64 + 1.0;
             let digit = if fits { inverse as u32 } else { most };
@@ -152,7 +154,11 @@ impl Ratio {
 
     /// The bound on `x` after a step, from that before it, which is below [`FULL`].
     pub const fn grow(self, bound: u32) -> u32 {
-        ((bound as u64 + 1) * self.d as u64 / self.n as u64) as u32
+        let scaled = (bound as u64 + 1) * self.d as u64;
+        match scaled.checked_div(self.n as u64) {
+            Some(bound) => bound as u32,
+            None => u32::MAX,
+        }
     }
 }
 
@@ -172,6 +178,7 @@ struct Divisor {
 
 impl Divisor {
     const fn new(by: u32) -> Self {
+        let by = if by == 0 { 1 } else { by };
         let shift = 31 + by.next_power_of_two().trailing_zeros();
         Divisor {
             by,

@@ -33,6 +33,7 @@
 
 use super::{Kind, Path, Spare, Steps, fields_len};
 use crate::error::{Error, cut, exactly};
+use crate::pieces::{copy, split_mut};
 use crate::scalar::Scalar;
 use crate::state::{FIELD, Fields};
 
@@ -84,7 +85,7 @@ pub struct Checkpoints<'a, S> {
 /// `C(s + r, s)` from `C(s + r - 1, s)`, for `r > 0`.
 const fn next_beta(beta: u64, s: u64, r: u64) -> u64 {
     // Divided before it is multiplied: the product itself may not fit where the result does.
-    let sum = s.saturating_add(r);
+    let (sum, r) = (s.saturating_add(r), if r == 0 { 1 } else { r });
     let rest = (beta % r).saturating_mul(sum) / r;
     (beta / r).saturating_mul(sum).saturating_add(rest)
 }
@@ -269,7 +270,7 @@ impl<'a, S: Scalar> Checkpoints<'a, S> {
     fn snapshot(&mut self, place: usize) -> Option<(&mut [S], &mut [S])> {
         let each = Self::required_len(self.weights, 1, self.slots);
         let snapshot = self.storage.get_mut(place * each..(place + 1) * each)?;
-        Some(snapshot.split_at_mut(self.weights))
+        Some(split_mut(snapshot, self.weights))
     }
 
     /// Stores the state before step `t` in a free place.
@@ -280,15 +281,15 @@ impl<'a, S: Scalar> Checkpoints<'a, S> {
         (mark.step, mark.level) = (t, level);
         let place = mark.place;
         if let Some((stored_w, stored_v)) = self.snapshot(place) {
-            stored_w.copy_from_slice(w);
-            stored_v.copy_from_slice(v);
+            copy(w, stored_w);
+            copy(v, stored_v);
             self.taken += 1;
         }
     }
 
     /// Frees the place of one snapshot.
     fn remove(&mut self, index: usize) {
-        if let Some(later) = self.marks.get_mut(index..self.taken) {
+        if let Some(later @ [_, ..]) = self.marks.get_mut(index..self.taken) {
             later.rotate_left(1);
             self.taken -= 1;
         }
@@ -384,8 +385,8 @@ impl<S: Scalar> Path<S> for Checkpoints<'_, S> {
         };
         self.taken = earlier;
         if let Some((stored_w, stored_v)) = self.snapshot(newest.place) {
-            w.copy_from_slice(stored_w);
-            v.copy_from_slice(stored_v);
+            copy(stored_w, w);
+            copy(stored_v, v);
         }
         let mut at = newest.step;
         while at < t {

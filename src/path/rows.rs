@@ -6,6 +6,7 @@
 use super::Real;
 use crate::error::{Error, cut, same};
 use crate::kernels::quantise::{self, MOST};
+use crate::pieces::{copy, piece_mut, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
 use crate::state::{FIELD, Fields};
 
@@ -60,12 +61,19 @@ pub(super) fn block_of<S>(rows: &impl Rows<S>) -> usize {
 
 /// Copies row `from` of `len` numbers to row `to`, where both are there.
 fn copy_row<T: Copy>(storage: &mut [T], len: usize, from: usize, to: usize) {
-    let count = storage.len().checked_div(len).unwrap_or(0);
-    if let (Some(from), Some(to)) = (from.checked_sub(1), to.checked_sub(1))
-        && from < count
-        && to < count
-    {
-        storage.copy_within(from * len..(from + 1) * len, to * len);
+    let (Some(from), Some(to)) = (from.checked_sub(1), to.checked_sub(1)) else {
+        return;
+    };
+    if from == to {
+        return;
+    }
+    let (early, late) = split_mut(storage, from.max(to).saturating_mul(len));
+    let early = piece_mut(early, from.min(to).saturating_mul(len), len);
+    let late = piece_mut(late, 0, len);
+    if from < to {
+        copy(early, late);
+    } else {
+        copy(late, early);
     }
 }
 
@@ -177,7 +185,11 @@ pub struct Quantised<'a, const LEVELS: u32, A> {
 }
 
 impl<'a, const LEVELS: u32, A: Arithmetic> Quantised<'a, LEVELS, A> {
-    const BLOCK: usize = quantise::block(LEVELS);
+    const BLOCK: usize = {
+        let block = quantise::block(LEVELS);
+        assert!(block > 0, "3, 7, 11, 15 or 255 levels");
+        block
+    };
     const WORDS: usize = quantise::words(LEVELS);
 
     /// Words of storage for `rows` rows of `weights`.

@@ -8,6 +8,7 @@
 
 use super::{Kind, Path, Spare, Steps, fields_len};
 use crate::error::{Error, cut, exactly};
+use crate::pieces::{copy, split_mut};
 use crate::scalar::Scalar;
 use crate::state::Fields;
 
@@ -69,7 +70,7 @@ impl<'a, S: Scalar> Tape<'a, S> {
         let each = Self::required_len(self.weights, 1, self.slots);
         let len = self.storage.len() / each.max(1);
         match self.storage.get_mut(t * each..(t + 1) * each) {
-            Some(stored) => Ok(stored.split_at_mut(self.weights)),
+            Some(stored) => Ok(split_mut(stored, self.weights)),
             None => Err(Error::Index {
                 what: "step of the tape",
                 index: t,
@@ -96,7 +97,7 @@ impl<S: Scalar> Path<S> for Tape<'_, S> {
             exactly("v", v, self.slots * self.weights)?;
         }
         let (stored_w, stored_v) = self.at(t)?;
-        stored_w.copy_from_slice(w);
+        copy(w, stored_w);
         for (stored, v) in stored_v.iter_mut().zip(v) {
             *stored = *v;
         }
@@ -122,11 +123,11 @@ impl<S: Scalar> Path<S> for Tape<'_, S> {
         }
         let slots = self.slots;
         let (stored_w, stored_v) = self.at(t)?;
-        w.copy_from_slice(stored_w);
+        copy(stored_w, w);
         let Some(v) = v else { return Ok(()) };
         if slots > 0 {
             exactly("v", v, stored_v.len())?;
-            v.copy_from_slice(stored_v);
+            copy(stored_v, v);
         } else if t == 0 {
             steps.first_velocity(v)?;
         } else {

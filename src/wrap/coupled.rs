@@ -27,6 +27,7 @@ use crate::error::{Error, cut, exactly, same};
 use crate::kernels::dispatch::run;
 use crate::kernels::reduce::dot;
 use crate::objective::{At, Objective, Products};
+use crate::pieces::copy;
 use crate::scalar::{Arithmetic, Scalar};
 
 /// How many tasks there are, and where their weights lie; each has as many.
@@ -272,7 +273,7 @@ impl<O: Objective> Coupled<O> {
             }
         }
         if let Some(d_a) = d_a {
-            d_a.copy_from_slice(squares);
+            copy(squares, d_a);
         }
         Ok(dot::<O::Arithmetic, S>(a, squares))
     }
