@@ -158,6 +158,14 @@ operations! {
     }
     dual_softmax(x) { let [a, b, ..] = &mut x.duals; activation::softmax::<Plain, _>(x.n[0], a, b); }
 
+    dispatch_level_widest_force(x) {
+        use drmad::kernels::dispatch::{Level, force, level};
+        let (now, widest) = (level(), Level::widest());
+        x.flag = now.is_available();
+        x.n[0] = now.name().len();
+        put(&mut x.failed, force(widest));
+    }
+
     groups_len_weights_blocks(x) {
         let groups = x.groups();
         x.n[0] = groups.len() + groups.weights();

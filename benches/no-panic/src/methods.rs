@@ -33,7 +33,7 @@ fn all(x: In<'_, '_>, path: &mut dyn Path<f32>) {
         d_momenta,
         _,
     ] = &mut x.f;
-    let [batch, examples, training, ..] = &mut x.words;
+    let [batch, examples, ..] = &mut x.words;
     let bowl = Bowl::new(curvatures);
     let schedule = schedule(rule, groups, rates, momenta);
     let run = Run {
@@ -254,6 +254,19 @@ operations! {
             all(x, &mut path);
         }
     }
+    planners_of_states(x) {
+        let [a, b, c, d, ..] = x.n;
+        x.n = [
+            Tape::<f32>::state_len(a, b, c),
+            Checkpoints::<f32>::state_len(a, b, c) + Legendre::<Plain, f32>::state_len(a, b),
+            Reversible::state_len(a, b, x.x[0]),
+            Full::<f32>::state_len(a, b) + Eleven::state_len(a, b),
+            Knots::<Plain, f32, &[f32], Eleven<'_>>::state_len(a, Some(b)),
+            Hats::<Plain, f32, &[f32], Eleven<'_>>::state_len(a, b),
+            Trainer::<f32>::state_len(a, b, x.rule, x.flag.then_some((c, d)), d),
+            Tuner::<f32>::state_len(a, b) + Stepped::<f32>::state_len(a, b, x.rule, c),
+        ];
+    }
     schedule_step_each(x) {
         let (groups, rule) = (x.groups(), x.rule);
         let [rates, momenta, ..] = &mut x.f;
@@ -272,7 +285,7 @@ operations! {
     run_check_direct(x) {
         let (groups, batches, rule) = (x.groups(), x.batches(), x.rule);
         let [curvatures, h, rates, momenta, buffer, d_h, ..] = &mut x.f;
-        let [batch, examples, training, ..] = &mut x.words;
+        let [_, examples, ..] = &mut x.words;
     let bowl = Bowl::new(curvatures);
         let schedule = schedule(rule, groups, rates, momenta);
         let run = Run { objective: &bowl, h, schedule, batches, steps: x.n[3] };
@@ -310,7 +323,7 @@ operations! {
     implicit_run(x) {
         let (groups, batches, rule) = (x.groups(), x.batches(), x.rule);
         let [curvatures, h, rates, momenta, buffer, d_h, ..] = &mut x.f;
-        let [batch, examples, training, ..] = &mut x.words;
+        let [_, examples, training, ..] = &mut x.words;
     let bowl = Bowl::new(curvatures);
         let schedule = schedule(rule, groups, rates, momenta);
         let run = Run { objective: &bowl, h, schedule, batches, steps: x.n[3] };
