@@ -28,6 +28,7 @@ use crate::pieces::{copy, piece, piece_mut};
 
 /// Two numbers that should be equal.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Deviation {
     /// What is compared.
     pub identity: &'static str,

@@ -27,6 +27,7 @@ use crate::state::{Fields, State};
 /// assert_eq!((y.value(), y.tangent()), (12.0, 7.0));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, TransparentWrapper)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(transparent)]
 pub struct Dual<S>([S; 2]);
 

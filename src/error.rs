@@ -10,6 +10,7 @@ use core::fmt;
 /// assert_eq!(error.to_string(), "w: 44860 numbers wanted, 100 given");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Error {
     /// A buffer of the wrong length.

@@ -43,6 +43,7 @@ use crate::train::Run;
 
 /// What a tangent is the derivative by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Wrt {
     /// This number of `h`.
     Hyper(usize),

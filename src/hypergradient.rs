@@ -117,6 +117,7 @@ pub struct Wanted<'a, S> {
 
 /// How far a hypergradient has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Progress<S> {
     /// Steps of the walk taken.
     pub walked: usize,
@@ -309,6 +310,7 @@ impl<O: Objective, S: Scalar> State for Saved<'_, '_, '_, O, S> {
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Outcome<S> {
     /// The validation loss `E(w_T, h)`.
     pub valid_loss: S,

@@ -43,6 +43,7 @@ const DIVERGED: f64 = 2.0;
 
 /// How the linear system is solved.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Solver<S> {
     /// Conjugate gradients; they need `H + damping I` to be positive definite.
     ConjugateGradients,
@@ -100,6 +101,7 @@ impl<S: Scalar> Implicit<'_, S> {
 
 /// Why the iterations ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Stopped {
     /// The residual came down to the tolerance.
     Tolerance,
@@ -114,6 +116,7 @@ pub enum Stopped {
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Solved<S> {
     /// The validation loss `E(w_T, h)`.
     pub valid_loss: S,

@@ -205,6 +205,7 @@ impl<S: Scalar> Normal<'_, S> {
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Batches {
     /// The seed.
     pub seed: u64,

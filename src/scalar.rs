@@ -34,10 +34,12 @@ pub trait Arithmetic: Copy + Default + Debug + PartialEq + Send + Sync + 'static
 /// A product and a sum, each rounded: the arithmetic of firmware, where hardware that fuses is
 /// absent or no faster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Plain;
 
 /// Every multiply-add is one rounding: the arithmetic of hosts and GPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Fused;
 
 impl Arithmetic for Plain {

@@ -472,6 +472,7 @@ pub fn restore(bytes: &[u8], state: &mut dyn State) -> Result<u64, Error> {
 
 /// A slot, and what is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Found {
     /// Which slot.
     pub slot: usize,

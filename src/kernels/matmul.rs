@@ -43,6 +43,7 @@ const PADDING: usize = if cfg!(target_arch = "x86_64") {
 
 /// Which operand is transposed. All are row-major as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Form {
     /// `a` is rows x inner, `b` is inner x columns.
     Nn,
@@ -64,6 +65,7 @@ pub enum Form {
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct MatMul {
     /// Which operand is transposed.
     pub form: Form,

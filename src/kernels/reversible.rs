@@ -38,6 +38,7 @@ use crate::scalar::Scalar;
 /// assert!(bits.greatest_velocity() < 4.0);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Bits {
     /// Of a weight: it lies within `2^(31 - weight)` of 0.
     pub weight: u32,
@@ -84,6 +85,7 @@ pub const FULL: u32 = 1 << 21;
 
 /// A momentum as a fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ratio {
     n: u32,
     d: u32,
@@ -282,6 +284,7 @@ pub struct Fixed<'a> {
 
 /// What no integer held.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Overflow {
     /// Which.
     pub what: What,
@@ -293,6 +296,7 @@ pub struct Overflow {
 
 /// What can overflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum What {
     /// The gradient, which may be no number either.
     Gradient,

@@ -27,6 +27,7 @@ use crate::scalar::{Arithmetic, Scalar};
 /// assert_eq!(Weighted { inner: data }.gives(), Given { weights: true, ..Given::default() });
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Given {
     /// By [`Examples::inputs_at`]; otherwise by [`Examples::gather`].
     pub inputs: bool,

@@ -42,6 +42,7 @@ use crate::state::Fields;
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Projection<S> {
     /// [`non_negative`].
     NonNegative,

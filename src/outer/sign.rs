@@ -15,6 +15,7 @@ use crate::state::{FIELD, Fields};
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Sign<S> {
     /// The size of a step.
     pub rate: S,

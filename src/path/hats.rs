@@ -37,6 +37,7 @@ use core::marker::PhantomData;
 
 /// Where the knots lie: `K + 1` of them over `T` steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Grid {
     /// The steps `T`.
     pub steps: usize,

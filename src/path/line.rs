@@ -25,6 +25,7 @@ use core::marker::PhantomData;
 
 /// Which batches a shortened sweep runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Replayed {
     /// Those of the first steps, as the published code does.
     First,
@@ -42,6 +43,7 @@ pub enum Replayed {
 /// assert_eq!((plan.steps, plan.step(199)), (200, 199));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Plan {
     /// Steps back.
     pub steps: usize,

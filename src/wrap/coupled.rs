@@ -32,6 +32,7 @@ use crate::scalar::{Arithmetic, Scalar};
 
 /// How many tasks there are, and where their weights lie; each has as many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Tasks {
     /// Weight `i` belongs to task `i mod K`: the columns of a weight matrix, inputs x `K`, and its
     /// biases.
@@ -187,6 +188,7 @@ impl Tasks {
 
 /// Whether the couplings act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Coupling {
     /// They do, and are tuned.
     Tuned(Tasks),

@@ -82,6 +82,11 @@ operations! {
     math_ln(x) { x.x[0] = math::ln::<Plain>(x.x[0]); }
     math_tanh(x) { x.x[0] = math::tanh::<Plain>(x.x[0]); }
     math_probit(x) { x.x[0] = math::probit::<Plain>(x.x[0]); }
+    math_coarse_exp(x) { x.x[0] = math::coarse::exp(x.x[0]); }
+    math_coarse_ln(x) { x.x[0] = math::coarse::ln(x.x[0]); }
+    math_coarse_tanh(x) { x.x[0] = math::coarse::tanh(x.x[0]); }
+    math_coarse_sqrt(x) { x.x[0] = math::coarse::sqrt(x.x[0]); }
+    math_sqrt(x) { x.x[0] = drmad::Scalar::sqrt(x.x[0]); }
     math_power(x) { x.x[0] = math::power(x.x[0], x.n[0] as u32); }
     matmul_required_len(x) { x.n[0] = product(x).required_len(); }
     matmul_run(x) {
