@@ -34,7 +34,40 @@ pub struct Validation<'a, E> {
     pub examples: &'a [u32],
 }
 
-/// One flat buffer, cut into the vectors of a hypergradient. All are `P` long but for the scratch, and
+/// One flat buffer, cut into the vectors of a hypergradient. What a training takes in all is a constant,
+/// and a network that does not fit is an error of the build:
+///
+/// ```
+/// use drmad::{group::Layout, hypergradient::*, models::{Features, Mlp}, path::Quantised, train::Rule};
+/// use drmad::Fused;
+///
+/// const WIDTHS: &[usize] = &[16, 12, 4];
+/// const P: usize = Layout::Layers(WIDTHS).weights();
+/// const SCRATCH: usize = Mlp::<Features, Fused>::required_len(WIDTHS, 8);
+/// const VECTORS: usize = Workspace::<f32>::required_len(P, SCRATCH, Rule::HeavyBall, false);
+/// // Hats over 8 intervals: their rows and factors.
+/// const PATH: usize = Quantised::<11, Fused>::required_len(P, 8) + 9;
+/// // Rate and penalty with their hypergradient and Adam's two moments, and a batch of 8 examples.
+/// const BYTES: usize = 4 * (VECTORS + PATH + 2 * 4 + 8);
+/// const { assert!(BYTES <= 16 * 1024, "the network does not fit") };
+/// ```
+///
+/// With layers of 17 units it would not be built:
+///
+/// ```compile_fail,E0080
+/// use drmad::{group::Layout, hypergradient::*, models::{Features, Mlp}, path::Quantised, train::Rule};
+/// use drmad::Fused;
+///
+/// const WIDTHS: &[usize] = &[16, 17, 17, 4];
+/// const P: usize = Layout::Layers(WIDTHS).weights();
+/// const SCRATCH: usize = Mlp::<Features, Fused>::required_len(WIDTHS, 8);
+/// const VECTORS: usize = Workspace::<f32>::required_len(P, SCRATCH, Rule::HeavyBall, false);
+/// const PATH: usize = Quantised::<11, Fused>::required_len(P, 8) + 9;
+/// const BYTES: usize = 4 * (VECTORS + PATH + 2 * 4 + 8);
+/// const { assert!(BYTES <= 16 * 1024, "the network does not fit") };
+/// ```
+///
+/// All are `P` long but for the scratch, and
 /// for `v` and `d_v`, which are as long as what the rule remembers.
 #[derive(Debug)]
 pub struct Workspace<'a, S> {

@@ -81,8 +81,8 @@
 //! # Memory
 //! All of it is the caller's. Each operation has a `required_len` beside it, `const` where the sizes
 //! are; [`hypergradient::Workspace`] cuts one flat buffer into the vectors of a hypergradient, six of
-//! `P` numbers, and the objective's scratch. So the memory of a whole training is a constant
-//! ([`hypergradient::Plan`]), and a network that does not fit stops the build.
+//! `P` numbers, and the objective's scratch. So the memory of a whole training is a constant,
+//! and a network that does not fit stops the build: see there.
 //!
 //! No public operation can panic, whatever it is given: `benches/no-panic` proves it by link.
 //!

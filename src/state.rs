@@ -40,7 +40,7 @@
 //!
 //! // Power is lost while the next state is written. After that:
 //! flash[1][..40].fill(0);
-//! let (mut m, mut v, mut h, mut step) = ([0.0; 2], [0.0; 2], [0.0; 2], 0);
+//! let (mut m, mut v, mut h, mut step) = ([0.0; 2], [0.0; 2], [0.0f32; 2], 0);
 //! let mut adam = Adam::new(0.1, &mut m, &mut v)?;
 //! let mut tuner = Tuner { h: &mut h, outer: &mut adam, step: &mut step, tag: 0 };
 //! let newest = state::newest(&[&flash[0], &flash[1]]).map(|found| found.slot);

@@ -128,6 +128,11 @@ impl Layer {
     }
 }
 
+/// A maximum in constants.
+const fn greater(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
 /// Scratch of one pass over at most `chunk` examples.
 struct Parts<'s, S> {
     /// Inputs, then each layer's outputs; the last layer's are the probabilities.
@@ -175,6 +180,45 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             chunk,
             arithmetic: PhantomData,
         })
+    }
+
+    /// Numbers of scratch that all passes of such a network need, as a constant: its
+    /// [`second_order_scratch_len`](Objective::second_order_scratch_len) on examples that are neither
+    /// [sparse](Examples::sparse) nor [learned](super::LearnedInputs).
+    ///
+    /// ```
+    /// use drmad::{models::{Features, Mlp}, objective::Objective, Fused};
+    /// type Net<'a> = Mlp<'a, Features<'a>, Fused>;
+    /// const WIDTHS: &[usize] = &[2, 7, 5, 3];
+    /// const SCRATCH: usize = Net::required_len(WIDTHS, 4);
+    /// let data = Features { x: &[1.0, 0.0], labels: &[0], width: 2 };
+    /// assert_eq!(Net::new(data, WIDTHS, 4)?.second_order_scratch_len(), SCRATCH);
+    /// # Ok::<(), drmad::Error>(())
+    /// ```
+    pub const fn required_len(widths: &[usize], chunk: usize) -> usize {
+        let (mut units, mut outputs, mut widest, mut packed, mut l) = (0usize, 0usize, 0, 0, 0);
+        while l < widths.len() {
+            units = units.saturating_add(widths[l]);
+            if l > 0 {
+                outputs = outputs.saturating_add(widths[l]);
+                widest = greater(widest, widths[l]);
+                let layer = Layer {
+                    inputs: widths[l - 1],
+                    outputs: widths[l],
+                    start: 0,
+                    before: 0,
+                };
+                packed = greater(packed, layer.product(Form::Nn, chunk, false).required_len());
+                packed = greater(packed, layer.product(Form::Tn, chunk, false).required_len());
+                if l > 1 {
+                    packed = greater(packed, layer.product(Form::Nt, chunk, false).required_len());
+                }
+            }
+            l += 1;
+        }
+        let adjoints = widest.saturating_mul(4).saturating_add(2);
+        let each = units.saturating_add(outputs).saturating_add(adjoints);
+        chunk.saturating_mul(each).saturating_add(packed)
     }
 
     /// Its examples.
