@@ -24,9 +24,11 @@ use crate::objective::{
     At, Directions, Objective, Products, by_dual_numbers, dual_scratch_len,
     tangents_by_dual_numbers,
 };
+use crate::pieces::{copy, piece, piece_mut};
 
 /// Two numbers that should be equal.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Deviation {
     /// What is compared.
     pub identity: &'static str,
@@ -241,8 +243,8 @@ pub fn objective<O: Objective>(
     }
 
     for (row, (d, sign)) in [(d, 1.0), (e, -1.0)].into_iter().enumerate() {
-        w_dot[row * p..][..p].copy_from_slice(d);
-        for (h_dot, q) in h_dot[row * hypers..][..hypers].iter_mut().zip(q) {
+        copy(d, piece_mut(w_dot, row * p, p));
+        for (h_dot, q) in piece_mut(h_dot, row * hypers, hypers).iter_mut().zip(q) {
             *h_dot = sign * q;
         }
     }
@@ -267,8 +269,8 @@ pub fn objective<O: Objective>(
         objective.gradient(moved, g, None, scratch)?;
         *slope = dot(g, e);
     }
-    let got = dot(&g_dot[..p], e);
-    let size = crate::Scalar::sqrt(dot(&g_dot[..p], &g_dot[..p]) * dot(e, e));
+    let got = dot(piece(g_dot, 0, p), e);
+    let size = crate::Scalar::sqrt(dot(piece(g_dot, 0, p), piece(g_dot, 0, p)) * dot(e, e));
     for (identity, want) in [
         ("tangents", central(slopes)),
         ("adjoints of the tangents", dot(h_e, d) + dot(m_e, q)),

@@ -14,7 +14,9 @@ use core::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use bytemuck::TransparentWrapper;
 
+use crate::error::Error;
 use crate::scalar::{Arithmetic, Plain, Scalar};
+use crate::state::{Fields, State};
 
 /// A value and its derivative along one direction.
 ///
@@ -25,6 +27,7 @@ use crate::scalar::{Arithmetic, Plain, Scalar};
 /// assert_eq!((y.value(), y.tangent()), (12.0, 7.0));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, TransparentWrapper)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(transparent)]
 pub struct Dual<S>([S; 2]);
 
@@ -123,7 +126,14 @@ impl<S: Scalar> MulAssign for Dual<S> {
     }
 }
 
+impl<S: Scalar> State for Dual<S> {
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.numbers(&mut self.0)
+    }
+}
+
 impl<S: Scalar> Scalar for Dual<S> {
+    const BYTES: usize = 2 * S::BYTES;
     const ZERO: Self = Dual([S::ZERO, S::ZERO]);
     const ONE: Self = Dual([S::ONE, S::ZERO]);
 

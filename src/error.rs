@@ -10,6 +10,7 @@ use core::fmt;
 /// assert_eq!(error.to_string(), "w: 44860 numbers wanted, 100 given");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Error {
     /// A buffer of the wrong length.
@@ -122,6 +123,15 @@ pub enum Error {
         /// What, and what to do.
         what: &'static str,
     },
+    /// A saved state that is damaged, or of something else.
+    Saved {
+        /// What is wrong with it.
+        what: &'static str,
+        /// What there should be.
+        want: u64,
+        /// What there is.
+        got: u64,
+    },
     /// A vector level that this processor lacks.
     Level {
         /// The level asked for.
@@ -203,6 +213,9 @@ impl fmt::Display for Error {
                 "{what} of weight {weight} is {value} at step {step}: the fraction bits leave room for {least} ..= {greatest}: lower the rate, or take fewer of them"
             ),
             Error::Unsupported { what } => write!(f, "not possible: {what}"),
+            Error::Saved { what, want, got } => {
+                write!(f, "saved state: {what} is {got:#x}, not {want:#x}")
+            }
             Error::Level { wanted, widest } => write!(
                 f,
                 "this processor has no {wanted}: the widest level it has is {widest}"

@@ -38,10 +38,12 @@ use crate::objective::{At, Directions, Objective};
 use crate::random::Origin;
 use crate::scalar::Scalar;
 use crate::schedule::{Rule, Step, place};
+use crate::state::{FIELD, Fields, KIND, Kind, State, with_header};
 use crate::train::Run;
 
 /// What a tangent is the derivative by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Wrt {
     /// This number of `h`.
     Hyper(usize),
@@ -192,6 +194,72 @@ impl<'a, S: Scalar> Forward<'a, S> {
     }
 }
 
+/// A training with its tangents as a state to be [saved](crate::state), together with the
+/// [`Tuner`](crate::outer::Tuner) of its hyperparameters: a state may be two.
+///
+/// ```
+/// use drmad::{forward::*, hypergradient::Validation, outer::*, state, train::*};
+/// use drmad::{group::Groups, models::Quadratic, random::Batches, Fused};
+///
+/// const RULE: Rule = Rule::HeavyBall;
+/// let bowl = Quadratic::<Fused>::new(&[1.0]);
+/// let schedule = Schedule { groups: Groups::global(1), rule: RULE, rates: &[0.5f32], momenta: &[0.5] };
+/// let batches = Batches { seed: 0, examples: 1, size: 1 };
+/// let mut h = [0.25];
+/// let run = Run { objective: &bowl, h: &h.clone(), schedule, batches, steps: 10 };
+/// let mut buffer = [0.0; Forward::<f32>::required_len(1, 1, RULE, 1, 16)];
+/// let mut forward = Forward::new(&mut buffer, &run, &[Wrt::Hyper(0)])?;
+///
+/// let (mut outer, mut step, mut t) = (Sgd { rate: 0.5f32 }, 0, 0);
+/// let tuner = Tuner { h: &mut h, outer: &mut outer, step: &mut step, tag: 0 };
+/// let training = Stepped { forward: &mut forward, t: &mut t, tag: 0 };
+/// let mut flash = [0xff; Tuner::<f32>::state_len(1, Sgd::<f32>::STATE_LEN)
+///     + Stepped::<f32>::state_len(1, 1, RULE, 1)];
+/// state::save(7, &mut (tuner, training), &mut flash)?;
+/// assert_eq!(state::newest(&[&flash]).map(|found| found.sequence), Some(7));
+/// # Ok::<(), drmad::Error>(())
+/// ```
+pub struct Stepped<'f, 'a, S> {
+    /// The training with its tangents.
+    pub forward: &'f mut Forward<'a, S>,
+    /// The step that is due.
+    pub t: &'f mut usize,
+    /// What must be the same where it is restored: a number of the caller's choice.
+    pub tag: u64,
+}
+
+impl<S: Scalar> Stepped<'_, '_, S> {
+    /// Bytes of the state of `weights` and `hypers` with `count` tangents.
+    pub const fn state_len(weights: usize, hypers: usize, rule: Rule, count: usize) -> usize {
+        // Neither `g` nor its tangents.
+        let one = weights.saturating_mul(1 + rule.slots());
+        let tangents = count.saturating_mul(one.saturating_add(hypers));
+        let numbers = one.saturating_add(tangents).saturating_mul(S::BYTES);
+        with_header(numbers.saturating_add(KIND + 5 * FIELD))
+    }
+}
+
+impl<S: Scalar> State for Stepped<'_, '_, S> {
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let forward = &mut *self.forward;
+        fields.kind::<S>(Kind::Forward, self.tag)?;
+        for (what, len) in [
+            ("number of weights", forward.w.len()),
+            ("length of v", forward.v.len()),
+            ("number of tangents", forward.wrt.len()),
+            ("length of h_dot", forward.h_dot.len()),
+        ] {
+            fields.same(what, len as u64)?;
+        }
+        fields.count("step", self.t, usize::MAX)?;
+        fields.numbers(forward.w)?;
+        fields.numbers(forward.v)?;
+        fields.numbers(forward.w_dot)?;
+        fields.numbers(forward.v_dot)?;
+        fields.numbers(forward.h_dot)
+    }
+}
+
 /// A piece of a vector and of its tangent; empty where the vector has no such piece.
 fn moving<'s, S>(x: &'s [S], dot: &'s mut [S], piece: &Range<usize>) -> Moving<'s, S> {
     Moving {
@@ -217,14 +285,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     ) -> Result<(), Error> {
         self.check()?;
         self.check_forward(forward)?;
-        if steps.end > self.steps {
-            return Err(Error::Range {
-                what: "last step",
-                value: steps.end as f64,
-                least: 0.0,
-                greatest: self.steps as f64,
-            });
-        }
+        self.check_steps(&steps, self.steps)?;
         let end = steps.end;
         for t in steps {
             self.batches.fill(t, batch)?;

@@ -11,6 +11,7 @@ use crate::error::{Error, exactly};
 
 /// Where the weights lie in their flat vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Layout<'a> {
     /// A vector of so many weights without further structure.
     Flat(usize),
@@ -44,6 +45,7 @@ impl Layout<'_> {
 
 /// How many weights share a hyperparameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Granularity {
     /// All of them.
     Global,
@@ -70,6 +72,7 @@ pub enum Granularity {
 /// assert_eq!(units.len(), 934);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Groups<'a> {
     /// Where the weights lie.
     pub layout: Layout<'a>,
@@ -81,6 +84,7 @@ pub struct Groups<'a> {
 
 /// A contiguous matrix of weights with one hyperparameter for each row, or with none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Block {
     /// Its first weight.
     pub start: usize,
@@ -181,7 +185,7 @@ impl<'a> Groups<'a> {
         for block in self.blocks() {
             for (i, m) in block.of_mut(map).iter_mut().enumerate() {
                 *m = match block.hyper {
-                    Some(first) => (first + i / block.columns) as i64,
+                    Some(first) => (first + i / block.columns.max(1)) as i64,
                     None => -1,
                 };
             }

@@ -5,17 +5,23 @@
 //! serve twice: the adjoints are the path's while training goes on; velocity and gradient are the
 //! path's afterwards.
 //!
+//! A [`Trainer`] does the same by as many steps at a time as one likes, and its state can be
+//! [saved](crate::state) between them, on the way there and on the way back.
+//!
 //! Refused: a validation loss of other weights or hyperparameters than the training's, or that is not
 //! finite.
+
+use core::ops::Range;
 
 use crate::error::{Error, cut, exactly, same};
 use crate::kernels::reduce::all_finite;
 use crate::objective::{At, Objective};
 use crate::path::{Path, Spare};
 use crate::random::Origin;
-use crate::scalar::Scalar;
-use crate::schedule::{Rule, Tables};
-use crate::sweep::{Adjoints, State};
+use crate::scalar::{Arithmetic, Scalar};
+use crate::schedule::{Rule, Schedule, Tables};
+use crate::state::{FIELD, Fields, KIND, Kind, State, crc32, digest, with_header};
+use crate::sweep::{self, Adjoints};
 use crate::train::{Run, Scratch, Walk};
 
 /// The validation loss `E(w_T, h)`: an objective with the same `w` and `h` as the training's, and
@@ -28,7 +34,40 @@ pub struct Validation<'a, E> {
     pub examples: &'a [u32],
 }
 
-/// One flat buffer, cut into the vectors of a hypergradient. All are `P` long but for the scratch, and
+/// One flat buffer, cut into the vectors of a hypergradient. What a training takes in all is a constant,
+/// and a network that does not fit is an error of the build:
+///
+/// ```
+/// use drmad::{group::Layout, hypergradient::*, models::{Features, Mlp}, path::Quantised, train::Rule};
+/// use drmad::Fused;
+///
+/// const WIDTHS: &[usize] = &[16, 12, 4];
+/// const P: usize = Layout::Layers(WIDTHS).weights();
+/// const SCRATCH: usize = Mlp::<Features, Fused>::required_len(WIDTHS, 8);
+/// const VECTORS: usize = Workspace::<f32>::required_len(P, SCRATCH, Rule::HeavyBall, false);
+/// // Hats over 8 intervals: their rows and factors.
+/// const PATH: usize = Quantised::<11, Fused>::required_len(P, 8) + 9;
+/// // Rate and penalty with their hypergradient and Adam's two moments, and a batch of 8 examples.
+/// const BYTES: usize = 4 * (VECTORS + PATH + 2 * 4 + 8);
+/// const { assert!(BYTES <= 16 * 1024, "the network does not fit") };
+/// ```
+///
+/// With layers of 17 units it would not be built:
+///
+/// ```compile_fail,E0080
+/// use drmad::{group::Layout, hypergradient::*, models::{Features, Mlp}, path::Quantised, train::Rule};
+/// use drmad::Fused;
+///
+/// const WIDTHS: &[usize] = &[16, 17, 17, 4];
+/// const P: usize = Layout::Layers(WIDTHS).weights();
+/// const SCRATCH: usize = Mlp::<Features, Fused>::required_len(WIDTHS, 8);
+/// const VECTORS: usize = Workspace::<f32>::required_len(P, SCRATCH, Rule::HeavyBall, false);
+/// const PATH: usize = Quantised::<11, Fused>::required_len(P, 8) + 9;
+/// const BYTES: usize = 4 * (VECTORS + PATH + 2 * 4 + 8);
+/// const { assert!(BYTES <= 16 * 1024, "the network does not fit") };
+/// ```
+///
+/// All are `P` long but for the scratch, and
 /// for `v` and `d_v`, which are as long as what the rule remembers.
 #[derive(Debug)]
 pub struct Workspace<'a, S> {
@@ -109,8 +148,202 @@ pub struct Wanted<'a, S> {
     pub schedule: Option<(&'a mut [S], &'a mut [S])>,
 }
 
+/// How far a hypergradient has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Progress<S> {
+    /// Steps of the walk taken.
+    pub walked: usize,
+    /// Steps of the sweep taken; none before the walk is done.
+    pub swept: usize,
+    /// The validation loss, from the first step of the sweep on.
+    pub valid_loss: S,
+}
+
+/// A hypergradient under way, in the caller's buffers. [`Run::advance`] takes it further, by some steps
+/// at a time; between them [`Run::state`] is what to save.
+///
+/// ```
+/// use drmad::{group::Groups, hypergradient::*, models::Quadratic, path::Tape, random::Batches, train::*};
+/// use drmad::{Error, Fused, state};
+///
+/// const RULE: Rule = Rule::HeavyBall;
+/// const LEN: usize = Trainer::<f32>::state_len(2, 2, RULE, None, Tape::<f32>::state_len(2, 20, 0));
+///
+/// /// Goes on from what is in `flash` until the power goes after `steps` steps, or to the end.
+/// fn boot(flash: &mut [u8; LEN], steps: usize) -> Result<Option<[f32; 2]>, Error> {
+///     let bowl = Quadratic::<Fused>::new(&[1.0, 10.0]);
+///     let schedule = Schedule { groups: Groups::global(2), rule: RULE, rates: &[0.1f32], momenta: &[0.5] };
+///     let batches = Batches { seed: 0, examples: 1, size: 1 };
+///     let run = Run { objective: &bowl, h: &[0.0, 0.5], schedule, batches, steps: 20 };
+///     let (mut buffer, mut storage, mut batch, mut d_h) = ([0.0; 52], [0.0; 40], [0], [0.0; 2]);
+///     let workspace = Workspace::new(&mut buffer, 2, RULE, false)?;
+///     let mut tape = Tape::new(2, 20, 0, &mut storage)?;
+///     let wanted = Wanted { d_h: &mut d_h, schedule: None };
+///     let mut trainer = Trainer::new(&mut tape, workspace, &mut batch, wanted);
+///     if state::newest(&[flash]).is_some() {
+///         state::restore(flash, &mut run.state(&mut trainer, 0))?;
+///     }
+///     let (origin, validation) = ([1.0, 1.0], Validation { objective: &bowl, examples: &[] });
+///     let done = run.advance(&mut trainer, &&origin[..], &validation, steps, &mut |_, _| ())?;
+///     state::save(0, &mut run.state(&mut trainer, 0), flash)?;
+///     Ok(done.map(|_| d_h))
+/// }
+///
+/// let mut flash = [0xff; LEN];
+/// let uninterrupted = boot(&mut flash.clone(), 40)?;
+/// // Twice on the way there, and once on the way back.
+/// assert_eq!([7, 7, 11].map(|steps| boot(&mut flash, steps)), [Ok(None); 3]);
+/// assert_eq!(boot(&mut flash, 40)?, uninterrupted);
+/// # Ok::<(), Error>(())
+/// ```
+pub struct Trainer<'a, S> {
+    /// What remembers the walk.
+    pub path: &'a mut dyn Path<S>,
+    /// The vectors: in the end with the derivative by the initial weights in `d_w`.
+    pub workspace: Workspace<'a, S>,
+    /// One element for each example of a batch.
+    pub batch: &'a mut [u32],
+    /// Where the hypergradient goes.
+    pub wanted: Wanted<'a, S>,
+    progress: Progress<S>,
+}
+
+impl<'a, S: Scalar> Trainer<'a, S> {
+    /// A hypergradient that has not begun.
+    pub fn new(
+        path: &'a mut dyn Path<S>,
+        workspace: Workspace<'a, S>,
+        batch: &'a mut [u32],
+        wanted: Wanted<'a, S>,
+    ) -> Self {
+        Trainer {
+            path,
+            workspace,
+            batch,
+            wanted,
+            progress: Progress::default(),
+        }
+    }
+
+    /// How far it has come.
+    pub fn progress(&self) -> Progress<S> {
+        self.progress
+    }
+
+    /// Begins again, for the next hypergradient.
+    pub fn restart(&mut self) {
+        self.progress = Progress::default();
+    }
+
+    /// Bytes of its [state](Run::state), with tables of so many rates and momenta where their
+    /// hypergradients are wanted, and a path of so many bytes (each has a `state_len`, too). The layout
+    /// is the same on the way there and back.
+    pub const fn state_len(
+        weights: usize,
+        hypers: usize,
+        rule: Rule,
+        schedule: Option<(usize, usize)>,
+        path: usize,
+    ) -> usize {
+        // All vectors but `d_g`, and no scratch.
+        let vectors = Workspace::<S>::required_len(weights, 0, rule, schedule.is_some())
+            .saturating_sub(weights);
+        let (rates, momenta) = match schedule {
+            Some(lens) => lens,
+            None => (0, 0),
+        };
+        let numbers = vectors
+            .saturating_add(hypers)
+            .saturating_add(rates)
+            .saturating_add(momenta)
+            .saturating_add(1);
+        let fields = numbers.saturating_mul(S::BYTES).saturating_add(path);
+        with_header(fields.saturating_add(KIND + 19 * FIELD))
+    }
+}
+
+/// A [`Trainer`] with the run that it belongs to: [`Run::state`].
+struct Saved<'r, 't, 'a, O, S> {
+    run: &'r Run<'r, O, S>,
+    trainer: &'t mut Trainer<'a, S>,
+    tag: u64,
+}
+
+impl<O: Objective, S: Scalar> State for Saved<'_, '_, '_, O, S> {
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let (run, trainer) = (self.run, &mut *self.trainer);
+        let Schedule {
+            groups,
+            rule,
+            rates,
+            momenta,
+        } = run.schedule;
+        let (rule, constants) = match rule {
+            Rule::HeavyBall => (1, [0.0; 3]),
+            Rule::Nesterov => (2, [0.0; 3]),
+            Rule::Adam { b2, eps, decay } => (3, [b2, eps, decay]),
+        };
+        fields.kind::<S>(Kind::Trainer, self.tag)?;
+        for (what, value) in [
+            ("number of weights", run.objective.weights() as u64),
+            ("number of hyperparameters", run.objective.hypers() as u64),
+            ("number of steps", run.steps as u64),
+            ("examples in a batch", run.batches.size as u64),
+            ("number of examples", run.batches.examples as u64),
+            ("seed of the batches", run.batches.seed),
+            (
+                "arithmetic",
+                u64::from(crc32(O::Arithmetic::NAME.as_bytes())),
+            ),
+            ("rule", rule),
+            ("rule's constants", digest(&constants)),
+            ("number of groups", groups.len() as u64),
+            ("hyperparameters", digest(run.h)),
+            ("rates", digest(rates)),
+            ("momenta", digest(momenta)),
+        ] {
+            fields.same(what, value)?;
+        }
+        let Progress {
+            walked,
+            swept,
+            valid_loss,
+        } = &mut trainer.progress;
+        fields.count("steps walked", walked, run.steps)?;
+        fields.count("steps swept", swept, run.steps)?;
+        valid_loss.state(fields)?;
+        let Workspace {
+            w,
+            v,
+            g,
+            d_w,
+            d_v,
+            d_g: _,
+            spare: [a, b],
+            scratch: _,
+        } = &mut trainer.workspace;
+        fields.same("numbers of the workspace", (a.len() + b.len()) as u64)?;
+        for vector in [w, v, g, d_w, d_v, a, b] {
+            fields.numbers(vector)?;
+        }
+        fields.same("length of d_h", trainer.wanted.d_h.len() as u64)?;
+        fields.numbers(trainer.wanted.d_h)?;
+        let (rates, momenta) = match &mut trainer.wanted.schedule {
+            Some((rates, momenta)) => (&mut **rates, &mut **momenta),
+            None => (&mut [][..], &mut [][..]),
+        };
+        fields.same("length of d_rates", rates.len() as u64)?;
+        fields.same("length of d_momenta", momenta.len() as u64)?;
+        fields.numbers(rates)?;
+        fields.numbers(momenta)?;
+        trainer.path.state(fields)
+    }
+}
+
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Outcome<S> {
     /// The validation loss `E(w_T, h)`.
     pub valid_loss: S,
@@ -131,10 +364,29 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         batch: &mut [u32],
         each: &mut dyn FnMut(usize, S),
     ) -> Result<(), Error> {
+        // That of no steps begins, too, and is refused then.
+        self.begin(origin, workspace)?;
+        self.walk_over(0..self.steps, path, workspace, batch, each)
+    }
+
+    fn begin(&self, origin: &dyn Origin<S>, workspace: &mut Workspace<'_, S>) -> Result<(), Error> {
         let p = self.objective.weights();
         exactly("w", workspace.w, p)?;
         same("weights of the origin", p, origin.weights())?;
         origin.fill(0, workspace.w);
+        Ok(())
+    }
+
+    /// These steps of the walk.
+    fn walk_over(
+        &self,
+        steps: Range<usize>,
+        path: &mut dyn Path<S>,
+        workspace: &mut Workspace<'_, S>,
+        batch: &mut [u32],
+        each: &mut dyn FnMut(usize, S),
+    ) -> Result<(), Error> {
+        let p = self.objective.weights();
         let mut walk = Walk {
             w: workspace.w,
             v: workspace.v,
@@ -148,7 +400,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             numbers: workspace.scratch,
             batch,
         };
-        self.train(path, &mut walk, &mut scratch, each)
+        self.train_over(steps, path, &mut walk, &mut scratch, each)
     }
 
     /// The direct term `dE/dh` alone, written to `d_h` (`H`), and the validation loss: the baseline
@@ -223,24 +475,54 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         path: &mut dyn Path<S>,
         workspace: &mut Workspace<'_, S>,
         batch: &mut [u32],
-        wanted: Wanted<'_, S>,
+        mut wanted: Wanted<'_, S>,
     ) -> Result<Outcome<S>, Error> {
+        let valid_loss = self.turn(validation, workspace, &mut wanted)?;
+        let steps_back = path.plan(self.steps).steps;
+        self.back_over(0..steps_back, path, workspace, batch, &mut wanted)?;
+        Ok(Outcome {
+            valid_loss,
+            steps_back,
+        })
+    }
+
+    /// What lies between the walk and the sweep; returns the validation loss.
+    fn turn<E: Objective>(
+        &self,
+        validation: &Validation<'_, E>,
+        workspace: &mut Workspace<'_, S>,
+        wanted: &mut Wanted<'_, S>,
+    ) -> Result<S, Error> {
         let valid_loss = self.direct(validation, workspace, wanted.d_h)?;
+        // Empty where the sweep gets `v` itself.
+        for (spare, v) in workspace.spare[0].iter_mut().zip(workspace.v.iter()) {
+            *spare = *v;
+        }
+        Ok(valid_loss)
+    }
+
+    /// These steps of the sweep.
+    fn back_over(
+        &self,
+        steps: Range<usize>,
+        path: &mut dyn Path<S>,
+        workspace: &mut Workspace<'_, S>,
+        batch: &mut [u32],
+        wanted: &mut Wanted<'_, S>,
+    ) -> Result<(), Error> {
         let schedule = wanted
             .schedule
+            .as_mut()
             .map(|(rates, momenta)| Tables { rates, momenta });
         let [spare_a, spare_b] = &mut workspace.spare;
         let (spare, state) = if self.schedule.rule.recalls(schedule.is_some()) {
-            for (spare, v) in spare_a.iter_mut().zip(workspace.v.iter()) {
-                *spare = *v;
-            }
             let (v, g) = (&mut *workspace.v, &mut *workspace.g);
             (
                 Spare {
                     a: spare_a,
                     b: spare_b,
                 },
-                Some(State { v, g }),
+                Some(sweep::State { v, g }),
             )
         } else {
             let (a, b) = (&mut *workspace.v, &mut *workspace.g);
@@ -260,10 +542,72 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             numbers: workspace.scratch,
             batch,
         };
-        let steps_back = self.sweep(path, &mut adjoints, &mut scratch)?;
-        Ok(Outcome {
-            valid_loss,
-            steps_back,
-        })
+        self.sweep_over(steps, path, &mut adjoints, &mut scratch)
+    }
+
+    /// Takes a hypergradient at most `steps` steps further, of the walk and then of the sweep: from
+    /// `origin` to `validation` and back, as [`walk`](Self::walk) and [`back`](Self::back). Returns what
+    /// came of it where it is done.
+    ///
+    /// # Errors
+    /// As those two. After an error it has to begin again, and does.
+    pub fn advance<E: Objective>(
+        &self,
+        trainer: &mut Trainer<'_, S>,
+        origin: &dyn Origin<S>,
+        validation: &Validation<'_, E>,
+        steps: usize,
+        each: &mut dyn FnMut(usize, S),
+    ) -> Result<Option<Outcome<S>>, Error> {
+        let mut progress = trainer.progress;
+        trainer.restart();
+        let Trainer {
+            path,
+            workspace,
+            batch,
+            wanted,
+            ..
+        } = trainer;
+        let mut left = steps;
+        if progress.walked == 0 {
+            self.begin(origin, workspace)?;
+        }
+        let end = self.steps.min(progress.walked.saturating_add(left));
+        if progress.walked < end || self.steps == 0 {
+            self.walk_over(progress.walked..end, *path, workspace, batch, each)?;
+            left -= end - progress.walked;
+            progress.walked = end;
+        }
+        let all = path.plan(self.steps).steps;
+        let unswept = all.saturating_sub(progress.swept);
+        let some = unswept.min(left);
+        if progress.walked == self.steps && (some > 0 || all == 0) {
+            if progress.swept == 0 {
+                progress.valid_loss = self.turn(validation, workspace, wanted)?;
+            }
+            self.back_over(unswept - some..unswept, *path, workspace, batch, wanted)?;
+            progress.swept += some;
+        }
+        trainer.progress = progress;
+        let done = progress.walked == self.steps && progress.swept == all;
+        Ok(done.then_some(Outcome {
+            valid_loss: progress.valid_loss,
+            steps_back: all,
+        }))
+    }
+
+    /// The state of a hypergradient of this run, to be [saved](crate::state::save) and
+    /// [restored](crate::state::restore); `tag` is a number that must be the same. A restored one goes on
+    /// with the same bits. Neither the objective's data nor the origin are part of it.
+    pub fn state<'t, 'a>(
+        &'t self,
+        trainer: &'t mut Trainer<'a, S>,
+        tag: u64,
+    ) -> impl State + use<'t, 'a, O, S> {
+        Saved {
+            run: self,
+            trainer,
+            tag,
+        }
     }
 }

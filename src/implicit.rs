@@ -33,6 +33,7 @@ use crate::hypergradient::{Validation, Workspace};
 use crate::kernels::accumulate::{add_scaled, scale};
 use crate::kernels::reduce::{all_finite, dot, norm};
 use crate::objective::{At, Objective, Products};
+use crate::pieces::copy;
 use crate::scalar::{Arithmetic, Scalar};
 use crate::train::Run;
 
@@ -42,6 +43,7 @@ const DIVERGED: f64 = 2.0;
 
 /// How the linear system is solved.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Solver<S> {
     /// Conjugate gradients; they need `H + damping I` to be positive definite.
     ConjugateGradients,
@@ -99,6 +101,7 @@ impl<S: Scalar> Implicit<'_, S> {
 
 /// Why the iterations ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Stopped {
     /// The residual came down to the tolerance.
     Tolerance,
@@ -113,6 +116,7 @@ pub enum Stopped {
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Solved<S> {
     /// The validation loss `E(w_T, h)`.
     pub valid_loss: S,
@@ -228,7 +232,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         let size = S::from_f64(length);
         let share = if length > 0.0 { S::ONE / size } else { S::ZERO };
         scale(share, right, r);
-        d.copy_from_slice(r);
+        copy(r, d);
         x.fill(S::ZERO);
 
         // Below this the residual that is carried along says nothing of the true one.

@@ -64,6 +64,7 @@
 //! | [`scalar`], [`dual`] | the number and the rounding that everything is generic over; dual numbers |
 //! | [`group`], [`random`] | how hyperparameters map to weights; numbers that are a function of a seed |
 //! | [`objective`], [`wrap`], [`models`] | what is minimised, with its second-order products |
+//! | [`state`] | what outlives a loss of power: bytes with a checksum |
 //! | [`schedule`] | how a gradient moves the weights: heavy ball, Nesterov, Adam, with their rates |
 //! | [`path`] | where the weights were |
 //! | [`train`], [`sweep`], [`hypergradient`] | the walk, the one sweep, and both in one call |
@@ -80,13 +81,20 @@
 //! # Memory
 //! All of it is the caller's. Each operation has a `required_len` beside it, `const` where the sizes
 //! are; [`hypergradient::Workspace`] cuts one flat buffer into the vectors of a hypergradient, six of
-//! `P` numbers, and the objective's scratch.
+//! `P` numbers, and the objective's scratch. So the memory of a whole training is a constant,
+//! and a network that does not fit stops the build: see there.
+//!
+//! No public operation can panic, whatever it is given: `benches/no-panic` proves it by link.
 //!
 //! # Features
 //! - `libm` (default): square roots and multiply-adds in software, for targets without `std`.
 //! - `std`: hardware multiply-adds, and the vector width chosen at run time.
 //!
-//! At least one of them is needed.
+//! At least one of these two is needed. Both of the others add names and change nothing:
+//! - `defmt`: `defmt::Format` of errors, outcomes and settings, for a firmware's log.
+//! - `micromath`: coarser elementary functions, `kernels::math::coarse`, with their errors and sizes.
+//!
+//! `heapless` needs no feature: whatever lends a `&mut [f32]` is a buffer, a `heapless::Vec` too.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -110,9 +118,11 @@ pub mod models;
 pub mod objective;
 pub mod outer;
 pub mod path;
+mod pieces;
 pub mod random;
 pub mod scalar;
 pub mod schedule;
+pub mod state;
 pub mod sweep;
 pub mod train;
 pub mod wrap;

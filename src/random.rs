@@ -110,7 +110,8 @@ impl<S: Scalar> Origin<S> for Normal<'_, S> {
                     .hypers(self.log_scales)
                     .get(row)
                     .map_or(S::ZERO, |s| s.exp::<Plain>());
-                for out in &mut out[from - first..to - first] {
+                let piece = out.get_mut(from - first..to - first);
+                for out in piece.unwrap_or_default() {
                     let centred = centred(generator.next_u32());
                     *out = scale * S::from_f32(probit::<Plain>(centred));
                 }
@@ -204,6 +205,7 @@ impl<S: Scalar> Normal<'_, S> {
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Batches {
     /// The seed.
     pub seed: u64,
@@ -300,8 +302,15 @@ pub fn choose(seed: u64, pool: &mut [u32], chosen: &mut [u32]) -> Result<(), Err
     let mut generator = generator(seed, Stream::Choice, 0);
     for (i, chosen) in chosen.iter_mut().enumerate() {
         let j = i + below(&mut generator, (n - i) as u64) as usize;
-        pool.swap(i, j);
-        *chosen = pool[i];
+        let (Some(here), Some(there)) = (pool.get(i).copied(), pool.get(j).copied()) else {
+            return Ok(());
+        };
+        for (place, value) in [(j, here), (i, there)] {
+            if let Some(place) = pool.get_mut(place) {
+                *place = value;
+            }
+        }
+        *chosen = there;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use core::fmt::Debug;
 use core::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use crate::kernels::math;
+use crate::state::State;
 
 /// How a multiply-add is rounded: [`Plain`] or [`Fused`].
 ///
@@ -33,10 +34,12 @@ pub trait Arithmetic: Copy + Default + Debug + PartialEq + Send + Sync + 'static
 /// A product and a sum, each rounded: the arithmetic of firmware, where hardware that fuses is
 /// absent or no faster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Plain;
 
 /// Every multiply-add is one rounding: the arithmetic of hosts and GPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Fused;
 
 impl Arithmetic for Plain {
@@ -82,7 +85,10 @@ pub trait Scalar:
     + AddAssign
     + SubAssign
     + MulAssign
+    + State
 {
+    /// Bytes that it takes as a [`State`].
+    const BYTES: usize;
     /// 0.
     const ZERO: Self;
     /// 1.
@@ -151,6 +157,7 @@ from_library!(ln_f64, f64, ln, log());
 from_library!(tanh_f64, f64, tanh, tanh());
 
 impl Scalar for f32 {
+    const BYTES: usize = 4;
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
 
@@ -194,6 +201,7 @@ impl Scalar for f32 {
 
 /// The reference: its functions are the library's, so its bits are those of one machine only.
 impl Scalar for f64 {
+    const BYTES: usize = 8;
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
 

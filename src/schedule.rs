@@ -26,6 +26,7 @@ pub use crate::kernels::momentum::Step;
 
 /// How a step follows from the gradient.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Rule {
     /// `v <- gamma v - (1 - gamma) g`, `w <- w + alpha v`.
     HeavyBall,
@@ -269,7 +270,7 @@ impl<S: Scalar> Schedule<'_, S> {
                     step: if self.momenta.len() == groups {
                         0
                     } else {
-                        i / groups
+                        i / groups.max(1)
                     },
                 });
             }

@@ -17,6 +17,8 @@
 //! Refused: adjoints that are no longer finite, with the step at which that was seen. A path far
 //! from the true one can make them grow without bound.
 
+use core::ops::Range;
+
 use crate::error::{Error, exactly, same};
 use crate::kernels::reduce::{all_finite, dot};
 use crate::kernels::{adam, momentum, nesterov};
@@ -69,6 +71,23 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         adjoints: &mut Adjoints<'_, S>,
         scratch: &mut Scratch<'_, S>,
     ) -> Result<usize, Error> {
+        let steps = path.plan(self.steps).steps;
+        self.sweep_over(0..steps, path, adjoints, scratch)?;
+        Ok(steps)
+    }
+
+    /// A part of the sweep: these steps of the path's plan alone, from the last to the first, after the
+    /// ones behind them in the same vectors. The plan's last step begins it, and step 0 ends it.
+    ///
+    /// # Errors
+    /// As [`sweep`](Self::sweep).
+    pub fn sweep_over(
+        &self,
+        steps: Range<usize>,
+        path: &mut dyn Path<S>,
+        adjoints: &mut Adjoints<'_, S>,
+        scratch: &mut Scratch<'_, S>,
+    ) -> Result<(), Error> {
         self.check()?;
         self.check_adjoints(adjoints)?;
         let plan = path.plan(self.steps);
@@ -81,15 +100,23 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                 greatest: self.steps as f64,
             });
         }
-        let rate_scale = S::from_f32(plan.rate_scale);
-        if let Some(tables) = &mut adjoints.schedule {
-            tables.rates.fill(S::ZERO);
-            tables.momenta.fill(S::ZERO);
+        self.check_steps(&steps, plan.steps)?;
+        if steps.is_empty() {
+            return Ok(());
         }
-        adjoints.d_v.fill(S::ZERO);
+        let rate_scale = S::from_f32(plan.rate_scale);
+        if steps.end == plan.steps {
+            if let Some(tables) = &mut adjoints.schedule {
+                tables.rates.fill(S::ZERO);
+                tables.momenta.fill(S::ZERO);
+            }
+            adjoints.d_v.fill(S::ZERO);
+            path.open(adjoints.w, adjoints.spare.again())?;
+        }
+        // What no step trains stays 0.
         adjoints.d_g.fill(S::ZERO);
-        path.open(adjoints.w, adjoints.spare.again())?;
-        for s in (0..plan.steps).rev() {
+        let first = steps.start;
+        for s in steps.rev() {
             let t = plan.step(s);
             let back = Back {
                 run: self,
@@ -109,6 +136,9 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                 });
             }
         }
+        if first > 0 {
+            return Ok(());
+        }
         let tables = adjoints.schedule.as_ref();
         if !(all_finite(adjoints.d_h)
             && tables.is_none_or(|tables| all_finite(tables.rates) && all_finite(tables.momenta)))
@@ -118,7 +148,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                 step: 0,
             });
         }
-        Ok(plan.steps)
+        Ok(())
     }
 
     fn check_adjoints(&self, adjoints: &Adjoints<'_, S>) -> Result<(), Error> {
@@ -166,7 +196,7 @@ struct Back<'r, 'a, O, S> {
 
 impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
     /// Calls `body` with each piece of the weights, its group and its rate and momentum.
-    fn each(&self, mut body: impl FnMut(core::ops::Range<usize>, usize, momentum::Step<S>)) {
+    fn each(&self, mut body: impl FnMut(Range<usize>, usize, momentum::Step<S>)) {
         self.run.schedule.each(self.t, |range, group, mut by| {
             by.rate *= self.rate_scale;
             body(range, group, by);

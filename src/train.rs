@@ -11,6 +11,8 @@
 //! Refused: to go on with a loss or a weight that is no longer finite; the error has the step at which
 //! that was seen.
 
+use core::ops::Range;
+
 use crate::error::{Error, exactly};
 use crate::kernels::reduce::all_finite;
 use crate::objective::{At, Objective};
@@ -77,6 +79,19 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         self.schedule.check(self.objective.weights(), self.steps)
     }
 
+    /// Refuses steps that are not among these many.
+    pub(crate) fn check_steps(&self, steps: &Range<usize>, count: usize) -> Result<(), Error> {
+        if steps.end <= count {
+            return Ok(());
+        }
+        Err(Error::Range {
+            what: "last step",
+            value: steps.end as f64,
+            least: 0.0,
+            greatest: count as f64,
+        })
+    }
+
     /// Writes the gradient of step `t` at `w` to `g`; returns the loss.
     pub(crate) fn gradient(
         &self,
@@ -106,6 +121,22 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         scratch: &mut Scratch<'_, S>,
         each: &mut dyn FnMut(usize, S),
     ) -> Result<(), Error> {
+        self.train_over(0..self.steps, path, walk, scratch, each)
+    }
+
+    /// A part of the walk: these steps alone, which follow the ones before in the same vectors. Step 0
+    /// begins it, and step `T - 1` ends it.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train); [`Error::Range`] for steps beyond the training's.
+    pub fn train_over(
+        &self,
+        steps: Range<usize>,
+        path: &mut dyn Path<S>,
+        walk: &mut Walk<'_, S>,
+        scratch: &mut Scratch<'_, S>,
+        each: &mut dyn FnMut(usize, S),
+    ) -> Result<(), Error> {
         self.check()?;
         let p = self.objective.weights();
         for (what, x) in [
@@ -125,9 +156,16 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                 got,
             });
         }
-        walk.v.fill(S::ZERO);
-        path.start(walk.w)?;
-        for t in 0..self.steps {
+        self.check_steps(&steps, self.steps)?;
+        if steps.is_empty() {
+            return Ok(());
+        }
+        if steps.start == 0 {
+            walk.v.fill(S::ZERO);
+            path.start(walk.w)?;
+        }
+        let end = steps.end;
+        for t in steps {
             path.record(t, walk.w, walk.v, walk.spare.again())?;
             let loss = self.gradient(t, walk.w, walk.g, scratch)?;
             let mut steps = Replay { run: self, scratch };
@@ -141,6 +179,9 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                 });
             }
             each(t, loss);
+        }
+        if end < self.steps {
+            return Ok(());
         }
         if !(all_finite(walk.w) && all_finite(walk.v)) {
             return Err(Error::Diverged {
@@ -179,7 +220,7 @@ impl<O: Objective, S: Scalar> Steps<S> for Replay<'_, '_, '_, '_, O, S> {
         self.run.schedule.rule
     }
 
-    fn each(&self, t: usize, body: &mut dyn FnMut(core::ops::Range<usize>, Step<S>)) {
+    fn each(&self, t: usize, body: &mut dyn FnMut(Range<usize>, Step<S>)) {
         self.run.schedule.each(t, |range, _, by| body(range, by));
     }
 }

@@ -411,10 +411,14 @@ pub fn add_rows<S: Scalar>(x: &[S], y: &mut [S]) {
         move || {
             let columns = y.len().max(1);
             // By fours, so that `y` is loaded and stored the less often.
-            let mut fours = x.chunks_exact(4 * columns);
+            let mut fours = x.chunks_exact(columns.saturating_mul(4));
             for four in &mut fours {
-                let (a, b) = four.split_at(2 * columns);
-                let ((a, b), (c, d)) = (a.split_at(columns), b.split_at(columns));
+                let mut rows = four.chunks_exact(columns);
+                let (Some(a), Some(b), Some(c), Some(d)) =
+                    (rows.next(), rows.next(), rows.next(), rows.next())
+                else {
+                    return;
+                };
                 for ((((y, a), b), c), d) in y.iter_mut().zip(a).zip(b).zip(c).zip(d) {
                     *y = *y + *a + *b + *c + *d;
                 }

@@ -30,6 +30,7 @@ use crate::scalar::{Arithmetic, Scalar};
 
 /// The constants of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Step<S> {
     rate: S,
     b1: S,

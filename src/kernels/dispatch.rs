@@ -15,6 +15,7 @@ use crate::error::Error;
 
 /// A set of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Level {
     /// What the target was compiled for: SSE2 on x86-64, NEON on AArch64, no vectors on Cortex-M.
     /// Without a hardware multiply-add [`Fused`](crate::Fused) runs in software here: right, and slow.
@@ -167,5 +168,7 @@ fn run_at<K: Kernel>(at: Level, kernel: K) -> K::Output {
             Level::Baseline => {}
         }
     }
+    // Other processors have one level.
+    let _ = at;
     kernel.run::<{ Level::Baseline as u8 }>()
 }

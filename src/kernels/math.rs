@@ -32,6 +32,9 @@
 //! coefficients as they stand here, in exact arithmetic. They are written in the fewest decimals
 //! that give back the same `f32`.
 
+#[cfg(feature = "micromath")]
+pub mod coarse;
+
 use crate::scalar::{Arithmetic, Scalar};
 
 /// 1.5 * 2^23. `(x + ROUND) - ROUND` is the integer nearest to `x` for |x| < 2^22, and the low bits

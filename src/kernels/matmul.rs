@@ -23,6 +23,7 @@
 
 use super::dispatch::{Kernel, Level, run_kernel};
 use crate::error::{Error, cut, exactly};
+use crate::pieces::{piece, piece_mut};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// Numbers in a short vector of a tile: 256 bits of f32.
@@ -42,6 +43,7 @@ const PADDING: usize = if cfg!(target_arch = "x86_64") {
 
 /// Which operand is transposed. All are row-major as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Form {
     /// `a` is rows x inner, `b` is inner x columns.
     Nn,
@@ -63,6 +65,7 @@ pub enum Form {
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct MatMul {
     /// Which operand is transposed.
     pub form: Form,
@@ -151,13 +154,19 @@ pub fn reference<A: Arithmetic, S: Scalar>(
     } = *shape;
     for (i, c) in c.chunks_exact_mut(columns.max(1)).enumerate().take(rows) {
         for (j, c) in c.iter_mut().enumerate() {
-            let terms = (0..inner).map(|k| match form {
-                Form::Nn => (a[i * inner + k], b[k * columns + j]),
-                Form::Tn => (a[k * rows + i], b[k * columns + j]),
-                Form::Nt => (a[i * inner + k], b[j * inner + k]),
-            });
-            let start = if accumulate { *c } else { S::ZERO };
-            *c = terms.fold(start, |sum, (a, b)| A::mul_add(a, b, sum));
+            let mut sum = if accumulate { *c } else { S::ZERO };
+            for k in 0..inner {
+                let (a, b) = match form {
+                    Form::Nn => (a.get(i * inner + k), b.get(k * columns + j)),
+                    Form::Tn => (a.get(k * rows + i), b.get(k * columns + j)),
+                    Form::Nt => (a.get(i * inner + k), b.get(j * inner + k)),
+                };
+                // All of them are there.
+                if let (Some(a), Some(b)) = (a, b) {
+                    sum = A::mul_add(*a, *b, sum);
+                }
+            }
+            *c = sum;
         }
     }
     Ok(())
@@ -229,13 +238,15 @@ impl<A: Arithmetic, S: Scalar> Job<'_, A, S> {
         match form {
             Form::Nn | Form::Tn => {
                 for (row, b) in panel.iter_mut().zip(self.b.chunks_exact(columns)) {
-                    load(&b[first..][..here], row);
+                    load(piece(b, first, here), row);
                 }
             }
             Form::Nt => {
                 if here < V * W {
                     for row in panel.iter_mut() {
-                        row[V - 1] = [S::ZERO; W];
+                        if let Some(last) = row.last_mut() {
+                            *last = [S::ZERO; W];
+                        }
                     }
                 }
                 for (j, b) in self
@@ -246,7 +257,9 @@ impl<A: Arithmetic, S: Scalar> Job<'_, A, S> {
                     .enumerate()
                 {
                     for (row, b) in panel.iter_mut().zip(b) {
-                        row[j / W][j % W] = *b;
+                        if let Some(row) = row.as_flattened_mut().get_mut(j) {
+                            *row = *b;
+                        }
                     }
                 }
             }
@@ -282,28 +295,38 @@ impl<A: Arithmetic, S: Scalar> Job<'_, A, S> {
         } = self.shape;
         let (panel, _) = self.packed.as_chunks::<W>();
         let (panel, _) = panel.as_chunks::<V>();
-        let panel = &panel[..inner];
+        let Some(panel) = panel.get(..inner) else {
+            return;
+        };
         // The accumulators themselves are never indexed by a variable nor borrowed by a copy of
         // variable length: either would put them into memory.
         let mut buffer = [[[S::ZERO; W]; V]; R];
         if accumulate {
             for (r, row) in buffer.iter_mut().enumerate() {
-                load(&self.c[(i + r) * columns + first..][..here], row);
+                load(piece(self.c, (i + r) * columns + first, here), row);
             }
         }
         let buffer = match form {
             Form::Nn | Form::Nt => {
-                let a: [&[S]; R] = core::array::from_fn(|r| &self.a[(i + r) * inner..][..inner]);
-                sum::<A, S, R, V, W>(buffer, panel, |k, r| a[r][k])
+                let mut a: [&[S]; R] = [&[]; R];
+                for (r, a) in a.iter_mut().enumerate() {
+                    let row = self.a.get((i + r) * inner..).and_then(|a| a.get(..inner));
+                    let Some(row) = row else { return };
+                    *a = row;
+                }
+                sum::<A, S, R, V, W, _>(buffer, panel, 0..inner, |k, r| a[r][*k])
             }
             Form::Tn => {
-                let a = &self.a[..inner * rows];
-                sum::<A, S, R, V, W>(buffer, panel, |k, r| a[k * rows + i..][..R][r])
+                if i + R > rows {
+                    return;
+                }
+                let a = self.a.chunks_exact(rows.max(1));
+                let a = a.map_while(|a| a.get(i..)?.first_chunk::<R>());
+                sum::<A, S, R, V, W, _>(buffer, panel, a, |a, r| a[r])
             }
         };
         for (r, row) in buffer.iter().enumerate() {
-            let c = &mut self.c[(i + r) * columns + first..][..here];
-            store(row, c);
+            store(row, piece_mut(self.c, (i + r) * columns + first, here));
         }
     }
 }
@@ -344,25 +367,26 @@ fn store<S: Scalar, const V: usize, const W: usize>(row: &[[S; W]; V], x: &mut [
 /// A tile of sums: `R` rows of `V` vectors.
 type Tile<S, const R: usize, const V: usize, const W: usize> = [[[S; W]; V]; R];
 
-/// `start_rj + sum_k a(k)_r panel_kj`, in registers.
+/// `start_rj + sum_k a(k)_r panel_kj`, in registers, where `inner` has what `a` needs of each `k`.
 #[inline(always)]
-fn sum<A: Arithmetic, S: Scalar, const R: usize, const V: usize, const W: usize>(
+fn sum<A: Arithmetic, S: Scalar, const R: usize, const V: usize, const W: usize, K>(
     start: Tile<S, R, V, W>,
     panel: &[[[S; W]; V]],
-    a: impl Fn(usize, usize) -> S,
+    inner: impl Iterator<Item = K>,
+    a: impl Fn(&K, usize) -> S,
 ) -> Tile<S, R, V, W> {
     // The rows are written out, not looped over: whether such a loop is unrolled depends on where this
     // is inlined, and where it is not, every sum goes through memory.
     macro_rules! each_row {
         ($sums:ident, $k:ident, $b:ident: $($r:literal)*) => {
             $(if R > $r {
-                $sums[$r] = add_row::<A, S, V, W>($sums[$r], a($k, $r), $b);
+                $sums[$r] = add_row::<A, S, V, W>($sums[$r], a(&$k, $r), $b);
             })*
         };
     }
     const { assert!(R <= 8) };
     let mut sums = start;
-    for (k, b) in panel.iter().enumerate() {
+    for (b, k) in panel.iter().zip(inner) {
         // Loaded whole: the compiler would put some vectors together from pieces.
         let b = *b;
         each_row!(sums, k, b: 0 1 2 3 4 5 6 7);

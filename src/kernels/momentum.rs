@@ -13,6 +13,7 @@ use crate::scalar::{Arithmetic, Scalar};
 
 /// The rate `alpha` and the momentum `gamma` of one step of one group.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Step<S> {
     /// The learning rate `alpha`.
     pub rate: S,

@@ -25,6 +25,9 @@ pub const MOST: usize = 88;
 /// Codes of so many levels in a word of 32 bits.
 const fn in_a_word(levels: u32) -> usize {
     let (mut codes, mut room) = (0, u32::MAX as u64 + 1);
+    if levels < 2 {
+        return 0;
+    }
     while room >= levels as u64 {
         room /= levels as u64;
         codes += 1;
@@ -34,36 +37,36 @@ const fn in_a_word(levels: u32) -> usize {
 
 /// Words of codes in a block: the fewest that hold 80 of them.
 const fn packed(levels: u32) -> usize {
-    assert!(
-        matches!(levels, 3 | 7 | 11 | 15 | 255),
-        "3, 7, 11, 15 or 255 levels"
-    );
-    80usize.div_ceil(in_a_word(levels))
+    match levels {
+        3 | 7 | 11 | 15 | 255 => match 79usize.checked_div(in_a_word(levels)) {
+            Some(words) => words + 1,
+            None => 0,
+        },
+        _ => 0,
+    }
 }
 
-/// Numbers in a block of so many levels.
+/// Numbers in a block of so many levels; 0 for other than 3, 7, 11, 15 or 255 of them, for which the
+/// kernels do not compile.
 ///
 /// ```
 /// use drmad::kernels::quantise::block;
 /// assert_eq!([3, 7, 11, 15, 255].map(block), [80, 88, 81, 80, 80]);
 /// ```
-///
-/// # Panics
-/// At compile time, where it is used as a constant, for other than 3, 7, 11, 15 or 255 levels.
 pub const fn block(levels: u32) -> usize {
     packed(levels) * in_a_word(levels)
 }
 
-/// Words of 32 bits for a block, its scale included.
+/// Words of 32 bits for a block, its scale included; 0 as [`block`].
 ///
 /// ```
 /// assert_eq!([3, 7, 11, 15, 255].map(drmad::kernels::quantise::words), [5, 9, 10, 11, 21]);
 /// ```
-///
-/// # Panics
-/// As [`block`].
 pub const fn words(levels: u32) -> usize {
-    packed(levels) + 1
+    match packed(levels) {
+        0 => 0,
+        packed => packed + 1,
+    }
 }
 
 /// Adding and taking away this number rounds to an integer; its low bits then hold it.
@@ -80,7 +83,7 @@ const MAGIC: f32 = 12_582_912.0;
 /// assert_eq!(y, [1.0, -7.0, 3.0]);
 /// ```
 pub fn encode<const LEVELS: u32>(x: &[f32], code: &mut [u32]) {
-    const { words(LEVELS) };
+    const { assert!(words(LEVELS) > 0, "3, 7, 11, 15 or 255 levels") };
     let Some((scale, packed)) = code.split_first_mut() else {
         return;
     };
@@ -117,7 +120,7 @@ pub fn encode<const LEVELS: u32>(x: &[f32], code: &mut [u32]) {
 
 /// Adds a block's numbers to `y`.
 pub fn decode<const LEVELS: u32, A: Arithmetic, S: Scalar>(code: &[u32], y: &mut [S]) {
-    const { words(LEVELS) };
+    const { assert!(words(LEVELS) > 0, "3, 7, 11, 15 or 255 levels") };
     let Some((scale, packed)) = code.split_first() else {
         return;
     };

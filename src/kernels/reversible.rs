@@ -38,6 +38,7 @@ use crate::scalar::Scalar;
 /// assert!(bits.greatest_velocity() < 4.0);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Bits {
     /// Of a weight: it lies within `2^(31 - weight)` of 0.
     pub weight: u32,
@@ -84,6 +85,7 @@ pub const FULL: u32 = 1 << 21;
 
 /// A momentum as a fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ratio {
     n: u32,
     d: u32,
@@ -114,7 +116,9 @@ impl Ratio {
         let mut rest = momentum;
         while rest > 0.0 {
             let inverse = 1.0 / rest;
-            let most = (DENOMINATOR - before.d) / last.d;
+            let Some(most) = (DENOMINATOR - before.d).checked_div(last.d) else {
+                break;
+            };
             // The last digit is cut down to what fits; then it may be worse than none.
             let fits = inverse < most as f64 + 1.0;
             let digit = if fits { inverse as u32 } else { most };
@@ -152,7 +156,11 @@ impl Ratio {
 
     /// The bound on `x` after a step, from that before it, which is below [`FULL`].
     pub const fn grow(self, bound: u32) -> u32 {
-        ((bound as u64 + 1) * self.d as u64 / self.n as u64) as u32
+        let scaled = (bound as u64 + 1) * self.d as u64;
+        match scaled.checked_div(self.n as u64) {
+            Some(bound) => bound as u32,
+            None => u32::MAX,
+        }
     }
 }
 
@@ -172,6 +180,7 @@ struct Divisor {
 
 impl Divisor {
     const fn new(by: u32) -> Self {
+        let by = if by == 0 { 1 } else { by };
         let shift = 31 + by.next_power_of_two().trailing_zeros();
         Divisor {
             by,
@@ -275,6 +284,7 @@ pub struct Fixed<'a> {
 
 /// What no integer held.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Overflow {
     /// Which.
     pub what: What,
@@ -286,6 +296,7 @@ pub struct Overflow {
 
 /// What can overflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum What {
     /// The gradient, which may be no number either.
     Gradient,

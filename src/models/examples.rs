@@ -15,6 +15,7 @@
 
 use crate::error::{Error, exactly};
 use crate::kernels::activation::map;
+use crate::pieces::piece_mut;
 use crate::scalar::{Arithmetic, Scalar};
 
 /// The parts of an example that are given by methods of their own; the others are plain.
@@ -26,6 +27,7 @@ use crate::scalar::{Arithmetic, Scalar};
 /// assert_eq!(Weighted { inner: data }.gives(), Given { weights: true, ..Given::default() });
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Given {
     /// By [`Examples::inputs_at`]; otherwise by [`Examples::gather`].
     pub inputs: bool,
@@ -193,7 +195,7 @@ pub(super) fn row<T>(table: &[T], width: usize, i: usize) -> Result<&[T], Error>
 /// The same to write to.
 pub(super) fn row_mut<T>(table: &mut [T], width: usize, i: usize) -> Result<&mut [T], Error> {
     row(table, width, i)?;
-    Ok(&mut table[i * width..][..width])
+    Ok(piece_mut(table, i.saturating_mul(width), width))
 }
 
 /// The image that is example `i` of a chosen set.

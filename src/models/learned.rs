@@ -35,6 +35,7 @@ use super::examples::{row, row_mut};
 use super::{Adjoint, Examples, Given};
 use crate::error::{Error, exactly};
 use crate::kernels::accumulate::add_rows;
+use crate::pieces::copy;
 use crate::scalar::{Arithmetic, Scalar};
 
 /// The methods that a wrapper passes on to its inner examples.
@@ -401,7 +402,7 @@ impl<D: Examples> Examples for LearnedInputs<D> {
         let width = self.inputs();
         exactly("x", x, batch.len().saturating_mul(width))?;
         for (i, x) in batch.iter().zip(x.chunks_exact_mut(width.max(1))) {
-            x.copy_from_slice(row(own, width, *i as usize)?);
+            copy(row(own, width, *i as usize)?, x);
         }
         Ok(())
     }

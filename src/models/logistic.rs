@@ -19,6 +19,7 @@ use super::softmax_loss::{Example, check_classes};
 use super::{Adjoint, Examples};
 use crate::error::{Error, cut, exactly};
 use crate::objective::{At, Objective};
+use crate::pieces::{copy, split, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// Softmax regression on `examples` into `classes`; weights inputs x classes, then biases.
@@ -102,11 +103,12 @@ impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
         let x = cut("scratch", &mut scratch, self.examples.inputs())?;
         let z = cut("scratch", &mut scratch, self.classes)?;
         let d = cut("scratch", &mut scratch, self.classes)?;
-        let (matrix, biases) = at.w.split_at(x.len() * self.classes);
+        let classes = self.classes.max(1);
+        let (matrix, biases) = split(at.w, x.len() * classes);
         let share = S::ONE / S::from_usize(at.batch.len());
         let mut loss = S::ZERO;
         g.fill(S::ZERO);
-        let (g_matrix, g_biases) = g.split_at_mut(x.len() * self.classes);
+        let (g_matrix, g_biases) = split_mut(g, x.len() * classes);
         for i in at.batch {
             let example = Example::new(&self.examples, at.h, *i, self.classes)?;
             let i_alone = core::slice::from_ref(i);
@@ -115,15 +117,16 @@ impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
             } else {
                 self.examples.gather::<A, S>(i_alone, x)?;
             }
-            z.copy_from_slice(biases);
-            for (x, row) in x.iter().zip(matrix.chunks_exact(self.classes)) {
+            copy(biases, z);
+            for (x, row) in x.iter().zip(matrix.chunks_exact(classes)) {
                 for (z, w) in z.iter_mut().zip(row) {
                     *z = A::mul_add(*x, *w, *z);
                 }
             }
+            let first = z.first().copied().unwrap_or(S::ZERO);
             let top = z
                 .iter()
-                .fold(z[0], |top, z| if *z > top { *z } else { top });
+                .fold(first, |top, z| if *z > top { *z } else { top });
             let mut sum = S::ZERO;
             for (d, z) in d.iter_mut().zip(z.iter_mut()) {
                 *z -= top;
@@ -139,7 +142,7 @@ impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
                 example.pull::<A>(share, log_sum, z, d_h)?;
             }
             example.adjoint::<A>(share, d)?;
-            for (x, row) in x.iter().zip(g_matrix.chunks_exact_mut(self.classes)) {
+            for (x, row) in x.iter().zip(g_matrix.chunks_exact_mut(classes)) {
                 for (g, d) in row.iter_mut().zip(d.iter()) {
                     *g = A::mul_add(*x, *d, *g);
                 }
@@ -149,7 +152,7 @@ impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
             }
             if let (Some(d_h), true) = (&mut d_h, self.examples.gives().inputs) {
                 // The inputs have served: their adjoint takes their place.
-                for (x, row) in x.iter_mut().zip(matrix.chunks_exact(self.classes)) {
+                for (x, row) in x.iter_mut().zip(matrix.chunks_exact(classes)) {
                     *x = row
                         .iter()
                         .zip(d.iter())

@@ -49,7 +49,7 @@ use core::marker::PhantomData;
 
 use super::softmax_loss::{Example, check_classes};
 use super::{Adjoint, Examples};
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, cut, exactly, same};
 use crate::group::Layout;
 use crate::kernels::accumulate::{add_rows, add_to_rows, repeat, scale_rows};
 use crate::kernels::activation::{softmax, softmax_r, tanh, tanh_adjoint, tanh_adjoint_r};
@@ -58,6 +58,7 @@ use crate::kernels::sparse::{Row, outer, product, shifted};
 use crate::objective::{
     At, Directions, Objective, Products, dual_scratch_len, tangents_by_dual_numbers,
 };
+use crate::pieces::{copy, piece, piece_mut, split, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// A tanh network with softmax loss.
@@ -96,16 +97,19 @@ struct Layer {
 impl Layer {
     /// Its weight matrix and its biases in a vector of weights.
     fn of<'s, S>(&self, w: &'s [S]) -> (&'s [S], &'s [S]) {
-        w[self.start..][..(self.inputs + 1) * self.outputs].split_at(self.inputs * self.outputs)
+        let layer = piece(w, self.start, (self.inputs + 1) * self.outputs);
+        split(layer, self.inputs * self.outputs)
     }
 
     fn of_mut<'s, S>(&self, w: &'s mut [S]) -> (&'s mut [S], &'s mut [S]) {
-        w[self.start..][..(self.inputs + 1) * self.outputs].split_at_mut(self.inputs * self.outputs)
+        let layer = piece_mut(w, self.start, (self.inputs + 1) * self.outputs);
+        split_mut(layer, self.inputs * self.outputs)
     }
 
     /// Where its inputs and its outputs lie in the activations of `n` examples.
     fn activations<'s, S>(&self, a: &'s mut [S], n: usize) -> (&'s mut [S], &'s mut [S]) {
-        a[n * self.before..][..n * (self.inputs + self.outputs)].split_at_mut(n * self.inputs)
+        let both = piece_mut(a, n * self.before, n * (self.inputs + self.outputs));
+        split_mut(both, n * self.inputs)
     }
 
     const fn product(&self, form: Form, n: usize, accumulate: bool) -> MatMul {
@@ -122,6 +126,11 @@ impl Layer {
             accumulate,
         }
     }
+}
+
+/// A maximum in constants.
+const fn greater(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
 }
 
 /// Scratch of one pass over at most `chunk` examples.
@@ -161,20 +170,55 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         at_least("number of widths", widths.len(), 2)?;
         at_least("width", widths.iter().copied().min().unwrap_or(0), 1)?;
         at_least("chunk", chunk, 1)?;
-        if widths[0] != examples.inputs() {
-            return Err(Error::Length {
-                what: "inputs of the first layer",
-                want: examples.inputs(),
-                got: widths[0],
-            });
-        }
-        check_classes(&examples, widths[widths.len() - 1])?;
+        let (first, last) = (widths.first(), widths.last());
+        let first = first.copied().unwrap_or(0);
+        same("inputs of the first layer", examples.inputs(), first)?;
+        check_classes(&examples, last.copied().unwrap_or(0))?;
         Ok(Mlp {
             examples,
             widths,
             chunk,
             arithmetic: PhantomData,
         })
+    }
+
+    /// Numbers of scratch that all passes of such a network need, as a constant: its
+    /// [`second_order_scratch_len`](Objective::second_order_scratch_len) on examples that are neither
+    /// [sparse](Examples::sparse) nor [learned](super::LearnedInputs).
+    ///
+    /// ```
+    /// use drmad::{models::{Features, Mlp}, objective::Objective, Fused};
+    /// type Net<'a> = Mlp<'a, Features<'a>, Fused>;
+    /// const WIDTHS: &[usize] = &[2, 7, 5, 3];
+    /// const SCRATCH: usize = Net::required_len(WIDTHS, 4);
+    /// let data = Features { x: &[1.0, 0.0], labels: &[0], width: 2 };
+    /// assert_eq!(Net::new(data, WIDTHS, 4)?.second_order_scratch_len(), SCRATCH);
+    /// # Ok::<(), drmad::Error>(())
+    /// ```
+    pub const fn required_len(widths: &[usize], chunk: usize) -> usize {
+        let (mut units, mut outputs, mut widest, mut packed, mut l) = (0usize, 0usize, 0, 0, 0);
+        while l < widths.len() {
+            units = units.saturating_add(widths[l]);
+            if l > 0 {
+                outputs = outputs.saturating_add(widths[l]);
+                widest = greater(widest, widths[l]);
+                let layer = Layer {
+                    inputs: widths[l - 1],
+                    outputs: widths[l],
+                    start: 0,
+                    before: 0,
+                };
+                packed = greater(packed, layer.product(Form::Nn, chunk, false).required_len());
+                packed = greater(packed, layer.product(Form::Tn, chunk, false).required_len());
+                if l > 1 {
+                    packed = greater(packed, layer.product(Form::Nt, chunk, false).required_len());
+                }
+            }
+            l += 1;
+        }
+        let adjoints = widest.saturating_mul(4).saturating_add(2);
+        let each = units.saturating_add(outputs).saturating_add(adjoints);
+        chunk.saturating_mul(each).saturating_add(packed)
     }
 
     /// Its examples.
@@ -200,7 +244,8 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         mut scratch: &mut [S],
     ) -> Result<(), Error> {
         exactly("w", w, self.weights())?;
-        exactly("probabilities", probabilities, batch.len() * self.classes())?;
+        let want = batch.len().saturating_mul(self.classes());
+        exactly("probabilities", probabilities, want)?;
         if batch.len() > self.chunk {
             return Err(Error::Length {
                 what: "batch",
@@ -210,29 +255,40 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         }
         let mut parts = self.cut(1, &mut scratch)?;
         self.forward(w, &[], batch, &mut parts)?;
-        let last = batch.len() * (self.widths.iter().sum::<usize>() - self.classes());
-        probabilities.copy_from_slice(&parts.a[last..][..probabilities.len()]);
+        let last = batch.len() * (self.units() - self.classes());
+        copy(piece(parts.a, last, probabilities.len()), probabilities);
         Ok(())
     }
 
-    const fn classes(&self) -> usize {
-        self.widths[self.widths.len() - 1]
+    fn inputs(&self) -> usize {
+        self.widths.first().copied().unwrap_or(0)
+    }
+
+    fn classes(&self) -> usize {
+        self.widths.last().copied().unwrap_or(0)
+    }
+
+    /// Inputs and outputs of all layers.
+    fn units(&self) -> usize {
+        let widths = self.widths.iter();
+        widths.fold(0, |sum: usize, width| sum.saturating_add(*width))
     }
 
     fn layers(&self) -> impl DoubleEndedIterator<Item = Layer> + ExactSizeIterator + use<'a, D, A> {
         let widths = self.widths;
-        (1..widths.len()).map(move |l| Layer {
-            inputs: widths[l - 1],
-            outputs: widths[l],
-            start: Layout::Layers(&widths[..l]).weights(),
-            before: widths[..l - 1].iter().sum(),
+        let pairs = widths.iter().zip(widths.iter().skip(1)).enumerate();
+        pairs.map(move |(l, (inputs, outputs))| Layer {
+            inputs: *inputs,
+            outputs: *outputs,
+            start: Layout::Layers(piece(widths, 0, l + 1)).weights(),
+            before: piece(widths, 0, l).iter().sum(),
         })
     }
 
     /// The widest adjoint there is: of a layer's outputs, and of the inputs where they have one.
     fn widest(&self) -> usize {
         let first = usize::from(!self.examples.gives().inputs);
-        self.widths[first..].iter().copied().max().unwrap_or(0)
+        self.widths.iter().skip(first).copied().max().unwrap_or(0)
     }
 
     fn packed_len(&self) -> usize {
@@ -258,10 +314,11 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         scratch: &mut &'s mut [S],
     ) -> Result<Parts<'s, S>, Error> {
         let n = self.chunk;
+        let widest = n.saturating_mul(adjoints).saturating_mul(self.widest());
         Ok(Parts {
-            a: cut("scratch", scratch, n * self.widths.iter().sum::<usize>())?,
-            d: cut("scratch", scratch, adjoints * n * self.widest())?,
-            d_before: cut("scratch", scratch, adjoints * n * self.widest())?,
+            a: cut("scratch", scratch, n.saturating_mul(self.units()))?,
+            d: cut("scratch", scratch, widest)?,
+            d_before: cut("scratch", scratch, widest)?,
             log_sums: cut("scratch", scratch, n)?,
             shares: cut("scratch", scratch, n)?,
             packed: cut("scratch", scratch, self.packed_len())?,
@@ -281,7 +338,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         x: &'s [S],
         y: impl Iterator<Item = Y> + 's,
     ) -> impl Iterator<Item = Result<(Row<'s, S>, Y), Error>> + 's {
-        let values = x.chunks_exact(self.widths[0]);
+        let values = x.chunks_exact(self.inputs().max(1));
         piece.iter().zip(values).zip(y).map(|((i, values), y)| {
             let indices = self.examples.indices(*i)?;
             Ok((Row { indices, values }, y))
@@ -300,10 +357,10 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
     ) -> Result<(), Error> {
         let (matrix, biases) = layer.of(w);
         if let Some(mean) = self.mean_of(layer) {
-            let start = &mut packed[..layer.outputs];
+            let start = piece_mut(packed, 0, layer.outputs);
             shifted::<A, S>(S::from_f32(mean), matrix, biases, start);
             repeat(start, z);
-            for row in self.rows(piece, x, z.chunks_exact_mut(layer.outputs)) {
+            for row in self.rows(piece, x, z.chunks_exact_mut(layer.outputs.max(1))) {
                 let (x, z) = row?;
                 product::<A, S>(x, matrix, z);
             }
@@ -328,7 +385,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         let (matrix, biases) = layer.of_mut(g);
         add_rows(d, biases);
         if self.mean_of(layer).is_some() {
-            for row in self.rows(piece, x, d.chunks_exact(layer.outputs)) {
+            for row in self.rows(piece, x, d.chunks_exact(layer.outputs.max(1))) {
                 let (x, d) = row?;
                 outer::<A, S>(x, d, matrix);
             }
@@ -358,11 +415,11 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
     ) -> Result<(), Error> {
         let n = piece.len();
         let depth = self.layers().len();
-        let x = &mut parts.a[..n * self.widths[0]];
+        let x = piece_mut(parts.a, 0, n * self.inputs());
         if self.examples.gives().inputs {
             self.examples.inputs_at::<A, S>(h, piece, x)?;
         } else if self.examples.sparse().is_some() {
-            for (i, x) in piece.iter().zip(x.chunks_exact_mut(self.widths[0])) {
+            for (i, x) in piece.iter().zip(x.chunks_exact_mut(self.inputs().max(1))) {
                 self.examples.values::<A, S>(*i, x)?;
             }
         } else {
@@ -374,8 +431,8 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             if l + 1 < depth {
                 tanh::<A, S>(z);
             } else {
-                parts.d[..z.len()].copy_from_slice(z);
-                softmax::<A, S>(layer.outputs, z, &mut parts.log_sums[..n]);
+                copy(z, parts.d);
+                softmax::<A, S>(layer.outputs, z, piece_mut(parts.log_sums, 0, n));
             }
         }
         Ok(())
@@ -390,7 +447,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         loss: &mut S,
     ) -> Result<(), Error> {
         let classes = self.classes();
-        let logits = parts.d.chunks_exact(classes);
+        let logits = parts.d.chunks_exact(classes.max(1));
         for ((i, log_sum), z) in piece.iter().zip(&*parts.log_sums).zip(logits) {
             *loss += Example::new(&self.examples, h, *i, classes)?.loss::<A>(*log_sum, z)?;
         }
@@ -408,16 +465,17 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         mut d_h: Option<&mut [S]>,
     ) -> Result<(), Error> {
         let classes = self.classes();
-        let first = piece.len() * (self.widths.iter().sum::<usize>() - classes);
+        let first = piece.len() * (self.units() - classes);
+        let classes = classes.max(1);
         let logits = parts.d.chunks_exact_mut(classes);
-        let probabilities = parts.a[first..].chunks_exact(classes);
+        let probabilities = split(parts.a, first).1.chunks_exact(classes);
         let sums = parts.log_sums.iter().zip(parts.shares.iter_mut());
         for (((i, d), p), (log_sum, own)) in piece.iter().zip(logits).zip(probabilities).zip(sums) {
             let example = Example::new(&self.examples, h, *i, classes)?;
             if let Some(d_h) = &mut d_h {
                 example.pull::<A>(share, *log_sum, d, d_h)?;
             }
-            d.copy_from_slice(p);
+            copy(p, d);
             *own = example.adjoint::<A>(share, d)?;
         }
         Ok(())
@@ -425,8 +483,8 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
 
     /// Cuts the tangents of the outputs of all layers; those of the inputs vanish.
     fn cut_tangents<'s, S>(&self, scratch: &mut &'s mut [S]) -> Result<&'s mut [S], Error> {
-        let hidden = self.widths[1..].iter().sum::<usize>();
-        cut("scratch", scratch, self.chunk * hidden)
+        let hidden = self.units() - self.inputs();
+        cut("scratch", scratch, self.chunk.saturating_mul(hidden))
     }
 
     /// Adds to `d_h` the derivative through the inputs of a piece, from their adjoints.
@@ -437,7 +495,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         d_x: &[S],
         d_h: &mut [S],
     ) -> Result<(), Error> {
-        for (i, d_x) in piece.iter().zip(d_x.chunks_exact(self.widths[0])) {
+        for (i, d_x) in piece.iter().zip(d_x.chunks_exact(self.inputs().max(1))) {
             self.examples
                 .pull::<A, S>(h, *i, Adjoint::Inputs(d_x), d_h)?;
         }
@@ -456,7 +514,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         r_a: &mut [S],
     ) -> Result<(), Error> {
         let (r_w, h_d, mut g) = (d, out.h_d, out.g);
-        let (n, inputs, depth) = (at.batch.len(), self.widths[0], self.layers().len());
+        let (n, inputs, depth) = (at.batch.len(), self.inputs(), self.layers().len());
         self.logits(at.h, at.batch, share, parts, None)?;
         // Where `R a` of a layer's inputs lies; the first layer's vanish and are not stored.
         let tangents = |layer: &Layer| {
@@ -465,8 +523,11 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         };
         for (l, layer) in self.layers().enumerate() {
             let here = tangents(&layer);
-            let (r_x, r_z) = r_a.split_at_mut(here.end);
-            let (r_x, r_z) = (&r_x[here.start..], &mut r_z[..n * layer.outputs]);
+            let (r_x, r_z) = split_mut(r_a, here.end);
+            let (r_x, r_z) = (
+                split(r_x, here.start).1,
+                piece_mut(r_z, 0, n * layer.outputs),
+            );
             let (x, y) = layer.activations(parts.a, n);
             self.affine(&layer, r_w, at.batch, x, r_z, parts.packed)?;
             if l > 0 {
@@ -476,29 +537,29 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             if l + 1 < depth {
                 tanh_adjoint::<A, S>(y, r_z);
             } else {
-                let classes = layer.outputs;
+                let classes = layer.outputs.max(1);
                 let rows = y.chunks_exact(classes).zip(r_z.chunks_exact(classes));
                 for (i, (p, r_z)) in at.batch.iter().zip(rows) {
                     Example::new(&self.examples, at.h, *i, classes)?
                         .pull_r::<A>(share, p, r_z, out.m_d)?;
                 }
                 softmax_r::<A, S>(classes, y, r_z);
-                let r_d = &mut parts.d[n * classes..][..n * classes];
-                scale_rows(classes, &parts.shares[..n], r_z, r_d);
+                let r_d = piece_mut(parts.d, n * classes, n * classes);
+                scale_rows(classes, piece(parts.shares, 0, n), r_z, r_d);
             }
         }
         for (l, layer) in self.layers().enumerate().rev() {
-            let both = &parts.d[..2 * n * layer.outputs];
-            let (d, r_d) = both.split_at(n * layer.outputs);
+            let both = piece(parts.d, 0, 2 * n * layer.outputs);
+            let (d, r_d) = split(both, n * layer.outputs);
             let (a, _) = layer.activations(parts.a, n);
-            let r_x = &r_a[tangents(&layer)];
+            let r_x = r_a.get(tangents(&layer)).unwrap_or_default();
             if let Some(g) = &mut g {
                 self.add_gradient(&layer, at.batch, a, d, g, parts.packed)?;
             }
             self.add_gradient(&layer, at.batch, a, r_d, h_d, parts.packed)?;
             let h_matrix = layer.of_mut(h_d).0;
             if let Some(mean) = self.mean_of(&layer) {
-                let sums = &mut parts.packed[..layer.outputs];
+                let sums = piece_mut(parts.packed, 0, layer.outputs);
                 sums.fill(S::ZERO);
                 add_rows(r_d, sums);
                 add_to_rows::<A, S>(S::from_f32(-mean), sums, h_matrix);
@@ -511,10 +572,10 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             }
             let (matrix, r_matrix) = (layer.of(at.w).0, layer.of(r_w).0);
             // `d W'` and `R d W'` are one product of twice the rows.
-            let before = &mut parts.d_before[..2 * n * layer.inputs];
+            let before = piece_mut(parts.d_before, 0, 2 * n * layer.inputs);
             let back = layer.product(Form::Nt, 2 * n, false);
             back.run::<A, S>(both, matrix, before, parts.packed)?;
-            let (before, r_before) = before.split_at_mut(n * layer.inputs);
+            let (before, r_before) = split_mut(before, n * layer.inputs);
             let go_on = layer.product(Form::Nt, n, true);
             go_on.run::<A, S>(d, r_matrix, r_before, parts.packed)?;
             if l == 0 {
@@ -540,7 +601,10 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
     }
 
     fn scratch_len(&self) -> usize {
-        self.chunk * (self.widths.iter().sum::<usize>() + 2 * self.widest() + 2) + self.packed_len()
+        let adjoints = self.widest().saturating_add(1).saturating_mul(2);
+        let each = self.units().saturating_add(adjoints);
+        let all = self.chunk.saturating_mul(each);
+        all.saturating_add(self.packed_len())
     }
 
     fn gradient<S: Scalar>(
@@ -564,24 +628,24 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         let share = S::ONE / S::from_usize(at.batch.len());
         let mut loss = S::ZERO;
         g.fill(S::ZERO);
-        for piece in at.batch.chunks(self.chunk) {
+        for piece in at.batch.chunks(self.chunk.max(1)) {
             let n = piece.len();
             self.forward(at.w, at.h, piece, &mut parts)?;
             self.add_losses(at.h, piece, &parts, &mut loss)?;
             self.logits(at.h, piece, share, &mut parts, d_h.as_deref_mut())?;
             for layer in self.layers().rev() {
-                let d = &mut parts.d[..n * layer.outputs];
+                let d = piece_mut(parts.d, 0, n * layer.outputs);
                 let (a, _) = layer.activations(parts.a, n);
                 self.add_gradient(&layer, piece, a, d, g, parts.packed)?;
                 let before = &mut parts.d_before;
                 let back = layer.product(Form::Nt, n, false);
                 if layer.start > 0 {
-                    let before = &mut before[..n * layer.inputs];
+                    let before = piece_mut(before, 0, n * layer.inputs);
                     back.run::<A, S>(d, layer.of(at.w).0, before, parts.packed)?;
                     tanh_adjoint::<A, S>(a, before);
                     core::mem::swap(&mut parts.d, &mut parts.d_before);
                 } else if let (Some(d_h), true) = (&mut d_h, self.examples.gives().inputs) {
-                    let before = &mut before[..n * layer.inputs];
+                    let before = piece_mut(before, 0, n * layer.inputs);
                     back.run::<A, S>(d, layer.of(at.w).0, before, parts.packed)?;
                     self.pull_inputs(at.h, piece, before, d_h)?;
                 }
@@ -603,7 +667,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         }
         let mut parts = self.cut(1, &mut scratch)?;
         let mut loss = S::ZERO;
-        for piece in at.batch.chunks(self.chunk) {
+        for piece in at.batch.chunks(self.chunk.max(1)) {
             self.forward(at.w, at.h, piece, &mut parts)?;
             self.add_losses(at.h, piece, &parts, &mut loss)?;
         }
@@ -611,8 +675,10 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
     }
 
     fn second_order_scratch_len(&self) -> usize {
-        let hidden = self.widths[1..].iter().sum::<usize>();
-        self.scratch_len() + self.chunk * (hidden + 2 * self.widest())
+        let hidden = self.units() - self.inputs();
+        let each = self.widest().saturating_mul(2).saturating_add(hidden);
+        let more = self.chunk.saturating_mul(each);
+        self.scratch_len().saturating_add(more)
     }
 
     fn second_order<S: Scalar>(
@@ -638,7 +704,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         let mut parts = self.cut(2, &mut scratch)?;
         let r_a = self.cut_tangents(&mut scratch)?;
         let share = S::ONE / S::from_usize(at.batch.len());
-        for piece in at.batch.chunks(self.chunk) {
+        for piece in at.batch.chunks(self.chunk.max(1)) {
             self.forward(at.w, at.h, piece, &mut parts)?;
             let at = At { batch: piece, ..at };
             let out = Products {
@@ -688,10 +754,10 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         let r_a = self.cut_tangents(&mut scratch)?;
         let share = S::ONE / S::from_usize(at.batch.len());
         let mut loss = S::ZERO;
-        for piece in at.batch.chunks(self.chunk) {
+        for piece in at.batch.chunks(self.chunk.max(1)) {
             self.forward(at.w, at.h, piece, &mut parts)?;
             self.add_losses(at.h, piece, &parts, &mut loss)?;
-            let rows = g_dot.chunks_exact_mut(self.weights());
+            let rows = g_dot.chunks_exact_mut(self.weights().max(1));
             for (k, ((w_dot, _), g_dot)) in along.rows().zip(rows).enumerate() {
                 let at = At { batch: piece, ..at };
                 let out = Products {

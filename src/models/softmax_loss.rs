@@ -86,7 +86,7 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
     /// The loss.
     pub(super) fn loss<A: Arithmetic>(&self, s: S, z: &[S]) -> Result<S, Error> {
         if self.is_plain() {
-            return Ok(s - z[self.label]);
+            return Ok(s - z.get(self.label).copied().unwrap_or(S::ZERO));
         }
         Ok(self.weight::<A>()? * self.unweighted::<A>(s, z)?)
     }
@@ -94,7 +94,9 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
     /// Turns the probabilities `d` into `share` of the adjoint of the logits; returns `l Q share`.
     pub(super) fn adjoint<A: Arithmetic>(&self, share: S, d: &mut [S]) -> Result<S, Error> {
         if self.is_plain() {
-            d[self.label] -= S::ONE;
+            if let Some(d) = d.get_mut(self.label) {
+                *d -= S::ONE;
+            }
             for d in d {
                 *d *= share;
             }

@@ -16,6 +16,7 @@ use super::Examples;
 use super::examples::{chosen_image, label_of};
 use crate::error::{Error, cut, exactly};
 use crate::kernels::activation::map;
+use crate::pieces::{piece, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// The bytes of images that are not zero, and where they stand.
@@ -93,7 +94,7 @@ impl<'a> SparseImages<'a> {
             let (start, end) = (pair[0] as usize, pair[1] as usize);
             within("the start of an image", end, start, indices.len())?;
             let mut least = 0;
-            for i in &indices[start..end] {
+            for i in piece(indices, start, end - start) {
                 within("the index of a byte", usize::from(*i), least, width - 1)?;
                 least = usize::from(*i) + 1;
             }
@@ -128,8 +129,9 @@ impl<'a> SparseImages<'a> {
         let bytes = cut("bytes", &mut bytes, len)?;
         let mut places = indices.iter_mut().zip(bytes.iter_mut());
         let mut listed = 0;
-        starts[0] = 0;
-        for (image, end) in images.chunks_exact(width).zip(&mut starts[1..]) {
+        let (first, ends) = split_mut(starts, 1);
+        first.fill(0);
+        for (image, end) in images.chunks_exact(width).zip(ends) {
             // Most pieces of eight bytes are all zero.
             for (k, piece) in image.chunks(8).enumerate() {
                 if piece.iter().fold(0, |any, byte| any | byte) == 0 {
@@ -179,8 +181,11 @@ impl<'a> SparseImages<'a> {
                 len: self.len(),
             });
         };
-        let place = *start as usize..*end as usize;
-        Ok((&self.indices[place.clone()], &self.bytes[place]))
+        let (first, len) = (*start as usize, end.saturating_sub(*start) as usize);
+        Ok((
+            piece(self.indices, first, len),
+            piece(self.bytes, first, len),
+        ))
     }
 }
 

@@ -15,6 +15,7 @@ use super::{Outer, check};
 use crate::error::{Error, exactly};
 use crate::kernels::math::power;
 use crate::scalar::Scalar;
+use crate::state::{FIELD, Fields};
 
 /// Adam with its state in the caller's buffers.
 ///
@@ -60,6 +61,12 @@ impl<'a, S: Scalar> Adam<'a, S> {
             v,
         })
     }
+
+    /// Bytes of its [state](Outer::state): the moments, and the steps taken.
+    pub const fn state_len(hypers: usize) -> usize {
+        let moments = hypers.saturating_mul(2).saturating_mul(S::BYTES);
+        moments.saturating_add(3 * FIELD)
+    }
 }
 
 impl<S: Scalar> Outer<S> for Adam<'_, S> {
@@ -88,5 +95,15 @@ impl<S: Scalar> Outer<S> for Adam<'_, S> {
             *h -= self.rate * (*m * first) / ((*v * second).sqrt() + self.eps);
         }
         Ok(())
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.same("kind of optimiser", 3)?;
+        fields.same("moments", self.m.len() as u64)?;
+        let mut taken = u64::from(self.taken);
+        fields.long(&mut taken)?;
+        self.taken = taken as u32;
+        fields.numbers(self.m)?;
+        fields.numbers(self.v)
     }
 }

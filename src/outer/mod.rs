@@ -22,6 +22,7 @@ pub use sign::Sign;
 use crate::error::{Error, exactly};
 use crate::kernels::reduce::all_finite;
 use crate::scalar::Scalar;
+use crate::state::{FIELD, Fields, KIND, Kind, State, with_header};
 
 /// An optimiser of hyperparameters.
 pub trait Outer<S: Scalar> {
@@ -31,6 +32,47 @@ pub trait Outer<S: Scalar> {
     /// [`Error::Length`] where `h`, `d_h` and the state differ in length; [`Error::NonFinite`]. In
     /// both cases `h` and the state are as they were.
     fn step(&mut self, h: &mut [S], d_h: &[S]) -> Result<(), Error>;
+
+    /// Hands what it remembers to `fields`, as [`State::state`] says.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where it does not say what that is.
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let _ = fields;
+        Err(Error::Unsupported {
+            what: "saving an optimiser that does not say what its state is",
+        })
+    }
+}
+
+/// What moves the hyperparameters: the state of a tuning between two trainings.
+pub struct Tuner<'a, S> {
+    /// The hyperparameters.
+    pub h: &'a mut [S],
+    /// Their optimiser. Its settings, such as the rate, are not part of the state.
+    pub outer: &'a mut dyn Outer<S>,
+    /// How many steps it has taken, or whatever else the caller counts.
+    pub step: &'a mut u64,
+    /// What must be the same where it is restored: a number of the caller's choice.
+    pub tag: u64,
+}
+
+impl<S: Scalar> Tuner<'_, S> {
+    /// Bytes of a tuning of `hypers` hyperparameters by an optimiser of so many bytes.
+    pub const fn state_len(hypers: usize, outer: usize) -> usize {
+        let fields = hypers.saturating_mul(S::BYTES).saturating_add(outer);
+        with_header(fields.saturating_add(KIND + 2 * FIELD))
+    }
+}
+
+impl<S: Scalar> State for Tuner<'_, S> {
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.kind::<S>(Kind::Tuner, self.tag)?;
+        fields.same("hyperparameters", self.h.len() as u64)?;
+        fields.long(self.step)?;
+        fields.numbers(self.h)?;
+        self.outer.state(fields)
+    }
 }
 
 /// What every step checks before it changes anything.

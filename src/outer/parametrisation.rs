@@ -31,6 +31,7 @@ use crate::scalar::{Arithmetic, Scalar};
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Parametrisation {
     /// The logarithm, of what is positive.
     Log,

@@ -30,6 +30,7 @@ use super::Outer;
 use crate::error::Error;
 use crate::kernels::reduce::{all_finite, sum_of};
 use crate::scalar::Scalar;
+use crate::state::Fields;
 
 /// A convex set to project onto: the functions of this module as values.
 ///
@@ -41,6 +42,7 @@ use crate::scalar::Scalar;
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Projection<S> {
     /// [`non_negative`].
     NonNegative,
@@ -410,5 +412,10 @@ impl<O: Outer<S>, S: Scalar> Outer<S> for Projected<O, S> {
         self.onto.check(h.len())?;
         self.inner.step(h, d_h)?;
         self.onto.project(h)
+    }
+
+    /// That of the inner one.
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        self.inner.state(fields)
     }
 }

@@ -3,6 +3,7 @@
 use super::{Outer, check};
 use crate::error::Error;
 use crate::scalar::Scalar;
+use crate::state::{FIELD, Fields};
 
 /// Plain gradient descent.
 ///
@@ -14,9 +15,15 @@ use crate::scalar::Scalar;
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Sgd<S> {
     /// The rate.
     pub rate: S,
+}
+
+impl<S> Sgd<S> {
+    /// Bytes of its [state](Outer::state): it remembers nothing.
+    pub const STATE_LEN: usize = FIELD;
 }
 
 impl<S: Scalar> Outer<S> for Sgd<S> {
@@ -26,5 +33,9 @@ impl<S: Scalar> Outer<S> for Sgd<S> {
             *h -= self.rate * *d;
         }
         Ok(())
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.same("kind of optimiser", 1)
     }
 }

@@ -3,6 +3,7 @@
 use super::{Outer, check};
 use crate::error::Error;
 use crate::scalar::Scalar;
+use crate::state::{FIELD, Fields};
 
 /// Steps of one size.
 ///
@@ -14,9 +15,15 @@ use crate::scalar::Scalar;
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Sign<S> {
     /// The size of a step.
     pub rate: S,
+}
+
+impl<S> Sign<S> {
+    /// Bytes of its [state](Outer::state): it remembers nothing.
+    pub const STATE_LEN: usize = FIELD;
 }
 
 impl<S: Scalar> Outer<S> for Sign<S> {
@@ -30,5 +37,9 @@ impl<S: Scalar> Outer<S> for Sign<S> {
             }
         }
         Ok(())
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.same("kind of optimiser", 2)
     }
 }

@@ -31,9 +31,11 @@
 //! Refused: no snapshots; steps recalled before the training is finished; steps beyond `T` where
 //! that was said beforehand.
 
-use super::{Path, Spare, Steps};
+use super::{Kind, Path, Spare, Steps, fields_len};
 use crate::error::{Error, cut, exactly};
+use crate::pieces::{copy, split_mut};
 use crate::scalar::Scalar;
+use crate::state::{FIELD, Fields};
 
 /// Which step a snapshot is of; a buffer with one for each snapshot is the caller's.
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,7 +85,7 @@ pub struct Checkpoints<'a, S> {
 /// `C(s + r, s)` from `C(s + r - 1, s)`, for `r > 0`.
 const fn next_beta(beta: u64, s: u64, r: u64) -> u64 {
     // Divided before it is multiplied: the product itself may not fit where the result does.
-    let sum = s.saturating_add(r);
+    let (sum, r) = (s.saturating_add(r), if r == 0 { 1 } else { r });
     let rest = (beta % r).saturating_mul(sum) / r;
     (beta / r).saturating_mul(sum).saturating_add(rest)
 }
@@ -151,6 +153,15 @@ impl<'a, S: Scalar> Checkpoints<'a, S> {
     /// ```
     pub const fn most_repeated(steps: usize, snapshots: usize) -> u64 {
         cost(steps, snapshots).1
+    }
+
+    /// Bytes of its [state](Path::state).
+    pub const fn state_len(weights: usize, snapshots: usize, slots: usize) -> usize {
+        let marks = snapshots.saturating_mul(3 * FIELD);
+        Self::required_len(weights, snapshots, slots)
+            .saturating_mul(S::BYTES)
+            .saturating_add(marks)
+            .saturating_add(fields_len(4, 5))
     }
 
     /// Snapshots of a training of `steps` steps, as many as there are `marks`. A shorter training may
@@ -259,7 +270,7 @@ impl<'a, S: Scalar> Checkpoints<'a, S> {
     fn snapshot(&mut self, place: usize) -> Option<(&mut [S], &mut [S])> {
         let each = Self::required_len(self.weights, 1, self.slots);
         let snapshot = self.storage.get_mut(place * each..(place + 1) * each)?;
-        Some(snapshot.split_at_mut(self.weights))
+        Some(split_mut(snapshot, self.weights))
     }
 
     /// Stores the state before step `t` in a free place.
@@ -270,15 +281,15 @@ impl<'a, S: Scalar> Checkpoints<'a, S> {
         (mark.step, mark.level) = (t, level);
         let place = mark.place;
         if let Some((stored_w, stored_v)) = self.snapshot(place) {
-            stored_w.copy_from_slice(w);
-            stored_v.copy_from_slice(v);
+            copy(w, stored_w);
+            copy(v, stored_v);
             self.taken += 1;
         }
     }
 
     /// Frees the place of one snapshot.
     fn remove(&mut self, index: usize) {
-        if let Some(later) = self.marks.get_mut(index..self.taken) {
+        if let Some(later @ [_, ..]) = self.marks.get_mut(index..self.taken) {
             later.rotate_left(1);
             self.taken -= 1;
         }
@@ -374,8 +385,8 @@ impl<S: Scalar> Path<S> for Checkpoints<'_, S> {
         };
         self.taken = earlier;
         if let Some((stored_w, stored_v)) = self.snapshot(newest.place) {
-            w.copy_from_slice(stored_w);
-            v.copy_from_slice(stored_v);
+            copy(stored_w, w);
+            copy(stored_v, v);
         }
         let mut at = newest.step;
         while at < t {
@@ -390,5 +401,34 @@ impl<S: Scalar> Path<S> for Checkpoints<'_, S> {
             }
         }
         Ok(())
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let snapshots = self.marks.len();
+        let (steps, place) = match &mut self.placing {
+            Placing::Offline { steps, due } => (*steps, due),
+            Placing::Online { level } => (0, level),
+        };
+        fields.path(
+            Kind::Checkpoints,
+            &[self.weights, self.slots, snapshots, steps],
+        )?;
+        // Of an unknown number of steps it is a level.
+        let greatest = if steps == 0 { usize::MAX } else { steps };
+        fields.count("snapshot to come", place, greatest)?;
+        fields.count("steps recorded", &mut self.next, greatest)?;
+        fields.count("snapshots taken", &mut self.taken, snapshots)?;
+        fields.flag("end of the training", &mut self.finished)?;
+        fields.long(&mut self.recomputed)?;
+        for mark in self.marks.iter_mut() {
+            fields.count("step of a snapshot", &mut mark.step, greatest)?;
+            fields.count("level of a snapshot", &mut mark.level, usize::MAX)?;
+            fields.count(
+                "place of a snapshot",
+                &mut mark.place,
+                snapshots.saturating_sub(1),
+            )?;
+        }
+        fields.numbers(self.storage)
     }
 }

@@ -23,7 +23,7 @@
 //! Refused: fewer steps than knots' intervals, and a horizon that is not known beforehand.
 
 use super::rows::block_of;
-use super::{Path, Rows, Spare, Steps, slope};
+use super::{Kind, Path, Rows, Spare, Steps, fields_len, slope};
 use crate::error::{Error, exactly, same};
 use crate::kernels::accumulate::add_scaled;
 use crate::kernels::interpolate::{between, weights};
@@ -31,11 +31,13 @@ use crate::kernels::math::{exp, ln};
 use crate::kernels::quantise::MOST;
 use crate::random::Origin;
 use crate::scalar::{Arithmetic, Plain, Scalar};
+use crate::state::Fields;
 
 use core::marker::PhantomData;
 
 /// Where the knots lie: `K + 1` of them over `T` steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Grid {
     /// The steps `T`.
     pub steps: usize,
@@ -194,6 +196,13 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
         })
     }
 
+    /// Bytes of its [state](Path::state), with rows of so many.
+    pub const fn state_len(intervals: usize, rows: usize) -> usize {
+        let factors = intervals.saturating_add(1).saturating_mul(S::BYTES);
+        rows.saturating_add(factors)
+            .saturating_add(fields_len(4, 4))
+    }
+
     /// The first step and the length of an interval.
     fn interval(&self, k: usize) -> (usize, usize) {
         let start = self.knots.step(k);
@@ -309,7 +318,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
             self.swapped = !self.swapped;
             (start, length) = self.interval(self.interval);
         }
-        let (fall, rise) = weights::<S>(t - start, length);
+        let (fall, rise) = weights::<S>(t.saturating_sub(start), length);
         let first = self.interval == 0;
         let (left, right) = spare.ends(self.swapped);
         if !first {
@@ -383,5 +392,21 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A,
         }
         slope(length, left, right, v);
         steps.velocity(t - 1, v)
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let Grid {
+            steps,
+            intervals,
+            spacing,
+        } = self.knots;
+        let sizes = [self.weights, steps, intervals, spacing.to_bits() as usize];
+        fields.path(Kind::Hats, &sizes)?;
+        fields.count("interval in hand", &mut self.interval, intervals)?;
+        fields.flag("ends swapped", &mut self.swapped)?;
+        fields.count("steps recorded", &mut self.next, steps)?;
+        fields.flag("end of the training", &mut self.finished)?;
+        fields.numbers(self.factors)?;
+        self.rows.state(fields)
     }
 }

@@ -33,12 +33,13 @@
 //! Refused: knots elsewhere than the walk puts them, and a sweep before the training has ended.
 
 use super::rows::block_of;
-use super::{Path, Rows, Spare, Steps, slope};
+use super::{Kind, Path, Rows, Spare, Steps, fields_len, slope};
 use crate::error::{Error, exactly, same};
 use crate::kernels::interpolate::{bend, between};
 use crate::kernels::quantise::MOST;
 use crate::random::Origin;
 use crate::scalar::{Arithmetic, Scalar};
+use crate::state::Fields;
 
 use core::marker::PhantomData;
 
@@ -153,10 +154,20 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
         })
     }
 
+    /// Bytes of its [state](Path::state), with rows and changes of so many.
+    pub const fn state_len(rows: usize, changes: Option<usize>) -> usize {
+        let changes = match changes {
+            Some(changes) => changes,
+            None => 0,
+        };
+        rows.saturating_add(changes)
+            .saturating_add(fields_len(3, 6))
+    }
+
     /// The step of knot `k`.
     fn step(&self, k: usize) -> usize {
         if k < self.count {
-            k * self.stride
+            k.saturating_mul(self.stride)
         } else {
             self.next
         }
@@ -171,7 +182,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
     fn is_newest(&self, t: usize) -> bool {
         self.count
             .checked_sub(1)
-            .is_some_and(|k| t == k * self.stride)
+            .is_some_and(|k| t == k.saturating_mul(self.stride))
     }
 
     /// Drops every other knot.
@@ -339,7 +350,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Knots<A, S,
             self.read(self.interval, left);
         }
         let (start, end) = (self.step(self.interval), self.step(self.interval + 1));
-        let (into, length) = (t.saturating_sub(start), end - start);
+        let (into, length) = (t.saturating_sub(start), end.saturating_sub(start));
         if into > length {
             return Err(Error::Order { want: end, got: t });
         }
@@ -355,9 +366,25 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Knots<A, S,
             return steps.first_velocity(v);
         }
         slope(length, left, right, v);
-        let before = factors(into - 1, length, last);
+        let before = factors(into.saturating_sub(1), length, last);
         let change = [here[0] - before[0], here[1] - before[1]];
         self.bend(change, length, [left, right], v);
         steps.velocity(t - 1, v)
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let cubic = usize::from(self.changes.is_some());
+        fields.path(Kind::Knots, &[self.weights, self.intervals, cubic])?;
+        fields.count("steps between knots", &mut self.stride, usize::MAX)?;
+        fields.count("knots", &mut self.count, self.intervals)?;
+        fields.count("steps recorded", &mut self.next, usize::MAX)?;
+        fields.flag("end of the training", &mut self.finished)?;
+        fields.count("interval in hand", &mut self.interval, self.intervals)?;
+        fields.flag("ends swapped", &mut self.swapped)?;
+        self.rows.state(fields)?;
+        match &mut self.changes {
+            Some(changes) => changes.state(fields),
+            None => Ok(()),
+        }
     }
 }

@@ -19,10 +19,11 @@
 //! the ends. From `3 sqrt(T)` on the recurrence loses digits.
 //! Refused: no polynomials, more of them than points, and a horizon that is not known beforehand.
 
-use super::{Path, Spare, Steps};
+use super::{Kind, Path, Spare, Steps, fields_len};
 use crate::error::{Error, cut, exactly};
 use crate::kernels::accumulate::{add_outer, combine};
 use crate::scalar::{Arithmetic, Scalar};
+use crate::state::Fields;
 
 use core::marker::PhantomData;
 
@@ -97,6 +98,14 @@ impl<'a, A: Arithmetic, S: Scalar> Legendre<'a, A, S> {
     /// Numbers of storage for `weights` and `r` polynomials: their coefficients, and a value each.
     pub const fn required_len(weights: usize, polynomials: usize) -> usize {
         weights.saturating_add(1).saturating_mul(polynomials)
+    }
+
+    /// Bytes of its [state](Path::state).
+    pub const fn state_len(weights: usize, polynomials: usize) -> usize {
+        weights
+            .saturating_mul(polynomials)
+            .saturating_mul(S::BYTES)
+            .saturating_add(fields_len(3, 2))
     }
 
     /// A fit by `polynomials` polynomials to a training of `steps` steps.
@@ -227,5 +236,13 @@ impl<A: Arithmetic, S: Scalar> Path<S> for Legendre<'_, A, S> {
         }
         combine::<A, S>(self.values, self.coefficients, v);
         steps.velocity(t - 1, v)
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let sizes = [self.weights, self.steps, self.values.len()];
+        fields.path(Kind::Legendre, &sizes)?;
+        fields.count("steps recorded", &mut self.next, self.steps)?;
+        fields.flag("end of the training", &mut self.finished)?;
+        fields.numbers(self.coefficients)
     }
 }

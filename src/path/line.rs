@@ -14,16 +14,18 @@
 //!
 //! Refused: an origin of other weights; velocities, where a rate is 0 or the rule is not the heavy ball.
 
-use super::{Path, Spare, Steps, slope};
+use super::{Kind, Path, Spare, Steps, fields_len, slope};
 use crate::error::{Error, exactly, same};
 use crate::kernels::interpolate::between;
 use crate::random::Origin;
 use crate::scalar::{Arithmetic, Scalar};
+use crate::state::Fields;
 
 use core::marker::PhantomData;
 
 /// Which batches a shortened sweep runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Replayed {
     /// Those of the first steps, as the published code does.
     First,
@@ -41,6 +43,7 @@ pub enum Replayed {
 /// assert_eq!((plan.steps, plan.step(199)), (200, 199));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Plan {
     /// Steps back.
     pub steps: usize,
@@ -114,6 +117,9 @@ impl<A: Arithmetic, G> Line<A, G> {
         }
     }
 
+    /// Bytes of its [state](Path::state).
+    pub const STATE_LEN: usize = fields_len(4, 0);
+
     /// The same line, walked back another way.
     #[must_use]
     pub fn with(self, plan: Plan) -> Self {
@@ -158,5 +164,21 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>> Path<S> for Line<A, G> {
 
     fn plan(&self, _trained: usize) -> Plan {
         self.plan
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let Plan {
+            steps,
+            trained,
+            batches,
+            rate_scale,
+        } = self.plan;
+        let sizes = [
+            steps,
+            trained,
+            batches as usize,
+            rate_scale.to_bits() as usize,
+        ];
+        fields.path(Kind::Line, &sizes)
     }
 }

@@ -51,6 +51,7 @@ use core::ops::Range;
 use crate::error::{Error, same};
 use crate::scalar::Scalar;
 use crate::schedule::{Rule, Step};
+use crate::state::{FIELD, Fields};
 
 /// Two vectors of `P` numbers that a path may use. They keep their contents from one call to the
 /// next within the training, and within the sweep, but not from the one to the other.
@@ -239,11 +240,53 @@ pub trait Path<S: Scalar> {
         spare: Spare<'_, S>,
     ) -> Result<(), Error>;
 
+    /// Hands its kind, its sizes and all that it remembers to `fields`, as
+    /// [`State::state`](crate::state::State::state) says. Kinds of other crates' paths begin at 1000.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where it does not say what that is.
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let _ = fields;
+        Err(Error::Unsupported {
+            what: "saving a path that does not say what its state is",
+        })
+    }
+
     /// How the sweep is to walk back over `trained` steps; every one of them, unless the path says
     /// otherwise.
     fn plan(&self, trained: usize) -> Plan {
         Plan::every(trained)
     }
+}
+
+/// What a path's state begins with.
+enum Kind {
+    Tape = 1,
+    Checkpoints = 2,
+    Reversible = 3,
+    Line = 4,
+    Knots = 5,
+    Legendre = 6,
+    Hats = 7,
+    Reversed = 8,
+    Tail = 9,
+    Truncated = 10,
+}
+
+impl Fields<'_> {
+    /// The kind of a path and its sizes.
+    fn path(&mut self, kind: Kind, sizes: &[usize]) -> Result<(), Error> {
+        self.same("kind of path", kind as u64)?;
+        for size in sizes {
+            self.same("size of the path", *size as u64)?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of what [`Fields::path`] writes, and of so many fields more.
+const fn fields_len(sizes: usize, more: usize) -> usize {
+    (1 + sizes + more) * FIELD
 }
 
 /// Writes what a walk from `left` to `right` in `n` steps of one size changes in each to `v`.
@@ -310,6 +353,10 @@ impl<S: Scalar, P: Path<S> + ?Sized> Path<S> for std::boxed::Box<P> {
         spare: Spare<'_, S>,
     ) -> Result<(), Error> {
         (**self).recall(t, w, v, steps, spare)
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        (**self).state(fields)
     }
 
     fn plan(&self, trained: usize) -> Plan {

@@ -15,11 +15,12 @@
 
 use core::marker::PhantomData;
 
-use super::{Path, Spare, Steps};
+use super::{Kind, Path, Spare, Steps, fields_len};
 use crate::error::{Error, exactly};
 use crate::kernels::momentum::{undo_velocity, undo_weights};
 use crate::scalar::{Arithmetic, Scalar};
 use crate::schedule::{Rule, Schedule};
+use crate::state::Fields;
 
 /// The naive reversal.
 ///
@@ -44,6 +45,9 @@ impl<A: Arithmetic> Reversed<A> {
             arithmetic: PhantomData,
         }
     }
+
+    /// Bytes of its [state](Path::state).
+    pub const STATE_LEN: usize = fields_len(0, 0);
 
     /// The number of steps after which one rounding of an f32 has grown to `2^-9` of a velocity: while
     /// the product of `1 / gamma` over the last steps is below `2^15`, whichever group has the least.
@@ -115,5 +119,9 @@ impl<A: Arithmetic, S: Scalar> Path<S> for Reversed<A> {
             }
         });
         Ok(())
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.path(Kind::Reversed, &[])
     }
 }

@@ -29,11 +29,12 @@
 
 use core::ops::Range;
 
-use super::{Path, Spare, Steps};
+use super::{Kind, Path, Spare, Steps, fields_len};
 use crate::error::{Error, cut, exactly};
 use crate::kernels::reversible::{self as kernel, Bits, FULL, Fixed, Overflow, Ratio, Turn, What};
 use crate::scalar::Scalar;
 use crate::schedule::{Rule, Step};
+use crate::state::Fields;
 
 /// Numbers without a tangent: `f32` and `f64`.
 pub trait Real: Scalar {}
@@ -129,6 +130,13 @@ impl<'a> Reversible<'a> {
             }
             None => usize::MAX,
         }
+    }
+
+    /// Bytes of its [state](Path::state).
+    pub const fn state_len(weights: usize, steps: usize, momentum: f32) -> usize {
+        Self::required_len(weights, steps, momentum)
+            .saturating_mul(4)
+            .saturating_add(fields_len(6, 3))
     }
 
     /// A path for a training of `steps` steps with momenta of at least `momentum`.
@@ -456,5 +464,30 @@ impl<S: Real> Path<S> for Reversible<'_> {
             kernel::view(self.bits.velocity_unit(), self.v, v);
         }
         Ok(())
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let sizes = [
+            self.w.len(),
+            self.steps,
+            self.bits.weight as usize,
+            self.bits.velocity as usize,
+            self.spilled.len(),
+            self.stack.len(),
+        ];
+        fields.path(Kind::Reversible, &sizes)?;
+        // One more than the step that is due; 0 where none is.
+        let mut due = self.next.map_or(0, |next| next.saturating_add(1));
+        fields.count("steps taken", &mut due, self.steps.saturating_add(1))?;
+        self.next = due.checked_sub(1);
+        fields.count("spills", &mut self.spills, self.spilled.len())?;
+        let mut bound = u64::from(self.bound);
+        fields.long(&mut bound)?;
+        self.bound = bound as u32;
+        fields.words(bytemuck::cast_slice_mut(self.w))?;
+        fields.words(bytemuck::cast_slice_mut(self.v))?;
+        fields.words(self.x)?;
+        fields.words(self.spilled)?;
+        fields.bytes(self.stack)
     }
 }

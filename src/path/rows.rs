@@ -6,7 +6,9 @@
 use super::Real;
 use crate::error::{Error, cut, same};
 use crate::kernels::quantise::{self, MOST};
+use crate::pieces::{copy, piece_mut, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
+use crate::state::{FIELD, Fields};
 
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -39,6 +41,17 @@ pub trait Rows<S> {
 
     /// Copies row `from` to row `to`.
     fn copy(&mut self, from: usize, to: usize);
+
+    /// Hands its sizes and its storage to `fields`, as [`State::state`](crate::state::State::state) says.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where it does not say what they are.
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let _ = fields;
+        Err(Error::Unsupported {
+            what: "saving rows that do not say what their state is",
+        })
+    }
 }
 
 /// The block of some rows, within the bounds of the arrays that hold one.
@@ -48,12 +61,19 @@ pub(super) fn block_of<S>(rows: &impl Rows<S>) -> usize {
 
 /// Copies row `from` of `len` numbers to row `to`, where both are there.
 fn copy_row<T: Copy>(storage: &mut [T], len: usize, from: usize, to: usize) {
-    let count = storage.len().checked_div(len).unwrap_or(0);
-    if let (Some(from), Some(to)) = (from.checked_sub(1), to.checked_sub(1))
-        && from < count
-        && to < count
-    {
-        storage.copy_within(from * len..(from + 1) * len, to * len);
+    let (Some(from), Some(to)) = (from.checked_sub(1), to.checked_sub(1)) else {
+        return;
+    };
+    if from == to {
+        return;
+    }
+    let (early, late) = split_mut(storage, from.max(to).saturating_mul(len));
+    let early = piece_mut(early, from.min(to).saturating_mul(len), len);
+    let late = piece_mut(late, 0, len);
+    if from < to {
+        copy(early, late);
+    } else {
+        copy(late, early);
     }
 }
 
@@ -72,6 +92,13 @@ impl<'a, S: Scalar> Full<'a, S> {
     /// Numbers of storage for `rows` rows of `weights`.
     pub const fn required_len(weights: usize, rows: usize) -> usize {
         weights.saturating_mul(rows)
+    }
+
+    /// Bytes of its [state](Rows::state).
+    pub const fn state_len(weights: usize, rows: usize) -> usize {
+        Self::required_len(weights, rows)
+            .saturating_mul(S::BYTES)
+            .saturating_add(2 * FIELD)
     }
 
     /// Rows in `storage`.
@@ -134,6 +161,12 @@ impl<S: Scalar> Rows<S> for Full<'_, S> {
     fn copy(&mut self, from: usize, to: usize) {
         copy_row(self.storage, self.weights, from, to);
     }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.same("levels of the rows", 0)?;
+        fields.same("numbers of the rows", self.storage.len() as u64)?;
+        fields.numbers(self.storage)
+    }
 }
 
 /// Rows as differences of 3, 7, 11, 15 or 255 levels, with a scale for each block of weights
@@ -152,12 +185,23 @@ pub struct Quantised<'a, const LEVELS: u32, A> {
 }
 
 impl<'a, const LEVELS: u32, A: Arithmetic> Quantised<'a, LEVELS, A> {
-    const BLOCK: usize = quantise::block(LEVELS);
+    const BLOCK: usize = {
+        let block = quantise::block(LEVELS);
+        assert!(block > 0, "3, 7, 11, 15 or 255 levels");
+        block
+    };
     const WORDS: usize = quantise::words(LEVELS);
 
     /// Words of storage for `rows` rows of `weights`.
     pub const fn required_len(weights: usize, rows: usize) -> usize {
         (weights.div_ceil(Self::BLOCK) * Self::WORDS).saturating_mul(rows)
+    }
+
+    /// Bytes of its [state](Rows::state).
+    pub const fn state_len(weights: usize, rows: usize) -> usize {
+        Self::required_len(weights, rows)
+            .saturating_mul(4)
+            .saturating_add(2 * FIELD)
     }
 
     /// Rows in `storage`.
@@ -219,6 +263,12 @@ impl<const LEVELS: u32, A: Arithmetic, S: Real> Rows<S> for Quantised<'_, LEVELS
         copy_row(self.storage, self.blocks * Self::WORDS, from, to);
     }
 
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.same("levels of the rows", u64::from(LEVELS))?;
+        fields.same("numbers of the rows", self.storage.len() as u64)?;
+        fields.words(self.storage)
+    }
+
     fn write(&mut self, k: usize, first: usize, x: &[S], before: &[S]) {
         if k == 0 {
             return;
@@ -263,5 +313,9 @@ impl<S, R: Rows<S> + ?Sized> Rows<S> for std::boxed::Box<R> {
 
     fn copy(&mut self, from: usize, to: usize) {
         (**self).copy(from, to);
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        (**self).state(fields)
     }
 }

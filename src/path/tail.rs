@@ -9,9 +9,10 @@
 //! Refused: a tail of all the steps; a path made for another number of steps, with a plan of its own, or
 //! that takes the steps itself; what the reversal refuses, if there is a tail.
 
-use super::{Path, Reversed, Spare, Steps, walks_every_step};
+use super::{Kind, Path, Reversed, Spare, Steps, fields_len, walks_every_step};
 use crate::error::Error;
 use crate::scalar::{Arithmetic, Scalar};
+use crate::state::Fields;
 
 /// A path with an exact end.
 ///
@@ -33,6 +34,11 @@ pub struct Tail<A, P> {
 }
 
 impl<A: Arithmetic, P> Tail<A, P> {
+    /// Bytes of its [state](Path::state), with a path of so many.
+    pub const fn state_len(path: usize) -> usize {
+        path.saturating_add(fields_len(2, 0))
+    }
+
     /// The last `steps` of a training of `trained` steps backwards, the others by `path`, which is
     /// made for so many less.
     ///
@@ -105,5 +111,10 @@ impl<A: Arithmetic, S: Scalar, P: Path<S>> Path<S> for Tail<A, P> {
             self.path.open(w, spare.again())?;
         }
         self.path.recall(t, w, v, steps, spare)
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.path(Kind::Tail, &[self.trained, self.first])?;
+        self.path.state(fields)
     }
 }

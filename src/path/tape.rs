@@ -6,9 +6,11 @@
 //!
 //! Refused: steps out of turn; velocities that were not kept, where a rate is 0 or the rule another.
 
-use super::{Path, Spare, Steps};
+use super::{Kind, Path, Spare, Steps, fields_len};
 use crate::error::{Error, cut, exactly};
+use crate::pieces::{copy, split_mut};
 use crate::scalar::Scalar;
+use crate::state::Fields;
 
 /// The stored walk.
 ///
@@ -33,6 +35,13 @@ impl<'a, S: Scalar> Tape<'a, S> {
         weights
             .saturating_mul(steps)
             .saturating_mul(slots.saturating_add(1))
+    }
+
+    /// Bytes of its [state](Path::state).
+    pub const fn state_len(weights: usize, steps: usize, slots: usize) -> usize {
+        Self::required_len(weights, steps, slots)
+            .saturating_mul(S::BYTES)
+            .saturating_add(fields_len(3, 1))
     }
 
     /// A tape for a training of `steps` steps.
@@ -61,7 +70,7 @@ impl<'a, S: Scalar> Tape<'a, S> {
         let each = Self::required_len(self.weights, 1, self.slots);
         let len = self.storage.len() / each.max(1);
         match self.storage.get_mut(t * each..(t + 1) * each) {
-            Some(stored) => Ok(stored.split_at_mut(self.weights)),
+            Some(stored) => Ok(split_mut(stored, self.weights)),
             None => Err(Error::Index {
                 what: "step of the tape",
                 index: t,
@@ -88,7 +97,7 @@ impl<S: Scalar> Path<S> for Tape<'_, S> {
             exactly("v", v, self.slots * self.weights)?;
         }
         let (stored_w, stored_v) = self.at(t)?;
-        stored_w.copy_from_slice(w);
+        copy(w, stored_w);
         for (stored, v) in stored_v.iter_mut().zip(v) {
             *stored = *v;
         }
@@ -114,11 +123,11 @@ impl<S: Scalar> Path<S> for Tape<'_, S> {
         }
         let slots = self.slots;
         let (stored_w, stored_v) = self.at(t)?;
-        w.copy_from_slice(stored_w);
+        copy(stored_w, w);
         let Some(v) = v else { return Ok(()) };
         if slots > 0 {
             exactly("v", v, stored_v.len())?;
-            v.copy_from_slice(stored_v);
+            copy(stored_v, v);
         } else if t == 0 {
             steps.first_velocity(v)?;
         } else {
@@ -129,5 +138,13 @@ impl<S: Scalar> Path<S> for Tape<'_, S> {
             steps.velocity(t - 1, v)?;
         }
         Ok(())
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        let sizes = [self.weights, self.slots, self.storage.len()];
+        fields.path(Kind::Tape, &sizes)?;
+        let steps = self.storage.len() / Self::required_len(self.weights, 1, self.slots).max(1);
+        fields.count("steps on the tape", &mut self.next, steps)?;
+        fields.numbers(self.storage)
     }
 }

@@ -9,10 +9,11 @@
 
 use core::ops::Range;
 
-use super::{Path, Plan, Replayed, Spare, Steps, walks_every_step};
+use super::{Kind, Path, Plan, Replayed, Spare, Steps, fields_len, walks_every_step};
 use crate::error::Error;
 use crate::scalar::Scalar;
 use crate::schedule::{Rule, Step};
+use crate::state::Fields;
 
 /// The last steps of a path.
 ///
@@ -33,6 +34,11 @@ pub struct Truncated<P> {
 }
 
 impl<P> Truncated<P> {
+    /// Bytes of its [state](Path::state), with a path of so many.
+    pub const fn state_len(path: usize) -> usize {
+        path.saturating_add(fields_len(3, 0))
+    }
+
     /// The `last` steps of a training of `trained`, over a path made for these alone: a tape, or
     /// checkpoints. Of a path with an origin that is where these steps begin, not `w_0`. Where velocities
     /// are wanted the path must keep them: that before its first step is not 0.
@@ -166,5 +172,10 @@ impl<S: Scalar, P: Path<S>> Path<S> for Truncated<P> {
             batches: Replayed::Last,
             ..Plan::every(self.trained)
         }
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.path(Kind::Truncated, &[self.trained, self.last, self.seen_from])?;
+        self.path.state(fields)
     }
 }

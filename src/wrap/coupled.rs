@@ -27,10 +27,12 @@ use crate::error::{Error, cut, exactly, same};
 use crate::kernels::dispatch::run;
 use crate::kernels::reduce::dot;
 use crate::objective::{At, Objective, Products};
+use crate::pieces::copy;
 use crate::scalar::{Arithmetic, Scalar};
 
 /// How many tasks there are, and where their weights lie; each has as many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Tasks {
     /// Weight `i` belongs to task `i mod K`: the columns of a weight matrix, inputs x `K`, and its
     /// biases.
@@ -186,6 +188,7 @@ impl Tasks {
 
 /// Whether the couplings act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Coupling {
     /// They do, and are tuned.
     Tuned(Tasks),
@@ -272,7 +275,7 @@ impl<O: Objective> Coupled<O> {
             }
         }
         if let Some(d_a) = d_a {
-            d_a.copy_from_slice(squares);
+            copy(squares, d_a);
         }
         Ok(dot::<O::Arithmetic, S>(a, squares))
     }

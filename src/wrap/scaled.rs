@@ -22,6 +22,7 @@ use crate::kernels::accumulate::{
     Factors, add_row_dots, add_scaled_products, add_scaled_rows, scale_rows, scale_rows_in_place,
 };
 use crate::objective::{At, Directions, Objective, Products};
+use crate::pieces::copy;
 use crate::scalar::Scalar;
 
 /// An objective of scaled weights; its block of `h` holds the `s`.
@@ -54,7 +55,7 @@ fn scaled<S: Scalar>(groups: &Groups<'_>, scales: &[S], x: &[S], y: &mut [S]) {
                 block.of(x),
                 block.of_mut(y),
             ),
-            None => block.of_mut(y).copy_from_slice(block.of(x)),
+            None => copy(block.of(x), block.of_mut(y)),
         }
     }
 }

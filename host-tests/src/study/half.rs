@@ -11,7 +11,8 @@
 use core::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use drmad::path::Real;
-use drmad::{Arithmetic, Scalar};
+use drmad::state::{Fields, State};
+use drmad::{Arithmetic, Error, Scalar};
 
 /// A number of half precision.
 ///
@@ -79,7 +80,14 @@ impl Neg for Half {
     }
 }
 
+impl State for Half {
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        self.0.state(fields)
+    }
+}
+
 impl Scalar for Half {
+    const BYTES: usize = 4;
     const ZERO: Self = Half(0.0);
     const ONE: Self = Half(1.0);
 

@@ -1,0 +1,372 @@
+//! Trainings with each path, the methods that are no sweep, and saved states.
+
+use super::*;
+
+type Bowl<'a> = Quadratic<'a, Plain>;
+
+fn schedule<'s>(
+    rule: Rule,
+    groups: Groups<'s>,
+    rates: &'s [f32],
+    momenta: &'s [f32],
+) -> Schedule<'s, f32> {
+    Schedule {
+        groups,
+        rule,
+        rates,
+        momenta,
+    }
+}
+
+/// All that a run does with a path: there, back, by pieces, and its state saved and restored.
+fn all(x: In<'_, '_>, path: &mut dyn Path<f32>) {
+    let (groups, batches, rule, steps) = (x.groups(), x.batches(), x.rule, x.n[3]);
+    let [
+        curvatures,
+        h,
+        rates,
+        momenta,
+        w0,
+        buffer,
+        d_h,
+        d_rates,
+        d_momenta,
+        _,
+    ] = &mut x.f;
+    let [batch, examples, ..] = &mut x.words;
+    let bowl = Bowl::new(curvatures);
+    let schedule = schedule(rule, groups, rates, momenta);
+    let run = Run {
+        objective: &bowl,
+        h,
+        schedule,
+        batches,
+        steps,
+    };
+    let validation = Validation {
+        objective: &bowl,
+        examples,
+    };
+    let Some(workspace) = put(&mut x.failed, Workspace::new(buffer, x.n[4], rule, x.flag)) else {
+        return;
+    };
+    let schedule = x.flag.then_some((&mut **d_rates, &mut **d_momenta));
+    let wanted = Wanted { d_h, schedule };
+    x.n[5] = path.floats() + path.plan(steps).steps;
+    let mut trainer = Trainer::new(path, workspace, batch, wanted);
+    if x.flag {
+        put(
+            &mut x.failed,
+            state::restore(x.bytes[0], &mut run.state(&mut trainer, 0)),
+        );
+    }
+    let w0 = &&**w0;
+    let done = run.advance(&mut trainer, w0, &validation, x.n[6], &mut |_, loss| {
+        x.x[0] = loss
+    });
+    if let Some(Some(outcome)) = put(&mut x.failed, done) {
+        x.x[1] = outcome.valid_loss;
+    }
+    put(
+        &mut x.failed,
+        state::save(0, &mut run.state(&mut trainer, 0), x.bytes[1]),
+    );
+    x.n[7] = trainer.progress().walked;
+    trainer.restart();
+    let Trainer {
+        path,
+        workspace,
+        batch,
+        wanted,
+        ..
+    } = &mut trainer;
+    put(
+        &mut x.failed,
+        run.walk(w0, *path, workspace, batch, &mut |_, _| ()),
+    );
+    let wanted = Wanted {
+        d_h: wanted.d_h,
+        schedule: wanted
+            .schedule
+            .as_mut()
+            .map(|(rates, momenta)| (&mut **rates, &mut **momenta)),
+    };
+    if let Some(outcome) = put(
+        &mut x.failed,
+        run.back(&validation, *path, workspace, batch, wanted),
+    ) {
+        x.x[2] = outcome.valid_loss;
+    }
+}
+
+/// Rows in full, in a place of their own.
+fn rows<'a>(x: In<'_, 'a>) -> Option<Full<'a, f32>> {
+    let storage = core::mem::take(&mut x.wide[4]);
+    let storage = bytemuck_f32(storage);
+    put(&mut x.failed, Full::new(x.n[4], x.n[5], storage))
+}
+
+/// Other numbers than the ones a run is given.
+fn bytemuck_f32(x: &mut [f64]) -> &mut [f32] {
+    // SAFETY: every bit pattern is a number of both.
+    unsafe { core::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), 2 * x.len()) }
+}
+
+fn grid(x: In<'_, '_>) -> Grid {
+    Grid {
+        steps: x.n[0],
+        intervals: x.n[1],
+        spacing: x.x[5],
+    }
+}
+
+fn other<'a>(x: In<'_, 'a>) -> &'a mut [f32] {
+    bytemuck_f32(core::mem::take(&mut x.wide[3]))
+}
+
+type Eleven<'a> = Quantised<'a, 11, Plain>;
+
+operations! {
+    path_tape(x) {
+        let storage = other(x);
+        if let Some(mut path) = put(&mut x.failed, Tape::new(x.n[0], x.n[1], x.n[2], storage)) {
+            all(x, &mut path);
+        }
+    }
+    path_checkpoints(x) {
+        let (storage, marks) = (other(x), core::mem::take(&mut x.marks));
+        let path = Checkpoints::new(x.n[0], x.n[1], x.n[2], storage, marks);
+        if let Some(mut path) = put(&mut x.failed, path) {
+            all(x, &mut path);
+            x.n[0] = path.recomputed() as usize;
+        }
+        x.n[1] = Checkpoints::<f32>::least_recomputed(x.n[0], x.n[1]) as usize
+            + Checkpoints::<f32>::most_repeated(x.n[0], x.n[1]) as usize;
+    }
+    path_checkpoints_online(x) {
+        let (storage, marks) = (other(x), core::mem::take(&mut x.marks));
+        if let Some(mut path) = put(&mut x.failed, Checkpoints::online(x.n[0], x.n[1], storage, marks)) {
+            all(x, &mut path);
+        }
+    }
+    path_reversible(x) {
+        let storage = core::mem::take(&mut x.words[3]);
+        if let Some(path) = put(&mut x.failed, Reversible::new(x.n[0], x.n[1], x.x[0], storage)) {
+            let bits = Bits { weight: x.n[2] as u32, velocity: x.n[3] as u32 };
+            if let Some(mut path) = put(&mut x.failed, path.with(bits)) {
+                all(x, &mut path);
+                x.flag = path.is_at_start();
+                x.n[0] = path.weights().len() + path.velocities().len();
+            }
+        }
+        x.n[1] = Reversible::required_len(x.n[0], x.n[1], x.x[0]);
+    }
+    path_line(x) {
+        let origin = &*other(x);
+        all(x, &mut Line::<Plain, _>::new(origin, x.n[0]).with(x.plan));
+    }
+    path_plan(x) {
+        x.plan = if x.flag { Plan::every(x.n[0]) } else { Plan::published(x.n[0]) };
+        x.plan.batches = if x.n[1] == 0 { Replayed::First } else { Replayed::Spread };
+        x.n[2] = x.plan.step(x.n[3]);
+    }
+    path_knots(x) {
+        let (origin, storage) = (&*other(x), core::mem::take(&mut x.words[3]));
+        if let Some(rows) = put(&mut x.failed, Eleven::new(x.n[4], x.n[5], storage))
+            && let Some(mut path) = put(&mut x.failed, Knots::<Plain, f32, _, _>::new(x.n[4], x.n[5], origin, rows))
+        {
+            all(x, &mut path);
+        }
+    }
+    path_cubics(x) {
+        let origin = &*other(x);
+        let (storage, changes) = (core::mem::take(&mut x.words[3]), core::mem::take(&mut x.words[4]));
+        if let Some(rows) = put(&mut x.failed, Eleven::new(x.n[4], x.n[5], storage))
+            && let Some(changes) = put(&mut x.failed, Eleven::new(x.n[4], x.n[6], changes))
+            && let Some(mut path) = put(
+                &mut x.failed,
+                Knots::<Plain, f32, _, _>::hermite(x.n[4], x.n[5], origin, rows, changes),
+            )
+        {
+            all(x, &mut path);
+        }
+    }
+    path_legendre(x) {
+        let storage = other(x);
+        if let Some(mut path) = put(&mut x.failed, Legendre::<Plain, _>::new(x.n[0], x.n[1], x.n[2], storage)) {
+            all(x, &mut path);
+        }
+    }
+    path_hats(x) {
+        let (origin, storage) = (&*other(x), core::mem::take(&mut x.words[3]));
+        let (knots, factors) = (grid(x), bytemuck_f32(core::mem::take(&mut x.wide[2])));
+        if let Some(rows) = put(&mut x.failed, Eleven::new(x.n[4], x.n[5], storage))
+            && let Some(mut path) = put(
+                &mut x.failed,
+                Hats::<Plain, _, _, _>::new(x.n[4], knots, origin, rows, factors),
+            )
+        {
+            all(x, &mut path);
+        }
+    }
+    path_hats_in_full(x) {
+        let origin = &*other(x);
+        let (knots, factors) = (grid(x), bytemuck_f32(core::mem::take(&mut x.wide[2])));
+        if let Some(rows) = rows(x)
+            && let Some(mut path) = put(
+                &mut x.failed,
+                Hats::<Plain, _, _, _>::new(x.n[4], knots, origin, rows, factors),
+            )
+        {
+            all(x, &mut path);
+        }
+    }
+    path_grid(x) {
+        let grid = grid(x);
+        x.n[2] = grid.step(x.n[2]);
+        x.x[0] = Grid::spacing(x.n[3]);
+    }
+    path_reversed(x) {
+        let (groups, rule) = (x.groups(), x.rule);
+        let [rates, momenta, ..] = &mut x.f;
+        x.n[0] = Reversed::<Plain>::reach(&schedule(rule, groups, rates, momenta), x.n[1]);
+        all(x, &mut Reversed::<Plain>::new());
+    }
+    path_tail(x) {
+        let line = Line::<Plain, _>::new(&*other(x), x.n[0]);
+        if let Some(mut path) = put(&mut x.failed, Tail::<Plain, _>::new(line, x.n[1], x.n[2])) {
+            all(x, &mut path);
+        }
+    }
+    path_truncated(x) {
+        let storage = other(x);
+        if let Some(tape) = put(&mut x.failed, Tape::new(x.n[0], x.n[1], x.n[2], storage))
+            && let Some(mut path) = put(&mut x.failed, Truncated::new(tape, x.n[3], x.n[4]))
+        {
+            all(x, &mut path);
+        }
+    }
+    path_truncated_early(x) {
+        let storage = other(x);
+        if let Some(tape) = put(&mut x.failed, Tape::new(x.n[0], x.n[1], x.n[2], storage))
+            && let Some(mut path) = put(&mut x.failed, Truncated::early(tape, x.n[3], x.n[4]))
+        {
+            all(x, &mut path);
+        }
+    }
+    planners_of_states(x) {
+        let [a, b, c, d, ..] = x.n;
+        x.n = [
+            Tape::<f32>::state_len(a, b, c),
+            Checkpoints::<f32>::state_len(a, b, c) + Legendre::<Plain, f32>::state_len(a, b),
+            Reversible::state_len(a, b, x.x[0]),
+            Full::<f32>::state_len(a, b) + Eleven::state_len(a, b),
+            Knots::<Plain, f32, &[f32], Eleven<'_>>::state_len(a, Some(b)),
+            Hats::<Plain, f32, &[f32], Eleven<'_>>::state_len(a, b),
+            Trainer::<f32>::state_len(a, b, x.rule, x.flag.then_some((c, d)), d),
+            Tuner::<f32>::state_len(a, b) + Stepped::<f32>::state_len(a, b, x.rule, c),
+        ];
+    }
+    schedule_step_each(x) {
+        let (groups, rule) = (x.groups(), x.rule);
+        let [rates, momenta, ..] = &mut x.f;
+        let schedule = schedule(rule, groups, rates, momenta);
+        x.by = schedule.step(x.n[0], x.n[1]);
+        schedule.each(x.n[0], |range: Range<usize>, group, _| x.n[2] += range.len() + group);
+        x.n[3] = rule.slots();
+        x.flag = rule.recalls(x.flag);
+    }
+    workspace_new(x) {
+        x.n[0] = Workspace::<f32>::required_len(x.n[0], x.n[1], x.rule, x.flag);
+        if let Some(workspace) = put(&mut x.failed, Workspace::new(x.f[0], x.n[2], x.rule, x.flag)) {
+            x.n[1] = workspace.scratch.len();
+        }
+    }
+    run_check_direct(x) {
+        let (groups, batches, rule) = (x.groups(), x.batches(), x.rule);
+        let [curvatures, h, rates, momenta, buffer, d_h, ..] = &mut x.f;
+        let [_, examples, ..] = &mut x.words;
+    let bowl = Bowl::new(curvatures);
+        let schedule = schedule(rule, groups, rates, momenta);
+        let run = Run { objective: &bowl, h, schedule, batches, steps: x.n[3] };
+        put(&mut x.failed, run.check());
+        let validation = Validation { objective: &bowl, examples };
+        if let Some(mut workspace) = put(&mut x.failed, Workspace::new(buffer, x.n[4], rule, x.flag))
+            && let Some(loss) = put(&mut x.failed, run.direct(&validation, &mut workspace, d_h))
+        {
+            x.x[0] = loss;
+        }
+        x.n[0] = drmad::hypergradient::scratch_len(&bowl, &bowl);
+    }
+    forward_all(x) {
+        let (groups, batches, rule) = (x.groups(), x.batches(), x.rule);
+        let [curvatures, h, rates, momenta, w0, buffer, d, ..] = &mut x.f;
+        let [batch, examples, training, ..] = &mut x.words;
+    let bowl = Bowl::new(curvatures);
+        let schedule = schedule(rule, groups, rates, momenta);
+        let run = Run { objective: &bowl, h, schedule, batches, steps: x.n[3] };
+        let validation = Validation { objective: &bowl, examples };
+        let Some(mut forward) = put(&mut x.failed, Forward::new(buffer, &run, x.wrt)) else { return };
+        put(&mut x.failed, forward.start(&&**w0));
+        forward.restart();
+        let steps = x.n[5]..x.n[6];
+        put(&mut x.failed, run.forward(steps, &mut forward, batch, &mut |_, _| ()));
+        if let Some(loss) = put(&mut x.failed, run.hypergradient(&validation, &mut forward, d)) {
+            x.x[0] = loss;
+        }
+        let [there, back, _] = &mut x.bytes;
+        let mut training = Stepped { forward: &mut forward, t: &mut x.n[5], tag: 0 };
+        put(&mut x.failed, state::save(1, &mut training, there));
+        put(&mut x.failed, state::restore(back, &mut training));
+        x.n[0] = drmad::forward::scratch_len(&bowl, &bowl, x.n[1]);
+    }
+    implicit_run(x) {
+        let (groups, batches, rule) = (x.groups(), x.batches(), x.rule);
+        let [curvatures, h, rates, momenta, buffer, d_h, ..] = &mut x.f;
+        let [_, examples, training, ..] = &mut x.words;
+    let bowl = Bowl::new(curvatures);
+        let schedule = schedule(rule, groups, rates, momenta);
+        let run = Run { objective: &bowl, h, schedule, batches, steps: x.n[3] };
+        let validation = Validation { objective: &bowl, examples };
+        let settings = Implicit {
+            examples: training,
+            solver: x.solver,
+            iterations: x.n[5],
+            tolerance: x.x[0],
+            damping: x.x[1],
+        };
+        if let Some(mut workspace) = put(&mut x.failed, Workspace::new(buffer, x.n[4], rule, x.flag))
+            && let Some(solved) = put(&mut x.failed, run.implicit(&validation, &settings, &mut workspace, d_h))
+        {
+            x.y[0] = solved.residual;
+        }
+        x.n[0] = drmad::implicit::scratch_len(&bowl, &bowl);
+    }
+    state_tuner(x) {
+        let [h, m, v, ..] = &mut x.f;
+        let Some(mut adam) = put(&mut x.failed, Adam::new(x.x[0], m, v)) else { return };
+        let mut step = x.n[0] as u64;
+        let mut tuner = Tuner { h, outer: &mut adam, step: &mut step, tag: 0 };
+        let [there, back, _] = &mut x.bytes;
+        put(&mut x.failed, state::save(1, &mut tuner, there));
+        put(&mut x.failed, state::restore(back, &mut tuner));
+        put(&mut x.failed, state::stream(1, &mut tuner, &mut |bytes| {
+            x.n[1] += bytes.len();
+            Ok(())
+        }));
+        if let Some(len) = put(&mut x.failed, state::len(&mut tuner)) {
+            x.n[2] = len;
+        }
+        x.n[0] = step as usize;
+    }
+    state_newest(x) {
+        let [a, b, c] = &x.bytes;
+        if let Some(found) = state::newest(&[a, b, c]) {
+            (x.n[0], x.n[1]) = (found.slot, found.sequence as usize);
+        }
+    }
+    state_crc32_digest(x) {
+        x.n[0] = state::crc32(x.bytes[0]) as usize;
+        x.n[1] = state::digest(x.f[0]) as usize;
+    }
+}
