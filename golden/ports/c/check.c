@@ -394,9 +394,9 @@ static void check_grid(void) {
 }
 
 static Objective objective(void) {
-    Objective o = {input("u32", "widths")->len - 1, word("chunk"), words("widths")[0], words("widths"), numbers("x"),
-                   words("labels"), word("scaled"), word("penalty"), groups("scales"), groups("penalties")};
-    return o;
+    return (Objective){.depth = input("u32", "widths")->len - 1, .chunk = word("chunk"), .widths = words("widths"),
+                       .labels = words("labels"), .x = numbers("x"), .scaled = word("scaled"),
+                       .penalty = word("penalty"), .scales = groups("scales"), .penalties = groups("penalties")};
 }
 
 static void check_objective(void) {
@@ -411,6 +411,18 @@ static void check_objective(void) {
     if (len("h") == 0) return;
     f32s("d_h", len("h"), d_h);
     f32s("m_d", len("h"), m_d);
+}
+
+static void check_objective_pixels(void) {
+    Objective o = {.depth = input("u32", "widths")->len - 1, .chunk = word("chunk"), .widths = words("widths"),
+                   .labels = words("labels"), .bytes = words("bytes"), .mean = number("mean"), .sparse = word("sparse")};
+    size_t p = len("w"), n = input("u32", "batch")->len;
+    float *w = numbers("w"), *g = scratch(p), *h_d = scratch(p);
+    f32("loss", gradient(&o, 1, w, NULL, n, words("batch"), g, NULL));
+    f32s("g", p, g);
+    second_order(&o, w, NULL, n, words("batch"), numbers("d"), g, h_d, NULL);
+    f32s("g", p, g);
+    f32s("h_d", p, h_d);
 }
 
 static void check_quantise(void) {
@@ -503,7 +515,7 @@ static const struct { const char *name; void (*check)(void); } KERNELS[] = {
     {"nesterov_tangent", check_tangent}, {"adam_step", check_adam_step}, {"adam_adjoint", check_adam_adjoint},
     {"adam_tangent", check_adam_tangent}, {"chacha8", check_chacha8}, {"batches", check_batches},
     {"choose", check_choose}, {"normal", check_normal}, {"groups", check_groups}, {"grid", check_grid},
-    {"objective", check_objective}, {"quantise", check_quantise}, {"ratio", check_ratio},
+    {"objective", check_objective}, {"objective_pixels", check_objective_pixels}, {"quantise", check_quantise}, {"ratio", check_ratio},
     {"reversible_step", check_reversible_step}, {"run_tape", check_run}, {"run_line", check_run},
     {"run_hats", check_run}, {"run_reversible", check_run},
 };

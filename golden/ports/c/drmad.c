@@ -523,7 +523,7 @@ void initial_weights(uint64_t seed, const Groups *groups, const float *log_scale
         for (size_t i = b->start; i < b->start + b->rows * b->columns; i++)
             if (i >= first && i < first + n) {
                 float scale = b->first < 0 ? 0 : exp_of(log_scales[b->first + (i - b->start) / b->columns]);
-                float q = ((float)(random_word(seed, 1, i) >> 8) - 8388607.5f) * from_bits(0x33800000);
+                float q = ((float)(random_word(seed, 1, i) >> 8) - from_bits(0x4affffff)) * from_bits(0x33800000);
                 w[i - first] = scale * probit_of(q);
             }
     drmad_fused = arithmetic;
@@ -531,13 +531,67 @@ void initial_weights(uint64_t seed, const Groups *groups, const float *log_scale
 
 /* Objectives */
 
+/* The inputs of an example. */
+static void inputs(const Objective *o, uint32_t example, float *x) {
+    size_t first = example * o->widths[0];
+    for (size_t i = 0; i < o->widths[0]; i++)
+        x[i] = o->bytes ? mul_add((float)o->bytes[first + i], from_bits(0x3b808081), -o->mean) : o->x[first + i];
+}
+
+/* Its bytes that are not 0, as a sparse row; returns how many there are. */
+static size_t sparse_row(const Objective *o, uint32_t example, uint32_t *indices, float *values) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < o->widths[0]; i++) {
+        uint32_t byte = o->bytes[example * o->widths[0] + i];
+        if (byte == 0) continue;
+        indices[n] = i;
+        values[n++] = (float)byte * from_bits(0x3b808081);
+    }
+    return n;
+}
+
+enum { MOST_INPUTS = 1024 };
+
+/* z = x W + b of layer l for m examples. */
+static void affine(const Objective *o, size_t l, size_t m, const uint32_t *piece, const float *x, const float *w, float *z) {
+    size_t in = o->widths[l], out = o->widths[l + 1], mark = scratch_used;
+    const float *bias = w + in * out;
+    if (l > 0 || !o->sparse) {
+        repeat(out, bias, m * out, z);
+        matmul(NN, m, in, out, 1, x, w, z);
+        return;
+    }
+    uint32_t indices[MOST_INPUTS];
+    float *values = scratch(in), *start = scratch(out);
+    sparse_shifted(in, out, o->mean, w, bias, start);
+    repeat(out, start, m * out, z);
+    for (size_t e = 0; e < m; e++)
+        sparse_product(sparse_row(o, piece[e], indices, values), indices, values, out, w, z + e * out);
+    scratch_used = mark;
+}
+
+/* Adds x' d and the rows of d to matrix and biases in g; of sparse rows without the mean's part. */
+static void add_gradient(const Objective *o, size_t l, size_t m, const uint32_t *piece, const float *x, const float *d, float *g) {
+    size_t in = o->widths[l], out = o->widths[l + 1], mark = scratch_used;
+    add_rows(m, out, d, g + in * out);
+    if (l > 0 || !o->sparse) {
+        matmul(TN, in, m, out, 1, x, d, g);
+        return;
+    }
+    uint32_t indices[MOST_INPUTS];
+    float *values = scratch(in);
+    for (size_t e = 0; e < m; e++)
+        sparse_outer(sparse_row(o, piece[e], indices, values), indices, values, out, d + e * out, g);
+    scratch_used = mark;
+}
+
 /* The network; with `d` the second order beside the gradient. */
 static float network(const Objective *o, const float *w, size_t n, const uint32_t *batch, float *g, const float *d, float *h_d) {
     size_t mark = scratch_used, depth = o->depth, weights = 0, most = o->chunk;
     const uint32_t *k = o->widths;
     float *a[16], *ra[16] = {0}, *da[16], *rda[16];
     size_t at[16];
-    if (depth > 15) abort();
+    if (depth > 15 || k[0] > MOST_INPUTS) abort();
     for (size_t l = 0; l <= depth; l++) {
         a[l] = scratch(most * k[l]), ra[l] = scratch(most * k[l]);
         da[l] = scratch(most * k[l]), rda[l] = scratch(most * k[l]);
@@ -550,13 +604,11 @@ static float network(const Objective *o, const float *w, size_t n, const uint32_
     for (size_t first = 0; first < n; first += most) {
         size_t m = n - first < most ? n - first : most;
         const uint32_t *piece = batch + first;
-        for (size_t e = 0; e < m; e++) memcpy(a[0] + e * k[0], o->x + piece[e] * k[0], k[0] * sizeof *z);
+        for (size_t e = 0; e < m; e++) inputs(o, piece[e], a[0] + e * k[0]);
         for (size_t l = 0; l < depth; l++) {
-            size_t in = k[l], out = k[l + 1];
-            repeat(out, w + at[l] + in * out, m * out, a[l + 1]);
-            matmul(NN, m, in, out, 1, a[l], w + at[l], a[l + 1]);
+            affine(o, l, m, piece, a[l], w + at[l], a[l + 1]);
             if (l + 1 < depth)
-                for (size_t i = 0; i < m * out; i++) a[l + 1][i] = tanh_of(a[l + 1][i]);
+                for (size_t i = 0; i < m * k[l + 1]; i++) a[l + 1][i] = tanh_of(a[l + 1][i]);
         }
         size_t classes = k[depth];
         float *p = a[depth], *dz = da[depth];
@@ -569,11 +621,9 @@ static float network(const Objective *o, const float *w, size_t n, const uint32_
         }
         if (d)
             for (size_t l = 0; l < depth; l++) {
-                size_t in = k[l], out = k[l + 1];
-                repeat(out, d + at[l] + in * out, m * out, ra[l + 1]);
-                matmul(NN, m, in, out, 1, a[l], d + at[l], ra[l + 1]);
-                if (l > 0) matmul(NN, m, in, out, 1, ra[l], w + at[l], ra[l + 1]);
-                if (l + 1 < depth) tanh_adjoint(m * out, a[l + 1], ra[l + 1]);
+                affine(o, l, m, piece, a[l], d + at[l], ra[l + 1]);
+                if (l > 0) matmul(NN, m, k[l], k[l + 1], 1, ra[l], w + at[l], ra[l + 1]);
+                if (l + 1 < depth) tanh_adjoint(m * k[l + 1], a[l + 1], ra[l + 1]);
             }
         if (d) {
             softmax_r(m, classes, p, ra[depth]);
@@ -581,15 +631,18 @@ static float network(const Objective *o, const float *w, size_t n, const uint32_
         }
         for (size_t l = depth; l-- > 0;) {
             size_t in = k[l], out = k[l + 1];
-            add_rows(m, out, da[l + 1], g + at[l] + in * out);
-            matmul(TN, in, m, out, 1, a[l], da[l + 1], g + at[l]);
+            add_gradient(o, l, m, piece, a[l], da[l + 1], g + at[l]);
             if (l > 0) matmul(NT, m, out, in, 0, da[l + 1], w + at[l], da[l]);
             if (!d) {
                 if (l > 0) tanh_adjoint(m * in, a[l], da[l]);
                 continue;
             }
-            add_rows(m, out, rda[l + 1], h_d + at[l] + in * out);
-            matmul(TN, in, m, out, 1, a[l], rda[l + 1], h_d + at[l]);
+            add_gradient(o, l, m, piece, a[l], rda[l + 1], h_d + at[l]);
+            if (l == 0 && o->sparse) {
+                float *sums = scratch(out);
+                add_rows(m, out, rda[l + 1], sums);
+                add_to_rows(in, -o->mean, out, sums, h_d + at[l]);
+            }
             if (l == 0) continue;
             matmul(TN, in, m, out, 1, ra[l], da[l + 1], h_d + at[l]);
             matmul(NT, m, out, in, 0, rda[l + 1], w + at[l], rda[l]);
@@ -597,6 +650,7 @@ static float network(const Objective *o, const float *w, size_t n, const uint32_
             tanh_adjoint_r(m * in, a[l], ra[l], da[l], rda[l]);
         }
     }
+    if (o->sparse) add_to_rows(k[0], -o->mean, k[1], g + k[0] * k[1], g);
     scratch_used = mark;
     return loss * share;
 }

@@ -1,4 +1,4 @@
-/* A port of drmad's kernels to C99, written from docs/porting.md alone; its sections, in its order. */
+/* drmad's kernels and whole runs in C99, after docs/porting.md: its sections, in its order. */
 #ifndef DRMAD_H
 #define DRMAD_H
 
@@ -85,14 +85,15 @@ void initial_weights(uint64_t seed, const Groups *groups, const float *log_scale
 
 /* Objectives */
 typedef struct {
-    size_t depth, chunk, width; /* depth: layers */
-    const uint32_t *widths;
+    size_t depth, chunk; /* depth: layers */
+    const uint32_t *widths, *labels;
     const float *x;
-    const uint32_t *labels;
-    int scaled, penalty; /* 0 none, 1 L1, 2 L2 */
+    const uint32_t *bytes; /* in place of x, less the mean; `sparse`: as sparse rows */
+    float mean;
+    int sparse, scaled, penalty; /* penalty: 0 none, 1 L1, 2 L2 */
     Groups scales, penalties;
 } Objective;
-/* `on`: with the penalty. Without `d` the loss, g and d_h; with it g, and h_d and m_d are added to. */
+/* `on`: with the penalty. */
 float gradient(const Objective *o, int on, const float *w, const float *h, size_t n, const uint32_t *batch, float *g, float *d_h);
 void second_order(const Objective *o, const float *w, const float *h, size_t n, const uint32_t *batch, const float *d, float *g,
                   float *h_d, float *m_d);

@@ -279,6 +279,16 @@ def _(A, i, _):
     return {**results, "d_h": d_h, "m_d": m_d} if len(i.h) else results
 
 
+@kernel("objective_pixels")
+def _(A, i, _):
+    widths = [int(k) for k in i.widths]
+    o = drmad.Network(widths, i.int("chunk"), i.bytes, i.labels, i.one("mean"), i.int("sparse") == 1)
+    loss, g, _ = o.run(A, i.w, i.batch)
+    _, beside, h_d = o.run(A, i.w, i.batch, i.d, np.zeros_like(i.w))
+    assert (beside.view(np.uint32) == g.view(np.uint32)).all()
+    return {"loss": loss, "g": g, "h_d": h_d}
+
+
 @kernel("quantise")
 def _(A, i, _):
     code = drmad.encode(i.int("levels"), i.x)

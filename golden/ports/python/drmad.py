@@ -1,4 +1,4 @@
-"""A port of drmad's kernels to NumPy, written from docs/porting.md alone; its sections, in its order.
+"""drmad's kernels and whole runs in NumPy, after docs/porting.md: its sections, in its order.
 
 Vectors are arrays of float32. The arithmetic is the first argument, `A`: the function `plain` or `fused`. Nothing is
 changed in place: what a kernel changes, it returns.
@@ -164,7 +164,7 @@ PROBIT = (
     hexes("389067de 3aee3a63 3cb3af7a 3e2c68b4 3f5dd083 40206c99"),
     hexes("35ada323 393c4555 3af526d9 3d03cdf4 3dabc3ca 3f800000"),
 )
-MIDDLE, UNIT = hexes("4affffff 33800000")
+MIDDLE, UNIT, PIXEL = hexes("4affffff 33800000 3b808081")
 
 
 def horner(A, c, x):
@@ -472,11 +472,36 @@ def initial_weights(seed, groups, log_scales, first=0, count=None):
 
 
 class Network:
-    """A tanh network with softmax loss."""
+    """A tanh network with softmax loss, on inputs or, with a mean, on bytes, which may be taken for sparse rows."""
 
-    def __init__(self, widths, chunk, x, labels):
-        self.widths, self.chunk, self.labels = widths, chunk, labels
-        self.x = x.reshape(-1, widths[0])
+    def __init__(self, widths, chunk, inputs, labels, mean=None, sparse=False):
+        self.widths, self.chunk, self.labels, self.mean, self.sparse = widths, chunk, labels, mean, sparse
+        self.given = inputs.reshape(-1, widths[0])
+
+    def inputs(self, A, piece):
+        x = self.given[piece]
+        return x if self.mean is None else A(x.astype(f32), PIXEL, -self.mean)
+
+    def rows(self, piece, others):
+        """The sparse rows of a piece, each with its row of another matrix."""
+        for row, other in zip(self.given[piece], others):
+            indices = np.flatnonzero(row)
+            yield indices, row[indices].astype(f32) * PIXEL, other
+
+    def affine(self, A, l, piece, x, matrix, biases):
+        if l > 0 or not self.sparse:
+            return matmul(A, x, matrix, np.repeat(biases[None], len(piece), 0))
+        start = np.repeat(shifted(A, self.mean, matrix, biases)[None], len(piece), 0)
+        return np.array([sparse_product(A, *of, matrix, z) for *of, z in self.rows(piece, start)])
+
+    def add_gradient(self, A, l, piece, x, d, matrix, biases):
+        """In place; of sparse rows without the mean's part."""
+        biases[:] = add_rows(d, biases)
+        if l > 0 or not self.sparse:
+            matrix[:] = matmul(A, x.T, d, matrix)
+            return
+        for *of, d in self.rows(piece, d):
+            matrix[:] = sparse_outer(A, *of, d, matrix)
 
     def layers(self, w):
         """Matrices and biases, as views of a vector of weights."""
@@ -494,13 +519,12 @@ class Network:
         if d is not None:
             d, h_layers = list(self.layers(d)), list(self.layers(h_d))
         none = lambda rows, columns: np.zeros((rows, columns), f32)
-        repeat = lambda row, rows: np.repeat(row[None], rows, 0)
         for start in range(0, len(batch), self.chunk):
             piece = batch[start : start + self.chunk]
             n, labels = len(piece), self.labels[piece]
-            a, r_a = [self.x[piece]], [None]
-            for matrix, biases in w:
-                z = matmul(A, a[-1], matrix, repeat(biases, n))
+            a, r_a = [self.inputs(A, piece)], [None]
+            for l, layer in enumerate(w):
+                z = self.affine(A, l, piece, a[l], *layer)
                 a.append(tanh(A, z))
             a[-1], log_sums = softmax(A, z)
             for log_sum, z, label in zip(log_sums, z, labels):
@@ -509,22 +533,21 @@ class Network:
             adjoint[np.arange(n), labels] -= f32(1)
             adjoint = adjoint * share
             if d is not None:
-                for l, (r_matrix, r_biases) in enumerate(d):
-                    r_z = matmul(A, a[l], r_matrix, repeat(r_biases, n))
+                for l, r_layer in enumerate(d):
+                    r_z = self.affine(A, l, piece, a[l], *r_layer)
                     if l > 0:
                         r_z = matmul(A, r_a[l], w[l][0], r_z)
                     r_a.append(r_z * slope_of_tanh(A, a[l + 1]))
                 r_adjoint = share * softmax_r(A, a[-1], r_z)
             for l in reversed(range(len(w))):
-                matrix, biases = g_layers[l]
-                biases[:] = add_rows(adjoint, biases)
-                matrix[:] = matmul(A, a[l].T, adjoint, matrix)
+                self.add_gradient(A, l, piece, a[l], adjoint, *g_layers[l])
                 if d is not None:
-                    h_matrix, h_biases = h_layers[l]
-                    h_biases[:] = add_rows(r_adjoint, h_biases)
-                    h_matrix[:] = matmul(A, a[l].T, r_adjoint, h_matrix)
+                    self.add_gradient(A, l, piece, a[l], r_adjoint, *h_layers[l])
+                    h_matrix, _ = h_layers[l]
                     if l > 0:
                         h_matrix[:] = matmul(A, r_a[l].T, adjoint, h_matrix)
+                    elif self.sparse:
+                        h_matrix[:] = A(-self.mean, add_rows(r_adjoint, np.zeros_like(h_matrix[0])), h_matrix)
                 if l == 0:
                     continue
                 width = self.widths[l]
@@ -535,6 +558,9 @@ class Network:
                     r_before = matmul(A, r_adjoint, w[l][0].T, none(n, width))
                     r_before = matmul(A, adjoint, d[l][0].T, r_before)
                     adjoint, r_adjoint = tanh_adjoint_r(A, a[l], r_a[l], before, r_before)
+        if self.sparse:
+            matrix, biases = g_layers[0]
+            matrix[:] = A(-self.mean, biases, matrix)
         return loss * share, g, h_d
 
 

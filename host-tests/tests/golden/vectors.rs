@@ -16,7 +16,7 @@ use drmad::kernels::{
     accumulate, activation, adam, interpolate, math, momentum, nesterov, quantise, reduce,
     reversible,
 };
-use drmad::models::{Features, Mlp};
+use drmad::models::{Examples, Features, Mlp, Pixels, SparseImages, SparsePixels};
 use drmad::objective::Objective;
 use drmad::path::{Grid, Hats, Line, Path, Quantised, Reversible, Tape};
 use drmad::random::{self, Batches, Normal, Origin};
@@ -1080,6 +1080,49 @@ fn objectives<A: Arithmetic>(files: &mut Files) {
     }
 }
 
+/// The network on bytes: as dense inputs, and as sparse rows with the mean in the biases.
+fn pixels<A: Arithmetic>(files: &mut Files) {
+    let mut noise = Noise(325);
+    let bytes: Vec<u8> = (0..EXAMPLES * WIDTHS[0])
+        .map(|_| (noise.word() >> 40) as u8)
+        .map(|byte| if byte < 150 { 0 } else { byte })
+        .collect();
+    let (labels, chosen) = (data().labels, (0..EXAMPLES as u32).collect::<Vec<_>>());
+    let (width, mean) = (WIDTHS[0], 0.13f32);
+    let dense = Pixels {
+        bytes: &bytes,
+        labels: &labels,
+        width,
+        chosen: &chosen,
+        mean,
+    };
+    let len = SparseImages::required_len(&bytes);
+    let mut starts = [0; EXAMPLES + 1];
+    let (mut indices, mut lit) = (vec![0; len], vec![0; len]);
+    let sparse = SparsePixels {
+        images: SparseImages::pack(width, &bytes, &mut starts, &mut indices, &mut lit).unwrap(),
+        labels: &labels,
+        chosen: &chosen,
+        mean,
+    };
+    let mut put = |name: &str, sparse: bool, then: &mut dyn FnMut(&mut Point<'_, '_>)| {
+        let mut case = files.at("objective_pixels", name);
+        case.input("widths", WIDTHS)
+            .scalar("chunk", CHUNK)
+            .scalar("sparse", sparse)
+            .scalar("mean", mean)
+            .input("bytes", &bytes)
+            .input("labels", &labels);
+        then(&mut Point(&mut case, vec![]));
+    };
+    fn net<D: Examples, A: Arithmetic>(examples: D) -> Mlp<'static, D, A> {
+        Mlp::new(examples, WIDTHS, CHUNK).unwrap()
+    }
+    let (dense, sparse) = (net::<_, A>(dense), net::<_, A>(sparse));
+    put("dense", false, &mut |point| point.run(&dense, &dense));
+    put("sparse", true, &mut |point| point.run(&sparse, &sparse));
+}
+
 const STEPS: usize = 30;
 const VALID: &[u32] = &[8, 9, 10, 11];
 const BATCHES: Batches = Batches {
@@ -1243,6 +1286,7 @@ fn of<A: Arithmetic>(files: &mut Files) {
     random_numbers(files);
     groups(files);
     objectives::<A>(files);
+    pixels::<A>(files);
     runs::<A>(files);
 }
 
