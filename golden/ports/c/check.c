@@ -225,6 +225,24 @@ static void check_ln(void) { each("x", ln_of); }
 static void check_tanh(void) { each("x", tanh_of); }
 static void check_probit(void) { each("q", probit_of); }
 
+static void many(float f(float)) {
+    int32_t first = (int32_t)input("i32", "first")->words[0];
+    float scale = number("scale");
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < word("count"); i++) {
+        float y = f((float)(first + 2 * (int32_t)i) * scale);
+        uint32_t bits;
+        memcpy(&bits, &y, 4);
+        sum += (2 * (uint64_t)i + 1) * bits;
+    }
+    uint32_t both[2] = {(uint32_t)(sum >> 32), (uint32_t)sum};
+    compare("u64", "sum", 2, both);
+}
+static void check_many_exp(void) { many(exp_of); }
+static void check_many_ln(void) { many(ln_of); }
+static void check_many_tanh(void) { many(tanh_of); }
+static void check_many_probit(void) { many(probit_of); }
+
 static void check_power(void) {
     float *x = numbers("x");
     for (size_t i = 0; i < len("x"); i++) x[i] = power_of(x[i], words("n")[i]);
@@ -508,7 +526,8 @@ static const struct { const char *name; void (*check)(void); } KERNELS[] = {
     {"reduce", check_reduce}, {"all_finite", check_all_finite}, {"matmul", check_matmul}, {"sparse", check_sparse},
     {"add_scaled", check_add_scaled}, {"rows", check_rows}, {"by_rows", check_by_rows}, {"between", check_between},
     {"bend", check_bend}, {"exp", check_exp}, {"ln", check_ln}, {"tanh", check_tanh}, {"probit", check_probit},
-    {"power", check_power}, {"tanh_adjoint", check_tanh_adjoint}, {"softmax", check_softmax},
+    {"many_exp", check_many_exp}, {"many_ln", check_many_ln}, {"many_tanh", check_many_tanh},
+    {"many_probit", check_many_probit}, {"power", check_power}, {"tanh_adjoint", check_tanh_adjoint}, {"softmax", check_softmax},
     {"momentum_step", check_momentum_step}, {"nesterov_step", check_momentum_step},
     {"momentum_adjoint", check_momentum_adjoint}, {"momentum_undo", check_momentum_undo},
     {"nesterov_adjoint", check_nesterov_adjoint}, {"momentum_tangent", check_tangent},

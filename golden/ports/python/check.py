@@ -147,6 +147,14 @@ def _(A, i, _):
     return {"y": drmad.probit(A, i.q)}
 
 
+@kernel("many_exp", "many_ln", "many_tanh", "many_probit")
+def _(A, i, name):
+    function, at = getattr(drmad, name.removeprefix("many_")), np.arange(i.int("count"))
+    y = function(A, (i.int("first") + 2 * at).astype(f32) * i.one("scale"))
+    factors = (2 * at + 1).astype(np.uint64)
+    return {"sum": np.sum(factors * y.view(np.uint32).astype(np.uint64), dtype=np.uint64)}
+
+
 @kernel("power")
 def _(A, i, _):
     return {"y": [drmad.power(x, int(n)) for x, n in zip(i.x, i.n)]}

@@ -168,8 +168,14 @@ impl Case<'_> {
     }
 }
 
+/// The scale of most noise. Noise itself is a multiple of 2^-23, whose sums would be exact in any order.
+const ODD: f32 = 1.3;
+
 /// More than two blocks of lanes, and a remainder for every vector width.
 const N: usize = 83;
+
+/// Of a sum over all numbers the rounding of one may not be seen; of few it is.
+const LENGTHS: [(&str, usize); 3] = [("", N), ("few", 7), ("one", 1)];
 
 /// Columns of `N` numbers as rows: more than the lanes, the numbers, and fewer than the lanes.
 const COLUMNS: [usize; 3] = [41, 1, 13];
@@ -206,8 +212,8 @@ fn dual_step_of<'c, 'f>(case: &'c mut Case<'f>) -> &'c mut Case<'f> {
 
 fn heavy_ball<A: Arithmetic>(files: &mut Files) {
     let mut noise = Noise(300);
-    let (g, v, w) = (noise.f32s(N, 1.0), noise.f32s(N, 1.0), noise.f32s(N, 3.0));
-    let [g_dot, v_dot, w_dot] = [(); 3].map(|()| noise.f32s(N, 1.0));
+    let (g, v, w) = (noise.f32s(N, ODD), noise.f32s(N, ODD), noise.f32s(N, 3.0));
+    let [g_dot, v_dot, w_dot] = [(); 3].map(|()| noise.f32s(N, ODD));
 
     let (mut new_v, mut new_w) = (v.clone(), w.clone());
     momentum::step::<A, _>(BY, &g, &mut new_v, &mut new_w);
@@ -271,18 +277,22 @@ fn heavy_ball<A: Arithmetic>(files: &mut Files) {
         .input("w", &w)
         .output("v", &new_v)
         .output("w", &new_w);
-    let both = nesterov::by_step::<A, _>(BY, &v, &g, &w_dot, &v_dot);
-    let (mut d_v, mut d_g) = (v_dot.clone(), vec![0.0; N]);
-    nesterov::adjoint::<A, _>(BY, &w_dot, &mut d_v, &mut d_g);
-    step_of(&mut files.at("nesterov_adjoint", ""))
-        .input("g", &g)
-        .input("v", &v)
-        .input("d_w", &w_dot)
-        .input("d_v", &v_dot)
-        .output("d_rate", &[both.rate])
-        .output("d_momentum", &[both.momentum])
-        .output("d_v", &d_v)
-        .output("d_g", &d_g);
+    for (case, n) in LENGTHS {
+        let (g, v, d_w) = (&g[..n], &v[..n], &w_dot[..n]);
+        let (mut d_v, mut d_g) = (v_dot[..n].to_vec(), vec![0.0; n]);
+        let mut case = files.at("nesterov_adjoint", case);
+        step_of(&mut case)
+            .input("g", g)
+            .input("v", v)
+            .input("d_w", d_w)
+            .input("d_v", &d_v);
+        let both = nesterov::by_step::<A, _>(BY, v, g, d_w, &d_v);
+        nesterov::adjoint::<A, _>(BY, d_w, &mut d_v, &mut d_g);
+        case.output("d_rate", &[both.rate])
+            .output("d_momentum", &[both.momentum])
+            .output("d_v", &d_v)
+            .output("d_g", &d_g);
+    }
 }
 
 /// The constants of Adam's step 4: `b1`, `b2`, `eps`, `decay`.
@@ -300,11 +310,11 @@ fn adam_of<'c, 'f>(case: &'c mut Case<'f>) -> &'c mut Case<'f> {
 
 fn adams<A: Arithmetic>(files: &mut Files) {
     let mut noise = Noise(301);
-    let [mut g, m, w] = [(); 3].map(|()| noise.f32s(N, 1.0));
-    let mut n: Vec<f32> = noise.f32s(N, 1.0).iter().map(|n| n * n).collect();
+    let [mut g, m, w] = [(); 3].map(|()| noise.f32s(N, ODD));
+    let mut n: Vec<f32> = noise.f32s(N, ODD).iter().map(|n| n * n).collect();
     // A second moment of 0, and one below 0, which a path may recall.
     (g[3], n[3], g[5], n[5]) = (0.0, 0.0, 0.01, -0.5);
-    let [d_w, d_m, d_n] = [(); 3].map(|()| noise.f32s(N, 1.0));
+    let [d_w, d_m, d_n] = [(); 3].map(|()| noise.f32s(N, ODD));
     let [b1, b2, eps, decay] = ADAM;
     let by = adam::Step::new(4, BY.rate, b1, b2, eps, decay);
 
@@ -319,31 +329,31 @@ fn adams<A: Arithmetic>(files: &mut Files) {
         .output("n", &new_n)
         .output("w", &new_w);
 
-    let before = adam::Before {
-        g: &g,
-        m: &m,
-        n: &n,
-    };
-    let both = adam::by_step::<A, _>(by, before, &w, &d_w, &d_m);
-    let [mut new_w, mut new_m, mut new_n] = [d_w.clone(), d_m.clone(), d_n.clone()];
-    let mut d_g = vec![0.0; N];
-    adam::adjoint::<A, _>(by, before, &mut new_w, &mut new_m, &mut new_n, &mut d_g);
-    adam_of(&mut files.at("adam_adjoint", ""))
-        .input("g", &g)
-        .input("m", &m)
-        .input("n", &n)
-        .input("w", &w)
-        .input("d_w", &d_w)
-        .input("d_m", &d_m)
-        .input("d_n", &d_n)
-        .output("d_rate", &[both.rate])
-        .output("d_b1", &[both.momentum])
-        .output("d_w", &new_w)
-        .output("d_m", &new_m)
-        .output("d_n", &new_n)
-        .output("d_g", &d_g);
+    for (case, p) in LENGTHS {
+        let (g, m, n, w) = (&g[..p], &m[..p], &n[..p], &w[..p]);
+        let [mut d_w, mut d_m, mut d_n] = [&d_w, &d_m, &d_n].map(|d| d[..p].to_vec());
+        let mut d_g = vec![0.0; p];
+        let mut case = files.at("adam_adjoint", case);
+        adam_of(&mut case)
+            .input("g", g)
+            .input("m", m)
+            .input("n", n)
+            .input("w", w)
+            .input("d_w", &d_w)
+            .input("d_m", &d_m)
+            .input("d_n", &d_n);
+        let before = adam::Before { g, m, n };
+        let both = adam::by_step::<A, _>(by, before, w, &d_w, &d_m);
+        adam::adjoint::<A, _>(by, before, &mut d_w, &mut d_m, &mut d_n, &mut d_g);
+        case.output("d_rate", &[both.rate])
+            .output("d_b1", &[both.momentum])
+            .output("d_w", &d_w)
+            .output("d_m", &d_m)
+            .output("d_n", &d_n)
+            .output("d_g", &d_g);
+    }
 
-    let [g_dot, w_dot, m_dot, n_dot] = [(); 4].map(|()| noise.f32s(N, 1.0));
+    let [g_dot, w_dot, m_dot, n_dot] = [(); 4].map(|()| noise.f32s(N, ODD));
     let [rate_dot, b1_dot] = [DUAL.rate, DUAL.momentum];
     let by = adam::Step::new(
         4,
@@ -388,7 +398,7 @@ fn adams<A: Arithmetic>(files: &mut Files) {
 
 fn between<A: Arithmetic>(files: &mut Files) {
     let mut noise = Noise(302);
-    let [mut x0, x1, f0, f1, y] = [(); 5].map(|()| noise.f32s(N, 1.0));
+    let [mut x0, x1, f0, f1, y] = [(); 5].map(|()| noise.f32s(N, ODD));
     x0[0] = -0.0;
     for i in [0, 3, 7, 9] {
         let mut out = vec![0.0; N];
@@ -419,8 +429,8 @@ fn between<A: Arithmetic>(files: &mut Files) {
 
 fn scaled_sums<A: Arithmetic>(files: &mut Files) {
     let mut noise = Noise(303);
-    let (x, y) = (noise.f32s(N, 1.0), noise.f32s(N, 3.0));
-    let (a, few) = (0.3f32, noise.f32s(3, 1.0));
+    let (x, y) = (noise.f32s(N, ODD), noise.f32s(N, 3.0));
+    let (a, few) = (0.3f32, noise.f32s(3, ODD));
     let mut out = y.clone();
     accumulate::add_scaled::<A, _>(a, &x, &mut out);
     let mut scaled = vec![0.0; N];
@@ -433,7 +443,7 @@ fn scaled_sums<A: Arithmetic>(files: &mut Files) {
         .output("y", &out)
         .output("scaled", &scaled);
 
-    let rows = noise.f32s(3 * N, 1.0);
+    let rows = noise.f32s(3 * N, ODD);
     let mut outer = rows.clone();
     accumulate::add_outer::<A, _>(&few, &x, &mut outer);
     let mut combined = vec![f32::NAN; N];
@@ -460,10 +470,10 @@ fn scaled_sums<A: Arithmetic>(files: &mut Files) {
 
 fn row_sums<A: Arithmetic>(files: &mut Files) {
     let mut noise = Noise(304);
-    let [x, y, d, h_u] = [(); 4].map(|()| noise.f32s(N, 1.0));
+    let [x, y, d, h_u] = [(); 4].map(|()| noise.f32s(N, ODD));
     for columns in COLUMNS {
         let rows = N / columns;
-        let (a, h) = (noise.f32s(rows, 1.0), noise.f32s(rows, 1.0));
+        let (a, h) = (noise.f32s(rows, ODD), noise.f32s(rows, ODD));
         let (x, y) = (&x[..rows * columns], &y[..rows * columns]);
         let (d, h_u) = (&d[..rows * columns], &h_u[..rows * columns]);
         let mut scaled = vec![0.0; y.len()];
@@ -500,7 +510,7 @@ fn row_sums<A: Arithmetic>(files: &mut Files) {
 
 fn sums<A: Arithmetic>(files: &mut Files) {
     let mut noise = Noise(305);
-    let (x, mut y) = (noise.f32s(N, 1.0), noise.f32s(N, 3.0));
+    let (x, mut y) = (noise.f32s(N, ODD), noise.f32s(N, 3.0));
     for n in [0, 7, 33, N] {
         let (x, y) = (&x[..n], &y[..n]);
         files
@@ -525,10 +535,10 @@ fn products<A: Arithmetic>(files: &mut Files) {
         for (rows, inner, columns) in [(7, 13, 61), (3, 40, 2)] {
             let mut noise = Noise(306);
             let (a, b) = (
-                noise.f32s(rows * inner, 1.0),
-                noise.f32s(inner * columns, 1.0),
+                noise.f32s(rows * inner, ODD),
+                noise.f32s(inner * columns, ODD),
             );
-            let c = noise.f32s(rows * columns, 1.0);
+            let c = noise.f32s(rows * columns, ODD);
             let mut case = files.at("matmul", &format!("{name}_{rows}x{inner}x{columns}"));
             case.scalar("form", form as u8)
                 .scalar("rows", rows)
@@ -558,11 +568,11 @@ fn products<A: Arithmetic>(files: &mut Files) {
 
     let mut noise = Noise(307);
     let (w, y, bias) = (
-        noise.f32s(9 * 21, 1.0),
-        noise.f32s(21, 1.0),
-        noise.f32s(21, 1.0),
+        noise.f32s(9 * 21, ODD),
+        noise.f32s(21, ODD),
+        noise.f32s(21, ODD),
     );
-    let (indices, values) = ([0u16, 2, 3, 7, 8], noise.f32s(5, 1.0));
+    let (indices, values) = ([0u16, 2, 3, 7, 8], noise.f32s(5, ODD));
     let row = Row {
         indices: &indices,
         values: &values,
@@ -601,17 +611,21 @@ fn functions<A: Arithmetic>(files: &mut Files) {
         f32::INFINITY,
     ]);
     x.extend([f32::NEG_INFINITY, 1.0, 2.0, 88.722_84, -103.972_08, 1e-45]);
-    let mut both = vec![0.0; x.len()];
-    activation::exp::<A, _>(&x, &mut both);
-    let exp: Vec<f32> = x.iter().map(|x| math::exp::<A>(*x)).collect();
+    // Where exp goes from one power of two to the next, and where what is left to it is least.
+    let mut powers = x.clone();
+    powers.extend((-300..=256).map(|k| k as f32 * 0.5 * std::f32::consts::LN_2));
+    let mut both = vec![0.0; powers.len()];
+    activation::exp::<A, _>(&powers, &mut both);
+    let exp: Vec<f32> = powers.iter().map(|x| math::exp::<A>(*x)).collect();
     assert_eq!(exp, both);
-    files.at("exp", "").input("x", &x).output("y", &exp);
+    files.at("exp", "").input("x", &powers).output("y", &exp);
     let mut both = x.clone();
     activation::tanh::<A, _>(&mut both);
     let tanh: Vec<f32> = x.iter().map(|x| math::tanh::<A>(*x)).collect();
     assert_eq!(tanh, both);
     files.at("tanh", "").input("x", &x).output("y", &tanh);
-    let x: Vec<f32> = x.iter().map(|x| x.abs()).collect();
+    let mut x: Vec<f32> = x.iter().map(|x| x.abs()).collect();
+    x.extend((0..200).map(|k| f32::from_bits(1 + 41_000 * k)));
     let ln: Vec<f32> = x.iter().map(|x| math::ln::<A>(*x)).collect();
     files.at("ln", "").input("x", &x).output("y", &ln);
 
@@ -619,6 +633,37 @@ fn functions<A: Arithmetic>(files: &mut Files) {
     q.extend([0.5, -0.5, 0.499_999_97, -0.499_999_97, 0.0, -0.0, 1e-7]);
     let probit: Vec<f32> = q.iter().map(|q| math::probit::<A>(*q)).collect();
     files.at("probit", "").input("q", &q).output("y", &probit);
+
+    // A last bit of a coefficient is seen in few results: here are a million of each.
+    for (case, function, first, scale) in [
+        (
+            "exp",
+            math::exp::<A> as fn(f32) -> f32,
+            1 - (1 << 20),
+            1.0 / 16_384.0,
+        ),
+        ("ln", math::ln::<A>, 1, 1.0 / 32_768.0),
+        ("tanh", math::tanh::<A>, 1 - (1 << 20), 1.0 / 131_072.0),
+        (
+            "probit",
+            math::probit::<A>,
+            1 - (1 << 20),
+            1.0 / 2_097_152.0,
+        ),
+    ] {
+        let count = 1 << 20;
+        let sum = (0..count).fold(0u64, |sum, i| {
+            let y = function((first + 2 * i) as f32 * scale);
+            let word = u64::from(y.to_bits());
+            sum.wrapping_add((2 * i as u64 + 1).wrapping_mul(word))
+        });
+        files
+            .at(&format!("many_{case}"), "")
+            .scalar("first", first)
+            .scalar("scale", scale)
+            .scalar("count", count as u32)
+            .output("sum", &[sum]);
+    }
 
     let (x, n) = (
         Noise(308).f32s(12, 1.1),
@@ -635,10 +680,10 @@ fn functions<A: Arithmetic>(files: &mut Files) {
 fn activations<A: Arithmetic>(files: &mut Files) {
     let mut noise = Noise(309);
     let (y, d, r_y, r_d) = (
-        noise.f32s(N, 1.0),
-        noise.f32s(N, 1.0),
-        noise.f32s(N, 1.0),
-        noise.f32s(N, 1.0),
+        noise.f32s(N, ODD),
+        noise.f32s(N, ODD),
+        noise.f32s(N, ODD),
+        noise.f32s(N, ODD),
     );
     let (mut alone, mut beside, mut r) = (d.clone(), d.clone(), r_d.clone());
     activation::tanh_adjoint::<A, _>(&y, &mut alone);
@@ -653,7 +698,7 @@ fn activations<A: Arithmetic>(files: &mut Files) {
         .output("d", &alone)
         .output("r_d", &r);
 
-    let (mut z, mut r) = (noise.f32s(7 * 11, 9.0), noise.f32s(7 * 11, 1.0));
+    let (mut z, mut r) = (noise.f32s(7 * 11, 9.0), noise.f32s(7 * 11, ODD));
     let mut case = files.at("softmax", "");
     case.scalar("classes", 11usize)
         .input("z", &z)
@@ -671,18 +716,23 @@ fn levels<const LEVELS: u32, A: Arithmetic>(files: &mut Files) {
     // A whole block, one that is not full, one of zeros, and one too small to have a scale.
     let noise = Noise(310).f32s(block, 0.1);
     let tiny: Vec<f32> = noise.iter().map(|x| x * 1e-38).collect();
+    // The greatest step that is no scale, and the least that is one.
+    let m = (LEVELS / 2) as f32;
+    let [none, least] = [0x0080_0000, 0x0080_0001].map(f32::from_bits);
     for (case, x) in [
         ("", &noise[..]),
         ("short", &noise[..block - 9]),
         ("zeros", &[0.0; 10]),
         ("tiny", &tiny),
+        ("none", &[none * m, -none, 0.0]),
+        ("least", &[least * m, -least, 0.0]),
     ] {
-        if LEVELS != 11 && !case.is_empty() {
+        if !(case.is_empty() || LEVELS == 11 || LEVELS == 3) {
             continue;
         }
         let mut code = vec![0; quantise::words(LEVELS)];
         quantise::encode::<LEVELS>(x, &mut code);
-        let y = Noise(311).f32s(x.len(), 1.0);
+        let y = Noise(311).f32s(x.len(), ODD);
         let mut decoded = y.clone();
         quantise::decode::<LEVELS, A, _>(&code, &mut decoded);
         let dash = if case.is_empty() { "" } else { "_" };
@@ -738,7 +788,7 @@ fn fixed_point(files: &mut Files) {
         )
         .unwrap();
         let mut noise = Noise(313);
-        let (w, v, g) = (noise.f32s(N, 1.0), noise.f32s(N, 0.3), noise.f32s(N, 1.0));
+        let (w, v, g) = (noise.f32s(N, ODD), noise.f32s(N, 0.3), noise.f32s(N, ODD));
         let x: Vec<u32> = (0..N).map(|_| (noise.word() >> 44) as u32).collect();
         let mut fixed_w = vec![0; N];
         reversible::fix(bits, &w, &mut fixed_w).unwrap();
@@ -872,7 +922,7 @@ fn groups(files: &mut Files) {
     let groups = layers(Granularity::Unit, false);
     let (p, len) = (groups.weights(), groups.len());
     let mut noise = Noise(314);
-    let (log_scales, d_w) = (noise.f32s(len, 1.0), noise.f32s(p, 1.0));
+    let (log_scales, d_w) = (noise.f32s(len, ODD), noise.f32s(p, ODD));
     let normal = Normal {
         seed: 5,
         groups,
@@ -1013,7 +1063,7 @@ impl With for Point<'_, '_> {
     fn run<O: Objective>(&mut self, training: &O, _: &O) {
         let mut noise = Noise(322);
         let p = training.weights();
-        let (w, d) = (noise.f32s(p, 1.0), noise.f32s(p, 1.0));
+        let (w, d) = (noise.f32s(p, ODD), noise.f32s(p, ODD));
         // An example twice, and a piece that is not full.
         let batch = [3, 0, 7, 7, 1, 11, 4];
         let got = all_of(training, &w, &self.1, &batch, &d);
@@ -1085,10 +1135,10 @@ fn pixels<A: Arithmetic>(files: &mut Files) {
     let mut noise = Noise(325);
     let bytes: Vec<u8> = (0..EXAMPLES * WIDTHS[0])
         .map(|_| (noise.word() >> 40) as u8)
-        .map(|byte| if byte < 150 { 0 } else { byte })
+        .map(|byte| if byte % 5 < 3 { 0 } else { byte })
         .collect();
     let (labels, chosen) = (data().labels, (0..EXAMPLES as u32).collect::<Vec<_>>());
-    let (width, mean) = (WIDTHS[0], 0.13f32);
+    let (width, mean) = (WIDTHS[0], 0.1307f32);
     let dense = Pixels {
         bytes: &bytes,
         labels: &labels,
