@@ -175,7 +175,14 @@ const ODD: f32 = 1.3;
 const N: usize = 83;
 
 /// Of a sum over all numbers the rounding of one may not be seen; of few it is.
-const LENGTHS: [(&str, usize); 3] = [("", N), ("few", 7), ("one", 1)];
+const LENGTHS: [(&str, usize); 6] = [
+    ("", N),
+    ("of_7", 7),
+    ("of_5", 5),
+    ("of_3", 3),
+    ("of_2", 2),
+    ("of_1", 1),
+];
 
 /// Columns of `N` numbers as rows: more than the lanes, the numbers, and fewer than the lanes.
 const COLUMNS: [usize; 3] = [41, 1, 13];
