@@ -303,7 +303,7 @@ fn heavy_ball<A: Arithmetic>(files: &mut Files) {
 }
 
 /// The constants of Adam's step 4: `b1`, `b2`, `eps`, `decay`.
-const ADAM: [f32; 4] = [0.9, 0.99, 1e-4, 0.1];
+const ADAM: [f32; 4] = [0.9, 0.99, 1e-4, 0.7];
 
 fn adam_of<'c, 'f>(case: &'c mut Case<'f>) -> &'c mut Case<'f> {
     let [b1, b2, eps, decay] = ADAM;
