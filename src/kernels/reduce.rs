@@ -206,6 +206,7 @@ pub fn cosine<S: Scalar>(x: &[S], y: &[S]) -> f64 {
 /// assert_eq!(drmad::kernels::reduce::norm(&[3.0f32, 4.0]), 5.0);
 /// ```
 pub fn norm<S: Scalar>(x: &[S]) -> f64 {
-    let squares: f64 = x.iter().map(|x| x.to_f64() * x.to_f64()).sum();
-    Scalar::sqrt(squares)
+    // From 0: an iterator's own sum of nothing is -0.
+    let square = |x: &S| x.to_f64() * x.to_f64();
+    Scalar::sqrt(x.iter().fold(0.0, |sum, x| sum + square(x)))
 }

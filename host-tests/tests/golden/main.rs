@@ -1,9 +1,12 @@
-//! The golden bits: every kernel, and whole trainings with their sweeps, on every vector level.
+//! The golden bits, on every vector level: every kernel and some whole runs in full ([`vectors`]), and
+//! here the hashes of more trainings and sweeps than anyone would port.
 //!
-//! A changed bit is a breaking change. The files are for other implementations too: inputs come
-//! from `Noise` (SplitMix64, `common/mod.rs`), whose numbers are exact in f32.
+//! A changed bit is a breaking change. `golden/vectors/` is for other implementations: what goes in and
+//! what comes out (`docs/porting.md`).
 
+#[path = "../common/mod.rs"]
 mod common;
+mod vectors;
 
 use std::path::PathBuf;
 
@@ -12,9 +15,6 @@ use drmad::forward::{self, Forward, Wrt};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Workspace};
 use drmad::implicit::{self, Implicit, Solver};
-use drmad::kernels::matmul::{Form, MatMul};
-use drmad::kernels::momentum::{self, Step};
-use drmad::kernels::{accumulate, activation, adam, interpolate, nesterov, quantise, reduce};
 use drmad::models::{Features, LearnedInputs, Logistic, Mlp, SoftLabels, Weighted};
 use drmad::objective::Objective;
 use drmad::outer::Parametrisation;
@@ -22,10 +22,10 @@ use drmad::path::{
     Checkpoints, Grid, Hats, Knots, Legendre, Line, Mark, Path, Quantised, Reversed, Reversible,
     Tail, Tape, Truncated,
 };
-use drmad::random::{Batches, Normal, Origin};
+use drmad::random::{Batches, Normal};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{Coupled, Coupling, L2, Scaled, Strength, Tasks};
-use drmad::{Arithmetic, Fused, Plain, Scalar};
+use drmad::{Arithmetic, Fused, Plain};
 
 const HEADER: &str = "\
 # One result a line: name, arithmetic (plain, fused, or any where none is used), then its f32 bits
@@ -62,206 +62,6 @@ impl Lines {
         );
         self.words(name, arithmetic, &bits(x));
     }
-}
-
-/// More than a block, and a remainder for every number of lanes.
-const N: usize = 203;
-
-fn arithmetic_kernels<A: Arithmetic>(lines: &mut Lines) {
-    let mut noise = Noise(200);
-    let (x, y, z) = (noise.f32s(N, 1.0), noise.f32s(N, 3.0), noise.f32s(N, 0.1));
-    let a = noise.f32s(7, 1.0);
-    let by = Step {
-        rate: 0.3,
-        momentum: 0.9,
-    };
-    let mut put = |name: &str, x: &[f32]| lines.numbers(name, A::NAME, x);
-
-    let (mut v, mut w) = (x.clone(), y.clone());
-    momentum::step::<A, _>(by, &z, &mut v, &mut w);
-    put("momentum_step_v", &v);
-    put("momentum_step_w", &w);
-    let (mut d_v, mut d_g) = (x.clone(), vec![0.0; N]);
-    momentum::adjoint::<A, _>(by, &y, &mut d_v, &mut d_g);
-    put("momentum_adjoint_d_v", &d_v);
-    put("momentum_adjoint_d_g", &d_g);
-
-    let mut out = vec![0.0; N];
-    interpolate::between::<A, _>(3, 7, &x, &y, &mut out);
-    put("between_3_of_7", &out);
-    let mut out = y.clone();
-    accumulate::add_scaled::<A, _>(0.3, &x, &mut out);
-    put("add_scaled", &out);
-    let mut out = y.clone();
-    accumulate::add_scaled_rows::<A, _>(29, &a, &x, &mut out);
-    put("add_scaled_rows", &out);
-    // Rows longer than the lanes, or no product is added to another.
-    let mut h = a[..3].to_vec();
-    accumulate::add_row_dots::<A, _>(67, &x, &y, &mut h);
-    put("add_row_dots", &h);
-    let mut h = z.clone();
-    accumulate::add_row_dots::<A, _>(1, &x, &y, &mut h);
-    put("add_row_dots_of_one", &h);
-    put("dot", &[reduce::dot::<A, _>(&x, &y)]);
-    put("dot_of_33", &[reduce::dot::<A, _>(&x[..33], &y[..33])]);
-
-    for (name, form) in [("nn", Form::Nn), ("tn", Form::Tn), ("nt", Form::Nt)] {
-        for (rows, inner, columns) in [(7, 13, 61), (3, 40, 2)] {
-            let product = MatMul {
-                form,
-                rows,
-                inner,
-                columns,
-                accumulate: true,
-            };
-            let mut noise = Noise(201);
-            let (a, b) = (
-                noise.f32s(rows * inner, 1.0),
-                noise.f32s(inner * columns, 1.0),
-            );
-            let mut c = noise.f32s(rows * columns, 1.0);
-            let mut packed = vec![0.0; product.required_len()];
-            product.run::<A, _>(&a, &b, &mut c, &mut packed).unwrap();
-            put(&format!("matmul_{name}_{rows}x{inner}x{columns}"), &c);
-        }
-    }
-
-    // Every tenth of a unit from -100 to 100 and the ends of the range.
-    let mut arguments: Vec<f32> = (-1000..=1000).map(|i| i as f32 / 10.0).collect();
-    arguments.extend([-0.0, f32::MIN_POSITIVE, f32::MAX, f32::MIN, f32::INFINITY]);
-    let mut out = vec![0.0; arguments.len()];
-    activation::exp::<A, _>(&arguments, &mut out);
-    put("exp", &out);
-    let mut out: Vec<f32> = arguments.iter().map(|x| 0.1 * x).collect();
-    activation::tanh::<A, _>(&mut out);
-    put("tanh", &out);
-    let out: Vec<f32> = arguments.iter().map(|x| Scalar::ln::<A>(x.abs())).collect();
-    put("ln", &out);
-
-    let tanh = |x: &[f32]| {
-        let mut y = x.to_vec();
-        activation::tanh::<A, _>(&mut y);
-        y
-    };
-    let (mut d, mut r_d) = (y.clone(), z.clone());
-    activation::tanh_adjoint::<A, _>(&tanh(&x), &mut d);
-    put("tanh_adjoint", &d);
-    let mut d = y.clone();
-    activation::tanh_adjoint_r::<A, _>(&tanh(&x), &z, &mut d, &mut r_d);
-    put("tanh_adjoint_r", &r_d);
-    let (mut p, mut log_sums) = (y.clone(), vec![0.0; 7]);
-    activation::softmax::<A, _>(29, &mut p, &mut log_sums);
-    put("softmax", &p);
-    put("softmax_log_sums", &log_sums);
-    let mut r = x.clone();
-    activation::softmax_r::<A, _>(29, &p, &mut r);
-    put("softmax_r", &r);
-}
-
-fn rule_kernels<A: Arithmetic>(lines: &mut Lines) {
-    let mut noise = Noise(205);
-    let (g, v, w) = (noise.f32s(N, 1.0), noise.f32s(N, 1.0), noise.f32s(N, 3.0));
-    let n: Vec<f32> = noise.f32s(N, 1.0).iter().map(|n| n * n).collect();
-    let (d_v, d_n, d_w) = (noise.f32s(N, 1.0), noise.f32s(N, 1.0), noise.f32s(N, 1.0));
-    let mut put = |name: &str, x: &[f32]| lines.numbers(name, A::NAME, x);
-
-    let by = Step {
-        rate: 0.3,
-        momentum: 0.9,
-    };
-    let (mut new_v, mut new_w) = (v.clone(), w.clone());
-    nesterov::step::<A, _>(by, &g, &mut new_v, &mut new_w);
-    put("nesterov_step_v", &new_v);
-    put("nesterov_step_w", &new_w);
-    let both = nesterov::by_step::<A, _>(by, &v, &g, &d_w, &d_v);
-    put("nesterov_by_step", &[both.rate, both.momentum]);
-    let (mut before, mut d_g) = (d_v.clone(), vec![0.0; N]);
-    nesterov::adjoint::<A, _>(by, &d_w, &mut before, &mut d_g);
-    put("nesterov_adjoint_d_v", &before);
-    put("nesterov_adjoint_d_g", &d_g);
-
-    let by = adam::Step::new(4, 0.3f32, 0.9, 0.99, 1e-4, 0.1);
-    let (mut new_m, mut new_n, mut new_w) = (v.clone(), n.clone(), w.clone());
-    adam::step::<A, _>(by, &g, &mut new_m, &mut new_n, &mut new_w);
-    put("adam_step_m", &new_m);
-    put("adam_step_n", &new_n);
-    put("adam_step_w", &new_w);
-    let moments = adam::Before {
-        g: &g,
-        m: &v,
-        n: &n,
-    };
-    let both = adam::by_step::<A, _>(by, moments, &w, &d_w, &d_v);
-    put("adam_by_step", &[both.rate, both.momentum]);
-    let [mut d_w, mut d_m, mut d_n] = [d_w, d_v, d_n];
-    adam::adjoint::<A, _>(by, moments, &mut d_w, &mut d_m, &mut d_n, &mut d_g);
-    put("adam_adjoint_d_w", &d_w);
-    put("adam_adjoint_d_m", &d_m);
-    put("adam_adjoint_d_n", &d_n);
-    put("adam_adjoint_d_g", &d_g);
-}
-
-fn quantised<const LEVELS: u32>(lines: &mut Lines) {
-    let x = Noise(202).f32s(quantise::block(LEVELS), 0.1);
-    let mut code = vec![0; quantise::words(LEVELS)];
-    quantise::encode::<LEVELS>(&x, &mut code);
-    lines.words(&format!("encode_{LEVELS}_levels"), "any", &code);
-    for (arithmetic, decode) in [
-        (
-            Plain::NAME,
-            quantise::decode::<LEVELS, Plain, f32> as fn(&[u32], &mut [f32]),
-        ),
-        (Fused::NAME, quantise::decode::<LEVELS, Fused, f32>),
-    ] {
-        let mut y = Noise(203).f32s(quantise::block(LEVELS), 1.0);
-        decode(&code, &mut y);
-        lines.numbers(&format!("decode_{LEVELS}_levels"), arithmetic, &y);
-    }
-}
-
-fn kernels() -> Vec<String> {
-    let mut lines = Lines(vec![]);
-    arithmetic_kernels::<Plain>(&mut lines);
-    arithmetic_kernels::<Fused>(&mut lines);
-    let x = Noise(200).f32s(N, 1.0);
-    let a = Noise(204).f32s(7, 1.0);
-    lines.numbers("sum", "any", &[reduce::sum(&x)]);
-    let mut y = vec![0.0; N];
-    accumulate::scale(0.3, &x, &mut y);
-    lines.numbers("scale", "any", &y);
-    accumulate::scale_rows(29, &a, &x, &mut y);
-    lines.numbers("scale_rows", "any", &y);
-    let mut h = a.clone();
-    accumulate::add_row_sums(29, &x, &mut h);
-    lines.numbers("add_row_sums", "any", &h);
-    let mut sums = a.repeat(4);
-    accumulate::add_rows(&x[..196], &mut sums);
-    lines.numbers("add_rows", "any", &sums);
-    quantised::<3>(&mut lines);
-    quantised::<7>(&mut lines);
-    quantised::<11>(&mut lines);
-    quantised::<15>(&mut lines);
-    quantised::<255>(&mut lines);
-
-    let batches = Batches {
-        seed: 1,
-        examples: 100,
-        size: 16,
-    };
-    let mut batch = [0; 16];
-    batches.fill(7, &mut batch).unwrap();
-    lines.words("batch", "any", &batch);
-    let mut w = vec![0.0; N];
-    let normal = Normal {
-        seed: 2,
-        groups: Groups::global(N),
-        log_scales: &[-1.0],
-    };
-    normal.fill(0, &mut w);
-    lines.numbers("normal", "any", &w);
-    rule_kernels::<Plain>(&mut lines);
-    rule_kernels::<Fused>(&mut lines);
-    lines.0
 }
 
 const STEPS: usize = 20;
@@ -593,26 +393,44 @@ fn file(name: &str) -> PathBuf {
     root.join("golden").join(name)
 }
 
-fn has_its_bits(name: &str, compute: fn() -> Vec<String>) {
-    let text = std::fs::read_to_string(file(name)).unwrap();
+const HASHES: &str = "hypergradients.txt";
+
+#[test]
+fn every_sweep_has_its_golden_bits() {
+    let text = std::fs::read_to_string(file(HASHES)).unwrap();
     let want: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     on_every_level(|level| {
-        let got = compute();
+        let got = hypergradients();
         for (got, want) in got.iter().zip(&want) {
-            assert_eq!(got, want, "{name} on {level:?}");
+            assert_eq!(got, want, "{HASHES} on {level:?}");
         }
-        assert_eq!(got.len(), want.len(), "{name}: another number of results");
+        assert_eq!(got.len(), want.len(), "another number of results");
     });
 }
 
 #[test]
-fn every_kernel_has_its_golden_bits() {
-    has_its_bits("kernels.txt", kernels);
-}
-
-#[test]
-fn every_sweep_has_its_golden_bits() {
-    has_its_bits("hypergradients.txt", hypergradients);
+fn every_vector_has_its_golden_bits() {
+    let folder = file("vectors");
+    let mut there: Vec<String> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    there.sort();
+    on_every_level(|level| {
+        let vectors = vectors::all();
+        assert!(
+            vectors.keys().eq(&there),
+            "the files of golden/vectors are {there:?}, computed are {:?}",
+            vectors.keys()
+        );
+        for (name, got) in &vectors {
+            let want = std::fs::read_to_string(folder.join(name)).unwrap();
+            for (got, want) in got.lines().zip(want.lines()) {
+                assert_eq!(got, want, "{name} on {level:?}");
+            }
+            assert_eq!(*got, want, "{name} on {level:?}");
+        }
+    });
 }
 
 #[test]
@@ -630,12 +448,14 @@ fn the_hash_is_fnv_1a() {
 #[test]
 #[ignore = "writes golden files: run on purpose"]
 fn write_the_golden_files() {
-    for (name, compute) in [
-        ("kernels.txt", kernels as fn() -> Vec<String>),
-        ("hypergradients.txt", hypergradients),
-    ] {
-        let text = format!("{HEADER}{}\n", compute().join("\n"));
-        std::fs::create_dir_all(file(name).parent().unwrap()).unwrap();
-        std::fs::write(file(name), text).unwrap();
+    let folder = file("vectors");
+    std::fs::create_dir_all(&folder).unwrap();
+    let text = format!("{HEADER}{}\n", hypergradients().join("\n"));
+    std::fs::write(file(HASHES), text).unwrap();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    for (name, text) in vectors::all() {
+        std::fs::write(folder.join(name), text).unwrap();
     }
 }
