@@ -411,7 +411,7 @@ typedef struct {
   const float *momenta;
   // How many.
   size_t momenta_len;
-  // The steps.
+  // The steps, below 2^32.
   size_t steps;
   // The initial weights; NULL where they are drawn from a seed.
   const float *w0;
@@ -478,11 +478,13 @@ typedef struct {
   float *d_momenta;
   // As many as these.
   size_t d_momenta_len;
-  // The derivative by the initial weights.
+  // The derivative by the initial weights; by those before the last steps where only these are taken
+  // back.
   float *d_w0;
   // As many as there are weights.
   size_t d_w0_len;
-  // The derivative by the logarithms of the initial scales.
+  // The derivative by the logarithms of the initial scales, where the weights are drawn from a seed and
+  // all steps are taken back.
   float *d_log_scales;
   // As many as these.
   size_t d_log_scales_len;

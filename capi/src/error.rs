@@ -148,3 +148,15 @@ pub extern "C" fn drmad_error_text(code: i32) -> *const c_char {
         .map_or(c"not a code of this library", |code| code.text())
         .as_ptr()
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::{Code, guard};
+
+    #[test]
+    fn a_panic_ends_at_the_border() {
+        assert_eq!(guard(|| panic!("on purpose")), Code::Internal as i32);
+        assert_eq!(guard(|| Ok(())), 0);
+        assert_eq!(guard(|| Err(Code::Null)), -1);
+    }
+}

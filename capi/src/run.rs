@@ -137,7 +137,7 @@ pub struct Run {
     pub momenta: In<f32>,
     /// How many.
     pub momenta_len: usize,
-    /// The steps.
+    /// The steps, below 2^32.
     pub steps: usize,
 
     /// The initial weights; NULL where they are drawn from a seed.
@@ -192,11 +192,13 @@ pub struct Results {
     pub d_momenta: Out<f32>,
     /// As many as these.
     pub d_momenta_len: usize,
-    /// The derivative by the initial weights.
+    /// The derivative by the initial weights; by those before the last steps where only these are taken
+    /// back.
     pub d_w0: Out<f32>,
     /// As many as there are weights.
     pub d_w0_len: usize,
-    /// The derivative by the logarithms of the initial scales.
+    /// The derivative by the logarithms of the initial scales, where the weights are drawn from a seed and
+    /// all steps are taken back.
     pub d_log_scales: Out<f32>,
     /// As many as these.
     pub d_log_scales_len: usize,
@@ -367,7 +369,8 @@ impl Readings {
         let sizes = shape.sizes();
         // A size of 0 is told before the pointer that then need not be there.
         some(&[run.examples, run.train, run.valid_len, run.batch, run.steps])?;
-        if run.train > run.examples || u32::try_from(run.examples).is_err() {
+        let counted = |n: usize| u32::try_from(n).is_ok();
+        if run.train > run.examples || !counted(run.examples) || !counted(run.steps) {
             return Err(Code::Range);
         }
         let inputs = times(run.examples, shape.widths.first().copied().unwrap_or(0))?;
@@ -773,6 +776,10 @@ impl<'m> Task for Back<'m> {
             w,
             log_scales,
         } = self.wants;
+        if log_scales && self.method.last != 0 {
+            // The derivative by the initial weights is not known.
+            return Err(Code::Unsupported);
+        }
         let recalls = rule.recalls(schedule);
         let chosen = self
             .method

@@ -43,7 +43,7 @@ fn the_committed_header_is_what_the_sources_make() {
     let committed = std::fs::read_to_string(header()).unwrap_or_default();
     assert!(
         committed == made(),
-        "include/drmad.h is stale: cargo test -p drmad-capi --test header -- --ignored"
+        "include/drmad.h is stale: cargo test -p drmad-capi --test header write -- --ignored"
     );
 }
 
