@@ -360,7 +360,7 @@ typedef struct {
   const size_t *widths;
   // How many of these: at least 2.
   size_t widths_len;
-  // Inputs, examples x widths[0]; NULL where there are pixels.
+  // Inputs, examples x the first width; NULL where there are pixels.
   const float *features;
   // Inputs as bytes, each `byte / 255 - mean`; NULL where there are features.
   const uint8_t *pixels;

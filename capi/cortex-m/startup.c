@@ -1,4 +1,5 @@
 /* A Cortex-M4F from its reset to main, and back to the debugger: vector table, memory, semihosting. */
+#include <stddef.h>
 #include <stdint.h>
 
 #include "board.h"
@@ -27,11 +28,25 @@ static void fault(void) {
     board_exit(1);
 }
 
-static void reset(void) {
+/* The stack is painted below this function's frame, so that what it reached can be seen afterwards. */
+enum { PAINTED = 1 << 18 };
+static const uint32_t PAINT = 0x5afe57acu;
+
+size_t board_stack(void) {
+    const uint32_t *place = stack_top - PAINTED / 4;
+    while (place < stack_top && *place == PAINT) place++;
+    return (size_t)(stack_top - place) * 4;
+}
+
+void reset(void);
+void reset(void) {
     *(volatile uint32_t *)0xe000ed88 |= 0xfu << 20; /* CPACR: the floating-point unit */
     __asm__ volatile("dsb\n isb" ::: "memory");
     for (uint32_t *to = data_start, *from = data_load; to < data_end;) *to++ = *from++;
     for (uint32_t *to = bss_start; to < bss_end;) *to++ = 0;
+    uint32_t *frame;
+    __asm__ volatile("mov %0, sp" : "=r"(frame));
+    for (uint32_t *to = stack_top - PAINTED / 4; to < frame;) *to++ = PAINT;
     board_exit(board_main());
 }
 

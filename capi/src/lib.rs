@@ -121,7 +121,7 @@ pub(crate) fn flag(value: i32) -> Result<bool, Code> {
 }
 
 /// A panic has nowhere to go on a device: it stops there, for a watchdog to see.
-#[cfg(all(not(feature = "std"), not(test)))]
+#[cfg(not(feature = "std"))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {

@@ -1,8 +1,8 @@
 //! The border: what C hands over becomes slices here, and nowhere else.
 //!
 //! Pointers arrive as [`In`] and [`Out`], which safe code can neither make nor read. A function hands
-//! them to a [`Door`] with the number of elements behind each. The door refuses null and misaligned
-//! pointers and lengths that no address space holds, and when it is asked to [open](Door::open) also
+//! them to a `Door` with the number of elements behind each. The door refuses null and misaligned
+//! pointers and lengths that no address space holds, and when it is asked to open also
 //! whatever is written where something else is read or written. Slices come from an open door alone, so
 //! no function can forget a check, and none writes before all of them are done.
 //!

@@ -84,7 +84,7 @@ pub struct Run {
     /// How many of these: at least 2.
     pub widths_len: usize,
 
-    /// Inputs, examples x widths[0]; NULL where there are pixels.
+    /// Inputs, examples x the first width; NULL where there are pixels.
     pub features: In<f32>,
     /// Inputs as bytes, each `byte / 255 - mean`; NULL where there are features.
     pub pixels: In<u8>,

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use drmad_c::error::drmad_error_text;
+use drmad_c::error::{drmad_error_text, guard};
 use drmad_c::{ABI, Code, drmad_abi, drmad_version};
 
 /// What each code has been since it was first given out. Lines are added, never changed.
@@ -69,4 +69,24 @@ fn every_code_has_a_text_of_its_own() {
 fn versions_are_those_of_the_crate_and_of_the_header() {
     assert_eq!(text(drmad_version()), env!("CARGO_PKG_VERSION"));
     assert_eq!(drmad_abi(), ABI);
+}
+
+#[test]
+fn a_panic_ends_at_the_border() {
+    assert_eq!(guard(|| panic!("on purpose")), Code::Internal as i32);
+    assert_eq!(guard(|| Ok(())), 0);
+    assert_eq!(guard(|| Err(Code::Null)), -1);
+}
+
+#[test]
+fn the_manual_has_every_code() {
+    let manual = include_str!("../../docs/c.md");
+    let header = include_str!("../../include/drmad.h");
+    for code in Code::ALL {
+        let number = code as i32;
+        let place = header.split(&format!(" = {number},\n")).next().unwrap();
+        let name = place.rsplit("DRMAD_ERROR_").next().unwrap();
+        let row = format!("| {number} | `{name}` |");
+        assert!(manual.contains(&row), "docs/c.md lacks {row}");
+    }
 }

@@ -683,7 +683,7 @@ fn the_memory_must_be_there_aligned_long_enough_and_apart() {
     );
     assert_eq!(all, before);
     // An address that is a multiple of 4 alone does, too.
-    let odd = if place.addr() % 8 == 0 { 4 } else { 0 };
+    let odd = if place.addr().is_multiple_of(8) { 4 } else { 0 };
     assert_eq!(call(at(odd), words[0], &mut out), 0);
     assert_ne!(all, before);
     let [null_run, null_method] = [
