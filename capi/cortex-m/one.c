@@ -1,3 +1,8 @@
+/* The least that tunes itself: one hypergradient of a small network by hats, in static memory. What a
+ * program pays in flash for calling drmad_hypergradient at all. */
+#include "board.h"
+#include "drmad.h"
+
 static void put_number(size_t n) {
     char text[24], *to = text + sizeof text;
     *--to = 0;
@@ -5,11 +10,6 @@ static void put_number(size_t n) {
     while (n /= 10);
     board_put(to);
 }
-
-/* The least that tunes itself: one hypergradient of a small network by hats, in static memory. What a
- * program pays in flash for calling drmad_hypergradient at all. */
-#include "board.h"
-#include "drmad.h"
 
 int board_main(void) {
     static const size_t widths[] = {2, 4, 2};
