@@ -82,6 +82,124 @@ pub struct Mlp<'a, D, A> {
     arithmetic: PhantomData<A>,
 }
 
+/// How the first layer reads its examples, as far as the scratch depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inputs {
+    /// In full: [`Examples::gather`].
+    Gathered,
+    /// By [`Examples::sparse`] rows.
+    Sparse,
+    /// The examples [give](Examples::gives) them, as a function of hyperparameters.
+    Given,
+}
+
+/// What the scratch of an [`Mlp`] depends on: for static buffers, whose sizes the compiler must know.
+///
+/// ```
+/// use drmad::models::{Inputs, Network};
+/// const NETWORK: Network = Network { widths: &[784, 10], chunk: 4, inputs: Inputs::Sparse };
+/// static SCRATCH: [f32; NETWORK.second_order_scratch_len()] = [0.0; NETWORK.second_order_scratch_len()];
+/// assert_eq!((NETWORK.weights(), SCRATCH.len()), (7850, 3394));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network<'a> {
+    /// Inputs, hidden ..., classes.
+    pub widths: &'a [usize],
+    /// Examples in a piece of a batch.
+    pub chunk: usize,
+    /// How it reads them.
+    pub inputs: Inputs,
+}
+
+/// `Ord::max`, for constants.
+const fn greater(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
+impl Network<'_> {
+    /// The number `P` of its weights.
+    pub const fn weights(&self) -> usize {
+        Layout::Layers(self.widths).weights()
+    }
+
+    /// [`Objective::scratch_len`] of the network.
+    pub const fn scratch_len(&self) -> usize {
+        let widest = self.widest().saturating_mul(2);
+        let each = self.sum(0).saturating_add(widest).saturating_add(2);
+        (self.chunk.saturating_mul(each)).saturating_add(self.packed_len())
+    }
+
+    /// [`Objective::second_order_scratch_len`] of the network, which is no less.
+    pub const fn second_order_scratch_len(&self) -> usize {
+        let each = self.sum(1).saturating_add(self.widest().saturating_mul(2));
+        (self.scratch_len()).saturating_add(self.chunk.saturating_mul(each))
+    }
+
+    /// The sum of the widths from layer `l` on.
+    const fn sum(&self, mut l: usize) -> usize {
+        let mut sum = 0usize;
+        while l < self.widths.len() {
+            sum = sum.saturating_add(self.widths[l]);
+            l += 1;
+        }
+        sum
+    }
+
+    /// The widest adjoint there is: of a layer's outputs, and of the inputs where they have one.
+    const fn widest(&self) -> usize {
+        let mut l = if matches!(self.inputs, Inputs::Given) {
+            0
+        } else {
+            1
+        };
+        let mut widest = 0;
+        while l < self.widths.len() {
+            widest = greater(widest, self.widths[l]);
+            l += 1;
+        }
+        widest
+    }
+
+    /// What the products of all layers pack their second operand into.
+    const fn packed_len(&self) -> usize {
+        let (mut l, mut len) = (1, 0);
+        while l < self.widths.len() {
+            let (inputs, outputs) = (self.widths[l - 1], self.widths[l]);
+            let layer = match (l, self.inputs) {
+                // A row that is subtracted from others, or what they begin with.
+                (1, Inputs::Sparse) => outputs,
+                // No adjoint goes to the inputs of the first layer, unless they are learned.
+                (1, Inputs::Gathered) => self.products(inputs, outputs, false),
+                _ => self.products(inputs, outputs, true),
+            };
+            len = greater(len, layer);
+            l += 1;
+        }
+        len
+    }
+
+    /// What the products of a layer pack into, those that lead back to its inputs or not.
+    const fn products(&self, inputs: usize, outputs: usize, back: bool) -> usize {
+        let layer = Layer {
+            inputs,
+            outputs,
+            start: 0,
+            before: 0,
+        };
+        let forward = layer.product(Form::Nn, self.chunk, false).required_len();
+        let gradient = layer.product(Form::Tn, self.chunk, false).required_len();
+        let there = greater(forward, gradient);
+        if back {
+            greater(
+                there,
+                layer.product(Form::Nt, self.chunk, false).required_len(),
+            )
+        } else {
+            there
+        }
+    }
+}
+
 /// A layer's place in the network.
 #[derive(Clone, Copy)]
 struct Layer {
@@ -229,26 +347,18 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         })
     }
 
-    /// The widest adjoint there is: of a layer's outputs, and of the inputs where they have one.
-    fn widest(&self) -> usize {
-        let first = usize::from(!self.examples.gives().inputs);
-        self.widths[first..].iter().copied().max().unwrap_or(0)
-    }
-
-    fn packed_len(&self) -> usize {
-        let n = self.chunk;
-        self.layers()
-            .flat_map(|layer| {
-                [Form::Nn, Form::Tn, Form::Nt].map(|form| match form {
-                    // A row that is subtracted from others, or what they begin with.
-                    _ if self.mean_of(&layer).is_some() => layer.outputs,
-                    // No adjoint goes to the inputs of the first layer, unless they are learned.
-                    Form::Nt if layer.start == 0 && !self.examples.gives().inputs => 0,
-                    _ => layer.product(form, n, false).required_len(),
-                })
-            })
-            .max()
-            .unwrap_or(0)
+    /// What its scratch depends on.
+    fn network(&self) -> Network<'a> {
+        let inputs = match (self.examples.gives().inputs, self.examples.sparse()) {
+            (true, _) => Inputs::Given,
+            (false, Some(_)) => Inputs::Sparse,
+            (false, None) => Inputs::Gathered,
+        };
+        Network {
+            widths: self.widths,
+            chunk: self.chunk,
+            inputs,
+        }
     }
 
     /// Cuts the scratch; `adjoints` are 2 where they have tangents, which then follow them.
@@ -257,14 +367,14 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         adjoints: usize,
         scratch: &mut &'s mut [S],
     ) -> Result<Parts<'s, S>, Error> {
-        let n = self.chunk;
+        let (n, network) = (self.chunk, self.network());
         Ok(Parts {
             a: cut("scratch", scratch, n * self.widths.iter().sum::<usize>())?,
-            d: cut("scratch", scratch, adjoints * n * self.widest())?,
-            d_before: cut("scratch", scratch, adjoints * n * self.widest())?,
+            d: cut("scratch", scratch, adjoints * n * network.widest())?,
+            d_before: cut("scratch", scratch, adjoints * n * network.widest())?,
             log_sums: cut("scratch", scratch, n)?,
             shares: cut("scratch", scratch, n)?,
-            packed: cut("scratch", scratch, self.packed_len())?,
+            packed: cut("scratch", scratch, network.packed_len())?,
         })
     }
 
@@ -540,7 +650,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
     }
 
     fn scratch_len(&self) -> usize {
-        self.chunk * (self.widths.iter().sum::<usize>() + 2 * self.widest() + 2) + self.packed_len()
+        self.network().scratch_len()
     }
 
     fn gradient<S: Scalar>(
@@ -611,8 +721,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
     }
 
     fn second_order_scratch_len(&self) -> usize {
-        let hidden = self.widths[1..].iter().sum::<usize>();
-        self.scratch_len() + self.chunk * (hidden + 2 * self.widest())
+        self.network().second_order_scratch_len()
     }
 
     fn second_order<S: Scalar>(
