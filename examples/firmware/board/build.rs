@@ -5,16 +5,31 @@ use std::error::Error;
 use std::fs::{create_dir_all, write};
 use std::path::PathBuf;
 
-/// What of the RAM each program may use, in KiB. What is not here measures a method.
-const RAM: [(&str, u32); 3] = [("drift", 16), ("digits", 256), ("papers", 4096)];
-const METHODS: [&str; 0] = [];
-const METHOD_RAM: u32 = 64;
+/// What of the RAM each program may use, in KiB.
+const PROGRAMS: [(&str, u32); 3] = [("drift", 16), ("digits", 256), ("papers", 4096)];
+/// The programs that measure a method, and those that must fail.
+const OTHERS: [&str; 13] = [
+    "panics",
+    "faults",
+    "training",
+    "tape",
+    "checkpoints",
+    "reversible",
+    "line",
+    "knots",
+    "legendre",
+    "hats",
+    "reversed",
+    "forward_mode",
+    "implicit",
+];
+const OTHER_RAM: u32 = 128;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let arm = env::var("CARGO_CFG_TARGET_ARCH")? == "arm";
-    let methods = METHODS.map(|name| (name, METHOD_RAM));
-    for (bin, ram) in RAM.into_iter().chain(methods) {
+    let others = OTHERS.map(|name| (name, OTHER_RAM));
+    for (bin, ram) in PROGRAMS.into_iter().chain(others) {
         let memory = if arm {
             format!(
                 "MEMORY {{\n  FLASH : ORIGIN = 0x00000000, LENGTH = 4M\n  \
@@ -35,6 +50,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         write(folder.join("memory.x"), memory)?;
         // Searched before the scripts are read, which include it.
         println!("cargo::rustc-link-arg-bin={bin}=-L{}", folder.display());
+        if !arm {
+            // The script of the Cortex-M runtime includes it.
+            println!("cargo::rustc-link-arg-bin={bin}=-Tmemory.x");
+        }
         println!("cargo::rustc-link-arg-bin={bin}=-Tlink.x");
         println!("cargo::rustc-link-arg-bin={bin}=-Tdefmt.x");
     }

@@ -27,7 +27,11 @@ fn first(name: &str, header: usize, len: usize) -> Result<Vec<u8>, Box<dyn Error
 fn main() -> Result<(), Box<dyn Error>> {
     let (mut images, mut labels) = (vec![], vec![]);
     for (name, count) in [("train", TRAIN_FILE), ("t10k", TEST_FILE)] {
-        images.extend(first(&format!("{name}-images-idx3-ubyte"), 16, count * PIXELS)?);
+        images.extend(first(
+            &format!("{name}-images-idx3-ubyte"),
+            16,
+            count * PIXELS,
+        )?);
         labels.extend(first(&format!("{name}-labels-idx1-ubyte"), 8, count)?);
     }
     let (mut starts, mut indices, mut levels) = (vec![0u32], vec![], vec![]);

@@ -23,6 +23,7 @@ use riscv as _;
 mod counter;
 mod stack;
 
+pub use semihosting;
 pub use static_cell::ConstStaticCell;
 
 #[cfg(target_arch = "arm")]
@@ -33,13 +34,13 @@ pub use riscv_rt::entry;
 /// A firmware of one of the programs: its memory in a static, its result in the log and the exit code.
 #[macro_export]
 macro_rules! firmware {
-    ($program:ident) => {
+    ($($program:ident)::+) => {
         #[$crate::entry]
         fn main() -> ! {
-            use programs::$program::{Memory, run};
+            use programs::$($program)::+::{Memory, run};
             static MEMORY: $crate::ConstStaticCell<Memory> =
                 $crate::ConstStaticCell::new(Memory::new());
-            $crate::conclude(stringify!($program), || run(MEMORY.take()))
+            $crate::conclude(stringify!($($program)::+), || run(MEMORY.take()))
         }
     };
 }
@@ -54,12 +55,21 @@ pub fn conclude(name: &str, program: impl FnOnce() -> Result<Report, Failure>) -
         Ok(report) => {
             info!("losses {=[?]}", &report.losses[..]);
             let (before, after) = (report.before, report.after);
-            info!("valid_loss {=f32} {=f32}", before.valid_loss, after.valid_loss);
-            info!("test_error {=f32} {=f32}", before.test_error, after.test_error);
+            info!(
+                "valid_loss {=f32} {=f32}",
+                before.valid_loss, after.valid_loss
+            );
+            info!(
+                "test_error {=f32} {=f32}",
+                before.test_error, after.test_error
+            );
             info!("hash {=u64:016x}", report.hash);
         }
         Err(Failure::NoBetter { what, most, got }) => {
-            error!("{=str}: {=str} is {=f32}, to be at most {=f32}", name, what, got, most);
+            error!(
+                "{=str}: {=str} is {=f32}, to be at most {=f32}",
+                name, what, got, most
+            );
             exit(1);
         }
         Err(Failure::Refused(error)) => {

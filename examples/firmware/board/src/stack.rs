@@ -32,7 +32,7 @@ fn pointer() -> usize {
 
 /// Paints all between the statics and the stack.
 pub(crate) fn paint() {
-    let (mut at, end) = (end_of_statics(), pointer() - MARGIN);
+    let (mut at, end) = (end_of_statics().cast::<u32>(), pointer() - MARGIN);
     while (at as usize) < end {
         // SAFETY: from the end of the statics to well below the stack pointer nothing else lives.
         unsafe {
@@ -44,7 +44,10 @@ pub(crate) fn paint() {
 
 /// The most bytes that the stack has taken since; nothing where it has used up all that was painted.
 pub(crate) fn deepest() -> Option<usize> {
-    let (first, top) = (end_of_statics(), addr_of!(_stack_start) as usize);
+    let (first, top) = (
+        end_of_statics().cast::<u32>(),
+        addr_of!(_stack_start) as usize,
+    );
     let mut at = first;
     // SAFETY: as in `paint`; only reads.
     while (at as usize) < top && unsafe { at.read_volatile() } == PAINT {

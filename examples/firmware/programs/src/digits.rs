@@ -6,9 +6,9 @@
 use crate::network::{HATS, Memory as Buffers, Plan};
 use crate::{Failure, Report};
 
-/// The network that is too large has ten units more.
+/// The network that is too large has twelve hidden units.
 const WIDTHS: &[usize] = if cfg!(feature = "too-large") {
-    &[784, 10, 10]
+    &[784, 12, 10]
 } else {
     &[784, 10]
 };
@@ -18,16 +18,16 @@ pub const PLAN: Plan = Plan {
     widths: WIDTHS,
     chunk: 4,
     batch: 20,
-    steps: 100,
+    steps: 80,
     tail: 20,
     rate: 0.3,
     momentum: 0.9,
     log_scale: -3.0,
     start: -7.0,
-    rounds: 5,
+    rounds: 4,
     outer_rate: 1.0,
-    train: 500,
-    judges: 1000,
+    train: 300,
+    judges: 500,
 };
 
 /// All of its memory, but for the stack.
@@ -49,5 +49,5 @@ const _: () = assert!(HATS < PLAN.steps - PLAN.tail);
 /// # Errors
 /// [`Failure`].
 pub fn run(memory: &mut Memory) -> Result<Report, Failure> {
-    memory.tune(&PLAN)?.checked(0.92, 0.97)
+    memory.tune(&PLAN)?.checked(0.92, 0.95)
 }

@@ -276,7 +276,10 @@ pub fn run(memory: &mut Memory) -> Result<Report, Failure> {
         };
         let outcome = run.back(&validation, &mut path, &mut workspace, &mut batch, wanted)?;
         let valid_loss = outcome.valid_loss;
-        report.after = Judged { valid_loss, ..judged };
+        report.after = Judged {
+            valid_loss,
+            ..judged
+        };
         if round == 0 {
             report.before = report.after;
         }

@@ -89,8 +89,16 @@ impl Report {
     pub(crate) fn checked(self, valid_loss: f32, test_error: f32) -> Result<Report, Failure> {
         let Report { before, after, .. } = &self;
         for (what, most, got) in [
-            ("validation loss", valid_loss * before.valid_loss, after.valid_loss),
-            ("test error", test_error * before.test_error, after.test_error),
+            (
+                "validation loss",
+                valid_loss * before.valid_loss,
+                after.valid_loss,
+            ),
+            (
+                "test error",
+                test_error * before.test_error,
+                after.test_error,
+            ),
         ] {
             // Neither does a NaN pass.
             if !(got <= most) {
