@@ -126,9 +126,10 @@ impl Objective for Drift<'_> {
 /// The derivative of the model by each weight.
 fn slopes<S: Scalar>(w: &[S; P], reading: &Reading) -> [S; P] {
     let x = S::from_f32(reading.temperature);
-    let mut slopes = [S::ONE; P];
-    for k in 1..=POWERS {
-        slopes[k] = slopes[k - 1] * x;
+    let (mut slopes, mut power) = ([S::ONE; P], S::ONE);
+    for slope in slopes.iter_mut().take(POWERS + 1) {
+        *slope = power;
+        power *= x;
     }
     let aged = w[7].exp::<Plain>() * S::from_f32(reading.age);
     let left = (-aged).exp::<Plain>();

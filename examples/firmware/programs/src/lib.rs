@@ -22,7 +22,7 @@ pub mod methods;
 pub mod network;
 pub mod papers;
 
-use drmad::Error;
+pub use drmad::Error;
 use heapless::Vec;
 
 /// The most rounds of tuning of any program.

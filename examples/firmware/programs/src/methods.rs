@@ -160,7 +160,7 @@ impl Hypergradient {
 /// The way there, and the way back along a path.
 fn sweep(
     clouds: &mut Clouds,
-    workspace: &mut [f32; WORKSPACE],
+    workspace: &mut [f32],
     path: &mut dyn Path<f32>,
 ) -> Result<Hypergradient, Error> {
     clouds.fill();
@@ -185,22 +185,22 @@ fn sweep(
     })
 }
 
-/// A method's memory and program. `storage` is what it needs beside the workspace of all.
+/// A method's memory and program: the length of its workspace, and what storage it needs beside that.
 macro_rules! method {
-    ($(#[$doc:meta])* $name:ident, [$type:ty; $len:expr], $zero:expr,
+    ($(#[$doc:meta])* $name:ident, $space:expr, [$type:ty; $len:expr], $zero:expr,
      |$clouds:ident, $workspace:ident, $storage:ident| $body:expr) => {
         $(#[$doc])*
         pub mod $name {
             use super::*;
 
-            /// Bytes of storage beside the workspace of all methods: the method's own `required_len`.
+            /// Bytes of storage beside the workspace: the method's own `required_len`.
             pub const STORAGE: usize = size_of::<[$type; $len]>();
 
             /// All of its memory, but for the stack.
             #[derive(Debug)]
             pub struct Memory {
                 clouds: Clouds,
-                workspace: [f32; WORKSPACE],
+                workspace: [f32; $space],
                 storage: [$type; $len],
             }
 
@@ -215,7 +215,7 @@ macro_rules! method {
                 pub const fn new() -> Self {
                     Memory {
                         clouds: Clouds::new(),
-                        workspace: [0.0; WORKSPACE],
+                        workspace: [0.0; $space],
                         storage: [$zero; $len],
                     }
                 }
@@ -244,7 +244,7 @@ macro_rules! method {
 
 method!(
     /// No way back at all.
-    training, [f32; 0], 0.0, |clouds, workspace, _storage| {
+    training, WORKSPACE, [f32; 0], 0.0, |clouds, workspace, _storage| {
         clouds.fill();
         let [objective, outside] = &clouds.losses()?;
         let run = training_of(objective, &PENALTIES);
@@ -261,13 +261,13 @@ method!(
 
 method!(
     /// Every step stored.
-    tape, [f32; Tape::<f32>::required_len(P, STEPS, 0)], 0.0,
+    tape, WORKSPACE, [f32; Tape::<f32>::required_len(P, STEPS, 0)], 0.0,
     |clouds, workspace, storage| sweep(clouds, workspace, &mut Tape::new(P, STEPS, 0, storage)?)
 );
 
 method!(
     /// Some steps stored, the others taken again.
-    checkpoints, [f32; Checkpoints::<f32>::required_len(P, K, RULE.slots())], 0.0,
+    checkpoints, WORKSPACE, [f32; Checkpoints::<f32>::required_len(P, K, RULE.slots())], 0.0,
     |clouds, workspace, storage| {
         let mut marks = [Mark::default(); K];
         let path = &mut Checkpoints::new(P, STEPS, RULE.slots(), storage, &mut marks)?;
@@ -277,7 +277,7 @@ method!(
 
 method!(
     /// Training in fixed point, run backwards.
-    reversible, [u32; Reversible::required_len(P, STEPS, MOMENTUM)], 0,
+    reversible, WORKSPACE, [u32; Reversible::required_len(P, STEPS, MOMENTUM)], 0,
     |clouds, workspace, storage| {
         sweep(clouds, workspace, &mut Reversible::new(P, STEPS, MOMENTUM, storage)?)
     }
@@ -285,14 +285,14 @@ method!(
 
 method!(
     /// The straight line.
-    line, [f32; 0], 0.0, |clouds, workspace, _storage| {
+    line, WORKSPACE, [f32; 0], 0.0, |clouds, workspace, _storage| {
         sweep(clouds, workspace, &mut Line::<Plain, _>::new(ORIGIN, STEPS))
     }
 );
 
 method!(
     /// Lines between some points, in 255 levels.
-    knots, [u32; Quantised::<255, Plain>::required_len(P, K)], 0, |clouds, workspace, storage| {
+    knots, WORKSPACE, [u32; Quantised::<255, Plain>::required_len(P, K)], 0, |clouds, workspace, storage| {
         let rows = Quantised::<255, Plain>::new(P, K, storage)?;
         sweep(clouds, workspace, &mut Knots::<Plain, f32, _, _>::new(P, K, ORIGIN, rows)?)
     }
@@ -300,7 +300,7 @@ method!(
 
 method!(
     /// A fit by polynomials.
-    legendre, [f32; Legendre::<Plain, f32>::required_len(P, K)], 0.0,
+    legendre, WORKSPACE, [f32; Legendre::<Plain, f32>::required_len(P, K)], 0.0,
     |clouds, workspace, storage| {
         sweep(clouds, workspace, &mut Legendre::<Plain, _>::new(P, STEPS, K, storage)?)
     }
@@ -308,7 +308,7 @@ method!(
 
 method!(
     /// A fit by hats, in 11 levels.
-    hats, [u32; Quantised::<11, Plain>::required_len(P, K)], 0, |clouds, workspace, storage| {
+    hats, WORKSPACE, [u32; Quantised::<11, Plain>::required_len(P, K)], 0, |clouds, workspace, storage| {
         let rows = Quantised::<11, Plain>::new(P, K, storage)?;
         let knots = Grid { steps: STEPS, intervals: K, spacing: Grid::SPACING };
         let mut factors = [0.0f32; K + 1];
@@ -319,7 +319,7 @@ method!(
 
 method!(
     /// Training in floating point, run backwards.
-    reversed, [f32; 0], 0.0,
+    reversed, WORKSPACE, [f32; 0], 0.0,
     |clouds, workspace, _storage| sweep(clouds, workspace, &mut Reversed::<Plain>::new())
 );
 
@@ -335,7 +335,7 @@ const WRT: [Wrt; H] = {
 
 method!(
     /// One tangent for each hyperparameter, carried along. It has a buffer of its own.
-    forward_mode, [f32; Forward::<f32>::required_len(P, H, RULE, H, SCRATCH + H)], 0.0,
+    forward_mode, 0, [f32; Forward::<f32>::required_len(P, H, RULE, H, SCRATCH + H)], 0.0,
     |clouds, _workspace, storage| {
         clouds.fill();
         let [objective, outside] = &clouds.losses()?;
@@ -356,7 +356,7 @@ method!(
 
 method!(
     /// From the end of training alone, by conjugate gradients.
-    implicit, [f32; 0], 0.0, |clouds, workspace, _storage| {
+    implicit, WORKSPACE, [f32; 0], 0.0, |clouds, workspace, _storage| {
         clouds.fill();
         let [objective, outside] = &clouds.losses()?;
         let run = training_of(objective, &PENALTIES);
