@@ -1,7 +1,7 @@
 //! MNIST in flash, four bits a pixel, and none for black ones.
 //!
 //! Of each pixel that is not black flash holds where it stands (16 bits) and its level, 1 to 15 (4 bits):
-//! 370 bytes an image in place of 784. A network reads the places where they lie and has the levels
+//! 364 bytes an image in place of 784. A network reads the places where they lie and has the levels
 //! unpacked into its scratch, an image at a time as a batch needs it; no image is ever in RAM whole.
 //! That is all it takes to implement [`Examples`] for a memory of one's own.
 

@@ -100,8 +100,8 @@ impl Report {
                 after.test_error,
             ),
         ] {
-            // Neither does a NaN pass.
-            if !(got <= most) {
+            // Nor does a NaN pass.
+            if got.is_nan() || got > most {
                 return Err(Failure::NoBetter { what, most, got });
             }
         }

@@ -228,7 +228,7 @@ fn judge(
         w, d_g, scratch, ..
     } = workspace;
     let at = At {
-        w: &**w,
+        w,
         h,
         batch: validation.examples,
     };
