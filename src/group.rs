@@ -149,15 +149,19 @@ impl<'a> Groups<'a> {
     }
 
     /// How many hyperparameters there are.
-    pub fn len(&self) -> usize {
-        self.blocks()
-            .filter_map(|block| block.hyper.map(|first| first.saturating_add(block.rows)))
-            .max()
-            .unwrap_or(0)
+    pub const fn len(&self) -> usize {
+        let (mut blocks, mut len) = (self.blocks(), 0);
+        while let Some(block) = blocks.step() {
+            if let Some(first) = block.hyper {
+                let end = first.saturating_add(block.rows);
+                len = if end > len { end } else { len };
+            }
+        }
+        len
     }
 
     /// Whether no weight has a hyperparameter.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
@@ -167,7 +171,7 @@ impl<'a> Groups<'a> {
     }
 
     /// The blocks in the order of their weights.
-    pub fn blocks(&self) -> Blocks<'a> {
+    pub const fn blocks(&self) -> Blocks<'a> {
         Blocks {
             groups: *self,
             part: 0,
@@ -204,20 +208,17 @@ pub struct Blocks<'a> {
     hyper: usize,
 }
 
-impl Iterator for Blocks<'_> {
-    type Item = Block;
-
-    fn next(&mut self) -> Option<Block> {
+impl Blocks<'_> {
+    /// The next block, for constants too.
+    const fn step(&mut self) -> Option<Block> {
         let Groups { layout, by, biases } = self.groups;
         let (layer, is_bias) = (self.part / 2, self.part % 2 == 1);
         let (rows, columns) = match layout {
             Layout::Flat(n) if self.part == 0 => (n, 1),
             Layout::Flat(_) => return None,
-            Layout::Layers(widths) => match (widths.get(layer), widths.get(layer + 1)) {
-                (Some(_), Some(outputs)) if is_bias => (1, *outputs),
-                (Some(inputs), Some(outputs)) => (*inputs, *outputs),
-                _ => return None,
-            },
+            Layout::Layers(widths) if layer.saturating_add(1) >= widths.len() => return None,
+            Layout::Layers(widths) if is_bias => (1, widths[layer + 1]),
+            Layout::Layers(widths) => (widths[layer], widths[layer + 1]),
         };
         self.part += 1;
         let len = rows.saturating_mul(columns);
@@ -248,5 +249,13 @@ impl Iterator for Blocks<'_> {
             columns,
             hyper: Some(first),
         })
+    }
+}
+
+impl Iterator for Blocks<'_> {
+    type Item = Block;
+
+    fn next(&mut self) -> Option<Block> {
+        self.step()
     }
 }

@@ -38,12 +38,13 @@ pub struct Validation<'a, E> {
 /// and a network that does not fit is an error of the build:
 ///
 /// ```
-/// use drmad::{group::Layout, hypergradient::*, models::{Features, Mlp}, path::Quantised, train::Rule};
+/// use drmad::{hypergradient::*, models::{Inputs, Network}, path::Quantised, train::Rule};
 /// use drmad::Fused;
 ///
 /// const WIDTHS: &[usize] = &[16, 12, 4];
-/// const P: usize = Layout::Layers(WIDTHS).weights();
-/// const SCRATCH: usize = Mlp::<Features, Fused>::required_len(WIDTHS, 8);
+/// const NETWORK: Network = Network { widths: WIDTHS, chunk: 8, inputs: Inputs::Gathered };
+/// const P: usize = NETWORK.weights();
+/// const SCRATCH: usize = NETWORK.second_order_scratch_len();
 /// const VECTORS: usize = Workspace::<f32>::required_len(P, SCRATCH, Rule::HeavyBall, false);
 /// // Hats over 8 intervals: their rows and factors.
 /// const PATH: usize = Quantised::<11, Fused>::required_len(P, 8) + 9;
@@ -55,12 +56,13 @@ pub struct Validation<'a, E> {
 /// With layers of 17 units it would not be built:
 ///
 /// ```compile_fail,E0080
-/// use drmad::{group::Layout, hypergradient::*, models::{Features, Mlp}, path::Quantised, train::Rule};
+/// use drmad::{hypergradient::*, models::{Inputs, Network}, path::Quantised, train::Rule};
 /// use drmad::Fused;
 ///
 /// const WIDTHS: &[usize] = &[16, 17, 17, 4];
-/// const P: usize = Layout::Layers(WIDTHS).weights();
-/// const SCRATCH: usize = Mlp::<Features, Fused>::required_len(WIDTHS, 8);
+/// const NETWORK: Network = Network { widths: WIDTHS, chunk: 8, inputs: Inputs::Gathered };
+/// const P: usize = NETWORK.weights();
+/// const SCRATCH: usize = NETWORK.second_order_scratch_len();
 /// const VECTORS: usize = Workspace::<f32>::required_len(P, SCRATCH, Rule::HeavyBall, false);
 /// const PATH: usize = Quantised::<11, Fused>::required_len(P, 8) + 9;
 /// const BYTES: usize = 4 * (VECTORS + PATH + 2 * 4 + 8);

@@ -140,3 +140,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/questions.md")]
 struct Questions;
+
+/// And the firmware's memory plan.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/firmware.md")]
+struct Firmware;

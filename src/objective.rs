@@ -231,9 +231,23 @@ pub trait Objective {
 /// Numbers of scratch that [`by_dual_numbers`] needs: weights, hyperparameters, both gradients and the
 /// objective's own scratch, in dual numbers.
 pub fn dual_scratch_len<O: Objective + ?Sized>(objective: &O) -> usize {
-    let both = objective.weights().saturating_add(objective.hypers());
+    dual_required_len(
+        objective.weights(),
+        objective.hypers(),
+        objective.scratch_len(),
+    )
+}
+
+/// [`dual_scratch_len`] of so many weights, hyperparameters and numbers of own scratch, for static
+/// buffers.
+///
+/// ```
+/// assert_eq!(drmad::objective::dual_required_len(10, 2, 5), 2 * (2 * 12 + 5));
+/// ```
+pub const fn dual_required_len(weights: usize, hypers: usize, scratch: usize) -> usize {
+    let both = weights.saturating_add(hypers);
     (both.saturating_mul(2))
-        .saturating_add(objective.scratch_len())
+        .saturating_add(scratch)
         .saturating_mul(2)
 }
 

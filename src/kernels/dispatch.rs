@@ -147,6 +147,7 @@ pub(crate) fn run_kernel<K: Kernel>(kernel: K) -> K::Output {
 
 /// Runs `kernel` on a level that is no wider than the present one.
 #[inline(always)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 fn run_at<K: Kernel>(at: Level, kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {

@@ -83,6 +83,124 @@ pub struct Mlp<'a, D, A> {
     arithmetic: PhantomData<A>,
 }
 
+/// How the first layer reads its examples, as far as the scratch depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inputs {
+    /// In full: [`Examples::gather`].
+    Gathered,
+    /// By [`Examples::sparse`] rows.
+    Sparse,
+    /// The examples [give](Examples::gives) them, as a function of hyperparameters.
+    Given,
+}
+
+/// What the scratch of an [`Mlp`] depends on: for static buffers, whose sizes the compiler must know.
+///
+/// ```
+/// use drmad::models::{Inputs, Network};
+/// const NETWORK: Network = Network { widths: &[784, 10], chunk: 4, inputs: Inputs::Sparse };
+/// static SCRATCH: [f32; NETWORK.second_order_scratch_len()] = [0.0; NETWORK.second_order_scratch_len()];
+/// assert_eq!((NETWORK.weights(), SCRATCH.len()), (7850, 3394));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network<'a> {
+    /// Inputs, hidden ..., classes.
+    pub widths: &'a [usize],
+    /// Examples in a piece of a batch.
+    pub chunk: usize,
+    /// How it reads them.
+    pub inputs: Inputs,
+}
+
+/// `Ord::max`, for constants.
+const fn greater(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
+impl Network<'_> {
+    /// The number `P` of its weights.
+    pub const fn weights(&self) -> usize {
+        Layout::Layers(self.widths).weights()
+    }
+
+    /// [`Objective::scratch_len`] of the network.
+    pub const fn scratch_len(&self) -> usize {
+        let widest = self.widest().saturating_mul(2);
+        let each = self.sum(0).saturating_add(widest).saturating_add(2);
+        (self.chunk.saturating_mul(each)).saturating_add(self.packed_len())
+    }
+
+    /// [`Objective::second_order_scratch_len`] of the network, which is no less.
+    pub const fn second_order_scratch_len(&self) -> usize {
+        let each = self.sum(1).saturating_add(self.widest().saturating_mul(2));
+        (self.scratch_len()).saturating_add(self.chunk.saturating_mul(each))
+    }
+
+    /// The sum of the widths from layer `l` on.
+    const fn sum(&self, mut l: usize) -> usize {
+        let mut sum = 0usize;
+        while l < self.widths.len() {
+            sum = sum.saturating_add(self.widths[l]);
+            l += 1;
+        }
+        sum
+    }
+
+    /// The widest adjoint there is: of a layer's outputs, and of the inputs where they have one.
+    const fn widest(&self) -> usize {
+        let mut l = if matches!(self.inputs, Inputs::Given) {
+            0
+        } else {
+            1
+        };
+        let mut widest = 0;
+        while l < self.widths.len() {
+            widest = greater(widest, self.widths[l]);
+            l += 1;
+        }
+        widest
+    }
+
+    /// What the products of all layers pack their second operand into.
+    const fn packed_len(&self) -> usize {
+        let (mut l, mut len) = (1, 0);
+        while l < self.widths.len() {
+            let (inputs, outputs) = (self.widths[l - 1], self.widths[l]);
+            let layer = match (l, self.inputs) {
+                // A row that is subtracted from others, or what they begin with.
+                (1, Inputs::Sparse) => outputs,
+                // No adjoint goes to the inputs of the first layer, unless they are learned.
+                (1, Inputs::Gathered) => self.products(inputs, outputs, false),
+                _ => self.products(inputs, outputs, true),
+            };
+            len = greater(len, layer);
+            l += 1;
+        }
+        len
+    }
+
+    /// What the products of a layer pack into, those that lead back to its inputs or not.
+    const fn products(&self, inputs: usize, outputs: usize, back: bool) -> usize {
+        let layer = Layer {
+            inputs,
+            outputs,
+            start: 0,
+            before: 0,
+        };
+        let forward = layer.product(Form::Nn, self.chunk, false).required_len();
+        let gradient = layer.product(Form::Tn, self.chunk, false).required_len();
+        let there = greater(forward, gradient);
+        if back {
+            greater(
+                there,
+                layer.product(Form::Nt, self.chunk, false).required_len(),
+            )
+        } else {
+            there
+        }
+    }
+}
+
 /// A layer's place in the network.
 #[derive(Clone, Copy)]
 struct Layer {
@@ -126,11 +244,6 @@ impl Layer {
             accumulate,
         }
     }
-}
-
-/// A maximum in constants.
-const fn greater(a: usize, b: usize) -> usize {
-    if a > b { a } else { b }
 }
 
 /// Scratch of one pass over at most `chunk` examples.
@@ -182,45 +295,6 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         })
     }
 
-    /// Numbers of scratch that all passes of such a network need, as a constant: its
-    /// [`second_order_scratch_len`](Objective::second_order_scratch_len) on examples that are neither
-    /// [sparse](Examples::sparse) nor [learned](super::LearnedInputs).
-    ///
-    /// ```
-    /// use drmad::{models::{Features, Mlp}, objective::Objective, Fused};
-    /// type Net<'a> = Mlp<'a, Features<'a>, Fused>;
-    /// const WIDTHS: &[usize] = &[2, 7, 5, 3];
-    /// const SCRATCH: usize = Net::required_len(WIDTHS, 4);
-    /// let data = Features { x: &[1.0, 0.0], labels: &[0], width: 2 };
-    /// assert_eq!(Net::new(data, WIDTHS, 4)?.second_order_scratch_len(), SCRATCH);
-    /// # Ok::<(), drmad::Error>(())
-    /// ```
-    pub const fn required_len(widths: &[usize], chunk: usize) -> usize {
-        let (mut units, mut outputs, mut widest, mut packed, mut l) = (0usize, 0usize, 0, 0, 0);
-        while l < widths.len() {
-            units = units.saturating_add(widths[l]);
-            if l > 0 {
-                outputs = outputs.saturating_add(widths[l]);
-                widest = greater(widest, widths[l]);
-                let layer = Layer {
-                    inputs: widths[l - 1],
-                    outputs: widths[l],
-                    start: 0,
-                    before: 0,
-                };
-                packed = greater(packed, layer.product(Form::Nn, chunk, false).required_len());
-                packed = greater(packed, layer.product(Form::Tn, chunk, false).required_len());
-                if l > 1 {
-                    packed = greater(packed, layer.product(Form::Nt, chunk, false).required_len());
-                }
-            }
-            l += 1;
-        }
-        let adjoints = widest.saturating_mul(4).saturating_add(2);
-        let each = units.saturating_add(outputs).saturating_add(adjoints);
-        chunk.saturating_mul(each).saturating_add(packed)
-    }
-
     /// Its examples.
     pub const fn examples(&self) -> &D {
         &self.examples
@@ -270,8 +344,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
 
     /// Inputs and outputs of all layers.
     fn units(&self) -> usize {
-        let widths = self.widths.iter();
-        widths.fold(0, |sum: usize, width| sum.saturating_add(*width))
+        self.network().sum(0)
     }
 
     fn layers(&self) -> impl DoubleEndedIterator<Item = Layer> + ExactSizeIterator + use<'a, D, A> {
@@ -285,26 +358,18 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         })
     }
 
-    /// The widest adjoint there is: of a layer's outputs, and of the inputs where they have one.
-    fn widest(&self) -> usize {
-        let first = usize::from(!self.examples.gives().inputs);
-        self.widths.iter().skip(first).copied().max().unwrap_or(0)
-    }
-
-    fn packed_len(&self) -> usize {
-        let n = self.chunk;
-        self.layers()
-            .flat_map(|layer| {
-                [Form::Nn, Form::Tn, Form::Nt].map(|form| match form {
-                    // A row that is subtracted from others, or what they begin with.
-                    _ if self.mean_of(&layer).is_some() => layer.outputs,
-                    // No adjoint goes to the inputs of the first layer, unless they are learned.
-                    Form::Nt if layer.start == 0 && !self.examples.gives().inputs => 0,
-                    _ => layer.product(form, n, false).required_len(),
-                })
-            })
-            .max()
-            .unwrap_or(0)
+    /// What its scratch depends on.
+    fn network(&self) -> Network<'a> {
+        let inputs = match (self.examples.gives().inputs, self.examples.sparse()) {
+            (true, _) => Inputs::Given,
+            (false, Some(_)) => Inputs::Sparse,
+            (false, None) => Inputs::Gathered,
+        };
+        Network {
+            widths: self.widths,
+            chunk: self.chunk,
+            inputs,
+        }
     }
 
     /// Cuts the scratch; `adjoints` are 2 where they have tangents, which then follow them.
@@ -313,15 +378,15 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         adjoints: usize,
         scratch: &mut &'s mut [S],
     ) -> Result<Parts<'s, S>, Error> {
-        let n = self.chunk;
-        let widest = n.saturating_mul(adjoints).saturating_mul(self.widest());
+        let (n, network) = (self.chunk, self.network());
+        let widest = n.saturating_mul(adjoints).saturating_mul(network.widest());
         Ok(Parts {
-            a: cut("scratch", scratch, n.saturating_mul(self.units()))?,
+            a: cut("scratch", scratch, n.saturating_mul(network.sum(0)))?,
             d: cut("scratch", scratch, widest)?,
             d_before: cut("scratch", scratch, widest)?,
             log_sums: cut("scratch", scratch, n)?,
             shares: cut("scratch", scratch, n)?,
-            packed: cut("scratch", scratch, self.packed_len())?,
+            packed: cut("scratch", scratch, network.packed_len())?,
         })
     }
 
@@ -601,10 +666,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
     }
 
     fn scratch_len(&self) -> usize {
-        let adjoints = self.widest().saturating_add(1).saturating_mul(2);
-        let each = self.units().saturating_add(adjoints);
-        let all = self.chunk.saturating_mul(each);
-        all.saturating_add(self.packed_len())
+        self.network().scratch_len()
     }
 
     fn gradient<S: Scalar>(
@@ -675,10 +737,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
     }
 
     fn second_order_scratch_len(&self) -> usize {
-        let hidden = self.units() - self.inputs();
-        let each = self.widest().saturating_mul(2).saturating_add(hidden);
-        let more = self.chunk.saturating_mul(each);
-        self.scratch_len().saturating_add(more)
+        self.network().second_order_scratch_len()
     }
 
     fn second_order<S: Scalar>(

@@ -11,6 +11,6 @@ mod sparse;
 pub use examples::{Adjoint, Examples, Features, Given, Pixels};
 pub use learned::{Beside, LearnedInputs, Smoothed, SoftLabels, Weighted};
 pub use logistic::Logistic;
-pub use mlp::Mlp;
+pub use mlp::{Inputs, Mlp, Network};
 pub use quadratic::Quadratic;
 pub use sparse::{SparseImages, SparsePixels};

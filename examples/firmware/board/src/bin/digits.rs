@@ -1,0 +1,5 @@
+//! See `programs::digits`.
+#![no_std]
+#![no_main]
+
+board::firmware!(digits);

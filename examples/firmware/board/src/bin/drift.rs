@@ -1,0 +1,5 @@
+//! See `programs::drift`.
+#![no_std]
+#![no_main]
+
+board::firmware!(drift);

@@ -1,0 +1,5 @@
+//! See `programs::methods::implicit`.
+#![no_std]
+#![no_main]
+
+board::firmware!(methods::implicit);

@@ -1,0 +1,5 @@
+//! See `programs::methods::knots`.
+#![no_std]
+#![no_main]
+
+board::firmware!(methods::knots);

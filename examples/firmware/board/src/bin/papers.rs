@@ -1,0 +1,5 @@
+//! See `programs::papers`.
+#![no_std]
+#![no_main]
+
+board::firmware!(papers);

@@ -1,0 +1,5 @@
+//! See `programs::methods::reversed`.
+#![no_std]
+#![no_main]
+
+board::firmware!(methods::reversed);

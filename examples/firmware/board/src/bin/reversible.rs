@@ -1,0 +1,5 @@
+//! See `programs::methods::reversible`.
+#![no_std]
+#![no_main]
+
+board::firmware!(methods::reversible);

@@ -1,0 +1,5 @@
+//! See `programs::methods::tape`.
+#![no_std]
+#![no_main]
+
+board::firmware!(methods::tape);
