@@ -10,7 +10,7 @@
 use core::panic::PanicInfo;
 
 use defmt::{error, info};
-use programs::{Error, Failure, Report};
+use programs::{Failure, Report};
 use semihosting::process::exit;
 
 // Linked for what they export: the logger, and critical sections for it.
@@ -73,7 +73,7 @@ pub fn conclude(name: &str, program: impl FnOnce() -> Result<Report, Failure>) -
             exit(1);
         }
         Err(Failure::Refused(error)) => {
-            refused(name, &error);
+            error!("{=str}: {}", name, error);
             exit(1);
         }
     }
@@ -86,30 +86,6 @@ pub fn conclude(name: &str, program: impl FnOnce() -> Result<Report, Failure>) -
         }
     }
     exit(0)
-}
-
-/// Logs what the crate refused; the rarer cases without their numbers, which would cost the flash of
-/// a formatter.
-fn refused(name: &str, error: &Error) {
-    match *error {
-        Error::Length { what, want, got } => {
-            error!(
-                "{=str}: {=str}: {=usize} wanted, {=usize} given",
-                name, what, want, got
-            );
-        }
-        Error::NonFinite { what, step } | Error::Diverged { what, step } => {
-            error!(
-                "{=str}: {=str} not finite at step {=usize}",
-                name, what, step
-            );
-        }
-        Error::Range { what, .. } | Error::Index { what, .. } => {
-            error!("{=str}: {=str} out of range", name, what);
-        }
-        Error::Unsupported { what } => error!("{=str}: not possible: {=str}", name, what),
-        _ => error!("{=str}: refused", name),
-    }
 }
 
 #[panic_handler]
