@@ -122,6 +122,7 @@ operations! {
         let hypers = x.n[5];
         all_of_net(x, Beside { inner, hypers });
     }
+    mlp_required_len(x) { x.n[0] = Mlp::<Features<'_>, Plain>::required_len(x.widths, x.n[0]); }
     mlp_predict(x) {
         let (examples, widths, chunk) = given(x);
         if let Some(net) = net(x, examples, widths, chunk) {
