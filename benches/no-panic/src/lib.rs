@@ -20,8 +20,8 @@ use drmad::kernels::reversible::{self, Bits, Fixed, Ratio, Turn};
 use drmad::kernels::sparse::{self, Row};
 use drmad::kernels::{activation, adam, interpolate, math, nesterov, quantise, reduce};
 use drmad::models::{
-    Beside, Features, LearnedInputs, Logistic, Mlp, Pixels, Quadratic, Smoothed, SoftLabels,
-    SparseImages, SparsePixels, Weighted,
+    Beside, Features, Inputs, LearnedInputs, Logistic, Mlp, Network, Pixels, Quadratic, Smoothed,
+    SoftLabels, SparseImages, SparsePixels, Weighted,
 };
 use drmad::objective::{self, At, Directions, Objective, Products};
 use drmad::outer::projections;

@@ -122,7 +122,14 @@ operations! {
         let hypers = x.n[5];
         all_of_net(x, Beside { inner, hypers });
     }
-    mlp_required_len(x) { x.n[0] = Mlp::<Features<'_>, Plain>::required_len(x.widths, x.n[0]); }
+    network_scratch_len(x) {
+        let inputs = if x.flag { Inputs::Sparse } else { Inputs::Given };
+        let network = Network { widths: x.widths, chunk: x.n[0], inputs };
+        x.n[1] = network.weights();
+        x.n[2] = network.scratch_len();
+        x.n[3] = network.second_order_scratch_len();
+        x.n[4] = objective::dual_required_len(x.n[0], x.n[1], x.n[2]);
+    }
     mlp_predict(x) {
         let (examples, widths, chunk) = given(x);
         if let Some(net) = net(x, examples, widths, chunk) {
