@@ -82,7 +82,7 @@ fn main() -> Result<(), Error> {
     let mut train = clouds(1, TRAINED);
     let (clean, test) = (clouds(2, CLEAN), clouds(3, TESTED));
     // Every third label, of each class in turn, becomes the next one.
-    let is_wrong = |i: usize| (i / CLASSES) % 3 == 0;
+    let is_wrong = |i: usize| (i / CLASSES).is_multiple_of(3);
     for (i, label) in train.1.iter_mut().enumerate().filter(|(i, _)| is_wrong(*i)) {
         *label = ((i + 1) % CLASSES) as u8;
     }

@@ -137,7 +137,13 @@ fn readings() -> (Vec<f32>, Vec<f32>) {
     let x: Vec<f32> = (0..READINGS)
         .map(|i| 3.0 * (i % 20) as f32 / 20.0)
         .collect();
-    let wild = |i: usize| if i < TRAINED && i % 5 == 0 { 4.0 } else { 0.0 };
+    let wild = |i: usize| {
+        if i < TRAINED && i.is_multiple_of(5) {
+            4.0
+        } else {
+            0.0
+        }
+    };
     let y = x.iter().zip(&noise).enumerate();
     let y = y.map(|(i, (x, noise))| TRUTH[0] + TRUTH[1] * (-x).exp() + noise + wild(i));
     let y = y.collect();

@@ -137,9 +137,9 @@ impl Tuning<'_> {
         }
     }
 
-    /// Whether there is a state to go on from.
+    /// Whether there is a state of this very run to go on from.
     pub fn begun(&self) -> bool {
-        self.state_path().exists()
+        self.load().is_ok()
     }
 
     /// The meta-iterations that a run went through, be it to its end or not.
@@ -260,12 +260,7 @@ impl Tuning<'_> {
         let bar = Bar::new(self.part_of, experiment, state.meta_steps.len());
         for meta_step in state.meta_steps.len()..meta_steps {
             let clock = Instant::now();
-            let compare = !method.is_exact()
-                && match self.settings.compare {
-                    Compare::Ends => meta_step == 0 || meta_step + 1 == meta_steps,
-                    Compare::Every => true,
-                    Compare::Never => false,
-                };
+            let compare = self.compares(meta_step)?;
             // The costs are those of the first: there each time is of one thing, and nothing runs beside.
             let timed = meta_step == 0;
             let from = state.weights.as_deref();
@@ -289,7 +284,11 @@ impl Tuning<'_> {
                 let exact = self.each_draw(&population, meta_step, from, |problem| {
                     problem.train::<A>(&hyper, Some(&tape), &mut |_| ())
                 });
-                exact.map(Some).context("the exact hypergradient")
+                match exact {
+                    // What there is nothing to compare with goes on all the same.
+                    Err(error) if diverges(&error) => Ok(None),
+                    exact => exact.map(Some).context("the exact hypergradient"),
+                }
             };
             let exact = || exact_of(compare, meta_step);
             // Of examples that are fixed there is one draw.
@@ -391,10 +390,25 @@ impl Tuning<'_> {
         }
         match first {
             Some(error) if done.iter().all(Option::is_none) => {
-                Err(error.context(format!("all of {} clients diverge", done.len())))
+                let who = match done.len() {
+                    1 => "the client diverges".to_string(),
+                    n => format!("all of {n} clients diverge"),
+                };
+                Err(error.context(who))
             }
             _ => Ok(done),
         }
+    }
+
+    /// Whether a meta-iteration's hypergradient is compared with the exact one.
+    fn compares(&self, meta_step: usize) -> Result<bool> {
+        let experiment = self.experiment();
+        let compare = match self.settings.compare {
+            Compare::Ends => meta_step == 0 || meta_step + 1 == experiment.outer.meta_steps,
+            Compare::Every => true,
+            Compare::Never => false,
+        };
+        Ok(compare && !experiment.method.method()?.is_exact())
     }
 
     /// The hypergradient that is followed.
@@ -482,6 +496,14 @@ impl Tuning<'_> {
             let reduced = self.reduced(of.iter().map(Option::as_ref))?;
             anyhow::Ok(reduced.hypergradient)
         };
+        if self.compares(meta_step)? && exact.is_none() {
+            state.angles.push(report::Angle {
+                meta_step,
+                cosine: f64::NAN,
+                norm_ratio: f64::NAN,
+                another_draw: None,
+            });
+        }
         if let Some(exact) = exact {
             let exact = reduced(exact)?;
             let another = another.map(reduced).transpose()?;

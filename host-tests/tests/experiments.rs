@@ -359,3 +359,41 @@ fn a_killed_experiment_resumes_with_the_same_bits_and_a_done_one_is_left_alone()
     );
     assert_ne!(written(), before);
 }
+
+#[test]
+fn a_variant_whose_settings_were_changed_begins_anew_and_the_others_are_left_alone() {
+    let folder = mine();
+    let folder = folder.path();
+    let arguments = ["experiment", "mine.toml", "--data", ".", "--resume"];
+    run(folder, &arguments);
+    let before = tuned(folder);
+    let file = folder.join("mine.toml");
+    let text = fs::read_to_string(&file).expect("the experiment");
+    let changed = text.replacen("name = \"fine\"", "rate = 0.11, name = \"fine\"", 1);
+    assert_ne!(text, changed);
+    fs::write(&file, changed).expect("written");
+    let printed = run(folder, &arguments);
+    assert!(!printed.contains("other settings"), "{printed}");
+    let after = tuned(folder);
+    assert_eq!(before[..2], after[..2], "coarse");
+    assert_ne!(before[2..], after[2..], "fine");
+}
+
+#[test]
+fn a_comparison_that_diverges_does_not_end_a_run() {
+    // So high a rate that the adjoints overflow, of which the direct term has none.
+    let folder = mine();
+    let folder = folder.path();
+    let (experiment, _) = MINE.split_once("[study]").expect("a study");
+    let mut text = experiment.replace("rate = 0.1\n", "rate = 60\n");
+    text = text.replace("steps = 40", "steps = 300\nmethod.name = \"direct\"");
+    text = text.replace(
+        r#"{ what = "penalty", by = "layer", start = -4 }, { what = "rate", start = -2 }"#,
+        r#"{ what = "scale", by = "layer", start = 0.1 }"#,
+    );
+    text += "[study]\nsource = \"nobody\"\nabout = \"What it is compared with.\"\nseeds = 1\n";
+    fs::write(folder.join("wild.toml"), text).expect("written");
+    let printed = run(folder, &["experiment", "wild.toml", "--data", "."]);
+    assert!(!printed.contains("failed"), "{printed}");
+    assert!(printed.contains("NaN"), "{printed}");
+}

@@ -153,7 +153,7 @@ pub struct Cost {
 pub struct Angle {
     /// The meta-iteration it was measured at.
     pub meta_step: usize,
-    /// The cosine of the angle between the two.
+    /// The cosine of the angle between the two; not a number where the exact one diverged.
     #[serde(deserialize_with = "null_is_nan")]
     pub cosine: f64,
     /// The norm of the approximate one over the norm of the exact one.
@@ -203,7 +203,7 @@ pub struct Scatter {
     /// The approximate one, in the same order.
     #[serde(deserialize_with = "nulls_are_nan")]
     pub approximate: Vec<f32>,
-    /// The cosine of the angle between the two.
+    /// The cosine of the angle between the two; not a number where the exact one diverged.
     #[serde(deserialize_with = "null_is_nan")]
     pub cosine: f64,
 }

@@ -180,9 +180,13 @@ fn one(
         out: folder(job, &variant.name, seed),
         part_of: Some(bar),
     };
+    // A state of other settings is left by a file that was changed since: the variant begins anew.
     let tuned = tuning.run(job.resume && tuning.begun());
     let taken = tuning.taken().unwrap_or_default();
-    let tuned = tuned.map_err(|error| format!("{error:#}"));
+    let tuned = match tuned {
+        Err(error) if error.chain().any(|cause| cause.is::<std::io::Error>()) => return Err(error),
+        tuned => tuned.map_err(|error| format!("{error:#}")),
+    };
     Ok(Ran { tuned, taken })
 }
 
