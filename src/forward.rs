@@ -242,7 +242,7 @@ impl<S: Scalar> Stepped<'_, '_, S> {
 impl<S: Scalar> State for Stepped<'_, '_, S> {
     fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
         let forward = &mut *self.forward;
-        fields.kind::<S>(Kind::Forward, self.tag)?;
+        fields.kind(Kind::Forward, S::BYTES, self.tag)?;
         for (what, len) in [
             ("number of weights", forward.w.len()),
             ("length of v", forward.v.len()),

@@ -286,7 +286,7 @@ impl<O: Objective, S: Scalar> State for Saved<'_, '_, '_, O, S> {
             Rule::Nesterov => (2, [0.0; 3]),
             Rule::Adam { b2, eps, decay } => (3, [b2, eps, decay]),
         };
-        fields.kind::<S>(Kind::Trainer, self.tag)?;
+        fields.kind(Kind::Trainer, S::BYTES, self.tag)?;
         for (what, value) in [
             ("number of weights", run.objective.weights() as u64),
             ("number of hyperparameters", run.objective.hypers() as u64),

@@ -64,12 +64,12 @@
 //! | [`scalar`], [`dual`] | the number and the rounding that everything is generic over; dual numbers |
 //! | [`group`], [`random`] | how hyperparameters map to weights; numbers that are a function of a seed |
 //! | [`objective`], [`wrap`], [`models`] | what is minimised, with its second-order products |
-//! | [`state`] | what outlives a loss of power: bytes with a checksum |
 //! | [`schedule`] | how a gradient moves the weights: heavy ball, Nesterov, Adam, with their rates |
 //! | [`path`] | where the weights were |
 //! | [`train`], [`sweep`], [`hypergradient`] | the walk, the one sweep, and both in one call |
 //! | [`forward`], [`implicit`] | the methods that are no sweep |
 //! | [`outer`] | what moves the hyperparameters, and keeps them in their sets |
+//! | [`state`] | what outlives a loss of power: bytes with a checksum |
 //! | [`check`], [`error`] | the identities every objective must satisfy; what can be wrong |
 //!
 //! # The same bits everywhere

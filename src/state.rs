@@ -61,7 +61,6 @@
 //! panics on it.
 
 use crate::error::{Error, cut};
-use crate::scalar::Scalar;
 
 /// The version of the layout.
 pub const LAYOUT: u32 = 1;
@@ -126,7 +125,7 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 }
 
 /// The CRC-32 of some numbers as they are saved: part of a fingerprint.
-pub fn digest<S: Scalar>(numbers: &[S]) -> u64 {
+pub fn digest<N: State + Copy>(numbers: &[N]) -> u64 {
     let mut fields = Fields {
         mode: Mode::Write {
             sink: &mut |_| Ok(()),
@@ -228,7 +227,7 @@ impl Fields<'_> {
     ///
     /// # Errors
     /// As [`bytes`](Self::bytes).
-    pub fn numbers<S: Scalar>(&mut self, field: &mut [S]) -> Result<(), Error> {
+    pub fn numbers<N: State>(&mut self, field: &mut [N]) -> Result<(), Error> {
         field.iter_mut().try_for_each(|x| x.state(self))
     }
 
@@ -501,11 +500,11 @@ pub(crate) enum Kind {
 }
 
 impl Fields<'_> {
-    /// What every state begins with.
-    pub(crate) fn kind<S: Scalar>(&mut self, kind: Kind, tag: u64) -> Result<(), Error> {
+    /// What every state begins with; a number of it takes so many bytes.
+    pub(crate) fn kind(&mut self, kind: Kind, number: usize, tag: u64) -> Result<(), Error> {
         self.same("kind of state", kind as u64)?;
         self.same("tag", tag)?;
-        self.same("bytes of a number", S::BYTES as u64)
+        self.same("bytes of a number", number as u64)
     }
 }
 

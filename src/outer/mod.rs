@@ -67,7 +67,7 @@ impl<S: Scalar> Tuner<'_, S> {
 
 impl<S: Scalar> State for Tuner<'_, S> {
     fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
-        fields.kind::<S>(Kind::Tuner, self.tag)?;
+        fields.kind(Kind::Tuner, S::BYTES, self.tag)?;
         fields.same("hyperparameters", self.h.len() as u64)?;
         fields.long(self.step)?;
         fields.numbers(self.h)?;
