@@ -285,7 +285,7 @@ impl Tuning<'_> {
                     problem.train::<A>(&hyper, Some(&tape), &mut |_| ())
                 });
                 match exact {
-                    // What there is nothing to compare with goes on all the same.
+                    // A run goes on where there is nothing to compare it with.
                     Err(error) if diverges(&error) => Ok(None),
                     exact => exact.map(Some).context("the exact hypergradient"),
                 }
@@ -496,30 +496,27 @@ impl Tuning<'_> {
             let reduced = self.reduced(of.iter().map(Option::as_ref))?;
             anyhow::Ok(reduced.hypergradient)
         };
-        if self.compares(meta_step)? && exact.is_none() {
-            state.angles.push(report::Angle {
-                meta_step,
-                cosine: f64::NAN,
-                norm_ratio: f64::NAN,
-                another_draw: None,
-            });
-        }
+        let mut angle = report::Angle {
+            meta_step,
+            cosine: f64::NAN,
+            norm_ratio: f64::NAN,
+            another_draw: None,
+        };
         if let Some(exact) = exact {
             let exact = reduced(exact)?;
             let another = another.map(reduced).transpose()?;
-            let angle = cosine(hypergradient, &exact);
-            state.angles.push(report::Angle {
-                meta_step,
-                cosine: angle,
-                norm_ratio: norm(hypergradient) / norm(&exact),
-                another_draw: another.map(|another| cosine(&exact, &another)),
-            });
+            angle.cosine = cosine(hypergradient, &exact);
+            angle.norm_ratio = norm(hypergradient) / norm(&exact);
+            angle.another_draw = another.map(|another| cosine(&exact, &another));
             state.comparison.push(report::Scatter {
                 meta_step,
                 exact,
                 approximate: hypergradient.to_vec(),
-                cosine: angle,
+                cosine: angle.cosine,
             });
+        }
+        if self.compares(meta_step)? {
+            state.angles.push(angle);
         }
         Ok(())
     }

@@ -203,7 +203,7 @@ pub struct Scatter {
     /// The approximate one, in the same order.
     #[serde(deserialize_with = "nulls_are_nan")]
     pub approximate: Vec<f32>,
-    /// The cosine of the angle between the two; not a number where the exact one diverged.
+    /// The cosine of the angle between the two.
     #[serde(deserialize_with = "null_is_nan")]
     pub cosine: f64,
 }
@@ -919,11 +919,11 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
                 .collect(),
             log: false,
         };
-        let path = if one {
-            format!("is {}", number(first.cosine))
-        } else {
-            moves(first.cosine, last.cosine, number)
+        let told = |first, last| match one {
+            true => format!("is {}", number(first)),
+            false => moves(first, last, number),
         };
+        let path = told(first.cosine, last.cosine);
         let cosines = || report.angles.iter().map(|a| a.cosine);
         let least = cosines().filter(|c| drawable(*c)).min_by(f64::total_cmp);
         let least = match least {
@@ -933,12 +933,7 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
             _ => String::new(),
         };
         let among_draws = among.map_or(String::new(), |(first, last)| {
-            let path = if one {
-                format!("is {}", number(first))
-            } else {
-                moves(first, last, number)
-            };
-            let draws = two_draws(report);
+            let (draws, path) = (two_draws(report), told(first, last));
             format!(
                 " Between the exact hypergradients of {draws} it {path}: the rest belongs to {alone} alone."
             )

@@ -271,8 +271,8 @@ pub fn run(job: &Job<'_>, settings: &Settings) -> Result<Findings> {
     }
     bar.finish_and_clear();
     let own = settings.experiment(job.recipe, settings.momenta[0], None)?;
-    let found = findings(settings, &own, &all, began.elapsed().as_secs_f64());
-    Ok(found)
+    let seconds = began.elapsed().as_secs_f64();
+    Ok(findings(settings, &own, &all, seconds))
 }
 
 impl AtMomentum {
