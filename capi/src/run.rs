@@ -679,6 +679,34 @@ fn with_run<R>(
     body(&checked, more, &open)
 }
 
+/// Tells the words of memory that an operation needs: `admit` looks at what it is given beside the run,
+/// and `want` counts them.
+fn tell_words<R>(
+    run: In<Run>,
+    words: Out<usize>,
+    admit: impl FnOnce(&mut Door, &Shape<'_>, &Run) -> Result<R, Code>,
+    want: impl FnOnce(&Checked<'_>, R) -> Result<usize, Code>,
+) -> Result<(), Code> {
+    with_run(
+        run,
+        |door, shape, copy| Ok((admit(door, shape, copy)?, door.write(words, 1)?)),
+        |c, (more, words), open| {
+            words.set(open, want(c, more)?);
+            Ok(())
+        },
+    )
+}
+
+/// For operations that are given a run alone.
+const fn no_more(_: &mut Door, _: &Shape<'_>, _: &Run) -> Result<(), Code> {
+    Ok(())
+}
+
+/// The words that a task without memory asks for.
+fn asked<T>(output: Result<T, usize>) -> Result<usize, Code> {
+    output.err().ok_or(Code::Internal)
+}
+
 /// The sizes that follow from a run's widths and groupings; nothing else of it is looked at.
 #[unsafe(no_mangle)]
 pub extern "C" fn drmad_sizes(run: In<Run>, sizes: Out<Sizes>) -> i32 {
@@ -856,24 +884,21 @@ pub extern "C" fn drmad_hypergradient_required_len(
     words: Out<usize>,
 ) -> i32 {
     guard(|| {
-        with_run(
+        tell_words(
             run,
+            words,
             |door, shape, copy| {
                 let (method, results) = (door.get(method)?, door.get(results)?);
                 check_results(&results, shape, copy)?;
-                Ok((method, Wants::of(&results), door.write(words, 1)?))
+                Ok((method, Wants::of(&results)))
             },
-            |c, (method, wants, words), open| {
+            |c, (method, wants)| {
                 let memory = None;
-                let task = Back {
+                asked(c.task(Back {
                     method,
                     wants,
                     memory,
-                };
-                if let Err(want) = c.task(task)? {
-                    words.set(open, want);
-                }
-                Ok(())
+                })?)
             },
         )
     })
@@ -1099,25 +1124,22 @@ pub extern "C" fn drmad_implicit_required_len(
     words: Out<usize>,
 ) -> i32 {
     guard(|| {
-        with_run(
+        tell_words(
             run,
+            words,
             |door, shape, copy| {
                 let (system, results) = (door.get(system)?, door.get(results)?);
                 check_results(&results, shape, copy)?;
                 only_hypers_and_weights(&results)?;
-                Ok((system, Wants::of(&results), door.write(words, 1)?))
+                Ok((system, Wants::of(&results)))
             },
-            |c, (system, wants, words), open| {
+            |c, (system, wants)| {
                 let memory = None;
-                let task = AtTheEnd {
+                asked(c.task(AtTheEnd {
                     system,
                     wants,
                     memory,
-                };
-                if let Err(want) = c.task(task)? {
-                    words.set(open, want);
-                }
-                Ok(())
+                })?)
             },
         )
     })
@@ -1197,16 +1219,8 @@ impl<O: Objective, E: Objective> On<'_, O, E> {
 #[unsafe(no_mangle)]
 pub extern "C" fn drmad_train_required_len(run: In<Run>, words: Out<usize>) -> i32 {
     guard(|| {
-        with_run(
-            run,
-            |door, _, _| door.write(words, 1),
-            |c, words, open| {
-                if let Err(want) = c.task(Forth(None))? {
-                    words.set(open, want);
-                }
-                Ok(())
-            },
-        )
+        let want = |c: &Checked<'_>, ()| asked(c.task(Forth(None))?);
+        tell_words(run, words, no_more, want)
     })
 }
 
@@ -1262,16 +1276,8 @@ impl Task for Loss<'_> {
 #[unsafe(no_mangle)]
 pub extern "C" fn drmad_valid_loss_required_len(run: In<Run>, words: Out<usize>) -> i32 {
     guard(|| {
-        with_run(
-            run,
-            |door, _, _| door.write(words, 1),
-            |c, words, open| {
-                if let Err(want) = c.task(Loss(None))? {
-                    words.set(open, want);
-                }
-                Ok(())
-            },
-        )
+        let want = |c: &Checked<'_>, ()| asked(c.task(Loss(None))?);
+        tell_words(run, words, no_more, want)
     })
 }
 
@@ -1378,14 +1384,11 @@ impl Checked<'_> {
 #[unsafe(no_mangle)]
 pub extern "C" fn drmad_predict_required_len(run: In<Run>, words: Out<usize>) -> i32 {
     guard(|| {
-        with_run(
+        tell_words(
             run,
-            |door, _, _| door.write(words, 1),
-            |c, words, open| {
-                let want = in_arithmetic!(c.run.arithmetic, A => c.predict_len::<A>())?;
-                words.set(open, want);
-                Ok(())
-            },
+            words,
+            no_more,
+            |c, ()| in_arithmetic!(c.run.arithmetic, A => c.predict_len::<A>()),
         )
     })
 }
