@@ -107,6 +107,8 @@ compile_error!(
 );
 
 pub mod check;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod dual;
 pub mod error;
 pub mod forward;

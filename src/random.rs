@@ -252,7 +252,7 @@ impl Batches {
     }
 
     /// Stride and start of an epoch.
-    fn walk(&self, epoch: u64) -> (u64, u64) {
+    pub(crate) fn walk(&self, epoch: u64) -> (u64, u64) {
         const WORDS: u64 = 64;
         let n = self.examples as u64;
         let mut generator = generator(self.seed, Stream::Batches, epoch.wrapping_mul(WORDS));

@@ -14,6 +14,7 @@
 //! | [`tolerances`] | how close is close enough, and why |
 //! | [`reduction`] | how clients' hypergradients become one |
 //! | [`tune`] | the outer loop, which survives a kill |
+//! | [`device`] | where trainings run: the cores, or a GPU |
 //! | [`dump`] | a result with all that is needed to compute it again elsewhere |
 //! | [`frontier`] | every method on one experiment |
 //! | [`scaling`] | how time and memory grow, method by method |
@@ -33,6 +34,7 @@ macro_rules! say {
 pub mod cli;
 pub mod counted;
 pub mod data;
+pub mod device;
 pub mod dump;
 pub mod experiment;
 pub mod files;

@@ -476,6 +476,39 @@ pub fn zeros<T: Clone + Default>(what: &str, len: usize) -> Result<Vec<T>> {
 }
 
 impl Method {
+    /// Whether its path begins where it is first asked to record, and not at the first weights.
+    const fn sees_the_end_alone(&self) -> bool {
+        matches!(self.name, Name::Tape | Name::Checkpoints)
+    }
+
+    /// How many last steps run backwards, of which the momentum allows `reach`.
+    ///
+    /// # Errors
+    /// A tail, or a number of last steps, that the training has not.
+    pub fn tail_of(&self, steps: usize, reach: usize) -> Result<usize> {
+        let last = self.last.unwrap_or(steps);
+        if last > steps || last == 0 {
+            bail!("--last {last}: there are {steps} steps");
+        }
+        let seen = if self.sees_the_end_alone() {
+            last
+        } else {
+            steps
+        };
+        Ok(match self.tail {
+            Some(tail) if tail >= seen => {
+                bail!("--tail {tail}: the method needs some of the {seen} steps")
+            }
+            Some(tail) => tail,
+            // Shorter trainings than that are half tail.
+            None if self.name == Name::Hats => {
+                let room = steps.saturating_sub(self.knots);
+                reach.min(steps / 2).min(room)
+            }
+            None => 0,
+        })
+    }
+
     /// Makes the path of a training.
     ///
     /// # Errors
@@ -488,24 +521,9 @@ impl Method {
     ) -> Result<Box<dyn Path<f32> + 's>> {
         let steps = training.steps;
         let last = self.last.unwrap_or(steps);
-        if last > steps || last == 0 {
-            bail!("--last {last}: there are {steps} steps");
-        }
-        // These begin where they are first asked to record; the others at the first weights.
-        let sees_the_end_alone = matches!(self.name, Name::Tape | Name::Checkpoints);
+        let tail = self.tail_of(steps, training.reach)?;
+        let sees_the_end_alone = self.sees_the_end_alone();
         let seen = if sees_the_end_alone { last } else { steps };
-        let tail = match self.tail {
-            Some(tail) if tail >= seen => {
-                bail!("--tail {tail}: the method needs some of the {seen} steps")
-            }
-            Some(tail) => tail,
-            // Shorter trainings than that are half tail.
-            None if self.name == Name::Hats => {
-                let room = steps.saturating_sub(self.knots);
-                training.reach.min(steps / 2).min(room)
-            }
-            None => 0,
-        };
         if self.name == Name::Reversible && tail > 0 {
             bail!("reversible takes all steps itself: leave out --tail");
         }

@@ -87,7 +87,7 @@ pub struct Problem<'a> {
     /// Weights to start from, where they are not the initial ones.
     pub from: Option<Vec<f32>>,
     /// All images of the training file, none of them chosen.
-    train: Images<'a>,
+    pub(crate) train: Images<'a>,
     /// The same of the test file.
     test: Images<'a>,
 }
@@ -162,13 +162,13 @@ struct Taken {
 }
 
 /// The values of the hyperparameters, each where the training looks for it.
-struct Tables<'e> {
+pub(crate) struct Tables<'e> {
     /// Those of the objective, block by block.
-    h: Vec<f32>,
+    pub(crate) h: Vec<f32>,
     /// Which weights share a rate and a momentum.
-    groups: Groups<'e>,
-    rates: Vec<f32>,
-    momenta: Vec<f32>,
+    pub(crate) groups: Groups<'e>,
+    pub(crate) rates: Vec<f32>,
+    pub(crate) momenta: Vec<f32>,
     /// Which weights share an initial scale.
     started: Groups<'e>,
     log_scales: Vec<f32>,
@@ -222,7 +222,7 @@ enum Table {
 
 /// Where a training starts.
 #[derive(Clone, Copy)]
-enum Start<'a> {
+pub(crate) enum Start<'a> {
     /// At the initial weights of its seed.
     Drawn(Normal<'a, f32>),
     /// At weights that another one ended with.
@@ -253,15 +253,15 @@ impl Origin<f32> for Start<'_> {
 }
 
 /// The derivative by each table.
-struct Slopes {
-    h: Vec<f32>,
-    rates: Vec<f32>,
-    momenta: Vec<f32>,
+pub(crate) struct Slopes {
+    pub(crate) h: Vec<f32>,
+    pub(crate) rates: Vec<f32>,
+    pub(crate) momenta: Vec<f32>,
     log_scales: Vec<f32>,
 }
 
 impl Slopes {
-    fn new(tables: &Tables<'_>) -> Self {
+    pub(crate) fn new(tables: &Tables<'_>) -> Self {
         Slopes {
             h: vec![0.0; tables.h.len()],
             rates: vec![0.0; tables.rates.len()],
@@ -534,15 +534,29 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// Images of whom nothing is tuned, beside what is tuned of those that are trained on.
-    fn beside<'s>(&self, inner: Images<'s>) -> Tuned<'s> {
+    /// How many hyperparameters are of the examples that are trained on.
+    pub(crate) fn hypers_of_examples(&self) -> usize {
         let e = self.experiment;
         let blocks = [What::ExampleWeight, What::Pixel].map(|what| e.block(what));
         let hypers = blocks.into_iter().flatten().map(|block| e.len_of(block));
-        Tuned::Nothing(Beside {
-            inner,
-            hypers: hypers.sum(),
-        })
+        hypers.sum()
+    }
+
+    /// Images of whom nothing is tuned, beside what is tuned of those that are trained on.
+    fn beside<'s>(&self, inner: Images<'s>) -> Tuned<'s> {
+        let hypers = self.hypers_of_examples();
+        Tuned::Nothing(Beside { inner, hypers })
+    }
+
+    /// The penalty of the training loss.
+    pub(crate) fn penalty(&self) -> Option<Strength<'_>> {
+        let e = self.experiment;
+        match e.block(What::Penalty) {
+            Some(block) => Some(Strength::Tuned(e.groups_of(block))),
+            None => e
+                .l2()
+                .map(|l2| Strength::Fixed(l2, Groups::global(e.weights()))),
+        }
     }
 
     /// The training loss.
@@ -559,12 +573,7 @@ impl<'a> Problem<'a> {
         } else {
             self.beside(inner)
         };
-        let everywhere = Groups::global(e.weights());
-        let strength = match e.block(What::Penalty) {
-            Some(block) => Some(Strength::Tuned(e.groups_of(block))),
-            None => e.l2().map(|l2| Strength::Fixed(l2, everywhere)),
-        };
-        self.loss(examples, strength)
+        self.loss(examples, self.penalty())
     }
 
     /// The outer loss, without penalties.
@@ -635,6 +644,18 @@ impl<'a> Problem<'a> {
         tables
     }
 
+    /// The tables, all of whose numbers are finite.
+    pub(crate) fn finite_tables<A: Arithmetic>(&self, hyper: &[f32]) -> Result<Tables<'_>> {
+        let tables = self.tables::<A>(hyper);
+        if let Some(i) = tables.not_finite(self.experiment) {
+            bail!(
+                "hyperparameter {i} is {}, which stands for no finite number",
+                hyper[i]
+            );
+        }
+        Ok(tables)
+    }
+
     /// The derivative by the values becomes one by the hyperparameters. That by initial scales is one
     /// by their logarithms already.
     fn pull_back(&self, tables: &Tables<'_>, mut slopes: Slopes) -> Result<Vec<f32>> {
@@ -657,7 +678,7 @@ impl<'a> Problem<'a> {
         Ok(hypergradient)
     }
 
-    fn batches(&self) -> Batches {
+    pub(crate) fn batches(&self) -> Batches {
         Batches {
             seed: self.seed,
             examples: self.drawn.train.len(),
@@ -693,6 +714,14 @@ impl<'a> Problem<'a> {
         let mut w = vec![0.0; self.experiment.weights()];
         self.normal(&tables).fill(0, &mut w);
         w
+    }
+
+    /// Where the training starts.
+    pub(crate) fn origin<'s>(&'s self, tables: &'s Tables<'_>) -> Start<'s> {
+        match &self.from {
+            Some(from) => Start::At(from),
+            None => Start::Drawn(self.normal(tables)),
+        }
     }
 
     fn normal<'s>(&self, tables: &'s Tables<'_>) -> Normal<'s, f32> {
@@ -774,13 +803,7 @@ impl<'a> Problem<'a> {
         then: &mut dyn FnMut(&[f32]),
     ) -> Result<Trained> {
         let (p, steps) = (self.experiment.weights(), self.experiment.steps);
-        let tables = self.tables::<A>(task.hyper);
-        if let Some(i) = tables.not_finite(self.experiment) {
-            bail!(
-                "hyperparameter {i} is {}, which stands for no finite number",
-                task.hyper[i]
-            );
-        }
+        let tables = self.finite_tables::<A>(task.hyper)?;
         let outside = self.outside::<A>()?;
         let schedules = self.experiment.tunes_schedule();
         let rule = Rule::HeavyBall;
@@ -796,11 +819,7 @@ impl<'a> Problem<'a> {
             batches: self.batches(),
             steps,
         };
-        let normal = self.normal(&tables);
-        let origin = match &self.from {
-            Some(from) => Start::At(from),
-            None => Start::Drawn(normal),
-        };
+        let origin = self.origin(&tables);
         if task
             .method
             .is_some_and(|method| method.name == Name::Forward)
@@ -893,16 +912,8 @@ impl<'a> Problem<'a> {
             examples: &examples,
         };
         let mut slopes = Slopes::new(tables);
-        let (schedules, started) = (
-            self.experiment.tunes_schedule(),
-            self.experiment.block(What::InitialScale).is_some(),
-        );
-        if (schedules || started) && !method.name.has_path() {
-            bail!(
-                "{} has no derivative by rates, momenta and initial scales: take a method with a path",
-                method.name.as_str()
-            );
-        }
+        let schedules = self.experiment.tunes_schedule();
+        self.check_method(&method)?;
         let mut note = None;
         let valid_loss = match method.name {
             Name::Implicit | Name::Neumann => {
@@ -948,14 +959,53 @@ impl<'a> Problem<'a> {
                 };
                 let run = Run { batches, ..*run };
                 let outcome = run.back(&validation, path, workspace, batch, wanted)?;
-                if started {
-                    let w0 = self.initial::<A>(hyper);
-                    self.normal(tables)
-                        .adjoint(&w0, workspace.d_w, &mut slopes.log_scales)?;
-                }
+                self.by_initial_scales::<A>(hyper, tables, workspace.d_w, &mut slopes)?;
                 outcome.valid_loss
             }
         };
+        Ok(Taken {
+            hypergradient: self.said_by(&method, tables, slopes)?,
+            valid_loss,
+            note,
+        })
+    }
+
+    /// Refuses a method that does not know all that is tuned.
+    pub(crate) fn check_method(&self, method: &Method) -> Result<()> {
+        let e = self.experiment;
+        let along = e.tunes_schedule() || e.block(What::InitialScale).is_some();
+        if along && !method.name.has_path() {
+            bail!(
+                "{} has no derivative by rates, momenta and initial scales: take a method with a path",
+                method.name.as_str()
+            );
+        }
+        Ok(())
+    }
+
+    /// The derivative by the initial scales, where they are tuned, from that by the initial weights.
+    pub(crate) fn by_initial_scales<A: Arithmetic>(
+        &self,
+        hyper: &[f32],
+        tables: &Tables<'_>,
+        d_w: &[f32],
+        slopes: &mut Slopes,
+    ) -> Result<()> {
+        if self.experiment.block(What::InitialScale).is_some() {
+            let w0 = self.initial::<A>(hyper);
+            self.normal(tables)
+                .adjoint(&w0, d_w, &mut slopes.log_scales)?;
+        }
+        Ok(())
+    }
+
+    /// What a method says, from the derivatives by the tables.
+    pub(crate) fn said_by(
+        &self,
+        method: &Method,
+        tables: &Tables<'_>,
+        slopes: Slopes,
+    ) -> Result<Vec<f32>> {
         let mut hypergradient = self.pull_back(tables, slopes)?;
         match method.name {
             Name::AllUp => hypergradient.fill(-1.0),
@@ -971,11 +1021,7 @@ impl<'a> Problem<'a> {
             }
             _ => {}
         }
-        Ok(Taken {
-            hypergradient,
-            valid_loss,
-            note,
-        })
+        Ok(hypergradient)
     }
 
     /// The same with a tangent for each hyperparameter.

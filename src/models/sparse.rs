@@ -153,6 +153,12 @@ impl<'a> SparseImages<'a> {
         })
     }
 
+    /// The starts of the images in the list, the indices and the bytes.
+    #[cfg(feature = "cuda")]
+    pub(crate) const fn parts(&self) -> (&'a [u32], &'a [u16], &'a [u8]) {
+        (self.starts, self.indices, self.bytes)
+    }
+
     /// How many images there are.
     pub const fn len(&self) -> usize {
         self.starts.len() - 1

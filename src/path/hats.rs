@@ -64,7 +64,7 @@ impl Grid {
     /// # Errors
     /// [`Error::NoSteps`]; [`Error::Range`] for no intervals, for more intervals than steps, and for
     /// a spacing outside 0.1 ..= 10.
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         if self.steps == 0 {
             return Err(Error::NoSteps);
         }
@@ -120,6 +120,49 @@ impl Grid {
         let step = (power * steps as f32 + 0.5) as usize;
         // At least one step for each interval before and after.
         step.max(k).min(steps.saturating_sub(intervals - k))
+    }
+}
+
+/// The factors with which a hat is eliminated.
+pub(crate) struct Elimination<S> {
+    /// `u_k`.
+    pub(crate) u: S,
+    /// What `b_k` is multiplied by in `x_k`.
+    pub(crate) by_b: S,
+    /// What `x_{k-1}` is multiplied by in it.
+    pub(crate) by_last: S,
+}
+
+impl Grid {
+    /// The first step and the length of an interval.
+    fn interval(&self, k: usize) -> (usize, usize) {
+        let start = self.step(k);
+        (start, self.step(k + 1) - start)
+    }
+
+    /// The row of the Gram matrix of hat `k`, from 1: its neighbour before, itself, its neighbour after.
+    fn gram(&self, k: usize) -> (f64, f64, f64) {
+        let (_, rising, before) = gram(self.interval(k - 1).1);
+        if k < self.intervals {
+            let (falling, _, after) = gram(self.interval(k).1);
+            (before, rising + falling, after)
+        } else {
+            (before, rising + 1.0, 0.0)
+        }
+    }
+
+    /// The factors of hat `k`, from 1, where those of the one before begin with `previous`.
+    pub(crate) fn eliminate<S: Scalar>(&self, k: usize, previous: S) -> Elimination<S> {
+        let (before, itself, after) = self.gram(k);
+        let previous = previous.to_f64();
+        let pivot = itself - before * previous;
+        let u = S::from_f64(after / pivot);
+        let share = 1.0 / (pivot * (1.0 + u.to_f64()));
+        Elimination {
+            u,
+            by_b: S::from_f64(share),
+            by_last: S::from_f64(-before * (1.0 + previous) * share),
+        }
     }
 }
 
@@ -205,23 +248,7 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
 
     /// The first step and the length of an interval.
     fn interval(&self, k: usize) -> (usize, usize) {
-        let start = self.knots.step(k);
-        (start, self.knots.step(k + 1) - start)
-    }
-
-    /// The row of the Gram matrix of hat `k`, from 1: its neighbour before, itself, its neighbour after.
-    fn gram(&self, k: usize) -> (f64, f64, f64) {
-        let (_, rising, before) = gram(self.interval(k - 1).1);
-        if k < self.knots.intervals {
-            let (falling, _, after) = gram(self.interval(k).1);
-            (before, rising + falling, after)
-        } else {
-            (before, rising + 1.0, 0.0)
-        }
-    }
-
-    fn factor(&self, k: usize) -> f64 {
-        self.factors.get(k).map_or(0.0, |u| u.to_f64())
+        self.knots.interval(k)
     }
 
     /// Eliminates hat `k`, whose right-hand side is `b`.
@@ -233,18 +260,11 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
             }
             return;
         }
-        let (before, itself, after) = self.gram(k);
-        let previous = self.factor(k - 1);
-        let pivot = itself - before * previous;
-        let factor = S::from_f64(after / pivot);
-        if let Some(u) = self.factors.get_mut(k) {
-            *u = factor;
+        let previous = self.factors.get(k - 1).copied().unwrap_or(S::ZERO);
+        let Elimination { u, by_b, by_last } = self.knots.eliminate(k, previous);
+        if let Some(factor) = self.factors.get_mut(k) {
+            *factor = u;
         }
-        let share = 1.0 / (pivot * (1.0 + factor.to_f64()));
-        let (by_b, by_last) = (
-            S::from_f64(share),
-            S::from_f64(-before * (1.0 + previous) * share),
-        );
         let (mut last, mut x) = ([S::ZERO; MOST], [S::ZERO; MOST]);
         let block = block_of(&self.rows);
         for (i, b) in b.chunks(block).enumerate() {

@@ -35,6 +35,8 @@ mod tape;
 mod truncated;
 
 pub use checkpoints::{Checkpoints, Mark};
+#[cfg(feature = "cuda")]
+pub(crate) use hats::Elimination;
 pub use hats::{Grid, Hats};
 pub use knots::Knots;
 pub use legendre::Legendre;

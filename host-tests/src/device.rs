@@ -1,0 +1,330 @@
+//! Where trainings run: on the processor's cores, or as replicas on a GPU.
+//!
+//! Both give the same bits. What a GPU does not do (forward mode, implicit differentiation, some paths) is
+//! refused by name, before anything runs; the losses and errors by which trained weights are judged are the
+//! processor's work in either case.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use drmad::Arithmetic;
+use drmad::cuda;
+use drmad::path::{Grid, Reversed};
+use drmad::random::Origin;
+use drmad::train::{Rule, Schedule};
+use drmad::wrap::Strength;
+use rayon::prelude::*;
+
+use crate::experiment::What;
+use crate::inputs::Images;
+use crate::method::{Method, Name};
+use crate::problem::{Back, Problem, Slopes, Tables, Trained};
+
+/// A device as the command line names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Which {
+    /// `cpu`: all cores.
+    #[default]
+    Cpu,
+    /// `cuda` or `cuda:N`: a GPU by its number.
+    Cuda(usize),
+    /// `emulated`: the GPU's kernels, compiled for the processor. Slow: for checking them.
+    Emulated,
+}
+
+impl FromStr for Which {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "cpu" => Ok(Which::Cpu),
+            "cuda" => Ok(Which::Cuda(0)),
+            "emulated" => Ok(Which::Emulated),
+            _ => {
+                let number = text.strip_prefix("cuda:").and_then(|n| n.parse().ok());
+                number
+                    .map(Which::Cuda)
+                    .ok_or_else(|| "cpu, cuda, cuda:N with the number of a GPU, or emulated".into())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Which::Cpu => f.write_str("cpu"),
+            Which::Cuda(n) => write!(f, "cuda:{n}"),
+            Which::Emulated => f.write_str("emulated"),
+        }
+    }
+}
+
+/// What trainings run on.
+pub enum Device {
+    /// All cores.
+    Cpu,
+    /// A GPU, or what stands for one.
+    Cuda(cuda::Device),
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+/// One training.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'j> {
+    /// The draw.
+    pub problem: &'j Problem<'j>,
+    /// Its hyperparameters.
+    pub hyper: &'j [f32],
+    /// The way to its hypergradient, if it is to have one.
+    pub method: Option<&'j Method>,
+}
+
+impl Device {
+    /// Opens a device.
+    ///
+    /// # Errors
+    /// No such GPU, no driver, no compiler.
+    pub fn open(which: Which) -> Result<Self> {
+        Ok(match which {
+            Which::Cpu => Device::Cpu,
+            Which::Cuda(number) => Device::Cuda(
+                cuda::Device::open(number).with_context(|| format!("--device {which}"))?,
+            ),
+            Which::Emulated => Device::Cuda(
+                cuda::Device::emulated(cuda::Order::default()).context("--device emulated")?,
+            ),
+        })
+    }
+
+    /// What it is.
+    pub fn name(&self) -> String {
+        match self {
+            Device::Cpu => "this processor".into(),
+            Device::Cuda(device) => device.name(),
+        }
+    }
+
+    /// Does these trainings, side by side; `each` hears of every training step. The first error counts of
+    /// those that are no training's own.
+    ///
+    /// # Errors
+    /// Of the outer result what the device cannot do, of the inner ones a training or a sweep that diverges.
+    pub fn train<A: Arithmetic>(
+        &self,
+        jobs: &[Job<'_>],
+        each: &(dyn Fn() + Sync),
+    ) -> Result<Vec<Result<Trained>>> {
+        let device = match self {
+            Device::Cpu => {
+                let jobs = jobs.par_iter().with_max_len(1);
+                let train = |job: &Job<'_>| {
+                    job.problem
+                        .train::<A>(job.hyper, job.method, &mut |_| each())
+                };
+                return Ok(jobs.map(train).collect());
+            }
+            Device::Cuda(device) => device,
+        };
+        let sides: Vec<Sides<'_>> = jobs.iter().map(Sides::new::<A>).collect::<Result<_>>()?;
+        let origins: Vec<_> = sides.iter().map(Sides::origin).collect();
+        let replicas: Vec<cuda::Replica<'_>> = (sides.iter().zip(&origins))
+            .map(|(side, origin)| side.replica::<A>(origin))
+            .collect::<Result<_>>()?;
+        let results = device.run::<A>(&replicas)?;
+        let count = jobs.len() as f64;
+        let (forward, back) = (
+            results.forward_seconds / count,
+            results.back_seconds / count,
+        );
+        let trained = results.replicas.into_iter().zip(&sides);
+        let trained = trained.map(|(done, side)| {
+            (0..side.job.problem.experiment.steps).for_each(|_| each());
+            side.trained::<A>(done?, [forward, back])
+        });
+        Ok(trained.collect())
+    }
+}
+
+/// What a replica borrows from.
+struct Sides<'j> {
+    job: Job<'j>,
+    tables: Tables<'j>,
+}
+
+impl<'j> Sides<'j> {
+    fn new<A: Arithmetic>(job: &Job<'j>) -> Result<Self> {
+        let tables = job.problem.finite_tables::<A>(job.hyper)?;
+        Ok(Sides { job: *job, tables })
+    }
+
+    fn origin(&self) -> impl Origin<f32> + Sync + '_ {
+        self.job.problem.origin(&self.tables)
+    }
+
+    fn schedule(&self) -> Schedule<'_, f32> {
+        Schedule {
+            groups: self.tables.groups,
+            rule: Rule::HeavyBall,
+            rates: &self.tables.rates,
+            momenta: &self.tables.momenta,
+        }
+    }
+
+    fn replica<'s, A: Arithmetic>(
+        &'s self,
+        origin: &'s (dyn Origin<f32> + Sync),
+    ) -> Result<cuda::Replica<'s>> {
+        let problem = self.job.problem;
+        let e = problem.experiment;
+        let method = self.job.method;
+        if let Some(method) = method {
+            problem.check_method(method)?;
+        }
+        let psd = method.is_some_and(|method| method.psd);
+        let data = &problem.data.train;
+        let images = |chosen: &'s [u32], labels: &'s [u8]| cuda::Images {
+            inputs: match problem.train {
+                Images::Sparse(lists) => cuda::Inputs::Lists(&data.pixels, lists.images),
+                Images::Dense(_) => cuda::Inputs::Pixels(&data.pixels),
+            },
+            labels,
+            width: data.width(),
+            chosen,
+            mean: problem.mean,
+        };
+        let drawn = &problem.drawn;
+        let labels = drawn.labels.as_deref().unwrap_or(&data.labels);
+        let beside = cuda::Tuned::Nothing(problem.hypers_of_examples());
+        let tuned = match (e.block(What::ExampleWeight), e.block(What::Pixel)) {
+            (Some(_), _) => cuda::Tuned::Weights,
+            (None, Some(_)) => cuda::Tuned::Inputs,
+            (None, None) => beside,
+        };
+        let scales = e.block(What::Scale).map(|block| e.groups_of(block));
+        let off = e.block(What::Penalty);
+        let outside_labels = match e.outside {
+            crate::experiment::Outside::Valid => &data.labels[..],
+            crate::experiment::Outside::Train => labels,
+        };
+        let validated = method.and_then(|method| method.validate_on);
+        let fresh = method.is_some_and(|method| method.fresh_batches);
+        let batches = problem.batches();
+        Ok(cuda::Replica {
+            widths: &e.layers,
+            chunk: e.batch,
+            training: cuda::Loss {
+                images: images(&drawn.train, labels),
+                tuned,
+                scales,
+                penalty: problem.penalty(),
+                psd,
+            },
+            outside: cuda::Loss {
+                images: images(&drawn.outside, outside_labels),
+                tuned: beside,
+                scales,
+                penalty: off.map(|block| Strength::Off(e.groups_of(block))),
+                psd: false,
+            },
+            validated: validated.unwrap_or(drawn.outside.len()),
+            h: &self.tables.h,
+            schedule: self.schedule(),
+            batches,
+            sweep_batches: if fresh {
+                problem.fresh_batches()
+            } else {
+                batches
+            },
+            steps: e.steps,
+            origin,
+            way: match method {
+                Some(method) => Some(self.way::<A>(method)?),
+                None => None,
+            },
+            wants_schedule: e.tunes_schedule(),
+        })
+    }
+
+    fn way<A: Arithmetic>(&self, method: &Method) -> Result<cuda::Way> {
+        let steps = self.job.problem.experiment.steps;
+        let reach = Reversed::<A>::reach(&self.schedule(), steps);
+        let recall = match method.name {
+            Name::Tape => cuda::Recall::Tape,
+            Name::Checkpoints => cuda::Recall::Checkpoints {
+                snapshots: method.snapshots,
+            },
+            Name::Line => cuda::Recall::Line,
+            Name::LinePublished => cuda::Recall::LinePublished {
+                rate_scale: method.rate_scale,
+            },
+            Name::Hats => cuda::Recall::Hats {
+                intervals: method.knots,
+                spacing: method.spacing.unwrap_or(Grid::spacing(method.knots)),
+                levels: method.levels,
+            },
+            Name::Reversed => cuda::Recall::Reversed,
+            Name::Direct | Name::Random | Name::AllUp => cuda::Recall::Nowhere,
+            Name::Reversible
+            | Name::Knots
+            | Name::Hermite
+            | Name::Legendre
+            | Name::Forward
+            | Name::Implicit
+            | Name::Neumann => bail!(
+                "{} does not run on a GPU: take tape, checkpoints, line, line-published, hats or reversed, or --device cpu",
+                method.name.as_str()
+            ),
+        };
+        Ok(cuda::Way {
+            recall,
+            tail: method.tail_of(steps, reach)?,
+            last: method.last,
+        })
+    }
+
+    fn trained<A: Arithmetic>(
+        &self,
+        done: cuda::Done,
+        [forward_seconds, seconds]: [f64; 2],
+    ) -> Result<Trained> {
+        let Job {
+            problem,
+            hyper,
+            method,
+        } = self.job;
+        let back = match (done.back, method) {
+            (Some(back), Some(method)) => {
+                let mut slopes = Slopes::new(&self.tables);
+                slopes.h = back.d_h;
+                if let Some((rates, momenta)) = back.schedule {
+                    (slopes.rates, slopes.momenta) = (rates, momenta);
+                }
+                problem.by_initial_scales::<A>(hyper, &self.tables, &back.d_w, &mut slopes)?;
+                let hypergradient = problem.said_by(method, &self.tables, slopes)?;
+                Some(Back {
+                    hypergradient,
+                    valid_loss: back.valid_loss,
+                    seconds,
+                    floats: back.costs.floats,
+                    gradients: back.costs.gradients,
+                    products: back.costs.products,
+                    note: None,
+                })
+            }
+            _ => None,
+        };
+        Ok(Trained {
+            w: done.w,
+            losses: done.losses,
+            forward_seconds,
+            back,
+        })
+    }
+}

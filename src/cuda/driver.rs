@@ -1,0 +1,227 @@
+//! A GPU by NVIDIA's driver, the kernels compiled by NVRTC for the GPU at hand.
+//!
+//! Both libraries are loaded when a device is opened. `cudarc` panics where one is missing, so it is asked first.
+#![allow(unsafe_code)]
+
+use std::boxed::Box;
+use std::ffi::{CStr, CString, c_void};
+use std::format;
+use std::string::{String, ToString};
+use std::sync::Arc;
+use std::vec::Vec;
+
+use cudarc::driver::sys::CUdevice_attribute as Attribute;
+use cudarc::driver::{CudaContext, CudaFunction, CudaModule, DriverError, result};
+use cudarc::nvrtc::Ptx;
+
+use super::machine::{Launch, Machine, Memory};
+use super::{Error, sources};
+
+/// A GPU.
+pub(super) struct Driver {
+    context: Arc<CudaContext>,
+    /// In products and sums apart, and fused.
+    modules: [Arc<CudaModule>; 2],
+    name: String,
+    processors: u32,
+}
+
+fn failed(what: &'static str) -> impl Fn(DriverError) -> Error {
+    move |error| Error::Machine {
+        what,
+        why: match error.error_string() {
+            Ok(words) => words.to_string_lossy().into_owned(),
+            Err(_) => error.to_string(),
+        },
+    }
+}
+
+/// The kernels as the GPU's assembly of this compute capability, such as 90.
+///
+/// # Errors
+/// [`Error::NoCompiler`]; [`Error::Sources`] with the compiler's words, where it warns too.
+pub(super) fn compile(capability: u32, fused: bool) -> Result<String, Error> {
+    // SAFETY: it only looks for the library.
+    if !unsafe { cudarc::nvrtc::sys::is_culib_present() } {
+        return Err(Error::NoCompiler);
+    }
+    use cudarc::nvrtc::result::{
+        compile_program, create_program, destroy_program, get_program_log, get_ptx,
+    };
+    let said = |error: cudarc::nvrtc::result::NvrtcError| Error::Sources(format!("{error:?}"));
+    let text = CString::new(sources::whole()).map_err(|error| Error::Sources(error.to_string()))?;
+    let program = create_program(&text, Some(c"kernels.cu")).map_err(said)?;
+    let options: Vec<String> = [
+        format!("--gpu-architecture=compute_{capability}"),
+        format!("-DFUSED={}", u8::from(fused)),
+        "--std=c++17".into(),
+        // What decides bits: nothing is contracted, flushed or approximated.
+        "--fmad=false".into(),
+        "--ftz=false".into(),
+        "--prec-div=true".into(),
+        "--prec-sqrt=true".into(),
+    ]
+    .into();
+    // SAFETY: the program was created above and is destroyed below.
+    let (compiled, log, ptx) = unsafe {
+        let compiled = compile_program(program, &options);
+        let log = get_program_log(program).map_err(said);
+        let ptx = get_ptx(program).map_err(said);
+        let _ = destroy_program(program);
+        (compiled, log, ptx)
+    };
+    let text = |bytes: Vec<core::ffi::c_char>| -> String {
+        let bytes: Vec<u8> = bytes.into_iter().map(|byte| byte as u8).collect();
+        match CStr::from_bytes_until_nul(&bytes) {
+            Ok(text) => text.to_string_lossy().into_owned(),
+            Err(_) => String::from_utf8_lossy(&bytes).into_owned(),
+        }
+    };
+    let log = text(log?);
+    if compiled.is_err() || !log.trim().is_empty() {
+        return Err(Error::Sources(log));
+    }
+    Ok(text(ptx?))
+}
+
+impl Driver {
+    /// Opens the GPU of this number.
+    pub(super) fn open(number: usize) -> Result<Self, Error> {
+        // SAFETY: it only looks for the library.
+        if !unsafe { cudarc::driver::sys::is_culib_present() } {
+            return Err(Error::NoDriver);
+        }
+        let count = CudaContext::device_count().map_err(failed("counting GPUs"))?;
+        let count = usize::try_from(count).unwrap_or(0);
+        if number >= count {
+            return Err(Error::NoDevice { number, count });
+        }
+        let context = CudaContext::new(number).map_err(failed("opening the GPU"))?;
+        let attribute = |attribute| -> Result<u32, Error> {
+            let value = context
+                .attribute(attribute)
+                .map_err(failed("asking the GPU"))?;
+            Ok(u32::try_from(value).unwrap_or(0))
+        };
+        let capability = 10 * attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?
+            + attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+        let module = |fused| -> Result<_, Error> {
+            let ptx = Ptx::from_src(compile(capability, fused)?);
+            context
+                .load_module(ptx)
+                .map_err(failed("loading the kernels"))
+        };
+        Ok(Driver {
+            modules: [module(false)?, module(true)?],
+            name: context.name().map_err(failed("asking the GPU"))?,
+            processors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+            context,
+        })
+    }
+
+    fn function(&self, kernel: &str, fused: bool) -> Result<CudaFunction, Error> {
+        self.modules[usize::from(fused)]
+            .load_function(kernel)
+            .map_err(failed("finding a kernel"))
+    }
+
+    /// Makes the GPU this thread's.
+    fn enter(&self) -> Result<(), Error> {
+        self.context
+            .bind_to_thread()
+            .map_err(failed("entering the GPU's context"))
+    }
+}
+
+impl Machine for Driver {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn free(&self) -> Result<u64, Error> {
+        let (free, _) = self
+            .context
+            .mem_get_info()
+            .map_err(failed("asking for free memory"))?;
+        // The driver's own needs, and what lies between pieces.
+        Ok((free as u64).saturating_sub(64 << 20))
+    }
+
+    fn processors(&self) -> u32 {
+        self.processors
+    }
+
+    fn resident(&self, kernel: &str, launch: Launch) -> Result<u32, Error> {
+        let function = self.function(kernel, launch.fused)?;
+        let each = function
+            .occupancy_max_active_blocks_per_multiprocessor(
+                launch.threads,
+                launch.shared as usize,
+                None,
+            )
+            .map_err(failed("asking how many blocks fit"))?;
+        Ok(each.saturating_mul(self.processors))
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Memory, Error> {
+        self.enter()?;
+        // SAFETY: the memory is written before it is read, by the host or by a kernel.
+        let address = unsafe { result::malloc_sync(bytes.max(1)) }.map_err(failed("allocating"))?;
+        let context = Arc::clone(&self.context);
+        Ok(Memory::new(address, bytes, move || {
+            if context.bind_to_thread().is_ok() {
+                // SAFETY: it was allocated here, is freed once, and no kernel is running: launches are waited for.
+                let _ = unsafe { result::free_sync(address) };
+            }
+        }))
+    }
+
+    fn write(&self, to: &Memory, offset: usize, bytes: &[u8]) -> Result<(), Error> {
+        let address = to.part(offset, bytes.len())?;
+        self.enter()?;
+        // SAFETY: the part lies in memory that is allocated.
+        unsafe { result::memcpy_htod_sync(address, bytes) }.map_err(failed("writing to the GPU"))
+    }
+
+    fn read(&self, from: &Memory, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
+        let address = from.part(offset, bytes.len())?;
+        self.enter()?;
+        // SAFETY: the part lies in memory that is allocated.
+        unsafe { result::memcpy_dtoh_sync(bytes, address) }.map_err(failed("reading from the GPU"))
+    }
+
+    fn launch(&self, kernel: &str, launch: Launch, args: u64) -> Result<(), Error> {
+        let function = self.function(kernel, launch.fused)?;
+        self.enter()?;
+        let mut args = args;
+        let mut parameters = [(&raw mut args).cast::<c_void>()];
+        let (blocks, threads) = ((launch.blocks, 1, 1), (launch.threads, 1, 1));
+        let stream = result::stream::null();
+        // SAFETY: every entry point takes one pointer; what it points to was placed by this module, which is the
+        // only one to launch.
+        let launched = unsafe {
+            let run = if launch.cooperative {
+                result::launch_cooperative_kernel
+            } else {
+                result::launch_kernel
+            };
+            run(
+                function.cu_function(),
+                blocks,
+                threads,
+                launch.shared,
+                stream,
+                &mut parameters,
+            )
+        };
+        launched.map_err(failed("launching a kernel"))?;
+        result::ctx::synchronize().map_err(failed("running a kernel"))
+    }
+}
+
+impl Driver {
+    /// The same behind a pointer.
+    pub(super) fn boxed(number: usize) -> Result<Box<dyn Machine>, Error> {
+        Ok(Box::new(Driver::open(number)?))
+    }
+}
