@@ -26,6 +26,9 @@
 #include <ucontext.h>
 #endif
 
+// Only entry points are seen from outside, so that everything else can be compiled into its callers.
+#pragma GCC visibility push(hidden)
+
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
@@ -408,9 +411,6 @@ inline void run(Launch& launch, u32 first, u32 shared, Region& stacks, std::vect
 }
 
 }  // namespace emulation
-
-// Only entry points are seen from outside, so that everything else can be compiled into its callers.
-#pragma GCC visibility push(hidden)
 
 #define __device__
 #define __global__ __attribute__((visibility("default")))
