@@ -10,6 +10,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::path::PathBuf;
 use std::process::Command;
 use std::string::{String, ToString};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{env, format, fs, process};
 
@@ -38,9 +39,19 @@ type Emulate =
 
 /// An emulation.
 pub(super) struct Emulated {
-    /// In products and sums apart, and fused.
-    libraries: [Library; 2],
+    libraries: &'static Libraries,
     order: Order,
+}
+
+/// The kernels, in products and sums apart, and fused.
+type Libraries = [Library; 2];
+
+/// Compiled once, whatever is emulated: they are the same for all.
+static LIBRARIES: OnceLock<Result<Libraries, Error>> = OnceLock::new();
+
+fn libraries() -> Result<Libraries, Error> {
+    let folder = Folder::new()?;
+    Ok([load(&folder, false)?, load(&folder, true)?])
 }
 
 fn failed(what: &'static str, why: impl ToString) -> Error {
@@ -119,11 +130,9 @@ fn load(folder: &Folder, fused: bool) -> Result<Library, Error> {
 impl Emulated {
     /// Compiles and loads the kernels.
     pub(super) fn boxed(order: Order) -> Result<Box<dyn Machine>, Error> {
-        let folder = Folder::new()?;
-        Ok(Box::new(Emulated {
-            libraries: [load(&folder, false)?, load(&folder, true)?],
-            order,
-        }))
+        let libraries = LIBRARIES.get_or_init(libraries).as_ref();
+        let libraries = libraries.map_err(Error::clone)?;
+        Ok(Box::new(Emulated { libraries, order }))
     }
 }
 

@@ -30,6 +30,8 @@ typedef unsigned long long u64;
 #define __global__
 #define __forceinline__ inline
 #define CALLED inline
+#define MOST_THREADS 256
+#define BOUNDED
 #define SHARED(type, name) type* name = (type*)emulation::now->shared_memory()
 
 namespace emulation {
