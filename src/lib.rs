@@ -71,6 +71,7 @@
 //! | [`outer`] | what moves the hyperparameters, and keeps them in their sets |
 //! | [`state`] | what outlives a loss of power: bytes with a checksum |
 //! | [`check`], [`error`] | the identities every objective must satisfy; what can be wrong |
+//! | `cuda` | behind the feature `cuda`: whole trainings on a GPU |
 //!
 //! # The same bits everywhere
 //! Two named arithmetics, [`Plain`] and [`Fused`], say how a multiply-add is rounded. For each of
@@ -90,8 +91,9 @@
 //! - `libm` (default): square roots and multiply-adds in software, for targets without `std`.
 //! - `std`: hardware multiply-adds, and the vector width chosen at run time.
 //!
-//! At least one of these two is needed. Both of the others add names and change nothing:
+//! At least one of these two is needed. The others add names and change nothing:
 //! - `defmt`: `defmt::Format` of errors, outcomes and settings, for a firmware's log.
+//! - `cuda`: whole trainings on NVIDIA's GPUs, with `std`.
 //! - `micromath`: coarser elementary functions, `kernels::math::coarse`, with their errors and sizes.
 //!
 //! `heapless` needs no feature: whatever lends a `&mut [f32]` is a buffer, a `heapless::Vec` too.

@@ -13,6 +13,7 @@ use drmad::kernels::dispatch::{self, Level};
 use rayon::ThreadPoolBuilder;
 
 use crate::data::Dataset;
+use crate::device::{self, Device, Which};
 use crate::dump::Request;
 use crate::experiment::{Experiment, Optimiser, Rounding, What};
 use crate::files;
@@ -36,6 +37,10 @@ struct Cli {
     /// each core].
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    /// Where trainings run: cpu, cuda or cuda:N (an NVIDIA GPU), or emulated (the GPU's kernels on the
+    /// processor, to check them); the results have the same bits on each.
+    #[arg(long, global = true, value_name = "DEVICE", default_value_t = Which::Cpu)]
+    device: Which,
 }
 
 const ENVIRONMENT: &str = "\
@@ -61,7 +66,8 @@ enum Command {
         /// What to measure, as JSON.
         task: String,
     },
-    /// Check every derivative: finite differences and adjoint identities.
+    /// Check every derivative: finite differences and adjoint identities. With --device, check a device:
+    /// its bits against the processor's.
     Check(Source),
     /// List the experiments and the methods.
     List,
@@ -294,6 +300,9 @@ fn force_level() -> Result<()> {
 pub fn run() -> Result<()> {
     let cli = Cli::parse();
     force_level()?;
+    if cli.device != Which::Cpu {
+        device::settle(cli.device)?;
+    }
     let command = cli
         .command
         .unwrap_or_else(|| Command::Tune(Tune::parse_from(["tune"])));
@@ -311,7 +320,10 @@ impl Command {
             Command::Experiment(studied) => studied.run(),
             Command::Scaling(scaled) => scaled.run(),
             Command::Measure { task } => scaling::measure(task),
-            Command::Check(source) => verify::run(&source.load()?),
+            Command::Check(source) => match device::here() {
+                Device::Cpu => verify::run(&source.load()?),
+                device => device::check::run(device, &source.load()?),
+            },
             Command::List => list(),
         }
     }

@@ -10,6 +10,7 @@ use drmad::{Arithmetic, Fused, Plain};
 use serde::Serialize;
 
 use crate::data::Dataset;
+use crate::device;
 use crate::experiment::{Experiment, Rounding};
 use crate::files::{prepare, write, write_npy};
 use crate::method::Method;
@@ -83,7 +84,7 @@ impl Request<'_> {
             );
         }
         let hyper = &self.hyper;
-        let trained = problem.train::<A>(hyper, Some(&self.method), &mut |_| ())?;
+        let trained = device::train::<A>(&problem, hyper, Some(&self.method), &|| ())?;
         let errors = problem.errors::<A>(hyper, &trained.w)?;
         let meta = self.meta(&problem, &trained, errors)?;
         if let Some(folder) = folder {

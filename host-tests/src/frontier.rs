@@ -14,6 +14,7 @@ use indicatif::ProgressBar;
 use rayon::prelude::*;
 
 use crate::data::Dataset;
+use crate::device;
 use crate::experiment::{Experiment, Rounding};
 use crate::files::{self, progress};
 use crate::method::{MOST_TANGENTS, Method, Name};
@@ -167,7 +168,7 @@ impl Frontier<'_> {
         let mut exact: Option<Back> = None;
         let mut rows = vec![];
         for method in methods {
-            let trained = problem.train::<A>(&hyper, Some(method), &mut |_| ());
+            let trained = device::train::<A>(&problem, &hyper, Some(method), &|| ());
             bar.inc(1);
             let trained = match (trained, &exact) {
                 (Err(error), None) => return Err(error).context("the exact hypergradient"),
@@ -230,13 +231,13 @@ impl Frontier<'_> {
         let mut adam = Adam::new(self.experiment.outer.rates.adam, first, second)?;
         for meta_step in 0..self.meta_steps {
             let problem = population.draw(self.seed, meta_step, 0)?;
-            let trained = problem.train::<A>(&hyper, Some(method), &mut |_| ())?;
+            let trained = device::train::<A>(&problem, &hyper, Some(method), &|| ())?;
             let back = trained.back.context("no hypergradient")?;
             adam.step(&mut hyper, &back.hypergradient)?;
             bar.inc(1);
         }
         let problem = population.draw(self.seed, self.meta_steps, 0)?;
-        let trained = problem.train::<A>(&hyper, None, &mut |_| ())?;
+        let trained = device::train::<A>(&problem, &hyper, None, &|| ())?;
         Ok(problem.quality::<A>(&hyper, &trained.w)?.test_error)
     }
 

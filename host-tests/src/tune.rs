@@ -28,6 +28,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
+use crate::device::{self, Device, Job};
 use crate::experiment::{Experiment, Optimiser, Outer, Rounding, What};
 use crate::files::{self, progress};
 use crate::method::{Method, Name};
@@ -96,6 +97,33 @@ fn to_bits(x: &[f32]) -> Vec<u32> {
 
 fn from_bits(x: &[u32]) -> Vec<f32> {
     x.iter().map(|x| f32::from_bits(*x)).collect()
+}
+
+/// Does a job on every problem, each on a core.
+fn on_all_cores<T: Send>(
+    problems: &[Problem<'_>],
+    job: impl Fn(&Problem<'_>) -> Result<T> + Sync,
+) -> Vec<Result<T>> {
+    problems.par_iter().with_max_len(1).map(&job).collect()
+}
+
+/// Trains all of these with the same hyperparameters and takes them back.
+fn train_all<A: Arithmetic>(
+    device: &Device,
+    problems: &[Problem<'_>],
+    hyper: &[f32],
+    method: &Method,
+    each: &(dyn Fn() + Sync),
+) -> Result<Vec<Result<Trained>>> {
+    let jobs: Vec<Job<'_>> = problems
+        .iter()
+        .map(|problem| Job {
+            problem,
+            hyper,
+            method: Some(method),
+        })
+        .collect();
+    device.train::<A>(&jobs, each)
 }
 
 /// A run of the outer loop.
@@ -265,15 +293,26 @@ impl Tuning<'_> {
             let timed = meta_step == 0;
             let from = state.weights.as_deref();
             let ours = || {
-                self.each_draw(&population, meta_step, from, |problem| {
-                    let each = &mut |_| bar.step();
-                    if timed {
-                        let trained = problem.train::<A>(&hyper, Some(&method), each)?;
-                        let errors = problem.errors::<A>(&hyper, &trained.w)?;
-                        Ok((trained, errors))
-                    } else {
-                        problem.train_and_measure::<A>(&hyper, &method, each)
+                self.each_draw(&population, meta_step, from, |problems| {
+                    let device = device::here();
+                    // On a GPU nothing runs beside in any case.
+                    if !timed && matches!(device, Device::Cpu) {
+                        return Ok(on_all_cores(problems, |problem| {
+                            let each = &mut |_| bar.step();
+                            problem.train_and_measure::<A>(&hyper, &method, each)
+                        }));
                     }
+                    let trained =
+                        train_all::<A>(device, problems, &hyper, &method, &|| bar.step())?;
+                    Ok(problems
+                        .par_iter()
+                        .zip(trained)
+                        .map(|(problem, trained)| {
+                            let trained = trained?;
+                            let errors = problem.errors::<A>(&hyper, &trained.w)?;
+                            Ok((trained, errors))
+                        })
+                        .collect())
                 })
             };
             let tape = Method::new(Name::Tape);
@@ -281,8 +320,8 @@ impl Tuning<'_> {
                 if !wanted {
                     return Ok(None);
                 }
-                let exact = self.each_draw(&population, meta_step, from, |problem| {
-                    problem.train::<A>(&hyper, Some(&tape), &mut |_| ())
+                let exact = self.each_draw(&population, meta_step, from, |problems| {
+                    train_all::<A>(device::here(), problems, &hyper, &tape, &|| ())
                 });
                 match exact {
                     // A run goes on where there is nothing to compare it with.
@@ -337,15 +376,13 @@ impl Tuning<'_> {
 
         // The start and the result on the same draw, which neither has seen.
         let problem = population.draw(seed, meta_steps, 0)?;
-        let ended = |hyper: &[f32], each: &mut dyn FnMut(usize)| -> Result<_> {
-            let trained = problem.train::<A>(hyper, None, each)?;
+        let ended = |hyper: &[f32], each: &(dyn Fn() + Sync)| -> Result<_> {
+            let trained = device::train::<A>(&problem, hyper, None, each)?;
             let quality = problem.quality::<A>(hyper, &trained.w)?;
             Ok(End { trained, quality })
         };
-        let (before, after) = rayon::join(
-            || ended(&start, &mut |_| ()),
-            || ended(&hyper, &mut |_| bar.step()),
-        );
+        let (before, after) =
+            rayon::join(|| ended(&start, &|| ()), || ended(&hyper, &|| bar.step()));
         let (before, after) = (before?, after?);
         bar.finish();
         let report = self.report(&state, &hyper, &before, &after)?;
@@ -353,20 +390,19 @@ impl Tuning<'_> {
         Ok(Tuned { report, hyper })
     }
 
-    /// Does a job on every draw or client of a meta-iteration, on all cores; of several errors it gives
+    /// Does a job on the draws or clients of a meta-iteration; of several errors it gives
     /// that of the first. Of a client that diverges it gives nothing, unless all do.
     fn each_draw<T: Send>(
         &self,
         population: &Population<'_>,
         meta_step: usize,
         from: Option<&[u32]>,
-        job: impl Fn(&Problem<'_>) -> Result<T> + Sync,
+        job: impl Fn(&[Problem<'_>]) -> Result<Vec<Result<T>>>,
     ) -> Result<Vec<Option<T>>> {
         let (seed, outer) = (self.settings.seed, &self.experiment().outer);
         let shared = outer.clients.is_some();
-        let results: Vec<Result<T>> = (0..outer.trainings())
+        let problems: Vec<Problem<'_>> = (0..outer.trainings())
             .into_par_iter()
-            .with_max_len(1)
             .map(|i| {
                 let mut problem = if shared {
                     population.client(seed, meta_step, i)?
@@ -374,9 +410,10 @@ impl Tuning<'_> {
                     population.draw(seed, meta_step, i)?
                 };
                 problem.from = from.map(from_bits);
-                job(&problem)
+                Ok(problem)
             })
-            .collect();
+            .collect::<Result<_>>()?;
+        let results = job(&problems)?;
         let mut first = None;
         let mut done = vec![];
         for result in results {

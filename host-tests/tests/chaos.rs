@@ -31,7 +31,8 @@ fn scan(places: &[f32], hats_every: usize) -> Vec<Found> {
     let population = Population::new(&experiment, &MNIST).unwrap();
     let problem = population.draw(3, 0, 0).unwrap();
     let exact = experiment.method.method().unwrap();
-    chaos::scan(&problem, &exact, places, (0, hats_every), &|| ())
+    let points = chaos::scan(&problem, &exact, places, (0, hats_every), &|| ());
+    points.expect("the processor does it")
 }
 
 fn on<T: Send>(threads: usize, body: impl FnOnce() -> T + Send) -> T {

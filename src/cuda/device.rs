@@ -17,7 +17,7 @@ use crate::Arithmetic;
 /// How the threads of a launch are spread. No bit depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spread {
-    /// Threads in a block, a multiple of 32 up to 1024.
+    /// Threads in a block, a multiple of 32 up to 256.
     pub threads: u32,
     /// Blocks for each replica; none for as many as fit, one where there are many replicas.
     pub blocks: Option<u32>,
@@ -37,6 +37,8 @@ pub struct Device {
     machine: Box<dyn Machine>,
     /// Bytes of shared memory that a block needs.
     shared: u32,
+    /// Threads that a block may have.
+    most_threads: u32,
     /// How launches are spread.
     pub spread: Spread,
 }
@@ -102,9 +104,10 @@ impl Device {
         let mut device = Device {
             machine,
             shared: 0,
+            most_threads: 0,
             spread: Spread::default(),
         };
-        let mut sizes = [0u32; 4];
+        let mut sizes = [0u32; 5];
         let memory = device.machine.allocate(size_of_val(&sizes))?;
         let one = Launch {
             fused: false,
@@ -118,7 +121,7 @@ impl Device {
             .machine
             .read(&memory, 0, bytemuck::cast_slice_mut(&mut sizes))?;
         drop(memory);
-        let [replica, status, teams, shared] = sizes;
+        let [replica, status, teams, shared, threads] = sizes;
         for (what, here, there) in [
             ("Replica", size_of::<layout::Replica>(), replica),
             ("Status", size_of::<layout::Status>(), status),
@@ -128,8 +131,23 @@ impl Device {
                 return Err(Mismatch { what, here, there }.into());
             }
         }
-        device.shared = shared;
+        (device.shared, device.most_threads) = (shared, threads);
         Ok(device)
+    }
+
+    /// Seconds from a launch of nothing to its end, the mean of `count`: what a training pays that is launched
+    /// step by step.
+    ///
+    /// # Errors
+    /// What the machine says.
+    pub fn seconds_of_a_launch(&self, count: u32) -> Result<f64, Error> {
+        let memory = self.machine.allocate(size_of::<[u32; 5]>())?;
+        let launch = self.launch_of::<crate::Plain>(1);
+        let clock = Instant::now();
+        for _ in 0..count {
+            self.machine.launch("sizes", launch, memory.address())?;
+        }
+        Ok(clock.elapsed().as_secs_f64() / f64::from(count.max(1)))
     }
 
     pub(super) fn machine(&self) -> &dyn Machine {
@@ -237,12 +255,12 @@ impl Device {
     /// Blocks for each replica of a wave.
     fn blocks<A: Arithmetic>(&self, wave: &[Replica<'_>]) -> Result<u32, Error> {
         let Spread { threads, blocks } = self.spread;
-        if !(32..=1024).contains(&threads) || threads % 32 != 0 {
+        if !(32..=self.most_threads).contains(&threads) || threads % 32 != 0 {
             return Err(crate::Error::Range {
                 what: "threads of a block, a multiple of 32",
                 value: f64::from(threads),
                 least: 32.0,
-                greatest: 1024.0,
+                greatest: f64::from(self.most_threads),
             }
             .into());
         }

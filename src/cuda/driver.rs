@@ -4,15 +4,18 @@
 #![allow(unsafe_code)]
 
 use std::boxed::Box;
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::format;
 use std::string::{String, ToString};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::vec::Vec;
 
 use cudarc::driver::sys::CUdevice_attribute as Attribute;
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule, DriverError, result};
-use cudarc::nvrtc::Ptx;
+use cudarc::nvrtc::result::{
+    NvrtcError, compile_program, create_program, destroy_program, get_program_log, get_ptx,
+};
+use cudarc::nvrtc::{Ptx, sys as nvrtc};
 
 use super::machine::{Launch, Machine, Memory};
 use super::{Error, sources};
@@ -20,8 +23,10 @@ use super::{Error, sources};
 /// A GPU.
 pub(super) struct Driver {
     context: Arc<CudaContext>,
-    /// In products and sums apart, and fused.
-    modules: [Arc<CudaModule>; 2],
+    /// In products and sums apart, and fused: each compiled when it is first asked for, which takes seconds.
+    modules: [OnceLock<Result<Arc<CudaModule>, Error>>; 2],
+    /// Its compute capability.
+    capability: u32,
     name: String,
     processors: u32,
 }
@@ -36,23 +41,32 @@ fn failed(what: &'static str) -> impl Fn(DriverError) -> Error {
     }
 }
 
-/// The kernels as the GPU's assembly of this compute capability, such as 90.
+/// What the kernels are compiled to, for GPUs of a compute capability, such as 90.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target {
+    /// Assembly, to be looked at.
+    Assembly(u32),
+    /// What a GPU of that capability runs, whatever assembly its driver knows.
+    Binary(u32),
+}
+
+/// The kernels compiled.
 ///
 /// # Errors
 /// [`Error::NoCompiler`]; [`Error::Sources`] with the compiler's words, where it warns too.
-pub(super) fn compile(capability: u32, fused: bool) -> Result<String, Error> {
+pub(super) fn compile(target: Target, fused: bool) -> Result<Vec<u8>, Error> {
     // SAFETY: it only looks for the library.
-    if !unsafe { cudarc::nvrtc::sys::is_culib_present() } {
+    if !unsafe { nvrtc::is_culib_present() } {
         return Err(Error::NoCompiler);
     }
-    use cudarc::nvrtc::result::{
-        compile_program, create_program, destroy_program, get_program_log, get_ptx,
-    };
-    let said = |error: cudarc::nvrtc::result::NvrtcError| Error::Sources(format!("{error:?}"));
     let text = CString::new(sources::whole()).map_err(|error| Error::Sources(error.to_string()))?;
-    let program = create_program(&text, Some(c"kernels.cu")).map_err(said)?;
+    let program = create_program(&text, Some(c"kernels.cu")).map_err(refused)?;
+    let architecture = match target {
+        Target::Assembly(capability) => format!("compute_{capability}"),
+        Target::Binary(capability) => format!("sm_{capability}"),
+    };
     let options: Vec<String> = [
-        format!("--gpu-architecture=compute_{capability}"),
+        format!("--gpu-architecture={architecture}"),
         format!("-DFUSED={}", u8::from(fused)),
         "--std=c++17".into(),
         // What decides bits: nothing is contracted, flushed or approximated.
@@ -63,25 +77,49 @@ pub(super) fn compile(capability: u32, fused: bool) -> Result<String, Error> {
     ]
     .into();
     // SAFETY: the program was created above and is destroyed below.
-    let (compiled, log, ptx) = unsafe {
+    let (compiled, log, result) = unsafe {
         let compiled = compile_program(program, &options);
-        let log = get_program_log(program).map_err(said);
-        let ptx = get_ptx(program).map_err(said);
+        let log = get_program_log(program).map_err(refused);
+        let result = match target {
+            Target::Assembly(_) => get_ptx(program).map_err(refused),
+            Target::Binary(_) => binary(program),
+        };
         let _ = destroy_program(program);
-        (compiled, log, ptx)
+        (compiled, log, result)
     };
-    let text = |bytes: Vec<core::ffi::c_char>| -> String {
-        let bytes: Vec<u8> = bytes.into_iter().map(|byte| byte as u8).collect();
-        match CStr::from_bytes_until_nul(&bytes) {
-            Ok(text) => text.to_string_lossy().into_owned(),
-            Err(_) => String::from_utf8_lossy(&bytes).into_owned(),
-        }
+    let bytes = |of: Vec<c_char>| -> Vec<u8> { of.into_iter().map(|byte| byte as u8).collect() };
+    let log = bytes(log?);
+    let log = match CStr::from_bytes_until_nul(&log) {
+        Ok(text) => text.to_string_lossy().into_owned(),
+        Err(_) => String::from_utf8_lossy(&log).into_owned(),
     };
-    let log = text(log?);
     if compiled.is_err() || !log.trim().is_empty() {
         return Err(Error::Sources(log));
     }
-    Ok(text(ptx?))
+    Ok(bytes(result?))
+}
+
+fn refused(error: NvrtcError) -> Error {
+    Error::Sources(format!("{error:?}"))
+}
+
+/// What a compiled program's GPU runs.
+///
+/// # Safety
+/// The program exists.
+unsafe fn binary(program: nvrtc::nvrtcProgram) -> Result<Vec<c_char>, Error> {
+    let mut size = 0;
+    // SAFETY: the program exists, and the buffer has the size that the compiler names.
+    unsafe {
+        nvrtc::nvrtcGetCUBINSize(program, &raw mut size)
+            .result()
+            .map_err(refused)?;
+        let mut binary = std::vec![0; size];
+        nvrtc::nvrtcGetCUBIN(program, binary.as_mut_ptr())
+            .result()
+            .map_err(refused)?;
+        Ok(binary)
+    }
 }
 
 impl Driver {
@@ -105,14 +143,9 @@ impl Driver {
         };
         let capability = 10 * attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?
             + attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
-        let module = |fused| -> Result<_, Error> {
-            let ptx = Ptx::from_src(compile(capability, fused)?);
-            context
-                .load_module(ptx)
-                .map_err(failed("loading the kernels"))
-        };
         Ok(Driver {
-            modules: [module(false)?, module(true)?],
+            modules: [OnceLock::new(), OnceLock::new()],
+            capability,
             name: context.name().map_err(failed("asking the GPU"))?,
             processors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
             context,
@@ -120,7 +153,13 @@ impl Driver {
     }
 
     fn function(&self, kernel: &str, fused: bool) -> Result<CudaFunction, Error> {
-        self.modules[usize::from(fused)]
+        let module = self.modules[usize::from(fused)].get_or_init(|| {
+            let binary = compile(Target::Binary(self.capability), fused)?;
+            self.context
+                .load_module(Ptx::from_binary(binary))
+                .map_err(failed("loading the kernels"))
+        });
+        (module.as_ref().map_err(Error::clone)?)
             .load_function(kernel)
             .map_err(failed("finding a kernel"))
     }

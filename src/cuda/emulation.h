@@ -38,7 +38,7 @@ typedef unsigned long long u64;
 namespace emulation {
 
 constexpr u32 WARP = 32;
-constexpr u32 MOST_THREADS = 1024;
+constexpr u32 LARGEST_BLOCK = 1024;
 // Bytes of a stack.
 constexpr size_t STACK = 64 << 10;
 // From one stack to the next. Were it a power of two, all stacks' tops would share a few lines of the cache.
@@ -416,6 +416,8 @@ inline void run(Launch& launch, u32 first, u32 shared, Region& stacks, std::vect
 #define __global__ __attribute__((visibility("default")))
 #define __forceinline__ inline
 #define CALLED inline
+#define MOST_THREADS 256
+#define BOUNDED
 #define SHARED(type, name) type* name = (type*)emulation::here->own->shared
 
 #define threadIdx emulation::here->thread
@@ -470,9 +472,9 @@ extern "C" __global__ const char* emulate(void (*kernel)(const void*), u32 block
     using namespace emulation;
     static thread_local Region stacks;
     static thread_local char why[WORDS];
-    if (threads == 0 || threads % WARP != 0 || threads > MOST_THREADS) {
+    if (threads == 0 || threads % WARP != 0 || threads > LARGEST_BLOCK) {
         snprintf(why, sizeof why, "%u threads in a block: it must be a multiple of %u up to %u", threads, WARP,
-                 MOST_THREADS);
+                 LARGEST_BLOCK);
         return why;
     }
     if (blocks == 0) return "a launch of no blocks";

@@ -17,11 +17,11 @@ __device__ __forceinline__ void each_replica(const void* args, u32 barrier, F f)
     f(team, replica);
 }
 
-extern "C" __global__ void walk_replicas(const void* args) {
+extern "C" __global__ void BOUNDED walk_replicas(const void* args) {
     each_replica(args, 0, [](Team& team, const Replica& replica) { walk(team, replica); });
 }
 
-extern "C" __global__ void sweep_replicas(const void* args) {
+extern "C" __global__ void BOUNDED sweep_replicas(const void* args) {
     each_replica(args, 1, [](Team& team, const Replica& replica) { sweep(team, replica); });
 }
 
@@ -29,5 +29,5 @@ extern "C" __global__ void sweep_replicas(const void* args) {
 extern "C" __global__ void sizes(const void* args) {
     u32* sizes = (u32*)args;
     sizes[0] = sizeof(Replica), sizes[1] = sizeof(Status), sizes[2] = sizeof(Teams);
-    sizes[3] = SHARED_NUMBERS * sizeof(float);
+    sizes[3] = SHARED_NUMBERS * sizeof(float), sizes[4] = MOST_THREADS;
 }

@@ -57,5 +57,6 @@ pub use replica::{Costs, Images, Inputs, Loss, Recall, Replica, Tuned, Way};
 /// # Errors
 /// [`Error::NoCompiler`] where NVRTC is not installed; [`Error::Sources`] where it refuses them or warns.
 pub fn assembly(capability: u32, fused: bool) -> Result<std::string::String, Error> {
-    driver::compile(capability, fused)
+    let assembly = driver::compile(driver::Target::Assembly(capability), fused)?;
+    Ok(std::string::String::from_utf8_lossy(&assembly).into_owned())
 }

@@ -21,10 +21,10 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use drmad::Fused;
 use drmad::kernels::reduce::{cosine, norm};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Job, Study};
+use crate::device;
 use crate::experiment::{Block, By, Experiment, Rounding};
 use crate::files;
 use crate::method::Method;
@@ -74,7 +74,7 @@ pub struct Draw {
     pub seconds: f64,
 }
 
-/// Takes the hypergradients of these draws, on all cores. `each` hears of every one that is done.
+/// Takes the hypergradients of these draws, side by side. `each` hears of every one that is done.
 ///
 /// # Errors
 /// The first training that diverges.
@@ -86,10 +86,20 @@ pub fn take(
     each: &(dyn Fn() + Sync),
 ) -> Result<Vec<Draw>> {
     let (method, start): (Method, _) = (experiment.method.method()?, experiment.start());
-    let draws = draws.into_par_iter().with_max_len(1);
-    let draws = draws.map(|draw| -> Result<Draw> {
-        let problem = population.draw(seed, 0, draw)?;
-        let trained = problem.train::<Fused>(&start, Some(&method), &mut |_| ())?;
+    let problems: Vec<_> = draws
+        .map(|draw| population.draw(seed, 0, draw))
+        .collect::<Result<_>>()?;
+    let jobs: Vec<_> = problems
+        .iter()
+        .map(|problem| device::Job {
+            problem,
+            hyper: &start,
+            method: Some(&method),
+        })
+        .collect();
+    let trained = device::here().train::<Fused>(&jobs, &|| ())?;
+    let draws = trained.into_iter().map(|trained| -> Result<Draw> {
+        let trained = trained?;
         let back = trained.back.context("no hypergradient")?;
         each();
         Ok(Draw {
@@ -97,8 +107,7 @@ pub fn take(
             seconds: trained.forward_seconds + back.seconds,
         })
     });
-    let draws: Vec<Result<Draw>> = draws.collect();
-    draws.into_iter().collect()
+    draws.collect()
 }
 
 /// Their mean, in f64.

@@ -24,14 +24,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use drmad::Fused;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Job, Study};
+use crate::device::{self, Device};
 use crate::experiment::{Experiment, Rounding};
 use crate::files;
 use crate::method::{Method, Name};
-use crate::problem::{Population, Problem};
+use crate::problem::{Population, Problem, Trained};
 use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
 use crate::report::experiments::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};
@@ -135,46 +135,60 @@ pub fn plan(recipe: &Recipe, study: &Study, quick: bool) -> Result<(Experiment, 
     Ok((experiment, settings))
 }
 
-/// Trains a draw once at each of these places, on all cores; at every `hats_every`-th, counted from
+/// Trains a draw once at each of these places, side by side; at every `hats_every`-th, counted from
 /// `first`, it asks hats, too. `each` hears of every place that is done.
 ///
 /// # Errors
-/// None: a training that fails is a point that is missing.
+/// What the device says. A training that fails is a point that is missing.
 pub fn scan(
     problem: &Problem<'_>,
     exact: &Method,
     places: &[f32],
     (first, hats_every): (usize, usize),
     each: &(dyn Fn() + Sync),
-) -> Vec<Found> {
-    let one = |(i, x): (usize, &f32)| -> Result<Point> {
-        let mut seconds = 0.0;
-        let mut ask = |method: &Method| -> Result<(f64, f64)> {
-            let trained = problem.train::<Fused>(&[*x], Some(method), &mut |_| ())?;
-            let back = trained.back.context("no hypergradient")?;
-            seconds += trained.forward_seconds + back.seconds;
-            let loss = f64::from(back.valid_loss);
-            ensure!(loss.is_finite(), "the loss is not finite");
-            let slope = back.hypergradient.first().context("no hypergradient")?;
-            Ok((loss, f64::from(*slope)))
-        };
-        let (loss, slope) = ask(exact)?;
-        let asked = (first + i).is_multiple_of(hats_every);
-        let hats = asked.then(|| ask(&Method::new(Name::Hats)).ok()).flatten();
-        Ok(Point {
-            loss,
-            slope,
-            hats: hats.map(|(_, slope)| slope),
-            seconds,
-        })
+) -> Result<Vec<Found>> {
+    let hats = Method::new(Name::Hats);
+    let asked = |i: usize| (first + i).is_multiple_of(hats_every);
+    let job = |x, method| device::Job {
+        problem,
+        hyper: std::slice::from_ref(x),
+        method: Some(method),
     };
-    let places = places.par_iter().enumerate().with_max_len(1);
-    let points = places.map(|place| {
-        let point = one(place).map_err(|error| format!("{error:#}"));
+    let jobs: Vec<_> = places.iter().map(|x| job(x, exact)).collect();
+    let some = places.iter().enumerate().filter(|(i, _)| asked(*i));
+    let few: Vec<_> = some.map(|(_, x)| job(x, &hats)).collect();
+    let device = device::here();
+    let exact = device.train::<Fused>(&jobs, &|| ())?;
+    let mut by_hats = device.train::<Fused>(&few, &|| ())?.into_iter();
+    let points = exact.into_iter().enumerate().map(|(i, trained)| {
+        let hats = if asked(i) { by_hats.next() } else { None };
         each();
-        point
+        point(trained, hats).map_err(|error| format!("{error:#}"))
     });
-    points.collect()
+    Ok(points.collect())
+}
+
+/// Loss, slope and seconds of a training.
+fn said(trained: Result<Trained>) -> Result<(f64, f64, f64)> {
+    let trained = trained?;
+    let back = trained.back.context("no hypergradient")?;
+    let loss = f64::from(back.valid_loss);
+    ensure!(loss.is_finite(), "the loss is not finite");
+    let slope = back.hypergradient.first().context("no hypergradient")?;
+    let seconds = trained.forward_seconds + back.seconds;
+    Ok((loss, f64::from(*slope), seconds))
+}
+
+/// What the exact method and, where it was asked, hats say at a place.
+fn point(exact: Result<Trained>, hats: Option<Result<Trained>>) -> Result<Point> {
+    let (loss, slope, seconds) = said(exact)?;
+    let hats = hats.and_then(|hats| said(hats).ok());
+    Ok(Point {
+        loss,
+        slope,
+        hats: hats.map(|(_, slope, _)| slope),
+        seconds: seconds + hats.map_or(0.0, |(_, _, seconds)| seconds),
+    })
 }
 
 /// What is kept of a seed, and what it is of.
@@ -213,9 +227,14 @@ fn seed(
     }
     let places = settings.places();
     while let Some(rest) = places.get(state.points.len()..).filter(|r| !r.is_empty()) {
-        let chunk = &rest[..rest.len().min(CHUNK)];
+        // A GPU does all at once.
+        let most = match device::here() {
+            Device::Cpu => CHUNK,
+            Device::Cuda(_) => rest.len(),
+        };
+        let chunk = &rest[..rest.len().min(most)];
         let from = (state.points.len(), settings.hats_every);
-        let points = scan(&problem, &exact, chunk, from, each);
+        let points = scan(&problem, &exact, chunk, from, each)?;
         state.points.extend(points);
         files::write(&path, &serde_json::to_vec(&state)?)?;
     }

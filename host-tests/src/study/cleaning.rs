@@ -40,6 +40,7 @@ use serde::{Deserialize, Serialize};
 use super::spent::Spent;
 use super::tuned::{self, Ran, Variant, folder};
 use super::{Job, Study};
+use crate::device;
 use crate::experiment::{Counts, Experiment, Outer, Outside, What};
 use crate::files;
 use crate::method::Way;
@@ -373,7 +374,7 @@ fn train(
     }
     problem.experiment = &training;
     let clock = Instant::now();
-    let trained = problem.train::<Fused>(&[], None, &mut |_| bar.inc(1))?;
+    let trained = device::train::<Fused>(&problem, &[], None, &|| bar.inc(1))?;
     made.accuracy = 1.0 - problem.errors::<Fused>(&[], &trained.w)?.test;
     made.seconds = clock.elapsed().as_secs_f64();
     if let Some(folder) = path.parent() {

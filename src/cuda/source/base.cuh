@@ -9,6 +9,10 @@ typedef unsigned int u32;
 typedef int i32;
 typedef unsigned long long u64;
 
+// The most threads of a block. Twice as many blocks share a processor as registers would otherwise allow.
+#define MOST_THREADS 256
+#define BOUNDED __launch_bounds__(MOST_THREADS, 2)
+
 // What is long is compiled once, and not again wherever it is called.
 #define CALLED __device__ __noinline__
 

@@ -26,7 +26,7 @@ struct Case {
 
 #define CHECK(name) \
     __device__ void name##_of(Team& team, const Case& x); \
-    extern "C" __global__ void check_##name(const void* args) { \
+    extern "C" __global__ void BOUNDED check_##name(const void* args) { \
         const Vector& vector = *(const Vector*)args; \
         Team team(vector.blocks, vector.arrived); \
         name##_of(team, Case{vector}); \

@@ -1,13 +1,17 @@
 //! Where trainings run: on the processor's cores, or as replicas on a GPU.
 //!
-//! Both give the same bits. What a GPU does not do (forward mode, implicit differentiation, some paths) is
-//! refused by name, before anything runs; the losses and errors by which trained weights are judged are the
-//! processor's work in either case.
+//! Both give the same bits, so a device is chosen for the whole process, like the number of threads
+//! ([`settle`]), and no result says which it was. A method that a GPU does not do (forward mode, implicit
+//! differentiation, some paths) runs on the processor, which is said once; so do the losses and errors by which
+//! trained weights are judged.
+
+pub mod check;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Once, OnceLock};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use drmad::Arithmetic;
 use drmad::cuda;
 use drmad::path::{Grid, Reversed};
@@ -86,6 +90,43 @@ pub struct Job<'j> {
     pub method: Option<&'j Method>,
 }
 
+/// The device of this process.
+static HERE: OnceLock<Device> = OnceLock::new();
+
+/// Opens the device that this process trains on from now on.
+///
+/// # Errors
+/// As [`Device::open`]; another device that is already in use.
+pub fn settle(which: Which) -> Result<()> {
+    let device = Device::open(which)?;
+    ensure!(HERE.set(device).is_ok(), "trainings already run elsewhere");
+    Ok(())
+}
+
+/// The device of this process: its processor, where nothing else was said.
+pub fn here() -> &'static Device {
+    HERE.get_or_init(|| Device::Cpu)
+}
+
+/// One training on the device of this process; `each` hears of every training step.
+///
+/// # Errors
+/// As [`Problem::train`]; what the device says.
+pub fn train<A: Arithmetic>(
+    problem: &Problem<'_>,
+    hyper: &[f32],
+    method: Option<&Method>,
+    each: &(dyn Fn() + Sync),
+) -> Result<Trained> {
+    let job = Job {
+        problem,
+        hyper,
+        method,
+    };
+    let mut trained = here().train::<A>(&[job], each)?;
+    trained.pop().context("no training")?
+}
+
 impl Device {
     /// Opens a device.
     ///
@@ -111,27 +152,37 @@ impl Device {
         }
     }
 
-    /// Does these trainings, side by side; `each` hears of every training step. The first error counts of
-    /// those that are no training's own.
+    /// Does these trainings, side by side; `each` hears of every training step.
     ///
     /// # Errors
-    /// Of the outer result what the device cannot do, of the inner ones a training or a sweep that diverges.
+    /// Of the outer result what the device says, of the inner ones a training or a sweep that diverges.
     pub fn train<A: Arithmetic>(
         &self,
         jobs: &[Job<'_>],
         each: &(dyn Fn() + Sync),
     ) -> Result<Vec<Result<Trained>>> {
-        let device = match self {
-            Device::Cpu => {
-                let jobs = jobs.par_iter().with_max_len(1);
-                let train = |job: &Job<'_>| {
-                    job.problem
-                        .train::<A>(job.hyper, job.method, &mut |_| each())
-                };
-                return Ok(jobs.map(train).collect());
-            }
-            Device::Cuda(device) => device,
+        let on_cores = |jobs: &[Job<'_>]| -> Vec<Result<Trained>> {
+            let jobs = jobs.par_iter().with_max_len(1);
+            let train = |job: &Job<'_>| {
+                job.problem
+                    .train::<A>(job.hyper, job.method, &mut |_| each())
+            };
+            jobs.map(train).collect()
         };
+        let Device::Cuda(device) = self else {
+            return Ok(on_cores(jobs));
+        };
+        let strange = jobs.iter().filter_map(|job| job.method);
+        if let Some(method) = strange.filter(|method| !on_a_gpu(method)).last() {
+            static SAID: Once = Once::new();
+            SAID.call_once(|| {
+                eprintln!(
+                    "{} runs on the processor: a GPU does not do it",
+                    method.name.as_str()
+                );
+            });
+            return Ok(on_cores(jobs));
+        }
         let sides: Vec<Sides<'_>> = jobs.iter().map(Sides::new::<A>).collect::<Result<_>>()?;
         let origins: Vec<_> = sides.iter().map(Sides::origin).collect();
         let replicas: Vec<cuda::Replica<'_>> = (sides.iter().zip(&origins))
@@ -150,6 +201,20 @@ impl Device {
         });
         Ok(trained.collect())
     }
+}
+
+/// Whether a GPU does it.
+const fn on_a_gpu(method: &Method) -> bool {
+    !matches!(
+        method.name,
+        Name::Reversible
+            | Name::Knots
+            | Name::Hermite
+            | Name::Legendre
+            | Name::Forward
+            | Name::Implicit
+            | Name::Neumann
+    )
 }
 
 /// What a replica borrows from.
@@ -270,17 +335,8 @@ impl<'j> Sides<'j> {
                 levels: method.levels,
             },
             Name::Reversed => cuda::Recall::Reversed,
-            Name::Direct | Name::Random | Name::AllUp => cuda::Recall::Nowhere,
-            Name::Reversible
-            | Name::Knots
-            | Name::Hermite
-            | Name::Legendre
-            | Name::Forward
-            | Name::Implicit
-            | Name::Neumann => bail!(
-                "{} does not run on a GPU: take tape, checkpoints, line, line-published, hats or reversed, or --device cpu",
-                method.name.as_str()
-            ),
+            // Direct, and what is no method.
+            _ => cuda::Recall::Nowhere,
         };
         Ok(cuda::Way {
             recall,
