@@ -358,6 +358,9 @@ struct Region {
     }
 };
 
+// The bottom of a stack. Below the first is room for what would overflow it.
+inline char* stack_of(const Region& stacks, u32 fiber) { return stacks.bytes + (fiber + 1) * STRIDE; }
+
 inline bool all(const char* bytes, size_t count, u8 value) {
     for (size_t i = 0; i < count; i += 1) {
         if ((u8)bytes[i] != value) return false;
@@ -386,7 +389,7 @@ inline void run(Launch& launch, u32 first, u32 shared, Region& stacks, std::vect
         fiber.block.x = first + i / threads;
         fiber.thread.x = i % threads;
         fiber.half = 0;
-        begin(fiber.context, stacks.bytes + i * STRIDE, run_fiber);
+        begin(fiber.context, stack_of(stacks, i), run_fiber);
     }
     wake(launch, 0, size);
     here = next(launch);
@@ -401,7 +404,7 @@ inline void run(Launch& launch, u32 first, u32 shared, Region& stacks, std::vect
     }
     for (u32 i = 0; i < size; i += 1) {
         // No thread has come that far down its stack.
-        if (!all(stacks.bytes + i * STRIDE, 64, 0)) {
+        if (!all(stack_of(stacks, i), 64, 0)) {
             launch.failed = true;
             snprintf(launch.why, WORDS, "a thread needs a stack of more than %zu bytes", STACK);
             stacks.release();
@@ -496,7 +499,7 @@ extern "C" __global__ const char* emulate(void (*kernel)(const void*), u32 block
             firsts[i] = firsts[j];
             firsts[j] = order == 1 ? blocks - alive - i : i;
         }
-        stacks.reserve(size * STRIDE);
+        stacks.reserve((size + 1) * STRIDE);
         for (u32 first : firsts) {
             run(launch, first, shared, stacks, memory);
             if (launch.failed) return why;
