@@ -10,7 +10,7 @@ use std::string::{String, ToString};
 use std::sync::{Arc, OnceLock};
 use std::vec::Vec;
 
-use cudarc::driver::sys::CUdevice_attribute as Attribute;
+use cudarc::driver::sys::{self as driver, CUdevice_attribute as Attribute};
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule, DriverError, result};
 use cudarc::nvrtc::result::{
     NvrtcError, compile_program, create_program, destroy_program, get_program_log, get_ptx,
@@ -29,7 +29,12 @@ pub(super) struct Driver {
     capability: u32,
     name: String,
     processors: u32,
+    /// Bytes of free memory that are not to be allocated.
+    kept: u64,
 }
+
+/// Bytes of memory that each thread's stack takes, rounded up: NVRTC 12.9 tells of 1.7 KiB for the largest kernel.
+const STACK: u64 = 2 << 10;
 
 fn failed(what: &'static str) -> impl Fn(DriverError) -> Error {
     move |error| Error::Machine {
@@ -39,6 +44,25 @@ fn failed(what: &'static str) -> impl Fn(DriverError) -> Error {
             Err(_) => error.to_string(),
         },
     }
+}
+
+/// The oldest CUDA whose libraries are taken, as the driver counts: 12.0. Older ones lack what is asked of them,
+/// and `cudarc` panics where a function is missing.
+const OLDEST: i32 = 12_000;
+
+/// Refuses a library of another age; `version` is as the driver counts.
+fn recent(library: &'static str, version: i32) -> Result<(), Error> {
+    if version >= OLDEST {
+        return Ok(());
+    }
+    Err(Error::Machine {
+        what: library,
+        why: format!(
+            "it is of CUDA {}.{}, and 12.0 is needed: install a newer one",
+            version / 1000,
+            version % 1000 / 10
+        ),
+    })
 }
 
 /// What the kernels are compiled to, for GPUs of a compute capability, such as 90.
@@ -59,6 +83,15 @@ pub(super) fn compile(target: Target, fused: bool) -> Result<Vec<u8>, Error> {
     if !unsafe { nvrtc::is_culib_present() } {
         return Err(Error::NoCompiler);
     }
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: the library is there, and each of its versions has this function.
+    unsafe { nvrtc::nvrtcVersion(&raw mut major, &raw mut minor) }
+        .result()
+        .map_err(refused)?;
+    recent(
+        "NVRTC",
+        major.saturating_mul(1000).saturating_add(10 * minor),
+    )?;
     let text = CString::new(sources::whole()).map_err(|error| Error::Sources(error.to_string()))?;
     let program = create_program(&text, Some(c"kernels.cu")).map_err(refused)?;
     let architecture = match target {
@@ -126,9 +159,15 @@ impl Driver {
     /// Opens the GPU of this number.
     pub(super) fn open(number: usize) -> Result<Self, Error> {
         // SAFETY: it only looks for the library.
-        if !unsafe { cudarc::driver::sys::is_culib_present() } {
+        if !unsafe { driver::is_culib_present() } {
             return Err(Error::NoDriver);
         }
+        let mut version = 0;
+        // SAFETY: the library is there, and each of its versions has this function, which needs no device.
+        unsafe { driver::cuDriverGetVersion(&raw mut version) }
+            .result()
+            .map_err(failed("asking the driver"))?;
+        recent("NVIDIA's driver", version)?;
         let count = CudaContext::device_count().map_err(failed("counting GPUs"))?;
         let count = usize::try_from(count).unwrap_or(0);
         if number >= count {
@@ -143,11 +182,17 @@ impl Driver {
         };
         let capability = 10 * attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?
             + attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+        let processors = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+        let threads = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR)?;
+        // The driver gives a stack to every thread that the GPU could hold (on 132 processors 0.5 GB); the rest is
+        // for the kernels themselves and what lies between pieces.
+        let kept = STACK * u64::from(threads) * u64::from(processors) + (64 << 20);
         Ok(Driver {
             modules: [OnceLock::new(), OnceLock::new()],
             capability,
             name: context.name().map_err(failed("asking the GPU"))?,
-            processors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+            processors,
+            kept,
             context,
         })
     }
@@ -159,12 +204,14 @@ impl Driver {
                 .load_module(Ptx::from_binary(binary))
                 .map_err(failed("loading the kernels"))
         });
-        (module.as_ref().map_err(Error::clone)?)
+        let module = module.as_ref().map_err(Error::clone)?;
+        self.enter()?;
+        module
             .load_function(kernel)
             .map_err(failed("finding a kernel"))
     }
 
-    /// Makes the GPU this thread's.
+    /// Makes the GPU this thread's: whoever asks the driver anything about it must have done so.
     fn enter(&self) -> Result<(), Error> {
         self.context
             .bind_to_thread()
@@ -182,8 +229,7 @@ impl Machine for Driver {
             .context
             .mem_get_info()
             .map_err(failed("asking for free memory"))?;
-        // The driver's own needs, and what lies between pieces.
-        Ok((free as u64).saturating_sub(64 << 20))
+        Ok((free as u64).saturating_sub(self.kept))
     }
 
     fn processors(&self) -> u32 {
@@ -205,7 +251,16 @@ impl Machine for Driver {
     fn allocate(&self, bytes: usize) -> Result<Memory, Error> {
         self.enter()?;
         // SAFETY: the memory is written before it is read, by the host or by a kernel.
-        let address = unsafe { result::malloc_sync(bytes.max(1)) }.map_err(failed("allocating"))?;
+        let address = unsafe { result::malloc_sync(bytes.max(1)) }.map_err(|error| {
+            match (error.0, self.free()) {
+                // Others use the device, too.
+                (driver::CUresult::CUDA_ERROR_OUT_OF_MEMORY, Ok(free)) => Error::Memory {
+                    needed: bytes as u64,
+                    free,
+                },
+                _ => failed("allocating")(error),
+            }
+        })?;
         let context = Arc::clone(&self.context);
         Ok(Memory::new(address, bytes, move || {
             if context.bind_to_thread().is_ok() {
@@ -231,7 +286,6 @@ impl Machine for Driver {
 
     fn launch(&self, kernel: &str, launch: Launch, args: u64) -> Result<(), Error> {
         let function = self.function(kernel, launch.fused)?;
-        self.enter()?;
         let mut args = args;
         let mut parameters = [(&raw mut args).cast::<c_void>()];
         let (blocks, threads) = ((launch.blocks, 1, 1), (launch.threads, 1, 1));

@@ -523,9 +523,9 @@ mod tests {
     #[test]
     fn launches_of_several_threads_do_not_meet() {
         thread::scope(|scope| {
-            for k in 0..4 {
+            for (k, order) in ORDERS.into_iter().enumerate() {
                 scope.spawn(move || {
-                    let Some(machine) = trial(ORDERS[k]) else {
+                    let Some(machine) = trial(order) else {
                         return;
                     };
                     let x = numbers(64 * (k + 1));

@@ -104,7 +104,11 @@ __attribute__((always_inline)) inline void turn(Context& from, Context& to) {
         : "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17",
           "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "v0", "v1", "v2", "v3", "v4", "v5",
           "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21",
-          "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31", "memory", "cc");
+          "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31", "memory", "cc"
+#if defined(__linux__) && !defined(__ANDROID__)
+          , "x18"  // elsewhere it is the system's
+#endif
+    );
 #endif
 }
 inline void begin(Context& context, char* stack, void (*entry)()) {
