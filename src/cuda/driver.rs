@@ -318,3 +318,33 @@ impl Driver {
         Ok(Box::new(Driver::open(number)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_not_there_is_refused_in_words() {
+        let Err(error) = Driver::open(1_000_000) else {
+            panic!("so many GPUs");
+        };
+        let told = error.to_string();
+        let words = [
+            "no NVIDIA driver",
+            "no GPU 1000000",
+            "NVIDIA's driver",
+            "counting GPUs",
+        ];
+        assert!(words.iter().any(|words| told.contains(words)), "{told}");
+    }
+
+    #[test]
+    fn a_library_of_another_age_is_refused_with_both_versions() {
+        assert_eq!(recent("NVRTC", 12_000), Ok(()));
+        let told = recent("NVRTC", 11_040).map_err(|error| error.to_string());
+        assert_eq!(
+            told,
+            Err("NVRTC: it is of CUDA 11.4, and 12.0 is needed: install a newer one".into())
+        );
+    }
+}
