@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use npyz::WriterBuilder;
 
@@ -31,6 +31,48 @@ pub fn prepare(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot write to {}", folder.display()))
 }
 
+/// A folder that one run alone writes to.
+#[derive(Debug)]
+#[must_use = "another run may write there as soon as this is dropped"]
+pub struct Owned {
+    /// The lock goes with the file, and with the process, however it ends.
+    _lock: Option<fs::File>,
+}
+
+/// What a file is called before it is whole.
+const UNFINISHED: &str = ".unfinished-";
+
+/// [Makes](prepare) a folder and keeps other runs out of it; what a killed one left unfinished is removed.
+///
+/// # Errors
+/// Another run that is writing there; what the file system refuses.
+pub fn own(folder: &Path) -> Result<Owned> {
+    prepare(folder)?;
+    let path = folder.join(".lock");
+    let file = fs::File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    let lock = match file.try_lock() {
+        Ok(()) => Some(file),
+        Err(fs::TryLockError::WouldBlock) => bail!(
+            "another run is writing to {}: wait for it, or give another --out",
+            folder.display()
+        ),
+        // Some file systems of a network know no locks: there nobody is kept out.
+        Err(fs::TryLockError::Error(_)) => None,
+    };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            // Whoever cannot remove it can write all the same.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(Owned { _lock: lock })
+}
+
 /// Writes a file so that whoever reads it, even after a kill, sees the old contents or the new.
 ///
 /// # Errors
@@ -40,6 +82,7 @@ pub fn write(path: &Path, contents: &[u8]) -> Result<()> {
         let folder = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
         let mut builder = tempfile::Builder::new();
+        builder.prefix(UNFINISHED);
         // A temporary file is private unless told otherwise; a report is for others to read.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -47,6 +90,11 @@ pub fn write(path: &Path, contents: &[u8]) -> Result<()> {
         file.write_all(contents)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
+        // The name is of the folder, which is to be on the disk, too.
+        #[cfg(unix)]
+        if let Ok(folder) = fs::File::open(folder) {
+            let _ = folder.sync_all();
+        }
         Ok(())
     };
     attempt().with_context(|| format!("cannot write {}", path.display()))

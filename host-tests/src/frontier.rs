@@ -107,7 +107,7 @@ impl Frontier<'_> {
     /// # Errors
     /// A training that diverges, too little memory for the tape, and what the file system refuses.
     pub fn run(&self) -> Result<()> {
-        files::prepare(&self.out)?;
+        let _owned = files::own(&self.out)?;
         match self.arithmetic {
             Rounding::Fused => self.run_in::<Fused>(),
             Rounding::Plain => self.run_in::<Plain>(),

@@ -158,7 +158,7 @@ impl Tuning<'_> {
     /// A state to resume that is of another run or unreadable; a training that diverges; too little
     /// memory; what the file system refuses.
     pub fn run(&self, resume: bool) -> Result<Tuned> {
-        files::prepare(&self.out)?;
+        let _owned = files::own(&self.out)?;
         match self.settings.arithmetic {
             Rounding::Fused => self.run_in::<Fused>(resume),
             Rounding::Plain => self.run_in::<Plain>(resume),

@@ -114,7 +114,40 @@ fn neither_turns_nor_threads_nor_blocks_change_a_bit() {
             let draws = if name == "mnist-units" { 2 } else { 1 };
             compare(&device, &experiment, &method, draws);
         }
+        // Curvature that is dropped; scales and a schedule at once.
+        let scaled = check::small("mnist-units").unwrap();
+        let psd = Method {
+            psd: true,
+            ..Method::new(Name::Line)
+        };
+        compare(&device, &scaled, &psd, 1);
+        let mut both = check::small("schedules").unwrap();
+        both.tuned.extend(scaled.tuned.iter().cloned());
+        both.log_l2 = scaled.log_l2;
+        compare(&device, &both, &Method::new(Name::Tape), 1);
     }
+}
+
+#[test]
+fn what_does_not_fit_at_once_runs_in_turns_and_what_never_fits_says_how_much_it_needs() {
+    let Some(mut device) = emulated(Order::Ascending, 32, 1) else {
+        return;
+    };
+    let experiment = check::small("mnist-units").unwrap();
+    let hats = Method::new(Name::Hats);
+    // Three replicas need more than this, and one does not.
+    device.most_bytes = Some(60 << 20);
+    let few = Device::Cuda(device);
+    compare(&few, &experiment, &hats, 3);
+    let Device::Cuda(mut device) = few else {
+        return;
+    };
+    device.most_bytes = Some(1 << 20);
+    let refused = check::trainings::<Fused>(&Device::Cuda(device), &experiment, &hats, 1, data());
+    let refused = format!("{:#}", refused.unwrap_err());
+    assert!(refused.contains("1048576 free"), "{refused}");
+    let needed = refused.split(' ').find_map(|word| word.parse::<u64>().ok());
+    assert!(needed.unwrap() > 1 << 20, "{refused}");
 }
 
 /// Instructions of the GPU's assembly, the type's suffix and all before it.

@@ -41,6 +41,8 @@ pub struct Device {
     most_threads: u32,
     /// How launches are spread.
     pub spread: Spread,
+    /// Bytes of its memory that may be used, where that is less than what is free.
+    pub most_bytes: Option<u64>,
 }
 
 /// The way back of a replica.
@@ -106,6 +108,7 @@ impl Device {
             shared: 0,
             most_threads: 0,
             spread: Spread::default(),
+            most_bytes: None,
         };
         let mut sizes = [0u32; 5];
         let memory = device.machine.allocate(size_of_val(&sizes))?;
@@ -191,7 +194,11 @@ impl Device {
             let wave = &rest[..most.min(rest.len())];
             let mut arena = Arena::measure();
             place(wave, 0, &mut arena)?;
-            let (needed, free) = (arena.used(), self.machine.free()?);
+            let free = self
+                .machine
+                .free()?
+                .min(self.most_bytes.unwrap_or(u64::MAX));
+            let needed = arena.used();
             if needed > free {
                 if wave.len() == 1 {
                     return Err(Error::Memory { needed, free });

@@ -345,7 +345,7 @@ impl Studies<'_> {
 impl Job<'_> {
     /// Runs it, or reads what an earlier run found where that was the same.
     fn findings(&self) -> Result<Findings> {
-        files::prepare(&self.out)?;
+        let _owned = files::own(&self.out)?;
         let path = self.out.join("findings.json");
         if self.resume
             && let Ok(text) = std::fs::read(&path)

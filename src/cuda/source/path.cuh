@@ -239,8 +239,7 @@ __device__ inline void record(Team& team, const Path& path, Course& course, u32 
         u32 start = path.knots[course.interval], end = path.knots[course.interval + 1];
         if (t == end) {
             ends(course.swapped, left, right);
-            // Each thread reads what others have summed up.
-            team.sync();
+            // What other threads summed up lies before the barriers of the last gradient.
             close_hat(team, path, weights, course.interval, left, x.w0);
             team.sync();
             team.each(weights, [&](u32 i) { left[i] = 0.0f; });
@@ -263,21 +262,20 @@ __device__ inline void record(Team& team, const Path& path, Course& course, u32 
     }
 }
 
-// Sees the weights after its last step. Followed by a barrier.
+// Sees the weights after its last step. Not followed by a barrier: its rows are read in another launch.
 __device__ inline void finish(Team& team, const Path& path, Course& course, u32 weights, const Vectors& x) {
     if (path.kind == HATS) {
         float *left = x.d_w, *right = x.d_v;
         ends(course.swapped, left, right);
-        team.sync();
         close_hat(team, path, weights, course.interval, left, x.w0);
         team.each(weights, [&](u32 i) { right[i] = mul_add(1.0f, x.w[i], right[i]); });
         team.sync();
         close_hat(team, path, weights, course.interval + 1, right, x.w0);
     }
-    team.sync();
 }
 
-// Sees the weights after its last step again, in the sweep. Followed by a barrier.
+// Sees the weights after its last step again, in the sweep. Not followed by a barrier: each thread reads what it
+// wrote.
 __device__ inline void open(Team& team, const Path& path, Course& course, u32 weights, const Vectors& x) {
     switch (path.kind) {
     case LINE:
@@ -302,5 +300,4 @@ __device__ inline void open(Team& team, const Path& path, Course& course, u32 we
     }
     default: break;
     }
-    team.sync();
 }
