@@ -14,6 +14,7 @@
 //! | [`tolerances`] | how close is close enough, and why |
 //! | [`reduction`] | how clients' hypergradients become one |
 //! | [`tune`] | the outer loop, which survives a kill |
+//! | [`server`] | the same with clients that are threads, or processes on many machines |
 //! | [`dump`] | a result with all that is needed to compute it again elsewhere |
 //! | [`frontier`] | every method on one experiment |
 //! | [`scaling`] | how time and memory grow, method by method |
@@ -47,6 +48,7 @@ pub mod recipe;
 pub mod reduction;
 pub mod report;
 pub mod scaling;
+pub mod server;
 pub mod study;
 pub mod tolerances;
 pub mod tune;
