@@ -299,7 +299,10 @@ impl Server {
     }
 
     /// Has some of the clients in this process while `body` runs.
-    fn with_clients<T>(
+    ///
+    /// # Errors
+    /// Data of all that cannot be read, and what `body` says.
+    pub fn with_clients<T>(
         &self,
         own: &[usize],
         body: impl FnOnce(&mut Threads) -> Result<T>,
