@@ -5,6 +5,7 @@
 //! parse; progress goes to standard error, and only to a terminal.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::builder::PossibleValuesParser;
@@ -15,14 +16,19 @@ use rayon::ThreadPoolBuilder;
 use crate::data::Dataset;
 use crate::device::{self, Device, Which};
 use crate::dump::Request;
-use crate::experiment::{Experiment, Optimiser, Rounding, What};
+use crate::experiment::{Clients, Experiment, Optimiser, Rounding, What};
 use crate::files;
 use crate::frontier::Frontier;
 use crate::inputs::Inputs;
 use crate::method::{Name, Way};
 use crate::problem::MOST_DRAWS;
 use crate::recipe::{self, Recipe};
+use crate::reduction::Reduction;
 use crate::scaling::{self, Axis, Scaling};
+use crate::server::link::Slow;
+use crate::server::shards::Shards;
+use crate::server::wire::Wire;
+use crate::server::{self, Absent, Conditions, Server};
 use crate::study::{self, Studies};
 use crate::tune::{self, Compare, Settings, Tuning};
 use crate::verify;
@@ -52,6 +58,8 @@ Environment:
 enum Command {
     /// Tune an experiment's hyperparameters and write a report (the default).
     Tune(Tune),
+    /// Tune with clients that hold shards of the data and share hypergradients alone.
+    Server(Served),
     /// Compute one hypergradient and print what it cost.
     Hypergradient(Hypergradient),
     /// Compare every method on one experiment: memory, time, angle to the exact hypergradient.
@@ -221,6 +229,79 @@ struct Tune {
     source: Source,
 }
 
+/// `drmad server`.
+#[derive(Debug, Args)]
+struct Served {
+    /// The experiment: its name, or a file that ends in .toml.
+    #[arg(default_value = "hyperserver-mnist", value_parser = training)]
+    experiment: Recipe,
+    /// Clients; the experiment's where left out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_DRAWS as i64))]
+    clients: Option<u16>,
+    /// What all follow; the experiment's where left out. The sign vote steps by sgd unless --outer says
+    /// otherwise.
+    #[arg(long, value_enum)]
+    reduction: Option<Reduction>,
+    /// Which examples a client holds.
+    #[arg(long, value_enum, default_value = "even")]
+    shards: Shards,
+    /// How hypergradients travel.
+    #[arg(long, value_enum, default_value = "f32")]
+    wire: Wire,
+    /// Leave out of a meta-iteration who has not answered after so many seconds [default: wait].
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    deadline: Option<Duration>,
+    /// Clients that take no part in some meta-iterations: CLIENT@ONE, CLIENT@FIRST-LAST, or CLIENT@FIRST-
+    /// for one that is gone; more than one with commas.
+    #[arg(long, value_name = "WHO", value_delimiter = ',')]
+    absent: Vec<Absent>,
+    /// Clients that wait so long before each hypergradient, for trying out a deadline: CLIENT=SECONDS.
+    #[arg(long, value_name = "WHO", value_delimiter = ',')]
+    slow: Vec<Slow>,
+    #[command(flatten)]
+    way: Way,
+    #[command(flatten)]
+    training: Training,
+    /// The outer optimiser; the experiment's where left out.
+    #[arg(long, value_enum)]
+    outer: Option<Optimiser>,
+    /// Its rate; the experiment's where left out.
+    #[arg(long, value_name = "RATE", value_parser = outer_rate)]
+    outer_rate: Option<f32>,
+    /// Meta-iterations; the experiment's where left out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    meta_steps: Option<u32>,
+    /// Seed of shards, examples, initial weights and batches.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where the report goes [default: out/server-EXPERIMENT].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on after a kill, with the same bits, with any number of ranks and threads.
+    #[arg(long)]
+    resume: bool,
+    /// Folder with four IDX files (raw or .gz) or four .npy to use in place of the MNIST compiled in. With
+    /// {client} in its name each client has a folder of its own, by its number.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// A time in seconds, for the command line.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok();
+    let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.ok_or_else(|| format!("{text} is no number of seconds"))
+}
+
+/// A rate of the outer optimiser, for the command line.
+fn outer_rate(text: &str) -> Result<f32, String> {
+    let rate = text
+        .parse()
+        .ok()
+        .filter(|rate: &f32| rate.is_finite() && *rate >= 0.0);
+    rate.ok_or_else(|| format!("{text}: it must be a number of at least 0"))
+}
+
 /// `drmad hypergradient`.
 #[derive(Debug, Args)]
 struct Hypergradient {
@@ -315,6 +396,7 @@ impl Command {
     fn run(&self) -> Result<()> {
         match self {
             Command::Tune(tune) => tune.run(),
+            Command::Server(served) => served.run(),
             Command::Hypergradient(one) => one.run(),
             Command::Frontier(compared) => compared.run(),
             Command::Experiment(studied) => studied.run(),
@@ -361,6 +443,56 @@ impl Tune {
         };
         tuning.run(self.resume)?;
         Ok(())
+    }
+}
+
+impl Served {
+    fn run(&self) -> Result<()> {
+        let mut experiment = self.training.experiment(&self.experiment)?;
+        let shard = experiment.examples.train + experiment.examples.valid;
+        let outer = &mut experiment.outer;
+        let mut clients = outer.clients.unwrap_or(Clients {
+            count: 1,
+            reduction: Reduction::Mean,
+            pool: 0,
+        });
+        clients.count = self.clients.map_or(clients.count, usize::from);
+        clients.reduction = self.reduction.unwrap_or(clients.reduction);
+        if outer.clients.is_none() {
+            // Of an experiment that knows no clients, shards that are apart as far as there are enough.
+            clients.pool = shard.saturating_mul(clients.count).min(60_000).max(shard);
+        }
+        outer.clients = Some(clients);
+        if clients.reduction == Reduction::SignVote {
+            outer.optimiser = Optimiser::Sgd;
+        }
+        outer.optimiser = self.outer.unwrap_or(outer.optimiser);
+        if let Some(rate) = self.outer_rate {
+            outer.set_rate(rate);
+        }
+        outer.meta_steps = self.meta_steps.map_or(outer.meta_steps, |n| n as usize);
+        experiment.method = self.way.or(experiment.method);
+        let out = format!("server-{}", experiment.name);
+        let server = Server {
+            settings: server::Settings {
+                version: env!("CARGO_PKG_VERSION").to_string(),
+                experiment,
+                shards: self.shards,
+                wire: self.wire,
+                seed: self.seed,
+                arithmetic: self.training.arithmetic,
+                data: self.data.clone(),
+            },
+            conditions: Conditions {
+                deadline: self.deadline,
+                absent: self.absent.clone(),
+                slow: self.slow.clone(),
+            },
+            threads: rayon::current_num_threads(),
+            out: self.out.clone().unwrap_or_else(|| tune::default_out(&out)),
+            quiet: false,
+        };
+        server.start(self.resume)
     }
 }
 

@@ -15,6 +15,7 @@
 //! | [`reduction`] | how clients' hypergradients become one |
 //! | [`tune`] | the outer loop, which survives a kill |
 //! | [`device`] | where trainings run: the cores, or a GPU |
+//! | [`server`] | the same with clients that are threads, or processes on many machines |
 //! | [`dump`] | a result with all that is needed to compute it again elsewhere |
 //! | [`frontier`] | every method on one experiment |
 //! | [`scaling`] | how time and memory grow, method by method |
@@ -49,6 +50,7 @@ pub mod recipe;
 pub mod reduction;
 pub mod report;
 pub mod scaling;
+pub mod server;
 pub mod study;
 pub mod tolerances;
 pub mod tune;

@@ -69,7 +69,7 @@ pub const fn seed_of(seed: u64, meta_step: usize, draw: usize) -> u64 {
 
 /// The meta-iteration, beyond those of any run, whose seed chooses the pool that clients' shards are of;
 /// the next one's seeds choose the shards.
-const SHARED: usize = 1 << 21;
+pub(crate) const SHARED: usize = 1 << 21;
 
 /// An experiment, its data and a seed.
 #[derive(Debug)]
@@ -354,7 +354,21 @@ impl<'a> Population<'a> {
     /// An experiment without clients.
     pub fn client(&self, seed: u64, meta_step: usize, client: usize) -> Result<Problem<'a>> {
         let shard = self.shard(seed, client)?;
-        self.problem(self.seed_of(seed, meta_step, client), Some(&shard))
+        self.client_of(&shard, seed, meta_step, client)
+    }
+
+    /// The same of a client with this shard, as positions in the training file.
+    ///
+    /// # Errors
+    /// A shard with fewer examples than the experiment trains and validates on.
+    pub fn client_of(
+        &self,
+        shard: &[u32],
+        seed: u64,
+        meta_step: usize,
+        client: usize,
+    ) -> Result<Problem<'a>> {
+        self.problem(self.seed_of(seed, meta_step, client), Some(shard))
     }
 
     /// The examples of a client in a run, as positions in the training file.
@@ -363,17 +377,27 @@ impl<'a> Population<'a> {
     /// An experiment without clients.
     pub fn shard(&self, seed: u64, client: usize) -> Result<Vec<u32>> {
         let e = self.experiment;
-        let Clients { pool, .. } = e.outer.clients.context("an experiment without clients")?;
-        let mut pooled = vec![0; pool];
+        let pooled = self.pool(seed)?;
         let mut shard = vec![0; e.examples.train + e.examples.valid];
-        let all = &mut vec![0; self.data.train.len()];
-        choose(seed_of(seed, SHARED, 0), all, &mut pooled)?;
         choose(
             seed_of(seed, SHARED + 1, client),
-            &mut vec![0; pool],
+            &mut vec![0; pooled.len()],
             &mut shard,
         )?;
         Ok(those(&shard, &pooled))
+    }
+
+    /// The examples of a run that clients' shards are of, as positions in the training file.
+    ///
+    /// # Errors
+    /// An experiment without clients.
+    pub fn pool(&self, seed: u64) -> Result<Vec<u32>> {
+        let clients = self.experiment.outer.clients;
+        let Clients { pool, .. } = clients.context("an experiment without clients")?;
+        let mut pooled = vec![0; pool];
+        let all = &mut vec![0; self.data.train.len()];
+        choose(seed_of(seed, SHARED, 0), all, &mut pooled)?;
+        Ok(pooled)
     }
 
     /// The seed of a draw, where each meta-iteration has its own.
@@ -442,7 +466,7 @@ impl<'a> Population<'a> {
 }
 
 /// The numbers at these places.
-fn those(places: &[u32], of: &[u32]) -> Vec<u32> {
+pub(crate) fn those(places: &[u32], of: &[u32]) -> Vec<u32> {
     let places = places.iter();
     places
         .filter_map(|i| of.get(*i as usize))

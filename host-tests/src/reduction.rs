@@ -24,7 +24,7 @@ use drmad::kernels::reduce::norm;
 use serde::{Deserialize, Serialize};
 
 /// The reductions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reduction {
     /// The mean of the hypergradients.

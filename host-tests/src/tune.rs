@@ -91,11 +91,11 @@ struct End {
     quality: Quality,
 }
 
-fn to_bits(x: &[f32]) -> Vec<u32> {
+pub(crate) fn to_bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
-fn from_bits(x: &[u32]) -> Vec<f32> {
+pub(crate) fn from_bits(x: &[u32]) -> Vec<f32> {
     x.iter().map(|x| f32::from_bits(*x)).collect()
 }
 
@@ -355,7 +355,9 @@ impl Tuning<'_> {
                 [exact.as_deref(), another.as_deref()],
                 &clock,
             )?;
-            self.step(&mut state, &mut hyper, &reduced.hypergradient, meta_step)?;
+            let moments = [&mut state.first_moment, &mut state.second_moment];
+            let d = &reduced.hypergradient;
+            step(experiment, moments, &mut hyper, d, meta_step)?;
             state.hyper = to_bits(&hyper);
             if let (true, [Some((trained, _))]) = (experiment.outer.warm, &ours[..]) {
                 state.weights = Some(to_bits(&trained.w));
@@ -454,41 +456,6 @@ impl Tuning<'_> {
             .map(|trained| Some(&trained?.back.as_ref()?.hypergradient[..]))
             .collect();
         self.experiment().outer.reduction().reduce(&hypergradients)
-    }
-
-    /// Takes the outer step, with the optimiser's state in bits.
-    fn step(&self, state: &mut State, hyper: &mut [f32], d: &[f32], taken: usize) -> Result<()> {
-        let outer = &self.experiment().outer;
-        let rate = outer.rate();
-        match outer.optimiser {
-            Optimiser::Sign => Sign { rate }.step(hyper, d)?,
-            Optimiser::Sgd => Sgd { rate }.step(hyper, d)?,
-            Optimiser::Adam => {
-                let mut m = from_bits(&state.first_moment);
-                let mut v = from_bits(&state.second_moment);
-                let mut adam = Adam::new(rate, &mut m, &mut v)?;
-                adam.taken = u32::try_from(taken)?;
-                adam.step(hyper, d)?;
-                state.first_moment = to_bits(&m);
-                state.second_moment = to_bits(&v);
-            }
-        }
-        if hyper.iter().any(|h| !h.is_finite()) {
-            bail!("the outer step left hyperparameters that are not finite: lower --outer-rate");
-        }
-        for (block, range) in self.experiment().blocks() {
-            if block.natural {
-                Projection::NonNegative.project(&mut hyper[range])?;
-            } else if block.what == What::ExampleWeight {
-                let (low, high) = (0.0, 1.0);
-                let within = match block.total {
-                    Some(total) => Projection::CappedBox { low, high, total },
-                    None => Projection::Box { low, high },
-                };
-                within.project(&mut hyper[range])?;
-            }
-        }
-        Ok(())
     }
 
     /// Notes what a meta-iteration gave.
@@ -680,8 +647,49 @@ impl Tuning<'_> {
     }
 }
 
+/// Takes the outer step, with the optimiser's moments in bits.
+pub(crate) fn step(
+    experiment: &Experiment,
+    [first, second]: [&mut Vec<u32>; 2],
+    hyper: &mut [f32],
+    d: &[f32],
+    taken: usize,
+) -> Result<()> {
+    let outer = &experiment.outer;
+    let rate = outer.rate();
+    match outer.optimiser {
+        Optimiser::Sign => Sign { rate }.step(hyper, d)?,
+        Optimiser::Sgd => Sgd { rate }.step(hyper, d)?,
+        Optimiser::Adam => {
+            let mut m = from_bits(first);
+            let mut v = from_bits(second);
+            let mut adam = Adam::new(rate, &mut m, &mut v)?;
+            adam.taken = u32::try_from(taken)?;
+            adam.step(hyper, d)?;
+            *first = to_bits(&m);
+            *second = to_bits(&v);
+        }
+    }
+    if hyper.iter().any(|h| !h.is_finite()) {
+        bail!("the outer step left hyperparameters that are not finite: lower --outer-rate");
+    }
+    for (block, range) in experiment.blocks() {
+        if block.natural {
+            Projection::NonNegative.project(&mut hyper[range])?;
+        } else if block.what == What::ExampleWeight {
+            let (low, high) = (0.0, 1.0);
+            let within = match block.total {
+                Some(total) => Projection::CappedBox { low, high, total },
+                None => Projection::Box { low, high },
+            };
+            within.project(&mut hyper[range])?;
+        }
+    }
+    Ok(())
+}
+
 /// The mean of the last tenth.
-fn mean_of_last(losses: &[f32]) -> f64 {
+pub(crate) fn mean_of_last(losses: &[f32]) -> f64 {
     let last = &losses[losses.len() - losses.len().div_ceil(10)..];
     last.iter().map(|x| f64::from(*x)).sum::<f64>() / last.len() as f64
 }

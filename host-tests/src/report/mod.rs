@@ -20,7 +20,8 @@
 //! * `words` writes the numbers,
 //! * `page.html` is the template,
 //! * [`frontier`] is the page that compares methods, in the same look,
-//! * [`scaling`] the one that shows how they grow.
+//! * [`scaling`] the one that shows how they grow,
+//! * [`server`] that of a hyperparameter server and its clients.
 
 #![deny(missing_docs)]
 
@@ -28,6 +29,7 @@ pub mod experiments;
 pub mod frontier;
 mod plots;
 pub mod scaling;
+pub mod server;
 mod words;
 
 use std::mem::take;
