@@ -27,6 +27,7 @@ use crate::reduction::Reduction;
 use crate::scaling::{self, Axis, Scaling};
 use crate::server::link::Slow;
 use crate::server::shards::Shards;
+use crate::server::simulation::{Simulation, Weather};
 use crate::server::wire::Wire;
 use crate::server::{self, Absent, Conditions, Server};
 use crate::study::{self, Studies};
@@ -60,6 +61,8 @@ enum Command {
     Tune(Tune),
     /// Tune with clients that hold shards of the data and share hypergradients alone.
     Server(Served),
+    /// Simulate a server with very many clients: what a meta-iteration takes and what is tuned.
+    Simulate(Simulated),
     /// Compute one hypergradient and print what it cost.
     Hypergradient(Hypergradient),
     /// Compare every method on one experiment: memory, time, angle to the exact hypergradient.
@@ -286,6 +289,40 @@ struct Served {
     data: Option<PathBuf>,
 }
 
+/// `drmad simulate`.
+#[derive(Debug, Args)]
+struct Simulated {
+    /// Clients; tables go up to so many.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    clients: u32,
+    /// Hyperparameters of the model of time; a second part has 1,000 times as many.
+    #[arg(long, value_name = "H", default_value_t = 934, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    hypers: u32,
+    /// Seconds of a training.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    training: f64,
+    /// The standard deviation of the logarithm of a training's time.
+    #[arg(long, default_value_t = 0.1)]
+    spread: f64,
+    /// The share of clients that are slow.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
+    slow: f64,
+    /// How many times longer these take.
+    #[arg(long, value_name = "TIMES", default_value_t = 10.0)]
+    slowdown: f64,
+    /// The share of clients that drop out of a meta-iteration.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    dropped: f64,
+    /// When the server stops waiting [default: never].
+    #[arg(long, value_name = "SECONDS")]
+    deadline: Option<f64>,
+    /// Meta-iterations of the tuning, which takes a minute or two; 0 leaves it out.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    meta_steps: u32,
+    #[command(flatten)]
+    source: Source,
+}
+
 /// A time in seconds, for the command line.
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok();
@@ -397,6 +434,7 @@ impl Command {
         match self {
             Command::Tune(tune) => tune.run(),
             Command::Server(served) => served.run(),
+            Command::Simulate(simulated) => simulated.run(),
             Command::Hypergradient(one) => one.run(),
             Command::Frontier(compared) => compared.run(),
             Command::Experiment(studied) => studied.run(),
@@ -493,6 +531,25 @@ impl Served {
             quiet: false,
         };
         server.start(self.resume)
+    }
+}
+
+impl Simulated {
+    fn run(&self) -> Result<()> {
+        let simulation = Simulation {
+            clients: self.clients as usize,
+            hypers: self.hypers as usize,
+            weather: Weather {
+                training: self.training,
+                spread: self.spread,
+                slow: self.slow,
+                slowdown: self.slowdown,
+                dropped: self.dropped,
+                deadline: self.deadline,
+            },
+            meta_steps: self.meta_steps as usize,
+        };
+        simulation.run(&self.source.load()?)
     }
 }
 

@@ -56,6 +56,7 @@ pub mod link;
 #[cfg(feature = "mpi")]
 pub mod ranks;
 pub mod shards;
+pub mod simulation;
 pub mod wire;
 
 /// What determines a run, and so must be the same where it is resumed, and for all its clients.
