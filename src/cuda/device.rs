@@ -2,6 +2,7 @@
 
 use std::boxed::Box;
 use std::string::String;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 use std::vec::Vec;
 
@@ -39,6 +40,8 @@ pub struct Device {
     shared: u32,
     /// Threads that a block may have.
     most_threads: u32,
+    /// One run has it at a time: another would find less memory than it measured.
+    turn: Mutex<()>,
     /// How launches are spread.
     pub spread: Spread,
     /// Bytes of its memory that may be used, where that is less than what is free.
@@ -107,6 +110,7 @@ impl Device {
             machine,
             shared: 0,
             most_threads: 0,
+            turn: Mutex::new(()),
             spread: Spread::default(),
             most_bytes: None,
         };
@@ -183,6 +187,7 @@ impl Device {
         for replica in replicas {
             replica.check()?;
         }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut results = Results {
             replicas: Vec::with_capacity(replicas.len()),
             forward_seconds: 0.0,

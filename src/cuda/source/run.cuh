@@ -261,6 +261,8 @@ __device__ inline void sweep(Team& team, const Replica& r) {
     const Vectors& x = r.x;
     const Path& path = r.path;
     if (*(volatile u32*)&r.status->code != DONE) return;
+    // Without a way back there are no adjoints.
+    if (!x.d_w) return;
     Batches examples = {nullptr, r.validated, r.validated};
     float valid_loss = gradient(team, r.net, r.outside, examples, r.scratch, 0, x.w, r.h, x.d_w, r.d_h);
     if (team.leads()) {
