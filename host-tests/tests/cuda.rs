@@ -125,6 +125,12 @@ fn neither_turns_nor_threads_nor_blocks_change_a_bit() {
         both.tuned.extend(scaled.tuned.iter().cloned());
         both.log_l2 = scaled.log_l2;
         compare(&device, &both, &Method::new(Name::Tape), 1);
+        // What leaves the finite numbers does so at the same step.
+        let mut wild = scaled;
+        wild.rate = 1e38;
+        let tape = Method::new(Name::Tape);
+        let compared = check::trainings::<Fused>(&device, &wild, &tape, 1, data()).unwrap();
+        assert_eq!((compared.numbers, compared.differing), (1, 0));
     }
 }
 
