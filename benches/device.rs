@@ -72,7 +72,7 @@ fn noise() -> Vec<u8> {
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
         let high = (state >> 33) as u32;
-        if high % 5 == 0 {
+        if high.is_multiple_of(5) {
             (high >> 8) as u8 | 1
         } else {
             0

@@ -172,8 +172,8 @@ impl Device {
         let Device::Cuda(device) = self else {
             return Ok(on_cores(jobs));
         };
-        let strange = jobs.iter().filter_map(|job| job.method);
-        if let Some(method) = strange.filter(|method| !on_a_gpu(method)).last() {
+        let mut methods = jobs.iter().filter_map(|job| job.method);
+        if let Some(method) = methods.find(|method| !on_a_gpu(method)) {
             static SAID: Once = Once::new();
             SAID.call_once(|| {
                 eprintln!(

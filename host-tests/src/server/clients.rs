@@ -1,7 +1,7 @@
 //! Clients: what they hold, and what they do when they are told.
 //!
 //! A client sees nothing but its shard. Its hypergradient is that of a
-//! [`Problem`](crate::problem::Problem), as everywhere in this harness. Its data are a shard of those that
+//! [`Problem`], as everywhere in this harness. Its data are a shard of those that
 //! all have, or, where the folder of the data names `{client}`, all that lie in a folder of its own: then
 //! the mean that it subtracts from inputs is that of its own images too.
 //!
