@@ -85,7 +85,8 @@
 //! `P` numbers, and the objective's scratch. So the memory of a whole training is a constant,
 //! and a network that does not fit stops the build: see there.
 //!
-//! No public operation can panic, whatever it is given: `benches/no-panic` proves it by link.
+//! No public operation can panic, whatever it is given: `benches/no-panic` proves it by link (of the `cuda` module
+//! it says nothing).
 //!
 //! # Features
 //! - `libm` (default): square roots and multiply-adds in software, for targets without `std`.
