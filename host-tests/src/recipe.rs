@@ -33,9 +33,9 @@ macro_rules! files {
 /// The files compiled in, in the order in which they are listed.
 const FILES: &[(&str, &str)] = &files! {
     "mnist-units" "mnist-scales" "mnist-layers" "mnist-global" "mnist-l2-units" "mnist-l2"
-    "headline" "hyperserver-mnist" "hyperserver-mnist-large" "schedules" "average-gradient" "chaos" "pixel-penalties"
-    "learned-data" "granularity" "reverse-precision" "hyper-cleaning" "rtho" "multitask"
-    "completions" "rotations"
+    "headline" "hyperserver-mnist" "hyperserver-mnist-large" "schedules" "average-gradient"
+    "chaos" "pixel-penalties" "learned-data" "granularity" "reverse-precision" "hyper-cleaning"
+    "rtho" "multitask" "completions" "rotations"
 };
 
 /// The experiment that is run where none is named.

@@ -16,10 +16,12 @@ use drmad_host::reduction::Reduction;
 use drmad_host::server::clients::Work;
 use drmad_host::server::link::{Link, Slow, Threads};
 use drmad_host::server::shards::Shards;
+use drmad_host::server::simulation::{Crowd, Network, Part, Way, Weather, meta_iteration};
 use drmad_host::server::wire::{Measured, Order, Said, Shape, Task, Wire};
 use drmad_host::server::{Absent, Conditions, Server, Settings, Why};
 use drmad_host::tune::{self, Compare, Tuning};
 use indicatif::ProgressBar;
+use rayon::ThreadPoolBuilder;
 use tempfile::TempDir;
 
 const CLIENTS: usize = 5;
@@ -468,4 +470,105 @@ fn the_command_line_says_what_it_refuses() {
         assert!(words.contains("one of 2 processes"), "{words}");
     }
     assert!(!Path::new(out).join("state.json").exists());
+}
+
+/// Weather in which all trainings take as long and nobody drops out.
+const FAIR: Weather = Weather {
+    training: 10.0,
+    spread: 0.0,
+    slow: 0.0,
+    slowdown: 10.0,
+    dropped: 0.0,
+    deadline: None,
+};
+
+#[test]
+fn simulated_reductions_take_what_their_formulas_say() {
+    let network = Network::CLUSTER;
+    let Network {
+        latency: l,
+        bandwidth: b,
+        overhead: o,
+    } = network;
+    let beyond = |way, clients, hypers| {
+        let taken = meta_iteration(way, &network, &FAIR, clients, hypers, 1).expect("taken");
+        assert_eq!(taken.counted, clients);
+        taken.seconds - FAIR.training
+    };
+    let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b}");
+    for (n, h) in [(1, 1), (10, 934), (1000, 934), (1000, 100_000)] {
+        let (clients, hypers) = (n as f64, h as f64);
+        // The first is ready as soon as it may send, so the way down hides the way up.
+        near(
+            beyond(Way::Star, n, h),
+            2.0 * l + (clients + 1.0) * (o + 4.0 * hypers / b),
+        );
+        let pieces = 2.0 * (clients - 1.0);
+        near(
+            beyond(Way::Ring, n, h),
+            pieces * (l + o + 8.0 * hypers / clients / b),
+        );
+        let most = 2.0 * l + 2.0 * (2.0 * o + 12.0 * hypers / b);
+        let levels = (clients + 1.0).log2().ceil();
+        assert!(beyond(Way::Tree(2), n, h) <= levels * most);
+    }
+    // Where trees and rings begin to pay.
+    assert!(beyond(Way::Star, 10, 934) < beyond(Way::Tree(2), 10, 934));
+    assert!(beyond(Way::Star, 10_000, 934) > 10.0 * beyond(Way::Tree(2), 10_000, 934));
+    assert!(beyond(Way::Ring, 100, 934) > beyond(Way::Star, 100, 934));
+    assert!(beyond(Way::Ring, 100, 934_000) < beyond(Way::Tree(2), 100, 934_000));
+}
+
+#[test]
+fn simulated_clients_that_drop_out_or_are_late_are_not_counted() {
+    let taken = |way, weather: Weather| {
+        meta_iteration(way, &Network::CLUSTER, &weather, 1000, 934, 3).expect("taken")
+    };
+    let dropped = Weather {
+        dropped: 0.1,
+        ..FAIR
+    };
+    assert_eq!(taken(Way::Star, dropped).counted, 900);
+    assert_eq!(taken(Way::Ring, dropped).counted, 900);
+    // Whoever is below one that drops out is lost with it.
+    let tree = taken(Way::Tree(2), dropped).counted;
+    assert!((1..850).contains(&tree), "{tree}");
+    let slow = Weather { slow: 0.05, ..FAIR };
+    let deadline = Weather {
+        deadline: Some(15.0),
+        ..slow
+    };
+    for way in [Way::Star, Way::Tree(16), Way::Ring] {
+        assert!(taken(way, slow).seconds > 100.0);
+        let taken = taken(way, deadline);
+        assert_eq!(taken.counted, 950);
+        assert!((15.0..16.0).contains(&taken.seconds));
+    }
+    let bad = Weather {
+        dropped: 1.5,
+        ..FAIR
+    };
+    assert!(meta_iteration(Way::Star, &Network::WIDE, &bad, 9, 9, 0).is_err());
+    assert!(meta_iteration(Way::Star, &Network::WIDE, &FAIR, 0, 9, 0).is_err());
+}
+
+#[test]
+fn a_crowd_tunes_alike_on_any_number_of_threads_and_misses_those_who_take_no_part() {
+    let data = Dataset::mnist().expect("MNIST");
+    let crowd = Crowd::new(&data, 200, true).expect("a crowd");
+    let tune = |threads, part| {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+        let tuned = pool
+            .expect("threads")
+            .install(|| crowd.tune(Reduction::Mean, part, 4));
+        tuned.expect("tuned")
+    };
+    let all = tune(1, Part::All);
+    assert_eq!(all, tune(3, Part::All));
+    let untuned = crowd.tune(Reduction::Mean, Part::All, 0).expect("judged");
+    assert_eq!(untuned.hyper, vec![0.0; crowd.hypers()]);
+    assert!(all.valid_loss < untuned.valid_loss);
+    let without = tune(2, Part::NoLastDigits);
+    assert!(without.last_digits > all.last_digits);
+    assert!(Crowd::new(&data, 0, false).is_err());
 }

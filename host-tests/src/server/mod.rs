@@ -726,12 +726,15 @@ fn started_ranks() -> Option<usize> {
 /// A meta-iteration, as a line, and a line for each client that was left out.
 fn line(meta_step: usize, round: &Round, elapsed: Duration) -> String {
     let mut line = format!(
-        "{meta_step:>4} {:>11.5} {:>11.2}% {:>10.2}% {:>11.4e} {:>9.4} {:>10} {:>8.2}",
+        "{meta_step:>4} {:>11.5} {:>11.2}% {:>10.2}% {:>11.4e} {:>9} {:>10} {:>8.2}",
         round.mean(|m| m.valid_loss),
         100.0 * round.mean(|m| m.valid_error),
         100.0 * round.mean(|m| m.test_error),
         round.norm,
-        round.agreement.unwrap_or(f64::NAN),
+        // One client agrees with nobody.
+        round
+            .agreement
+            .map_or("-".to_string(), |cosine| format!("{cosine:.4}")),
         round.sent,
         elapsed.as_secs_f64()
     );
