@@ -106,7 +106,7 @@ impl Frontier<'_> {
     /// # Errors
     /// A training that diverges, too little memory for the tape, and what the file system refuses.
     pub fn run(&self) -> Result<()> {
-        files::prepare(&self.out)?;
+        let _claim = files::claim(&self.out)?;
         match self.arithmetic {
             Rounding::Fused => self.run_in::<Fused>(),
             Rounding::Plain => self.run_in::<Plain>(),
@@ -237,7 +237,7 @@ impl Frontier<'_> {
         }
         let problem = population.draw(self.seed, self.meta_steps, 0)?;
         let trained = problem.train::<A>(&hyper, None, &mut |_| ())?;
-        Ok(problem.quality::<A>(&hyper, &trained.w)?.test_error)
+        Ok(problem.errors::<A>(&hyper, &trained.w)?.test)
     }
 
     fn page(&self, rows: Vec<Row>) -> Page {
