@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use drmad::kernels::dispatch::{self, Level};
 use rayon::ThreadPoolBuilder;
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Folder};
 use crate::device::{self, Device, Which};
 use crate::dump::Request;
 use crate::experiment::{Clients, Experiment, Optimiser, Rounding, What};
@@ -31,7 +31,7 @@ use crate::server::simulation::{Simulation, Weather};
 use crate::server::wire::Wire;
 use crate::server::{self, Absent, Conditions, Server};
 use crate::study::{self, Studies};
-use crate::tune::{self, Compare, Settings, Tuning};
+use crate::tune::{self, Compare, Resume, Settings, Tuning};
 use crate::verify;
 
 /// Hypergradients through whole trainings: every method, side by side, on real MNIST.
@@ -373,6 +373,14 @@ impl Source {
             None => Dataset::mnist()?,
         })
     }
+
+    /// Where the images are from, unless they are those compiled in.
+    fn folder(&self, data: &Dataset) -> Option<Folder> {
+        self.data.as_ref().map(|path| Folder {
+            path: path.clone(),
+            sha256: data.sha256(),
+        })
+    }
 }
 
 impl Training {
@@ -474,12 +482,12 @@ impl Tune {
                 compare: self.compare,
                 seed: self.seed,
                 arithmetic: self.training.arithmetic,
-                data: self.source.data.clone(),
+                data: self.source.folder(&data),
             },
             start: None,
             part_of: None,
         };
-        tuning.run(self.resume)?;
+        tuning.run(if self.resume { Resume::Yes } else { Resume::No })?;
         Ok(())
     }
 }
@@ -601,10 +609,11 @@ impl Studied {
             name => vec![name],
         };
         let recipes: Result<Vec<Recipe>> = names.into_iter().map(Recipe::find).collect();
+        let data = self.source.load()?;
         let studies = Studies {
             recipes: recipes?,
-            data: &self.source.load()?,
-            source: self.source.data.clone(),
+            data: &data,
+            source: self.source.folder(&data),
             quick: self.quick,
             seeds: self.seeds.map(usize::from),
             resume: self.resume,

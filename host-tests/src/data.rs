@@ -42,11 +42,12 @@ use std::{
     fmt::{self, Write as _},
     fs::File,
     io::{self, BufRead, BufReader, Read},
-    path::Path,
+    path::{Path, PathBuf},
     sync::OnceLock,
 };
 
 use drmad::models::SparseImages;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// A training and a test split, with images of one size.
@@ -56,6 +57,15 @@ pub struct Dataset {
     pub train: Split,
     /// The examples to judge by.
     pub test: Split,
+}
+
+/// A folder that images are from, and [their digest](Dataset::sha256): a run that resumes must find the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Folder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is in it.
+    pub sha256: String,
 }
 
 /// Images of one size, and a label for each.
@@ -467,6 +477,19 @@ impl Dataset {
         (sum as f64 / (self.train.pixels.len() as f64 * 255.0)) as f32
     }
 
+    /// A digest of all that a result depends on: sizes, pixels and labels of both splits.
+    pub fn sha256(&self) -> String {
+        let mut digest = Sha256::new();
+        for split in [&self.train, &self.test] {
+            for size in [split.len(), split.rows, split.columns] {
+                digest.update((size as u64).to_le_bytes());
+            }
+            digest.update(&split.pixels);
+            digest.update(&split.labels);
+        }
+        hex(&digest.finalize())
+    }
+
     /// The number of classes: one more than the largest label of either split.
     pub fn classes(&self) -> usize {
         let labels = self.train.labels.iter().chain(&self.test.labels);
@@ -566,10 +589,7 @@ impl Embedded {
             file: self.label(),
             cause,
         })?;
-        let mut found = String::new();
-        for byte in Sha256::digest(&raw) {
-            let _ = write!(found, "{byte:02x}");
-        }
+        let found = hex(&Sha256::digest(&raw));
         if found == self.sha256 {
             Ok(raw)
         } else {
@@ -580,6 +600,13 @@ impl Embedded {
             })
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 fn decode(frame: &[u8]) -> io::Result<Vec<u8>> {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::data::Dataset;
 use crate::device;
 use crate::experiment::{Experiment, Rounding};
-use crate::files::{prepare, write, write_npy};
+use crate::files::{claim, write, write_npy};
 use crate::method::Method;
 use crate::problem::{Errors, Problem, Trained};
 
@@ -64,9 +64,7 @@ impl Request<'_> {
     /// # Errors
     /// A training or sweep that diverges, too little memory, what the file system refuses.
     pub fn run(&self, folder: Option<&Path>) -> Result<Meta> {
-        if let Some(folder) = folder {
-            prepare(folder)?;
-        }
+        let _claim = folder.map(claim).transpose()?;
         match self.arithmetic {
             Rounding::Fused => self.run_in::<Fused>(folder),
             Rounding::Plain => self.run_in::<Plain>(folder),

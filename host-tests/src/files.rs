@@ -1,7 +1,9 @@
-//! Files written whole or not at all, lines for whoever still reads, and how far the work is.
+//! Files written whole or not at all, folders that one run has for itself, lines for whoever still reads,
+//! and how far the work is.
 
-use std::fs;
-use std::io::Write;
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -23,81 +25,117 @@ pub fn say(line: std::fmt::Arguments<'_>) {
     }
 }
 
-/// Makes a folder that results will go to, before the work that they are results of.
-///
-/// # Errors
-/// What the file system refuses, with the folder's name.
-pub fn prepare(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot write to {}", folder.display()))
-}
+/// The file by which a folder is claimed. It is left behind: who deletes it could delete another's claim.
+const LOCK: &str = ".lock";
 
-/// A folder that one run alone writes to.
+/// A folder that no other run writes to for as long as this lives. The system takes the claim back when
+/// the process ends, however it ends.
+#[must_use]
 #[derive(Debug)]
-#[must_use = "another run may write there as soon as this is dropped"]
-pub struct Owned {
-    /// The lock goes with the file, and with the process, however it ends.
-    _lock: Option<fs::File>,
+pub struct Claim {
+    _lock: File,
 }
 
-/// What a file is called before it is whole.
-const UNFINISHED: &str = ".unfinished-";
-
-/// [Makes](prepare) a folder and keeps other runs out of it; what a killed one left unfinished is removed.
+/// Makes a folder that results will go to, and claims it, before the work that they are results of.
+///
+/// Where a file system knows no locks there is no claim.
 ///
 /// # Errors
-/// Another run that is writing there; what the file system refuses.
-pub fn own(folder: &Path) -> Result<Owned> {
-    prepare(folder)?;
-    let path = folder.join(".lock");
-    let file = fs::File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    let lock = match file.try_lock() {
-        Ok(()) => Some(file),
-        Err(fs::TryLockError::WouldBlock) => bail!(
-            "another run is writing to {}: wait for it, or give another --out",
+/// What the file system refuses, with the folder's name; another run that has claimed it.
+pub fn claim(folder: &Path) -> Result<Claim> {
+    let attempt = || -> io::Result<File> {
+        fs::create_dir_all(folder)?;
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false);
+        options.open(folder.join(LOCK))
+    };
+    let refused = |error: io::Error| {
+        let advice = advice(&error);
+        anyhow::Error::new(error).context(format!("cannot write to {}{advice}", folder.display()))
+    };
+    let lock = attempt().map_err(refused)?;
+    match lock.try_lock() {
+        Err(TryLockError::WouldBlock) => bail!(
+            "another run writes to {}: wait for its end, or give another folder",
             folder.display()
         ),
-        // Some file systems of a network know no locks: there nobody is kept out.
-        Err(fs::TryLockError::Error(_)) => None,
-    };
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            // Whoever cannot remove it can write all the same.
-            let _ = fs::remove_file(entry.path());
+        Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => {
+            Err(refused(error))
         }
+        _ => Ok(Claim { _lock: lock }),
     }
-    Ok(Owned { _lock: lock })
 }
 
-/// Writes a file so that whoever reads it, even after a kill, sees the old contents or the new.
+/// What to do about what the file system says, where there is something.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            " (make room there and run it again; what was written before is whole)"
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            " (give a folder that may be written)"
+        }
+        _ => "",
+    }
+}
+
+/// Writes a file so that whoever reads it, even after a kill or a loss of power, sees the old contents or
+/// the new.
+///
+/// The new contents are written beside it under a name of its own, so that what a kill leaves there is
+/// overwritten by the next attempt.
 ///
 /// # Errors
-/// What the file system refuses, with the file's name.
+/// What the file system refuses, with the file's name; then the old contents are still there.
 pub fn write(path: &Path, contents: &[u8]) -> Result<()> {
-    let attempt = || -> std::io::Result<()> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(UNFINISHED);
-        // A temporary file is private unless told otherwise; a report is for others to read.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder)?;
-        file.write_all(contents)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        // The name is of the folder, which is to be on the disk, too.
-        #[cfg(unix)]
-        if let Ok(folder) = fs::File::open(folder) {
-            let _ = folder.sync_all();
-        }
-        Ok(())
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     };
-    attempt().with_context(|| format!("cannot write {}", path.display()))
+    let mut part = OsString::from(".");
+    part.push(path.file_name().unwrap_or_default());
+    part.push(".part");
+    let part = folder.join(part);
+    let attempt = || -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        // Made anew, so that a link that somebody put there is not followed.
+        if let Err(error) = fs::remove_file(&part)
+            && error.kind() != ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = File::create_new(&part)?;
+        file.write_all(contents)?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&part, path)?;
+        sync(folder)
+    };
+    attempt().map_err(|error| {
+        // What is half written would take room that the next attempt needs.
+        let _ = fs::remove_file(&part);
+        let advice = advice(&error);
+        anyhow::Error::new(error).context(format!("cannot write {}{advice}", path.display()))
+    })
+}
+
+/// Lets the names in a folder survive a loss of power, where the system can do that.
+fn sync(folder: &Path) -> io::Result<()> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    match File::open(folder)?.sync_all() {
+        // Some file systems have nothing to do there, and say so.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::InvalidInput | ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 /// Writes an array as `.npy`, little-endian, of this shape.
@@ -125,10 +163,11 @@ pub fn write_npy<T: npyz::AutoSerialize + Copy>(
 /// # Errors
 /// A file that cannot be read, or that holds something else.
 pub fn read_npy(path: &Path) -> Result<Vec<f32>> {
-    let what = || format!("cannot read numbers from {}", path.display());
-    let bytes = fs::read(path).with_context(what)?;
-    let file = npyz::NpyFile::new(&bytes[..]).with_context(what)?;
-    file.into_vec().with_context(what)
+    let read = || -> Result<Vec<f32>> {
+        let bytes = fs::read(path)?;
+        Ok(npyz::NpyFile::new(&bytes[..])?.into_vec()?)
+    };
+    read().with_context(|| format!("cannot read numbers from {}", path.display()))
 }
 
 /// A bar of `len` parts, with the time gone and the time left; seen on a terminal alone.

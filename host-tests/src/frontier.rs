@@ -107,7 +107,7 @@ impl Frontier<'_> {
     /// # Errors
     /// A training that diverges, too little memory for the tape, and what the file system refuses.
     pub fn run(&self) -> Result<()> {
-        let _owned = files::own(&self.out)?;
+        let _claim = files::claim(&self.out)?;
         match self.arithmetic {
             Rounding::Fused => self.run_in::<Fused>(),
             Rounding::Plain => self.run_in::<Plain>(),
@@ -238,7 +238,7 @@ impl Frontier<'_> {
         }
         let problem = population.draw(self.seed, self.meta_steps, 0)?;
         let trained = device::train::<A>(&problem, &hyper, None, &|| ())?;
-        Ok(problem.quality::<A>(&hyper, &trained.w)?.test_error)
+        Ok(problem.errors::<A>(&hyper, &trained.w)?.test)
     }
 
     fn page(&self, rows: Vec<Row>) -> Page {

@@ -349,7 +349,7 @@ impl Scaling<'_> {
     /// What the file system refuses, and a process that cannot be started. A size that fails is left
     /// out and says how.
     pub fn run(&self) -> Result<()> {
-        let _owned = files::own(&self.out)?;
+        let _claim = files::claim(&self.out)?;
         let folder = tempfile::tempdir().context("cannot make a folder for the images")?;
         let Counts {
             train, valid, test, ..

@@ -16,6 +16,7 @@
 //! without the rounding. The number of threads changes no bit.
 
 use std::borrow::Cow;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ use indicatif::ProgressBar;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Folder};
 use crate::device::{self, Device, Job};
 use crate::experiment::{Experiment, Optimiser, Outer, Rounding, What};
 use crate::files::{self, progress};
@@ -62,14 +63,27 @@ pub struct Settings {
     pub seed: u64,
     /// The rounding of multiply-adds.
     pub arithmetic: Rounding,
-    /// The folder of the data, where they are not the ones compiled in.
-    pub data: Option<PathBuf>,
+    /// The data, where they are not the ones compiled in.
+    pub data: Option<Folder>,
+}
+
+/// Whether a run goes on from the state of an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// It starts anew, and its state replaces the earlier one's.
+    No,
+    /// It does, and there must be one.
+    Yes,
+    /// It does where there is one of this very run, and starts anew otherwise.
+    IfBegun,
 }
 
 /// Everything a run knows after some meta-iterations. Numbers that decide bits are stored as bits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct State {
     settings: Settings,
+    /// The hyperparameters at the start.
+    start: Vec<u32>,
     hyper: Vec<u32>,
     first_moment: Vec<u32>,
     second_moment: Vec<u32>,
@@ -151,23 +165,25 @@ pub struct Tuned {
 }
 
 impl Tuning<'_> {
-    /// Runs to the end and writes the result; `resume` goes on from the state of an earlier run, which
-    /// a run from the start replaces.
+    /// Runs to the end and writes the result.
     ///
     /// # Errors
-    /// A state to resume that is of another run or unreadable; a training that diverges; too little
-    /// memory; what the file system refuses.
-    pub fn run(&self, resume: bool) -> Result<Tuned> {
-        let _owned = files::own(&self.out)?;
+    /// A state to resume that is of another run or unreadable; another run in the same folder; a training
+    /// that diverges; too little memory; what the file system refuses.
+    pub fn run(&self, resume: Resume) -> Result<Tuned> {
+        let _claim = files::claim(&self.out)?;
+        let state = match resume {
+            Resume::No => None,
+            Resume::Yes => Some(self.load()?),
+            Resume::IfBegun => match self.load() {
+                Err(error) if unreadable(&error) => return Err(error),
+                state => state.ok(),
+            },
+        };
         match self.settings.arithmetic {
-            Rounding::Fused => self.run_in::<Fused>(resume),
-            Rounding::Plain => self.run_in::<Plain>(resume),
+            Rounding::Fused => self.run_in::<Fused>(state),
+            Rounding::Plain => self.run_in::<Plain>(state),
         }
-    }
-
-    /// Whether there is a state of this very run to go on from.
-    pub fn begun(&self) -> bool {
-        self.load().is_ok()
     }
 
     /// The meta-iterations that a run went through, be it to its end or not.
@@ -203,8 +219,12 @@ impl Tuning<'_> {
 
     fn load(&self) -> Result<State> {
         let path = self.state_path();
-        let text = std::fs::read(&path)
-            .with_context(|| format!("nothing to resume: cannot read {}", path.display()))?;
+        let text = std::fs::read(&path).with_context(|| {
+            format!(
+                "nothing to resume: cannot read {} (leave out --resume to start anew)",
+                path.display()
+            )
+        })?;
         let state: State = serde_json::from_slice(&text).with_context(|| {
             format!(
                 "{} is not the state of a run of this version: delete it to start anew",
@@ -218,6 +238,12 @@ impl Tuning<'_> {
                 path.display(),
                 serde_json::to_string(&state.settings)?,
                 serde_json::to_string(&self.settings)?
+            );
+        }
+        if state.start != to_bits(&self.origin()) {
+            bail!(
+                "{} is of a run that started from other hyperparameters: delete it to start anew",
+                path.display()
             );
         }
         let hypers = self.experiment().hypers();
@@ -235,6 +261,7 @@ impl Tuning<'_> {
         let hyper = self.origin();
         State {
             settings: self.settings.clone(),
+            start: to_bits(&hyper),
             first_moment: vec![0; hyper.len()],
             second_moment: vec![0; hyper.len()],
             hyper: to_bits(&hyper),
@@ -246,7 +273,7 @@ impl Tuning<'_> {
         }
     }
 
-    fn run_in<A: Arithmetic>(&self, resume: bool) -> Result<Tuned> {
+    fn run_in<A: Arithmetic>(&self, begun: Option<State>) -> Result<Tuned> {
         let (experiment, seed) = (self.experiment(), self.settings.seed);
         let outer = &experiment.outer;
         let Outer { meta_steps, .. } = *outer;
@@ -260,7 +287,8 @@ impl Tuning<'_> {
                 start.len()
             );
         }
-        let mut state = if resume { self.load()? } else { self.start() };
+        let resumed = begun.is_some();
+        let mut state = begun.unwrap_or_else(|| self.start());
         let mut hyper = from_bits(&state.hyper);
         let population = Population::new(experiment, self.data)?;
         self.tell(&format!(
@@ -275,7 +303,7 @@ impl Tuning<'_> {
                 (n, Some(_)) => format!("{n} clients with "),
             }
         ));
-        if resume {
+        if resumed {
             self.tell(&format!(
                 "resumed after meta-iteration {}",
                 state.meta_steps.len()
@@ -612,7 +640,7 @@ impl Tuning<'_> {
                 "data",
                 s.data
                     .as_ref()
-                    .map_or("MNIST".into(), |d| d.display().to_string()),
+                    .map_or("MNIST".into(), |d| d.path.display().to_string()),
             ),
         ];
         let quality = |q: &Quality| report::Quality {
@@ -686,6 +714,12 @@ pub(crate) fn step(
         }
     }
     Ok(())
+}
+
+/// Whether the system would not read what is there.
+fn unreadable(error: &anyhow::Error) -> bool {
+    let cause: Option<&std::io::Error> = error.root_cause().downcast_ref();
+    cause.is_some_and(|cause| cause.kind() != ErrorKind::NotFound)
 }
 
 /// The mean of the last tenth.

@@ -9,7 +9,7 @@ use drmad_host::recipe::Recipe;
 use drmad_host::study::Studies;
 use drmad_host::study::cleaning::Score;
 use drmad_host::tolerances::{DIFFERENCED_F32, PROJECTED_SUM_F32, SIGMAS};
-use drmad_host::tune::{Compare, Settings, Tuning};
+use drmad_host::tune::{Compare, Resume, Settings, Tuning};
 use std::sync::LazyLock;
 
 static MNIST: LazyLock<Dataset> = LazyLock::new(|| Dataset::mnist().unwrap());
@@ -138,7 +138,7 @@ fn weights_stay_in_the_box_and_the_ball_and_wrong_labels_lose_theirs() {
             out: out.clone(),
             part_of: None,
         };
-        let tuned = tuning.run(false).unwrap();
+        let tuned = tuning.run(Resume::No).unwrap();
         let weights = &tuned.hyper;
         assert!(weights.iter().all(|l| (0.0..=1.0).contains(l)));
         let sum: f64 = weights.iter().map(|l| f64::from(*l)).sum();

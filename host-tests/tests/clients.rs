@@ -11,7 +11,7 @@ use drmad_host::problem::Population;
 use drmad_host::recipe;
 use drmad_host::reduction::Reduction;
 use drmad_host::tolerances::SAME_FORMULA_F64;
-use drmad_host::tune::{Compare, Settings, Tuned, Tuning};
+use drmad_host::tune::{Compare, Resume, Settings, Tuned, Tuning};
 use indicatif::ProgressBar;
 use rayon::ThreadPoolBuilder;
 
@@ -57,7 +57,7 @@ fn tune(experiment: &Experiment, data: &Dataset, compare: Compare) -> anyhow::Re
         out: folder.path().to_path_buf(),
         part_of: Some(&ProgressBar::hidden()),
     };
-    tuning.run(false)
+    tuning.run(Resume::No)
 }
 
 /// The hypergradients of the clients, each on its own.

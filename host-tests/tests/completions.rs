@@ -9,7 +9,7 @@ use drmad_host::problem::{Problem, Trained};
 use drmad_host::recipe::Recipe;
 use drmad_host::study::headline::{Settings, measure};
 use drmad_host::tolerances::*;
-use drmad_host::tune::{self, Compare, Tuning};
+use drmad_host::tune::{self, Compare, Resume, Tuning};
 
 const SMALL: &str = "
 like = \"mnist-l2\"
@@ -124,14 +124,14 @@ fn a_projected_and_warm_run_stays_above_zero_and_goes_on_where_it_was() {
         out: out.path().to_path_buf(),
         part_of: None,
     };
-    let tuned = tuning.run(false).unwrap();
+    let tuned = tuning.run(Resume::No).unwrap();
     assert!(tuned.hyper.iter().all(|c| *c >= 0.0));
     assert!(tuned.hyper.contains(&0.0), "nothing was projected");
     let [first, second] = &tuned.report.meta_steps[..] else {
         panic!("two meta-iterations");
     };
     assert!(second.train_loss < first.train_loss);
-    assert_eq!(tuning.run(true).unwrap().hyper, tuned.hyper);
+    assert_eq!(tuning.run(Resume::Yes).unwrap().hyper, tuned.hyper);
 }
 
 #[test]

@@ -1,313 +1,670 @@
-//! Kills at random moments, full and read-only disks, two runs in one folder: nothing is lost.
+//! The harness killed at random moments, on full and read-only disks, beside itself in one folder, with
+//! states that are of something else, and in little memory.
 //!
-//! `DRMAD_KILLS=200 cargo test --test kills` kills each kind of run that often; a few times otherwise. The moments
-//! are a function of `DRMAD_SEED`.
+//! `cargo test` kills a few times. `DRMAD_KILLS=200 cargo test -p drmad-host --test kills killed` kills so
+//! often; `DRMAD_SEED` chooses other moments, and each is printed.
+//!
+//! What must hold after a kill: every file there is whole, a run that resumes ends with the bits of one
+//! that nobody disturbed, and leaves the same files.
 
+mod common;
+
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use common::Noise;
+use drmad_host::data::Dataset;
 use serde_json::Value;
 
-fn drmad(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_drmad"));
-    command.args(arguments).stdin(Stdio::null());
-    command.env("RAYON_NUM_THREADS", "1");
-    command
+/// A small experiment, as a training and as a study whose variants wait for each other, start from each
+/// other and diverge.
+const SMALL: &str = r#"
+title = "Small"
+layers = [784, 12, 10]
+batch = 10
+steps = 40
+rate = 0.1
+momentum = 0.5
+log-scale = -2
+examples = { train = 100, valid = 50, test = 40 }
+tuned = [{ what = "penalty", by = "layer", start = -4 }, { what = "rate", start = -2 }]
+outer = { meta-steps = 8, rates.adam = 0.1 }
+
+[study]
+source = "nobody"
+about = "Whether it survives."
+seeds = 2
+variants = [
+  { name = "coarse" },
+  { name = "fine", from = "coarse", tuned = [{ what = "penalty", by = "unit", start = -4 }] },
+  { name = "warm", outer.warm = true },
+  { name = "clients", outer.clients = { count = 3, reduction = "mean", pool = 200 } },
+  { name = "diverges", rate = 1e30, tuned = [{ what = "penalty", start = -4 }] },
+]
+quick = { steps = 30 }
+"#;
+
+/// A folder with [`SMALL`] and some images.
+fn place() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("small.toml"), SMALL).expect("written");
+    let data = Dataset::mnist().expect("MNIST");
+    data.write_first(folder.path(), 300, 100).expect("written");
+    folder
 }
 
-fn output(arguments: &[&str]) -> Output {
-    drmad(arguments).output().expect("the binary runs")
+/// A command, what it writes to, and the file by which it can go on.
+#[derive(Clone, Copy)]
+struct Job {
+    arguments: &'static [&'static str],
+    out: &'static str,
+    /// It refuses to resume where this is not there.
+    needs: Option<&'static str>,
 }
 
-fn done(arguments: &[&str]) -> String {
-    let output = output(arguments);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {errors}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
+const TUNE: Job = Job {
+    arguments: &["tune", "small.toml", "--data", ".", "--out", "out"],
+    out: "out",
+    needs: Some("state.json"),
+};
+
+const DRAWS: Job = Job {
+    arguments: &[
+        "tune",
+        "small.toml",
+        "--data",
+        ".",
+        "--out",
+        "out",
+        "--draws",
+        "3",
+        "--outer",
+        "sign",
+        "--compare",
+        "every",
+    ],
+    ..TUNE
+};
+
+const EXPERIMENT: Job = Job {
+    arguments: &[
+        "experiment",
+        "small.toml",
+        "--quick",
+        "--data",
+        ".",
+        "--out",
+        "out",
+    ],
+    out: "out",
+    needs: None,
+};
+
+/// The kinds of studies that keep states of other kinds, in their reduced forms.
+const OTHERS: [Job; 5] = [
+    Job {
+        arguments: &["experiment", "multitask", "--quick", "--out", "out"],
+        ..EXPERIMENT
+    },
+    Job {
+        arguments: &["experiment", "rtho", "--quick", "--out", "out"],
+        ..EXPERIMENT
+    },
+    Job {
+        arguments: &["experiment", "average-gradient", "--quick", "--out", "out"],
+        ..EXPERIMENT
+    },
+    Job {
+        arguments: &["experiment", "chaos", "--quick", "--out", "out"],
+        ..EXPERIMENT
+    },
+    Job {
+        arguments: &["experiment", "hyper-cleaning", "--quick", "--out", "out"],
+        ..EXPERIMENT
+    },
+];
+
+impl Job {
+    fn command(&self, folder: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_drmad"));
+        command.args(self.arguments).current_dir(folder);
+        let out = folder.join(self.out);
+        if self.needs.is_none_or(|file| out.join(file).exists()) {
+            command.arg("--resume");
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn output(&self, folder: &Path) -> Output {
+        self.command(folder).output().expect("the binary runs")
+    }
+
+    /// Runs to the end; what it left.
+    fn finish(&self, folder: &Path) -> Left {
+        let output = self.output(folder);
+        assert!(output.status.success(), "{}", errors(&output));
+        left(&folder.join(self.out))
+    }
+
+    /// Must fail, in one line that has these words.
+    fn refuses(&self, folder: &Path, words: &[&str]) -> String {
+        let output = self.output(folder);
+        one_line(&output, words)
+    }
 }
 
-fn refusal(arguments: &[&str]) -> String {
-    let output = output(arguments);
-    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn one_line(output: &Output, words: &[&str]) -> String {
+    let errors = errors(output);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
     assert_eq!(errors.trim_end().lines().count(), 1, "{errors}");
+    for word in words {
+        assert!(errors.contains(word), "{word:?} is not in {errors}");
+    }
     errors
 }
 
-fn path(folder: &Path) -> &str {
-    folder.to_str().expect("UTF-8")
-}
+/// The files below a folder with all that does not depend on the clock.
+type Left = BTreeMap<PathBuf, Vec<u8>>;
 
-/// Arguments, the last of them a folder.
-fn with_out<'a>(fixed: &'a str, out: &'a Path) -> Vec<&'a str> {
-    fixed.split(' ').chain([path(out)]).collect()
-}
-
-fn number(name: &str, otherwise: u64) -> u64 {
-    let given = std::env::var(name).ok();
-    given.and_then(|n| n.parse().ok()).unwrap_or(otherwise)
-}
-
-/// Numbers from a seed.
-struct Moments(u64);
-
-impl Moments {
-    fn below(&mut self, most: Duration) -> Duration {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        most.mul_f64((self.0 >> 40) as f64 / (1u64 << 24) as f64)
-    }
-}
-
-/// Runs to the end, killed so many times on the way; `resumed` are the arguments once it has begun. Returns how many
-/// kills hit a run that was still going.
-fn killed(arguments: &[&str], begun: &Path, times: u64, each: Duration) -> u64 {
-    let seed = number("DRMAD_SEED", 1);
-    let mut moments = Moments(seed);
-    let (mut hit, mut resume) = (0, arguments.to_vec());
-    resume.push("--resume");
-    for _ in 0..times {
-        let arguments = if begun.exists() { &resume } else { arguments };
-        let mut child = drmad(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary runs");
-        std::thread::sleep(moments.below(each));
-        if child.try_wait().expect("a child").is_none() {
-            hit += 1;
-        }
-        child.kill().expect("killed");
-        child.wait().expect("gone");
-    }
-    done(if begun.exists() { &resume } else { arguments });
-    hit
-}
-
-/// How long it takes, and a little more.
-fn timed(arguments: &[&str]) -> Duration {
-    let clock = Instant::now();
-    done(arguments);
-    clock.elapsed().mul_f64(1.2)
-}
-
-/// All that is not a time.
-fn without_seconds(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            map.retain(|key, _| !key.contains("seconds"));
-            let timed = map.get("unit").is_some_and(|unit| unit == "seconds");
-            if timed {
-                map.remove("values");
+/// Reads all of a folder, whose files must be whole; unfinished ones and locks are no part of it.
+fn left(folder: &Path) -> Left {
+    let mut files = Left::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(next) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&next) else {
+            continue;
+        };
+        for entry in entries {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
             }
-            map.values_mut().for_each(without_seconds);
+            let name = path
+                .file_name()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned();
+            if name == ".lock" || name.ends_with(".part") {
+                continue;
+            }
+            let bytes = fs::read(&path).expect("a file");
+            let bytes = match path.extension().and_then(|end| end.to_str()) {
+                Some("json") => {
+                    let mut value: Value = serde_json::from_slice(&bytes)
+                        .unwrap_or_else(|error| panic!("{} is not whole: {error}", path.display()));
+                    untimed(&mut value);
+                    serde_json::to_vec(&value).expect("JSON")
+                }
+                Some("npy") => {
+                    let file = npyz::NpyFile::new(&bytes[..]).expect("a header");
+                    file.into_vec::<f32>().expect("whole");
+                    bytes
+                }
+                // Times are written into it.
+                Some("html") => {
+                    let page = String::from_utf8(bytes).expect("UTF-8");
+                    assert!(page.trim_end().ends_with("</html>"), "{}", path.display());
+                    vec![]
+                }
+                _ => bytes,
+            };
+            let path = path.strip_prefix(folder).expect("inside").to_path_buf();
+            files.insert(path, bytes);
         }
-        Value::Array(all) => all.iter_mut().for_each(without_seconds),
+    }
+    files
+}
+
+/// Without what the clock says.
+fn untimed(value: &mut Value) {
+    let timed = |value: &Value| {
+        let fields = ["unit", "name", "x_label", "y_label", "metric"];
+        fields
+            .iter()
+            .any(|field| value[field].as_str().is_some_and(|s| s.contains("seconds")))
+    };
+    if value.is_object() && timed(value) {
+        *value = Value::Null;
+    }
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !name.contains("seconds"));
+            fields.values_mut().for_each(untimed);
+        }
+        Value::Array(items) => items.iter_mut().for_each(untimed),
+        // seconds.json is one number.
+        Value::Number(_) => {}
         _ => {}
     }
 }
 
-#[test]
-fn a_tuning_that_is_killed_again_and_again_ends_with_the_same_bits() {
-    let folder = tempfile::tempdir().unwrap();
-    let (whole, cut) = (folder.path().join("whole"), folder.path().join("cut"));
-    let fixed = "tune mnist-units --steps 40 --meta-steps 8 --draws 2 --compare never --out";
-    let [one, other] = [&whole, &cut].map(|out| with_out(fixed, out));
-    let each = timed(&one);
-    let times = number("DRMAD_KILLS", 5);
-    let hit = killed(&other, &cut.join("state.json"), times, each);
-    println!("{hit} of {times} kills hit a tuning");
-    let read = |out: &Path| fs::read(out.join("hyper.npy")).unwrap();
-    assert_eq!(read(&whole), read(&cut), "seed {}", number("DRMAD_SEED", 1));
-    // And nothing is left lying about.
-    for entry in fs::read_dir(&cut).unwrap() {
-        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
-        assert!(!name.starts_with(".unfinished"), "{name}");
+/// The same files with the same bits.
+fn same(got: &Left, want: &Left, of: &str) {
+    let names = |left: &Left| left.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(got), names(want), "{of}");
+    for (name, bytes) in want {
+        if name.ends_with("seconds.json") {
+            continue;
+        }
+        assert!(
+            got[name] == *bytes,
+            "{of}: {} has other bits",
+            name.display()
+        );
     }
 }
 
-#[test]
-fn an_experiment_that_is_killed_again_and_again_finds_the_same() {
-    let folder = tempfile::tempdir().unwrap();
-    let (whole, cut) = (folder.path().join("whole"), folder.path().join("cut"));
-    let fixed = "experiment average-gradient --quick --seeds 1 --out";
-    let [one, other] = [&whole, &cut].map(|out| with_out(fixed, out));
-    let each = timed(&one);
-    let times = number("DRMAD_KILLS", 4);
-    let hit = killed(&other, &cut, times, each);
-    println!("{hit} of {times} kills hit an experiment");
-    let read = |out: &Path| {
-        let text = fs::read(out.join("average-gradient/findings.json")).unwrap();
-        let mut value: Value = serde_json::from_slice(&text).unwrap();
-        without_seconds(&mut value);
-        value
-    };
-    assert_eq!(read(&whole), read(&cut), "seed {}", number("DRMAD_SEED", 1));
+/// The number in the environment, or this.
+fn number(name: &str, otherwise: u64) -> u64 {
+    let given = std::env::var(name).ok();
+    given.map_or(otherwise, |text| text.parse().expect("a number"))
 }
 
-#[test]
-fn two_runs_do_not_write_to_one_folder_and_a_dead_one_keeps_nobody_out() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = path(folder.path());
-    let mut first = drmad(&["tune", "--steps", "1000", "--out", out])
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the binary runs");
-    // It owns the folder before it trains.
-    while !folder.path().join(".lock").exists() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    std::thread::sleep(Duration::from_millis(200));
-    let refused = refusal(&["tune", "--steps", "5", "--out", out]);
-    assert!(refused.contains("another run is writing to"), "{refused}");
-    assert!(refused.contains("give another --out"), "{refused}");
-    first.kill().expect("killed");
-    first.wait().expect("gone");
-    done(&[
-        "tune",
-        "--steps",
-        "10",
-        "--meta-steps",
-        "1",
-        "--compare",
-        "never",
-        "--out",
-        out,
-    ]);
-}
-
-#[test]
-fn the_state_of_another_version_is_refused_by_name_and_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = path(folder.path());
-    let arguments = [
-        "tune",
-        "--steps",
-        "10",
-        "--meta-steps",
-        "1",
-        "--compare",
-        "never",
-        "--out",
-        out,
-    ];
-    done(&arguments);
-    let state = folder.path().join("state.json");
-    let text = fs::read_to_string(&state).unwrap();
-    let version = format!("\"version\":\"{}\"", env!("CARGO_PKG_VERSION"));
-    assert!(text.contains(&version));
-    let other = text.replace(&version, "\"version\":\"0.0.0\"");
-    fs::write(&state, &other).unwrap();
-    let refused = refusal(&[&arguments[..], &["--resume"]].concat());
+/// Kills a job so often, again and again from where it came to, and compares every end with that of a run
+/// that nobody disturbed.
+fn kill_at_random_moments(name: &str, job: Job, kills: u64) {
+    let seed = number("DRMAD_SEED", 1);
+    let mut noise = Noise(seed);
+    let undisturbed = place();
+    let clock = Instant::now();
+    let want = job.finish(undisturbed.path());
+    let whole = clock.elapsed();
     assert!(
-        refused.contains("0.0.0") && refused.contains("other settings"),
-        "{refused}"
+        want.keys()
+            .any(|path| path.ends_with("hyper.npy") || path.ends_with("findings.json"))
     );
-    assert_eq!(fs::read_to_string(&state).unwrap(), other);
-    fs::write(&state, &text[..text.len() / 2]).unwrap();
-    let refused = refusal(&[&arguments[..], &["--resume"]].concat());
-    assert!(refused.contains("delete it to start anew"), "{refused}");
+
+    let (mut killed, mut ends, mut folder) = (0, 0, place());
+    while killed < kills {
+        let mut child = job.command(folder.path()).spawn().expect("the binary runs");
+        // More of the short ones: what is over in an instant is the harder to hit.
+        let part = (noise.word() >> 40) as f64 / f64::from(1 << 24);
+        let moment = whole.mul_f64(part * part);
+        let ended = ends_within(&mut child, moment);
+        if ended {
+            let output = child.wait_with_output().expect("ended");
+            assert!(
+                output.status.success(),
+                "{name}, seed {seed}: {}",
+                errors(&output)
+            );
+            let got = left(&folder.path().join(job.out));
+            same(
+                &got,
+                &want,
+                &format!("{name}, seed {seed}, after {killed} kills"),
+            );
+            (ends, folder) = (ends + 1, place());
+        } else {
+            child.kill().expect("killed");
+            child.wait().expect("gone");
+            killed += 1;
+            let files = left(&folder.path().join(job.out)).len();
+            eprintln!(
+                "{name}: kill {killed} (seed {seed}) after {moment:.1?}: {files} whole files"
+            );
+        }
+    }
+    let got = job.finish(folder.path());
+    same(
+        &got,
+        &want,
+        &format!("{name}, seed {seed}, after {killed} kills"),
+    );
+    let unfinished = unfinished(&folder.path().join(job.out));
+    assert!(unfinished.is_empty(), "{name}: left behind {unfinished:?}");
+    eprintln!(
+        "{name}: {killed} kills, {} ends, all with the bits of one run of {whole:.1?}",
+        ends + 1
+    );
 }
 
-/// A small file system that is gone when it is dropped; none where that is not allowed.
-#[cfg(target_os = "linux")]
-struct Disk<'p>(&'p Path);
-
-#[cfg(target_os = "linux")]
-impl<'p> Disk<'p> {
-    fn mount(at: &'p Path, kib: u32) -> Option<Self> {
-        let size = format!("size={kib}k");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs", path(at)])
-            .stderr(Stdio::null())
-            .status();
-        mounted
-            .is_ok_and(|status| status.success())
-            .then_some(Disk(at))
-    }
-
-    fn remount(&self, how: &str) {
-        let options = format!("remount,{how}");
-        let status = Command::new("mount")
-            .args(["-o", &options, path(self.0)])
-            .status();
-        assert!(status.expect("mount").success());
+/// Whether it ends by itself in this time.
+fn ends_within(child: &mut Child, time: Duration) -> bool {
+    let clock = Instant::now();
+    loop {
+        if child.try_wait().expect("a child").is_some() {
+            return true;
+        }
+        let Some(rest) = time.checked_sub(clock.elapsed()) else {
+            return false;
+        };
+        sleep(rest.min(Duration::from_millis(2)));
     }
 }
 
-#[cfg(target_os = "linux")]
-impl Drop for Disk<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0).status();
+/// Files that were being written.
+fn unfinished(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![];
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_string_lossy().ends_with(".part") {
+                found.push(path);
+            }
+        }
     }
+    found
 }
 
-#[cfg(target_os = "linux")]
 #[test]
-fn a_full_or_read_only_disk_costs_nothing_that_was_there() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some(disk) = Disk::mount(folder.path(), 1_500) else {
-        println!("skipped: mounting a small disk needs root");
-        return;
-    };
-    let out = folder.path().join("out");
-    let text = path(&out).to_string();
-    let arguments = |meta_steps: &'static str| {
-        [
-            "tune",
-            "--steps",
-            "20",
-            "--compare",
-            "never",
-            "--meta-steps",
-            meta_steps,
-            "--out",
-            &text,
-        ]
-        .map(String::from)
-    };
-    let run = |meta_steps, resume: bool| -> Output {
-        let mut all = arguments(meta_steps).to_vec();
-        if resume {
-            all.push("--resume".into());
-        }
-        let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        output(&all)
-    };
-    assert!(run("3", false).status.success());
-    let state = fs::read(out.join("state.json")).unwrap();
-    let report = fs::read(out.join("report.html")).unwrap();
+fn a_tuning_killed_at_random_moments_ends_with_the_same_bits() {
+    let kills = number("DRMAD_KILLS", 6);
+    kill_at_random_moments("tune", TUNE, kills.div_ceil(2));
+    kill_at_random_moments("tune of three draws", DRAWS, kills / 2);
+}
 
-    // Full: whatever is left is filled.
-    let filler = folder.path().join("filler");
-    let mut size = 1_500 << 10;
-    while size > 0 {
-        let mut all = fs::read(&filler).unwrap_or_default();
-        all.resize(all.len() + size, 1);
-        if fs::write(&filler, &all).is_err() {
-            size /= 2;
-        }
+#[test]
+fn an_experiment_killed_at_random_moments_ends_with_the_same_bits() {
+    let kills = number("DRMAD_KILLS", 6);
+    if kills < 100 {
+        return kill_at_random_moments("experiment", EXPERIMENT, kills);
     }
-    let full = run("3", false);
-    let errors = String::from_utf8_lossy(&full.stderr).into_owned();
-    assert_eq!(full.status.code(), Some(1), "{errors}");
-    assert!(errors.contains("cannot write"), "{errors}");
-    assert_eq!(errors.trim_end().lines().count(), 1, "{errors}");
-    assert_eq!(fs::read(out.join("state.json")).unwrap(), state);
-    assert_eq!(fs::read(out.join("report.html")).unwrap(), report);
-    fs::remove_file(&filler).unwrap();
+    kill_at_random_moments("experiment", EXPERIMENT, kills / 2);
+    for job in OTHERS {
+        kill_at_random_moments(job.arguments[1], job, kills / 10);
+    }
+}
 
-    disk.remount("ro");
-    let refused = run("3", false);
-    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!(refused.status.code(), Some(1), "{errors}");
-    assert!(errors.contains("cannot write"), "{errors}");
-    disk.remount("rw");
-    assert_eq!(fs::read(out.join("state.json")).unwrap(), state);
-    // And then it goes on.
-    assert!(run("3", true).status.success());
+/// A file system in memory, mounted on a folder for as long as this lives.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// Nothing where this process may not mount.
+    fn mount(at: &Path, options: &str) -> Option<Disk> {
+        fs::create_dir_all(at).expect("a folder");
+        let disk = Disk(at.to_path_buf());
+        let mounted = disk.run("mount", &["-t", "tmpfs", "-o", options, "drmad-test"]);
+        if !mounted {
+            eprintln!("skipped: mounting takes root");
+        }
+        mounted.then_some(disk)
+    }
+
+    fn remount(&self, options: &str) {
+        assert!(self.run("mount", &["-o", &format!("remount,{options}")]));
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> bool {
+        let mut command = Command::new(program);
+        let output = command.args(arguments).arg(&self.0).output();
+        output.is_ok_and(|output| output.status.success())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.run("umount", &[]);
+    }
+}
+
+/// What the job gives where nothing is in its way.
+fn undisturbed(job: Job) -> Left {
+    job.finish(place().path())
+}
+
+#[test]
+fn a_full_disk_is_said_and_what_was_written_before_is_whole() {
+    for job in [TUNE, EXPERIMENT] {
+        let want = undisturbed(job);
+        let folder = place();
+        let out = folder.path().join(job.out);
+        let Some(disk) = Disk::mount(&out, "size=16k") else {
+            return;
+        };
+        // It fills up sooner or later, in a state, a report or a list of numbers.
+        let words = ["cannot write", "make room there", "os error 28"];
+        let mut before = left(&out);
+        let mut places = vec![];
+        for kilobytes in (16..400).step_by(40) {
+            disk.remount(&format!("size={kilobytes}k"));
+            let output = job.output(folder.path());
+            if output.status.success() {
+                break;
+            }
+            let error = one_line(&output, &words);
+            places.extend(error.split(' ').nth(3).map(str::to_string));
+            let after = left(&out);
+            assert!(
+                before.keys().all(|file| after.contains_key(file)),
+                "a file is lost"
+            );
+            before = after;
+        }
+        assert!(!places.is_empty(), "the disk was never full");
+        disk.remount("size=16m");
+        same(&job.finish(folder.path()), &want, "after a full disk");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_that_may_not_grow_is_said_and_what_was_written_before_is_whole() {
+    let want = undisturbed(TUNE);
+    let limited = |folder: &Path, shell: &str, words: &[&str]| {
+        let mut command = Command::new("sh");
+        // Blocks of 512 or 1024 bytes: room for a state, and for no page.
+        command.args(["-c", &format!("{shell} ulimit -f 20; exec \"$0\" \"$@\"")]);
+        let job = TUNE.command(folder);
+        command
+            .arg(job.get_program())
+            .args(job.get_args())
+            .current_dir(folder);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let output = command.output().expect("sh runs");
+        match words {
+            [] => assert_eq!(output.status.code(), None, "killed by a signal"),
+            words => drop(one_line(&output, words)),
+        }
+    };
+    let folder = place();
+    limited(
+        folder.path(),
+        "trap '' XFSZ;",
+        &["cannot write", "make room there", "os error 27"],
+    );
+    assert!(
+        folder.path().join("out/state.json").exists(),
+        "the states had room"
+    );
+    // Where the signal is not ignored it is one more way to be killed.
+    limited(folder.path(), "", &[]);
+    same(&TUNE.finish(folder.path()), &want, "after a limit");
+    assert!(unfinished(&folder.path().join("out")).is_empty());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn full_output_ends_a_run_with_a_line_and_it_goes_on() {
+    let folder = place();
+    let full = fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("/dev/full");
+    let output = TUNE
+        .command(folder.path())
+        .stdout(full)
+        .output()
+        .expect("runs");
+    one_line(&output, &["cannot write to standard output", "os error 28"]);
+    same(
+        &TUNE.finish(folder.path()),
+        &undisturbed(TUNE),
+        "after full output",
+    );
+}
+
+#[test]
+fn a_folder_that_is_read_only_is_refused_before_the_work_and_keeps_what_it_has() {
+    for job in [TUNE, EXPERIMENT] {
+        let folder = place();
+        let out = folder.path().join(job.out);
+        let Some(disk) = Disk::mount(&out, "size=16m") else {
+            return;
+        };
+        let want = job.finish(folder.path());
+        disk.remount("ro");
+        job.refuses(
+            folder.path(),
+            &["cannot write to", "give a folder that may be written"],
+        );
+        assert!(left(&out) == want);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_folder_of_somebody_elses_is_refused_before_the_work() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let folder = place();
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("changed");
+    };
+    fs::create_dir(folder.path().join("out")).expect("made");
+    mode(&folder.path().join("out"), 0o555);
+    mode(folder.path(), 0o755);
+    let mut command = TUNE.command(folder.path());
+    let root = fs::File::create(folder.path().join("out/probe")).is_ok();
+    if root {
+        // Whom permissions do not bind.
+        command.uid(65534).gid(65534);
+    }
+    match command.output() {
+        Ok(output) => {
+            one_line(
+                &output,
+                &["cannot write to", "give a folder that may be written"],
+            );
+        }
+        Err(error) => eprintln!("skipped: nobody may not run the binary here: {error}"),
+    }
+}
+
+#[test]
+fn two_runs_in_one_folder_are_refused_and_a_killed_one_is_not_in_the_way() {
+    for (job, begun) in [
+        (TUNE, "state.json"),
+        (EXPERIMENT, "coarse/seed-0/state.json"),
+    ] {
+        let (folder, want) = (place(), undisturbed(job));
+        let mut first = job.command(folder.path()).spawn().expect("runs");
+        let state = folder.path().join(job.out);
+        let state = match job.needs {
+            Some(_) => state.join(begun),
+            None => state.join("small").join(begun),
+        };
+        let clock = Instant::now();
+        while !state.exists() && clock.elapsed() < Duration::from_secs(60) {
+            sleep(Duration::from_millis(1));
+        }
+        // Stopped, it can neither end nor write while the others try.
+        signal(&first, "STOP");
+        let before = left(&folder.path().join(job.out));
+        for _ in 0..2 {
+            job.refuses(
+                folder.path(),
+                &["another run writes to", "give another folder"],
+            );
+        }
+        assert!(left(&folder.path().join(job.out)) == before);
+        first.kill().expect("killed");
+        first.wait().expect("gone");
+        same(&job.finish(folder.path()), &want, "after a killed one");
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    let status = Command::new("kill").args(["-s", name, &id]).status();
+    assert!(status.expect("kill runs").success());
+}
+
+#[test]
+fn a_state_of_something_else_is_refused_by_what_differs_and_left_as_it_is() {
+    let folder = place();
+    let folder = folder.path();
+    TUNE.finish(folder);
+    let out = folder.join("out");
+    let path = out.join("state.json");
+    let state = fs::read_to_string(&path).expect("a state");
+    let refuses = |words: &[&str]| {
+        let before = left_raw(&out);
+        TUNE.refuses(folder, &[&["state.json"], words].concat());
+        assert!(left_raw(&out) == before, "a refusal changed something");
+    };
+    let edited = |from: &str, to: &str| {
+        assert!(state.contains(from), "{from}");
+        fs::write(&path, state.replacen(from, to, 1)).expect("written");
+    };
+    let version = concat!("\"version\":\"", env!("CARGO_PKG_VERSION"), "\"");
+    edited(version, "\"version\":\"0.0.9\"");
+    refuses(&["other settings", "0.0.9", "leave out --resume"]);
+    edited("\"version\"", "\"release\"");
+    refuses(&["is not the state of a run of this version", "delete it"]);
+    edited("\"steps\":40", "\"steps\":41");
+    refuses(&["other settings", "\"steps\":41"]);
+    edited("\"start\":[", "\"start\":[7,");
+    refuses(&["other hyperparameters", "delete it"]);
+    edited("\"hyper\":[", "\"hyper\":[7,");
+    refuses(&["is damaged", "delete it"]);
+    fs::write(&path, &state[..state.len() / 2]).expect("written");
+    refuses(&["is not the state of a run of this version"]);
+    fs::write(&path, "").expect("written");
+    refuses(&["is not the state of a run of this version"]);
+
+    // The same settings, and other images under the same path.
+    fs::write(&path, &state).expect("written");
+    let images = folder.join("train-images-idx3-ubyte");
+    let mut bytes = fs::read(&images).expect("images");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&images, bytes).expect("written");
+    refuses(&["other settings", "sha256"]);
+}
+
+/// Every byte of a folder.
+fn left_raw(folder: &Path) -> Left {
+    let files = left_names(folder).into_iter();
+    files
+        .map(|path| (path.clone(), fs::read(&path).unwrap_or_default()))
+        .collect()
+}
+
+fn left_names(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect()
+}
+
+#[test]
+fn a_variant_begins_anew_where_the_one_that_it_starts_from_was_changed() {
+    let (changed, anew) = (place(), place());
+    EXPERIMENT.finish(changed.path());
+    let text = SMALL.replace("name = \"coarse\"", "rate = 0.11, name = \"coarse\"");
+    for folder in [&changed, &anew] {
+        fs::write(folder.path().join("small.toml"), &text).expect("written");
+    }
+    let (got, want) = (
+        EXPERIMENT.finish(changed.path()),
+        EXPERIMENT.finish(anew.path()),
+    );
+    same(&got, &want, "coarse was changed");
 }

@@ -100,7 +100,7 @@ fn a_server_reaches_the_bits_of_a_tuning_with_clients() {
             out: folder.path().to_path_buf(),
             part_of: Some(&ProgressBar::hidden()),
         };
-        let tuned = tuning.run(false).expect("tuned");
+        let tuned = tuning.run(drmad_host::tune::Resume::No).expect("tuned");
         let (server, _folder) = server(experiment);
         let served = server.run(false).expect("served");
         assert_eq!(bits(&served.hyper), bits(&tuned.hyper));

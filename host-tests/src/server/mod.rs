@@ -404,7 +404,7 @@ impl Server {
     }
 
     fn serve_all(&self, link: &mut impl Link, resume: bool) -> Result<Served> {
-        let _owned = files::own(&self.out)?;
+        let _claim = files::claim(&self.out)?;
         let (experiment, clients) = (self.experiment(), self.clients());
         let meta_steps = experiment.outer.meta_steps;
         let mut state = if resume { self.load()? } else { self.begin() };

@@ -28,7 +28,7 @@
 //!
 //! Refused: trainings that tune anything else, draws that change, no wrong labels or nothing but them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -40,6 +40,7 @@ use serde::{Deserialize, Serialize};
 use super::spent::Spent;
 use super::tuned::{self, Ran, Variant, folder};
 use super::{Job, Study};
+use crate::data::Folder;
 use crate::device;
 use crate::experiment::{Counts, Experiment, Outer, Outside, What};
 use crate::files;
@@ -173,11 +174,6 @@ pub fn run(job: &Job<'_>, spent: &Spent) -> Result<Findings> {
     let ran = tuned::tune(job, &variants, spent)?;
     let mut findings = tuned::findings(job, &variants, &ran)?;
     let ends = ends(job, &variants, &ran)?;
-    findings.seconds += ends
-        .iter()
-        .flat_map(|end| &end.made)
-        .map(|m| m.seconds)
-        .sum::<f64>();
     let mut ends = ends.into_iter();
     for ((variant, seeds), shows) in variants.iter().zip(&ran).zip(&mut findings.variants) {
         let cleaned = ends.next().context("a variant has no end")?;
@@ -226,7 +222,7 @@ struct Made {
     version: String,
     training: Experiment,
     seed: usize,
-    data: Option<PathBuf>,
+    data: Option<Folder>,
     set: Vec<u32>,
     accuracy: f64,
     seconds: f64,
@@ -377,9 +373,6 @@ fn train(
     let trained = device::train::<Fused>(&problem, &[], None, &|| bar.inc(1))?;
     made.accuracy = 1.0 - problem.errors::<Fused>(&[], &trained.w)?.test;
     made.seconds = clock.elapsed().as_secs_f64();
-    if let Some(folder) = path.parent() {
-        files::prepare(folder)?;
-    }
     files::write(path, &serde_json::to_vec(&made)?)?;
     Ok(made)
 }

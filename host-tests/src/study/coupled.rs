@@ -24,8 +24,10 @@ use drmad::{Fused, Scalar};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::tuned::failed;
 use crate::data::Split;
 use crate::method::{Method, Name, Shape, Storage};
+use crate::problem::diverges;
 use crate::report::experiments::{Curve, Curves, Matrix, Metric, Unit, Variant};
 
 /// How to train, and how to tune.
@@ -329,6 +331,28 @@ pub struct Measured {
     pub test_loss: f64,
 }
 
+/// One variant on one seed, or why it diverges.
+pub type Outcome = Result<Measured, String>;
+
+/// A variant that diverges is named with its reason; any other error ends the experiment.
+///
+/// # Errors
+/// Any other.
+pub fn outcome(measured: Result<Measured>) -> Result<Outcome> {
+    match measured {
+        Err(error) if diverges(&error) => Ok(Err(format!("{error:#}"))),
+        measured => measured.map(Ok),
+    }
+}
+
+/// Those that did not diverge.
+pub fn measured<'a>(outcomes: &[&'a Outcome]) -> Vec<&'a Measured> {
+    outcomes
+        .iter()
+        .filter_map(|one| one.as_ref().ok())
+        .collect()
+}
+
 /// Sets that share no image, each with so many of every class as `counts` says: positions in the split,
 /// drawn from a seed.
 ///
@@ -392,7 +416,9 @@ pub fn error_of<D: Examples>(
 }
 
 /// A variant's line on the page.
-pub fn variant(name: &str, seeds: &[&Measured]) -> Variant {
+pub fn variant(name: &str, outcomes: &[&Outcome]) -> Variant {
+    let seeds = measured(outcomes);
+    let errors = outcomes.iter().filter_map(|one| one.as_ref().err());
     let metric = |name: &str, unit, value: &dyn Fn(&Measured) -> f64| Metric {
         name: name.to_string(),
         unit,
@@ -409,13 +435,14 @@ pub fn variant(name: &str, seeds: &[&Measured]) -> Variant {
             metric("rho", Unit::Number, &rho),
             metric("seconds", Unit::Seconds, &|one| one.tuned.seconds),
         ],
-        failed: None,
+        failed: failed(errors, outcomes.len()),
     }
 }
 
 /// The validation loss of each variant over the meta-iterations.
-pub fn curves(variants: &[(&str, Vec<&Measured>)]) -> Curves {
-    let series = variants.iter().map(|(name, seeds)| Curve {
+pub fn curves(variants: &[(&str, Vec<&Outcome>)]) -> Curves {
+    let variants = variants.iter().map(|(name, all)| (name, measured(all)));
+    let series = variants.map(|(name, seeds)| Curve {
         name: name.to_string(),
         x: (0..seeds.first().map_or(0, |one| one.tuned.valid.len()))
             .map(|step| step as f64)

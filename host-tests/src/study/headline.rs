@@ -19,8 +19,6 @@
 //! Refused: methods without `tape`, which angles are taken to, and without `line` and `line-published`,
 //! which the others are set against.
 
-use std::time::Instant;
-
 use anyhow::{Context, Result, ensure};
 use drmad::Fused;
 use drmad::kernels::reduce::{cosine, norm};
@@ -28,8 +26,9 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::Job;
+use super::kept::Kept;
+use super::spent::Spent;
 use crate::experiment::{Experiment, Rounding};
-use crate::files;
 use crate::method::{Method, Name};
 use crate::problem::{Population, Problem};
 use crate::provenance::{named, versions};
@@ -206,52 +205,22 @@ struct AtMomentum {
     shorter: Vec<(usize, Vec<Measured>)>,
 }
 
-/// What is left of a part for a run that resumes.
-#[derive(Serialize, Deserialize)]
-struct Part {
-    recipe: String,
-    quick: bool,
-    measured: Vec<Measured>,
-}
-
-/// A part of the work, or what an earlier run found for it.
-fn part(
-    job: &Job<'_>,
-    name: &str,
-    run: impl FnOnce() -> Result<Vec<Measured>>,
-) -> Result<Vec<Measured>> {
-    let path = job.out.join(format!("{name}.json"));
-    if job.resume
-        && let Ok(text) = std::fs::read(&path)
-        && let Ok(part) = serde_json::from_slice::<Part>(&text)
-        && part.quick == job.quick
-        && part.recipe == job.recipe.text()
-    {
-        return Ok(part.measured);
-    }
-    let part = Part {
-        recipe: job.recipe.text().to_string(),
-        quick: job.quick,
-        measured: run()?,
-    };
-    files::write(&path, &serde_json::to_vec(&part)?)?;
-    Ok(part.measured)
-}
-
 /// Measures all methods with all momenta and seeds.
 ///
 /// # Errors
 /// A method that fails, by name; what the file system refuses.
-pub fn run(job: &Job<'_>, settings: &Settings) -> Result<Findings> {
+pub fn run(job: &Job<'_>, settings: &Settings, spent: &Spent) -> Result<Findings> {
     settings.check(job.recipe)?;
-    let began = Instant::now();
+    let told = (job.recipe.text(), job.quick, &job.source);
+    let told = serde_json::to_string(&told)?;
+    let kept = Kept::new(job.out.clone(), job.resume, told, spent);
     let bar = job.bar(settings.ticks(job.seeds));
     let mut all = vec![];
     for momentum in settings.momenta.iter().copied() {
         let one = |steps: Option<usize>, seed: usize, repeats: usize| {
             let experiment = settings.experiment(job.recipe, momentum, steps)?;
             let name = format!("momentum-{momentum}-steps-{}-seed-{seed}", experiment.steps);
-            part(job, &name, || {
+            kept.get(&name, || {
                 let population = Population::new(&experiment, job.data)?;
                 let problem = population.draw(seed as u64, 0, 0)?;
                 measure(&problem, &settings.methods, repeats, &mut || bar.inc(1))
@@ -271,8 +240,7 @@ pub fn run(job: &Job<'_>, settings: &Settings) -> Result<Findings> {
     }
     bar.finish_and_clear();
     let own = settings.experiment(job.recipe, settings.momenta[0], None)?;
-    let seconds = began.elapsed().as_secs_f64();
-    Ok(findings(settings, &own, &all, seconds))
+    Ok(findings(settings, &own, &all))
 }
 
 impl AtMomentum {
@@ -341,7 +309,7 @@ const MEMORY: &str = "memory, times the line's";
 const KEPT: &str = "floats a weight";
 const COSINE: &str = "cosine";
 
-fn findings(settings: &Settings, own: &Experiment, all: &[AtMomentum], seconds: f64) -> Findings {
+fn findings(settings: &Settings, own: &Experiment, all: &[AtMomentum]) -> Findings {
     let mut variants = vec![];
     for at in all {
         for name in settings.methods.iter().copied() {
@@ -392,7 +360,7 @@ fn findings(settings: &Settings, own: &Experiment, all: &[AtMomentum], seconds: 
             ("repeats of each time", settings.repeats.to_string()),
         ]),
         seeds: all.first().map_or(0, |at| at.seeds.len()),
-        seconds,
+        seconds: f64::NAN,
         variants,
         compared: vec![],
         figures,

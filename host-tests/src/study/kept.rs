@@ -8,15 +8,18 @@ use anyhow::Result;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::spent::Spent;
 use crate::files;
 
 /// Where parts are kept.
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct Kept<'a> {
     /// The folder; none keeps nothing.
     folder: Option<PathBuf>,
     resume: bool,
     settings: String,
+    /// Noted after each part.
+    spent: Option<&'a Spent>,
 }
 
 /// A part with what it depends on.
@@ -27,15 +30,15 @@ struct Part<T> {
     value: T,
 }
 
-impl Kept {
+impl<'a> Kept<'a> {
     /// Keeps parts in this folder; those that are there are taken where the run resumes and the settings
-    /// are the same.
-    pub const fn new(folder: PathBuf, resume: bool, settings: String) -> Self {
-        let folder = Some(folder);
+    /// are the same. The time spent so far is noted after each.
+    pub const fn new(folder: PathBuf, resume: bool, settings: String, spent: &'a Spent) -> Self {
         Kept {
-            folder,
+            folder: Some(folder),
             resume,
             settings,
+            spent: Some(spent),
         }
     }
 
@@ -66,6 +69,9 @@ impl Kept {
             value: make()?,
         };
         files::write(&path, &serde_json::to_vec(&part)?)?;
+        if let Some(spent) = self.spent {
+            spent.note()?;
+        }
         Ok(part.value)
     }
 }

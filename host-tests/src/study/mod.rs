@@ -26,7 +26,7 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Folder};
 use crate::experiment::Experiment;
 use crate::files::{self, progress};
 use crate::recipe::{self, Recipe};
@@ -246,7 +246,7 @@ pub struct Studies<'a> {
     /// The images.
     pub data: &'a Dataset,
     /// The folder they are from, where they are not the ones compiled in.
-    pub source: Option<PathBuf>,
+    pub source: Option<Folder>,
     /// Whether the reduced forms are wanted.
     pub quick: bool,
     /// Seeds, where they are not those of the files.
@@ -267,7 +267,7 @@ pub struct Job<'a> {
     /// The images.
     pub data: &'a Dataset,
     /// The folder they are from, where they are not the ones compiled in.
-    pub source: Option<PathBuf>,
+    pub source: Option<Folder>,
     /// Whether the reduced form is wanted.
     pub quick: bool,
     /// Seeds of each variant.
@@ -283,7 +283,7 @@ pub struct Job<'a> {
 struct Made {
     version: String,
     recipe: String,
-    data: Option<PathBuf>,
+    data: Option<Folder>,
     quick: bool,
     seeds: usize,
     findings: Findings,
@@ -295,7 +295,11 @@ impl Studies<'_> {
     /// # Errors
     /// A file without a study; what the file system refuses; a study that fails as a whole.
     pub fn run(&self) -> Result<()> {
-        files::prepare(&self.out)?;
+        // One study has all of its files in a folder of its own, so others may run beside it.
+        let _claim = match self.recipes.len() {
+            1 => None,
+            _ => Some(files::claim(&self.out)?),
+        };
         let mut all = vec![];
         for recipe in &self.recipes {
             let Some(study) = &recipe.study else {
@@ -345,7 +349,7 @@ impl Studies<'_> {
 impl Job<'_> {
     /// Runs it, or reads what an earlier run found where that was the same.
     fn findings(&self) -> Result<Findings> {
-        let _owned = files::own(&self.out)?;
+        let _claim = files::claim(&self.out)?;
         let path = self.out.join("findings.json");
         if self.resume
             && let Ok(text) = std::fs::read(&path)
@@ -358,12 +362,14 @@ impl Job<'_> {
         let mut findings = match self.study.kind {
             Kind::Tuned => tuned::run(self, &spent)?,
             Kind::Precision => precision::run(&self.study.settings_of(self.quick, None)?)?,
-            Kind::Rtho => self.seen(rtho::Settings::ticks, rtho::run)?,
-            Kind::Multitask => self.seen(multitask::Settings::ticks, multitask::run)?,
-            Kind::Rotations => self.seen(rotations::Settings::ticks, rotations::run)?,
+            Kind::Rtho => self.seen(&spent, rtho::Settings::ticks, rtho::run)?,
+            Kind::Multitask => self.seen(&spent, multitask::Settings::ticks, multitask::run)?,
+            Kind::Rotations => self.seen(&spent, rotations::Settings::ticks, rotations::run)?,
             Kind::Chaos => chaos::run(self)?,
             Kind::AverageGradient => average::run(self)?,
-            Kind::Headline => headline::run(self, &self.study.settings_of(self.quick, None)?)?,
+            Kind::Headline => {
+                headline::run(self, &self.study.settings_of(self.quick, None)?, &spent)?
+            }
             Kind::Cleaning => cleaning::run(self, &spent)?,
         };
         findings = self.named(findings);
@@ -385,12 +391,13 @@ impl Job<'_> {
     /// Runs a kind with settings of its own, `ticks` parts long, with a bar.
     fn seen<T: Serialize + for<'de> Deserialize<'de>>(
         &self,
+        spent: &Spent,
         ticks: impl Fn(&T) -> usize,
         run: impl Fn(&T, &Dataset, &Kept, &(dyn Fn() + Sync)) -> Result<Findings>,
     ) -> Result<Findings> {
         let settings = self.study.settings_of(self.quick, Some(self.seeds))?;
         let told = serde_json::to_string(&(&settings, &self.source))?;
-        let kept = Kept::new(self.out.join("parts"), self.resume, told);
+        let kept = Kept::new(self.out.join("parts"), self.resume, told, spent);
         let bar = self.bar(ticks(&settings));
         let found = run(&settings, self.data, &kept, &|| bar.inc(1));
         bar.finish_and_clear();

@@ -24,7 +24,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::coupled::{
-    Measured, Training, Tuning, all, curves, drawn, error_of, matrix, none, one, own, variant,
+    Measured, Outcome, Training, Tuning, all, curves, drawn, error_of, matrix, measured, none, one,
+    outcome, own, variant,
 };
 use super::kept::Kept;
 use crate::data::{Dataset, Split};
@@ -90,7 +91,7 @@ fn of_seed(
     data: &Dataset,
     seed: u64,
     each: &(dyn Fn() + Sync),
-) -> Result<Vec<Measured>> {
+) -> Result<Vec<Outcome>> {
     let (width, classes) = (data.train.width(), data.classes());
     let counts = [settings.train_per_class, settings.valid_per_class];
     let sets = drawn(&data.train, classes, &counts, seed)?;
@@ -145,7 +146,7 @@ fn of_seed(
     [none, own, one, all]
         .map(|sharing| sharing(tasks, 1))
         .into_par_iter()
-        .map(measure)
+        .map(|sharing| outcome(measure(sharing)))
         .collect()
 }
 
@@ -153,7 +154,7 @@ fn of_seed(
 /// after every meta-iteration: [`Settings::ticks`] times.
 ///
 /// # Errors
-/// Too few examples, and a training that diverges.
+/// Too few examples. A variant that diverges is named with its reason.
 pub fn run(
     settings: &Settings,
     data: &Dataset,
@@ -168,8 +169,8 @@ pub fn run(
             })
         })
         .collect::<Result<Vec<_>>>()?;
-    let of = |v: usize| -> Vec<&Measured> { seeds.iter().filter_map(|one| one.get(v)).collect() };
-    let found: Vec<(&str, Vec<&Measured>)> = (VARIANTS.iter().enumerate())
+    let of = |v: usize| -> Vec<&Outcome> { seeds.iter().filter_map(|one| one.get(v)).collect() };
+    let found: Vec<(&str, Vec<&Outcome>)> = (VARIANTS.iter().enumerate())
         .map(|(v, name)| (*name, of(v)))
         .collect();
     let classes = data.classes();
@@ -199,7 +200,7 @@ pub fn run(
         quick: false,
         settings: named(&described),
         seeds: settings.seeds,
-        seconds: (seeds.iter().flatten()).map(|one| one.tuned.seconds).sum(),
+        seconds: f64::NAN,
         variants: found
             .iter()
             .map(|(name, seeds)| variant(name, seeds))
@@ -218,7 +219,7 @@ pub fn run(
                 &names,
                 tasks,
                 0,
-                &of(VARIANTS.len() - 1),
+                &measured(&of(VARIANTS.len() - 1)),
             )),
             Shown::Curves(curves(&found)),
         ],

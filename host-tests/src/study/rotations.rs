@@ -23,7 +23,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::coupled::{
-    Measured, Training, Tuned, Tuning, all, curves, drawn, error_of, matrix, one, own, variant,
+    Measured, Outcome, Training, Tuned, Tuning, all, curves, drawn, error_of, matrix, measured,
+    one, outcome, own, variant,
 };
 use super::kept::Kept;
 use super::side_by_side::SideBySide;
@@ -235,7 +236,7 @@ fn of_seed(
     data: &Dataset,
     seed: u64,
     each: &(dyn Fn() + Sync),
-) -> Result<Vec<Measured>> {
+) -> Result<Vec<Outcome>> {
     let (width, classes, count) = (data.train.width(), data.classes(), settings.angles.len());
     let mean = data.mean_pixel();
     let per_task = [settings.train_per_class, settings.valid_per_class];
@@ -346,14 +347,17 @@ fn of_seed(
         }
         judged(tuned, true)
     };
-    (0..VARIANTS.len()).into_par_iter().map(measure).collect()
+    (0..VARIANTS.len())
+        .into_par_iter()
+        .map(|v| outcome(measure(v)))
+        .collect()
 }
 
 /// Runs the experiment, seeds and variants beside each other. From any of the threads, `each` is called
 /// after every meta-iteration: [`Settings::ticks`] times.
 ///
 /// # Errors
-/// Too few examples, and a training that diverges.
+/// Too few examples. A variant that diverges is named with its reason.
 pub fn run(
     settings: &Settings,
     data: &Dataset,
@@ -368,8 +372,8 @@ pub fn run(
             })
         })
         .collect::<Result<Vec<_>>>()?;
-    let of = |v: usize| -> Vec<&Measured> { seeds.iter().filter_map(|one| one.get(v)).collect() };
-    let found: Vec<(&str, Vec<&Measured>)> = (VARIANTS.iter().enumerate())
+    let of = |v: usize| -> Vec<&Outcome> { seeds.iter().filter_map(|one| one.get(v)).collect() };
+    let found: Vec<(&str, Vec<&Outcome>)> = (VARIANTS.iter().enumerate())
         .map(|(v, name)| (*name, of(v)))
         .collect();
     let names: Vec<String> = (settings.angles.iter())
@@ -408,7 +412,13 @@ pub fn run(
              penalty.",
             l + 1
         );
-        Shown::Matrix(matrix(caption, &names, tasks, l, &of(VARIANTS.len() - 1)))
+        Shown::Matrix(matrix(
+            caption,
+            &names,
+            tasks,
+            l,
+            &measured(&of(VARIANTS.len() - 1)),
+        ))
     }));
     figures.push(Shown::Curves(curves(&found)));
     Ok(Findings {
@@ -424,7 +434,7 @@ pub fn run(
         quick: false,
         settings: named(&described),
         seeds: settings.seeds,
-        seconds: (seeds.iter().flatten()).map(|one| one.tuned.seconds).sum(),
+        seconds: f64::NAN,
         variants: found
             .iter()
             .map(|(name, seeds)| variant(name, seeds))

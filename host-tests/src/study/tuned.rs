@@ -20,7 +20,7 @@ use crate::report::MetaStep;
 use crate::report::experiments::{
     Curve, Curves, Findings, Image, Images, Metric, Ranking, Shown, Unit, Variant as Shows,
 };
-use crate::tune::{self, Compare, Settings, Tuned, Tuning};
+use crate::tune::{self, Compare, Resume, Settings, Tuned, Tuning};
 
 /// A variant, ready to run.
 #[derive(Clone, Debug)]
@@ -51,6 +51,7 @@ pub fn variants(recipe: &Recipe, study: &Study, quick: bool) -> Result<Vec<Varia
         let mut over = table.clone();
         let name = over.remove("name");
         let name = name.as_ref().and_then(|name| name.as_str());
+        let name = name.filter(|name| !name.is_empty());
         let name = name.context("a variant has no name")?.to_string();
         let place = |name: &str| variants.iter().position(|v| v.name == name);
         if let Some(same) = variants
@@ -181,8 +182,15 @@ fn one(
         part_of: Some(bar),
     };
     // A state of other settings is left by a file that was changed since: the variant begins anew.
-    let tuned = tuning.run(job.resume && tuning.begun());
-    let taken = tuning.taken().unwrap_or_default();
+    let tuned = tuning.run(if job.resume {
+        Resume::IfBegun
+    } else {
+        Resume::No
+    });
+    let taken = match &tuned {
+        Ok(tuned) => tuned.report.meta_steps.clone(),
+        Err(_) => tuning.taken().unwrap_or_default(),
+    };
     let tuned = match tuned {
         Err(error) if error.chain().any(|cause| cause.is::<std::io::Error>()) => return Err(error),
         tuned => tuned.map_err(|error| format!("{error:#}")),
@@ -196,16 +204,16 @@ pub(super) fn folder(job: &Job<'_>, name: &str, seed: usize) -> PathBuf {
     folder.join(format!("seed-{seed}"))
 }
 
-/// A variant's name, with what no file system has against it.
+/// A variant's name as that of a folder: letters, digits and decimal points, so that it can neither lead
+/// elsewhere nor be the name of one of the study's files.
 fn folder_name(name: &str) -> String {
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || c == '.' {
-            c
-        } else {
-            '-'
-        }
+    let after = name.chars().skip(1).chain(std::iter::once(' '));
+    let plain = |(c, after): (char, char)| match c {
+        c if c.is_ascii_alphanumeric() => c,
+        '.' if after.is_ascii_digit() => c,
+        _ => '-',
     };
-    name.chars().map(plain).collect()
+    name.chars().zip(after).map(plain).collect()
 }
 
 /// Hyperparameters for finer groups: each has that of the coarser group its weights were in, or where
@@ -290,7 +298,10 @@ pub(super) fn findings(job: &Job<'_>, variants: &[Variant], ran: &[Vec<Ran>]) ->
         .map(|(variant, seeds)| Shows {
             name: variant.name.clone(),
             metrics: metrics(seeds),
-            failed: failed(seeds),
+            failed: failed(
+                seeds.iter().filter_map(|ran| ran.tuned.as_ref().err()),
+                seeds.len(),
+            ),
         })
         .collect();
     let base = variants.first().context("no variants")?;
@@ -354,14 +365,12 @@ fn metrics(seeds: &[Ran]) -> Vec<Metric> {
     metrics.filter(|metric| !metric.values.is_empty()).collect()
 }
 
-fn failed(seeds: &[Ran]) -> Option<String> {
-    let failed: Vec<&String> = seeds
-        .iter()
-        .filter_map(|ran| ran.tuned.as_ref().err())
-        .collect();
+/// What to say of the seeds that failed, of so many in all.
+pub(super) fn failed<'a>(errors: impl Iterator<Item = &'a String>, all: usize) -> Option<String> {
+    let failed: Vec<&String> = errors.collect();
     let first = failed.first()?;
-    Some(match (failed.len(), seeds.len()) {
-        (bad, all) if bad < all => format!("{bad} of {all} seeds: {first}"),
+    Some(match failed.len() {
+        bad if bad < all => format!("{bad} of {all} seeds: {first}"),
         _ => (*first).clone(),
     })
 }
