@@ -9,13 +9,7 @@ mkdir -p "$LOGS"
 
 fail() { echo "failed: $*" >&2; exit 1; }
 
-# A tool and where to get it. In CI nothing may be missing; by hand the rest is skipped.
-need() {
-    command -v "$1" >/dev/null && return
-    if [ -n "${CI_REQUIRED:-}" ]; then fail "$1 is missing: install $2"; fi
-    echo "skipped: $1 is missing: install $2"
-    exit 0
-}
+source ../../.ci/tools.sh
 
 tools() {
     need qemu-system-arm qemu-system-arm
@@ -44,7 +38,8 @@ device() {
     elif [ -d "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library" ]; then
         RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 cargo "$@" -Zbuild-std=core
     else
-        need "a toolchain for $target" "it with rustup target add, or the Debian packages rustc-web and rust-web-src"
+        lacks "a toolchain for $target by rustup, or Debian's rustc-web, rust-web-src and cargo-web"
+        exit 0
     fi
 }
 

@@ -1,7 +1,8 @@
 //! Experiments as files, blocks of hyperparameters in any combination, and studies that survive a kill.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -396,4 +397,157 @@ fn a_comparison_that_diverges_does_not_end_a_run() {
     let printed = run(folder, &["experiment", "wild.toml", "--data", "."]);
     assert!(!printed.contains("failed"), "{printed}");
     assert!(printed.contains("NaN"), "{printed}");
+}
+
+/// The tags of a page with the names of their attributes, read as a browser would.
+fn tags(page: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut rest = page;
+    while let Some(start) = rest.find('<') {
+        rest = &rest[start + 1..];
+        let mut tag = String::new();
+        let mut quote = None;
+        let mut end = rest.len();
+        for (i, c) in rest.char_indices() {
+            match (quote, c) {
+                (None, '>') => {
+                    end = i;
+                    break;
+                }
+                (None, '"' | '\'') => quote = Some(c),
+                (Some(q), c) if c == q => quote = None,
+                (None, c) => tag.push(c),
+                _ => {}
+            }
+        }
+        rest = &rest[end..];
+        found.insert(tag);
+    }
+    found
+}
+
+#[test]
+fn what_files_and_folders_are_called_is_text_on_every_page() {
+    let evil = "</title></text><script>alert(1)</script><b onload=\\\"x\\\">&'";
+    let named = |name: &str| {
+        let text = MINE.replace("My own: 7 x 7 images of two kinds", name);
+        let text = text.replace("What <I> wanted to know.", name);
+        let text = text.replace("\"nobody\"", &format!("\"{name}\""));
+        let text = text.replace("\"coarse\"", &format!("\"{name}\""));
+        text.replace(
+            "what = \"test error\"",
+            &format!("what = \"{name}\"\nremark = \"{name}\""),
+        )
+    };
+    let pages = |folder: &Path, images: &str, name: &str| {
+        fs::write(folder.join("mine.toml"), named(name)).expect("written");
+        let images_folder = folder.join(images);
+        fs::create_dir_all(&images_folder).expect("made");
+        let data = Dataset::mnist().expect("MNIST");
+        data.write_first(&images_folder, 300, 100).expect("written");
+        run(
+            folder,
+            &["tune", "mine.toml", "--data", images, "--out", "t"],
+        );
+        run(
+            folder,
+            &["experiment", "mine.toml", "--data", images, "--quick"],
+        );
+        let frontier = ["frontier", "--experiment", "mine.toml", "--data", images];
+        run(
+            folder,
+            &[&frontier[..], &["--out", "f", "--meta-steps", "1"]].concat(),
+        );
+        ["t", "out/all/mine", "f"]
+            .map(|page| fs::read_to_string(folder.join(page).join("report.html")).expect("a page"))
+    };
+    let (plain, hostile) = (mine(), mine());
+    let want = pages(plain.path(), "images", "plain");
+    let got = pages(hostile.path(), "<script>alert(1) & \"'", evil);
+    for (got, want) in got.iter().zip(&want) {
+        assert!(
+            got.contains("&lt;script&gt;alert(1)"),
+            "it is not there at all"
+        );
+        let (got, want) = (tags(got), tags(want));
+        let new: Vec<&String> = got.difference(&want).collect();
+        assert!(new.is_empty(), "{new:?}");
+    }
+}
+
+#[test]
+fn no_name_leads_out_of_the_folder_or_onto_a_file_of_the_study() {
+    let folder = mine();
+    let folder = folder.path();
+    let names = [
+        "..",
+        "../../../escaped",
+        "/tmp/escaped",
+        "findings.json",
+        "a\\\\..\\\\b",
+        "report.html",
+    ];
+    let variants = names.map(|name| format!("  {{ name = \"{name}\" }},\n"));
+    let (head, rest) = MINE.split_once("variants = [").expect("variants");
+    let (_, tail) = rest.split_once("\n]").expect("their end");
+    let (tail, _) = tail.split_once("[[study.published]]").expect("published");
+    let text = format!("{head}variants = [\n{}]{tail}", variants.concat());
+    fs::create_dir_all(folder.join("within/in")).expect("made");
+    fs::write(folder.join("within/in/mine.toml"), text).expect("written");
+    let before = everything(folder, "within/in/out");
+    let within = folder.join("within/in");
+    run(
+        &within,
+        &[
+            "experiment",
+            "mine.toml",
+            "--data",
+            "../..",
+            "--quick",
+            "--out",
+            "out",
+        ],
+    );
+    assert_eq!(everything(folder, "within/in/out"), before);
+    let made: BTreeSet<PathBuf> = everything(&within.join("out/mine"), "none");
+    for name in [
+        "--/seed-0",
+        "---------escaped/seed-0",
+        "findings-json/seed-0",
+        "findings.json",
+    ] {
+        assert!(
+            made.contains(Path::new(name)),
+            "{name} is not among {made:?}"
+        );
+    }
+
+    // An experiment's file gives its folder's name.
+    for name in ["...toml", "..toml", ".toml"] {
+        fs::write(folder.join(name), MINE).expect("written");
+        let output = drmad(folder, &["experiment", name, "--data", "."]).output();
+        let output = output.expect("the binary runs");
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("name the file with letters"));
+    }
+}
+
+/// All there is below a folder but in one of its own.
+fn everything(folder: &Path, but: &str) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.strip_prefix(folder).expect("inside").to_path_buf();
+            if name == Path::new(but) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            }
+            found.insert(name);
+        }
+    }
+    found
 }

@@ -16,8 +16,18 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use common::Noise;
-use drmad_host::data::Dataset;
+use drmad::Fused;
+use drmad::forward::{self, Forward};
+use drmad::hypergradient::{Workspace, scratch_len};
+use drmad::implicit;
+use drmad::train::Rule;
+use drmad_host::data::{Dataset, Split};
+use drmad_host::memory::resident;
+use drmad_host::method::{Method, Name};
+use drmad_host::problem::Problem;
+use drmad_host::recipe::Recipe;
 use serde_json::Value;
 
 /// A small experiment, as a training and as a study whose variants wait for each other, start from each
@@ -667,4 +677,134 @@ fn a_variant_begins_anew_where_the_one_that_it_starts_from_was_changed() {
         EXPERIMENT.finish(anew.path()),
     );
     same(&got, &want, "coarse was changed");
+}
+
+/// A small training of so many steps by a method: what it kept, what it was planned to take, and the most
+/// that this process held beyond what it held before.
+fn take(method: Name, steps: usize) -> Result<[u64; 3], String> {
+    let text = format!(
+        r#"
+        title = "Memory"
+        layers = [64, 30, 10]
+        batch = 10
+        steps = {steps}
+        rate = 0.01
+        momentum = 0.9
+        log-scale = -2
+        log-l2 = -5
+        examples = {{ train = 100, valid = 50, test = 50 }}
+        tuned = [{{ what = "scale", by = "layer", start = 0 }}]
+        outer.meta-steps = 1
+        "#
+    );
+    let recipe = Recipe::parse("memory", &text).expect("in order");
+    let experiment = recipe.experiment().expect("in order");
+    let mut noise = Noise(3);
+    let mut split = |count: usize| {
+        let pixels = (0..count * 64).map(|_| noise.word() as u8).collect();
+        Split::new(pixels, (0..count).map(|i| i as u8 % 10).collect(), 8, 8)
+    };
+    let data = Dataset {
+        train: split(200),
+        test: split(50),
+    };
+    let problem = Problem::draw(&experiment, &data, 0, 0).expect("drawn");
+    let (p, h) = (experiment.weights(), experiment.hypers());
+    let (loss, outside) = (
+        problem.training::<Fused>().expect("a loss"),
+        problem.outside::<Fused>().expect("a loss"),
+    );
+    let rule = Rule::HeavyBall;
+    // The path is beside it; forward mode's tangents are in it.
+    let (workspace, beside) = match method {
+        Name::Forward => {
+            let scratch = forward::scratch_len(&loss, &outside, h);
+            (Forward::<f32>::required_len(p, h, rule, h, scratch), 0)
+        }
+        _ => {
+            let scratch = scratch_len(&loss, &outside).max(implicit::scratch_len(&loss, &outside));
+            (Workspace::<f32>::required_len(p, scratch, rule, false), 1)
+        }
+    };
+    let before = resident().expect("/proc");
+    let method = Method::new(method);
+    let trained = problem.train::<Fused>(&experiment.start(), Some(&method), &mut |_| ());
+    let after = resident().expect("/proc");
+    let back = trained
+        .map_err(|error| format!("{error:#}"))?
+        .back
+        .expect("a way back");
+    let kept = 4 * back.floats as u64;
+    // A loss for each step is noted.
+    let planned = kept * beside + 4 * (workspace + steps) as u64;
+    Ok([kept, planned, after.peak.saturating_sub(before.now)])
+}
+
+/// What a process and its libraries take by the way.
+const BY_THE_WAY: u64 = 768 << 10;
+
+#[test]
+#[ignore = "one method in a process of its own, for the test below"]
+fn one_method() {
+    let task = std::env::var("DRMAD_MEMORY").expect("a method and steps");
+    let (name, steps) = task.split_once(' ').expect("a method and steps");
+    let method = Name::from_str(name, false).expect("a method");
+    match take(method, steps.parse().expect("steps")) {
+        Ok([kept, planned, peak]) => println!("memory: {kept} {planned} {peak}"),
+        Err(why) => println!("refused: {why}"),
+    }
+}
+
+/// `DRMAD_STEPS=100000 cargo test -p drmad-host --test kills memory -- --nocapture` prints the table of
+/// `docs/limits.md`.
+#[test]
+#[cfg(target_os = "linux")]
+fn no_method_takes_more_memory_than_it_says() {
+    let steps = number("DRMAD_STEPS", 100);
+    println!("| method | kept | planned | most held |");
+    println!("|---|---:|---:|---:|");
+    for method in Name::value_variants() {
+        let name = method.as_str();
+        let mut child = Command::new(std::env::current_exe().expect("this test"));
+        child.args(["--ignored", "--exact", "one_method", "--nocapture"]);
+        let output = child
+            .env("DRMAD_MEMORY", format!("{name} {steps}"))
+            .output();
+        let output = output.expect("it runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if let Some(why) = said.lines().find_map(|line| line.strip_prefix("refused: ")) {
+            println!("| {name} | | | {why} |");
+            // Backwards in floating point a long training is not to be run.
+            assert_eq!(
+                (*method, steps > 100),
+                (Name::Reversed, true),
+                "{name}: {why}"
+            );
+            continue;
+        }
+        let numbers = said.lines().find_map(|line| line.split("memory: ").nth(1));
+        let numbers = numbers.unwrap_or_else(|| panic!("{name}: {said} {}", errors(&output)));
+        let numbers: Vec<u64> = numbers
+            .split_whitespace()
+            .map(|n| n.parse().expect("bytes"))
+            .collect();
+        let [kept, planned, peak] = numbers[..] else {
+            panic!("{name}: {said}")
+        };
+        let megabytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1e6);
+        println!(
+            "| {name} | {} | {} | {} |",
+            megabytes(kept),
+            megabytes(planned),
+            megabytes(peak)
+        );
+        assert!(
+            peak <= planned + planned / 50 + BY_THE_WAY,
+            "{name}: {peak} of {planned}"
+        );
+        assert!(
+            peak + BY_THE_WAY >= kept,
+            "{name} says that it keeps {kept} and held {peak}"
+        );
+    }
 }
