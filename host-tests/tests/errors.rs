@@ -166,6 +166,12 @@ fn printed() -> Vec<(PathBuf, String)> {
         if path.ends_with("src/error.rs") {
             said = messages(&text, &[("write!(f,", 0), ("write!(\n", 0)]);
         }
+        if path.ends_with("src/cuda/error.rs") {
+            said = messages(
+                &text,
+                &[("f.write_str(", 0), ("write!(f,", 0), ("write!(\n", 0)],
+            );
+        }
         all.extend(said.into_iter().map(|said| (path.clone(), said)));
     }
     // A message of another error, and the form of all of them.
