@@ -93,7 +93,7 @@ impl fmt::Display for Error {
             Error::NoExamples(what) => write!(f, "no {what} examples"),
             Error::Unsupported(what) => what.fmt(f),
             Error::Refused(error) => error.fmt(f),
-            Error::Sources(log) => write!(f, "the kernels do not compile:\n{log}"),
+            Error::Sources(log) => write!(f, "the kernels do not compile: {log}"),
             Error::Mismatch(Mismatch { what, here, there }) => write!(
                 f,
                 "{what} has {here} bytes here and {there} on the device: the sources are of another version"
