@@ -369,3 +369,36 @@ fn settings_refuse_what_they_do_not_know_and_too_few_examples() {
         "{error}"
     );
 }
+
+#[test]
+fn a_variant_that_diverges_is_named_and_the_others_are_measured() {
+    let text = r#"{"train-per-class": 2, "valid-per-class": 8, "seeds": 2,
+        "tuning": {"steps": 20, "meta-steps": 2, "coupling": 1e30}}"#;
+    let settings: multitask::Settings = serde_json::from_str(text).unwrap();
+    let columns = multitask::run(&settings, &small(), &Kept::default(), &|| ()).unwrap();
+    let text = r#"{"angles": [0, 90], "hidden": [4, 3], "train-per-class": 2, "seeds": 2,
+        "valid-per-class": 6, "test": 30, "tuning": {"steps": 20, "meta-steps": 2, "coupling": 1e30}}"#;
+    let settings: rotations::Settings = serde_json::from_str(text).unwrap();
+    let layers = rotations::run(&settings, &small(), &Kept::default(), &|| ()).unwrap();
+    for (findings, uncoupled) in [(columns, 1), (layers, 2)] {
+        for (v, variant) in findings.variants.iter().enumerate() {
+            let diverged = v >= uncoupled;
+            let said = variant.failed.as_deref().unwrap_or_default();
+            assert_eq!(
+                said.contains("not finite"),
+                diverged,
+                "{}: {said}",
+                variant.name
+            );
+            let measured = if diverged { 0 } else { 2 };
+            assert_eq!(
+                variant.metrics[0].values.len(),
+                measured,
+                "{}",
+                variant.name
+            );
+        }
+        let page = drmad_host::report::experiments::render(&[findings]).unwrap();
+        assert!(page.contains("not finite at step"));
+    }
+}
