@@ -17,7 +17,7 @@ def reach(node, found):
     return found
 
 
-for node in sorted(reach(metadata["resolve"]["root"], set()), key=lambda node: packages[node]["name"]):
+for node in sorted(reach(metadata["resolve"]["root"], set()), key=lambda node: (packages[node]["name"], packages[node]["version"])):
     package = packages[node]
     kinds = {kind for target in package["targets"] for kind in target["kind"]}
     runs = [said for kind, said in [("custom-build", "build script"), ("proc-macro", "macro")] if kind in kinds]
