@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use npyz::WriterBuilder;
 
+use crate::data::npy;
+
 /// A line on standard output.
 pub fn say(line: std::fmt::Arguments<'_>) {
     let mut out = std::io::stdout().lock();
@@ -77,10 +79,7 @@ pub fn write_npy<T: npyz::AutoSerialize + Copy>(
 /// # Errors
 /// A file that cannot be read, or that holds something else.
 pub fn read_npy(path: &Path) -> Result<Vec<f32>> {
-    let what = || format!("cannot read numbers from {}", path.display());
-    let bytes = fs::read(path).with_context(what)?;
-    let file = npyz::NpyFile::new(&bytes[..]).with_context(what)?;
-    file.into_vec().with_context(what)
+    npy::numbers(path).with_context(|| format!("cannot read numbers from {}", path.display()))
 }
 
 /// A bar of `len` parts, with the time gone and the time left; seen on a terminal alone.
