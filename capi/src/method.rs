@@ -178,6 +178,13 @@ impl Method {
         if tail >= steps {
             return Err(Code::Range);
         }
+        // What the weights tell of a step is the heavy ball's velocity alone, and only its steps are run
+        // backwards.
+        let backwards = tail > 0 || matches!(way, Way::Reversible | Way::Reversed);
+        let keeps_all = matches!(way, Way::Tape | Way::Checkpoints);
+        if schedule.rule != Rule::HeavyBall && (backwards || (recalls && !keeps_all)) {
+            return Err(Code::Unsupported);
+        }
         let rule_slots = schedule.rule.slots();
         Ok(Chosen {
             way,

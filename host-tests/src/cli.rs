@@ -4,6 +4,7 @@
 //! anything else, with one line on standard error. Numbers on standard output are stable enough to
 //! parse; progress goes to standard error, and only to a terminal.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -435,6 +436,25 @@ pub fn run() -> Result<()> {
     let threads = cli.threads.unwrap_or(0).into();
     let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
     pool.install(|| command.run())
+}
+
+/// Whether these arguments, the program's name first, can be understood; nothing of what they say is
+/// done.
+///
+/// # Errors
+/// What is wrong with them, or the help that they ask for.
+pub fn check(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
+    let (mut experiment, way) = match Cli::try_parse_from(arguments)?.command {
+        Some(Command::Tune(tune)) => (tune.training.experiment(&tune.experiment)?, tune.way),
+        Some(Command::Hypergradient(one)) => (one.training.experiment(&one.experiment)?, one.way),
+        Some(Command::Frontier(compared)) => {
+            let experiment = compared.training.experiment(&compared.experiment)?;
+            (experiment, Way::default())
+        }
+        _ => return Ok(()),
+    };
+    experiment.method = way.or(experiment.method);
+    experiment.check()
 }
 
 impl Command {

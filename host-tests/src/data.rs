@@ -36,7 +36,7 @@
 //! for bytes that the file has turned out to hold: no header can make the loader
 //! overflow, panic or allocate.
 
-mod npy;
+pub(crate) mod npy;
 
 use std::{
     fmt::{self, Write as _},

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use npyz::WriterBuilder;
 
+use crate::data::npy;
+
 /// A line on standard output.
 pub fn say(line: std::fmt::Arguments<'_>) {
     let mut out = std::io::stdout().lock();
@@ -163,11 +165,7 @@ pub fn write_npy<T: npyz::AutoSerialize + Copy>(
 /// # Errors
 /// A file that cannot be read, or that holds something else.
 pub fn read_npy(path: &Path) -> Result<Vec<f32>> {
-    let read = || -> Result<Vec<f32>> {
-        let bytes = fs::read(path)?;
-        Ok(npyz::NpyFile::new(&bytes[..])?.into_vec()?)
-    };
-    read().with_context(|| format!("cannot read numbers from {}", path.display()))
+    npy::numbers(path).with_context(|| format!("cannot read numbers from {}", path.display()))
 }
 
 /// A bar of `len` parts, with the time gone and the time left; seen on a terminal alone.

@@ -803,3 +803,41 @@ fn no_single_damaged_byte_of_npy_makes_the_loader_panic() {
         fs::write(directory.path().join(name), whole).unwrap();
     }
 }
+
+/// Of 30 bytes, found by fuzzing: the header that they claim to have is 1.9 GB long.
+#[test]
+fn a_file_of_hyperparameters_claims_no_memory_that_it_does_not_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hyper.npy");
+    let refused = |bytes: &[u8], words: &str| {
+        fs::write(&file, bytes).unwrap();
+        let error = drmad_host::files::read_npy(&file).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(
+            text.starts_with("cannot read numbers from ") && text.contains(words),
+            "{text}"
+        );
+    };
+    let mut found = b"\x93NUMPY\x03\x00\x00\x00\x00\x73".to_vec();
+    found.extend(b"\x00\x00\x00\x00 1\x00\x00\x00\x00\x00\x00\x80?,");
+    refused(&found, "a header of more than 10,000 bytes");
+    let header = |text: &str| {
+        let length = (text.len() as u16).to_le_bytes();
+        [b"\x93NUMPY\x01\x00", &length[..], text.as_bytes()].concat()
+    };
+    let of = |descr: &str, shape: &str| {
+        header(&format!(
+            "{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
+        ))
+    };
+    refused(
+        &of("<f4", "(4611686018427387904,)"),
+        "more than there can be",
+    );
+    refused(&of("<f4", "(1000000000000,)"), "truncated");
+    refused(&of("<f8", "(0,)"), "expected float32, found type \"<f8\"");
+    let mut good = of(">f4", "(1, 2)");
+    good.extend([0x3f, 0x80, 0, 0, 0xc0, 0, 0, 0]);
+    fs::write(&file, good).unwrap();
+    assert_eq!(drmad_host::files::read_npy(&file).unwrap(), [1.0, -2.0]);
+}

@@ -11,7 +11,7 @@
 //!
 //! Refused: a hypergradient whose square is not finite.
 
-use super::{Outer, check};
+use super::{Outer, check, check_moved};
 use crate::error::{Error, exactly};
 use crate::kernels::math::power;
 use crate::scalar::Scalar;
@@ -81,18 +81,28 @@ impl<S: Scalar> Outer<S> for Adam<'_, S> {
                 step: taken,
             });
         }
-        self.taken = self.taken.saturating_add(1);
-        let first = S::ONE / (S::ONE - power(self.b1, self.taken));
-        let second = S::ONE / (S::ONE - power(self.b2, self.taken));
+        let Adam {
+            rate, b1, b2, eps, ..
+        } = *self;
+        let now = self.taken.saturating_add(1);
+        let first = S::ONE / (S::ONE - power(b1, now));
+        let second = S::ONE / (S::ONE - power(b2, now));
+        let moved = |h: S, d: S, m: S, v: S| {
+            let m = b1 * m + (S::ONE - b1) * d;
+            let v = b2 * v + (S::ONE - b2) * d * d;
+            (h - rate * (m * first) / ((v * second).sqrt() + eps), m, v)
+        };
+        let before = h.iter().zip(d_h).zip(self.m.iter()).zip(self.v.iter());
+        let after = before.map(|(((h, d), m), v)| moved(*h, *d, *m, *v).0);
+        check_moved(after, taken)?;
+        self.taken = now;
         for (((h, d), m), v) in h
             .iter_mut()
             .zip(d_h)
             .zip(self.m.iter_mut())
             .zip(self.v.iter_mut())
         {
-            *m = self.b1 * *m + (S::ONE - self.b1) * *d;
-            *v = self.b2 * *v + (S::ONE - self.b2) * *d * *d;
-            *h -= self.rate * (*m * first) / ((*v * second).sqrt() + self.eps);
+            (*h, *m, *v) = moved(*h, *d, *m, *v);
         }
         Ok(())
     }

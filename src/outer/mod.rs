@@ -1,8 +1,8 @@
 //! The optimisers that move the hyperparameters.
 //!
 //! Each changes `h` in place from a hypergradient `d_h` of the same length; the state, where there
-//! is one, lies in the caller's buffers. A hypergradient that is not finite is refused and nothing
-//! is changed.
+//! is one, lies in the caller's buffers. A hypergradient that is not finite is refused, and so is a step
+//! that would leave a hyperparameter that is not; nothing is changed then.
 //!
 //! Where hyperparameters have bounds there are two ways to keep them: a [`Parametrisation`] that has
 //! none, or a projection after each step ([`Projected`], [`projections`]).
@@ -83,6 +83,18 @@ fn check<S: Scalar>(h: &[S], d_h: &[S], step: usize) -> Result<(), Error> {
     } else {
         Err(Error::NonFinite {
             what: "hypergradient",
+            step,
+        })
+    }
+}
+
+/// The other thing that every step checks: all that it would leave, before it leaves any of it.
+fn check_moved<S: Scalar>(mut moved: impl Iterator<Item = S>, step: usize) -> Result<(), Error> {
+    if moved.all(|h| h.is_finite()) {
+        Ok(())
+    } else {
+        Err(Error::NonFinite {
+            what: "hyperparameter after a step of its optimiser",
             step,
         })
     }

@@ -1,6 +1,6 @@
 //! `h <- h - rate d_h`.
 
-use super::{Outer, check};
+use super::{Outer, check, check_moved};
 use crate::error::Error;
 use crate::scalar::Scalar;
 use crate::state::{FIELD, Fields};
@@ -29,8 +29,10 @@ impl<S> Sgd<S> {
 impl<S: Scalar> Outer<S> for Sgd<S> {
     fn step(&mut self, h: &mut [S], d_h: &[S]) -> Result<(), Error> {
         check(h, d_h, 0)?;
+        let moved = |h: S, d: S| h - self.rate * d;
+        check_moved(h.iter().zip(d_h).map(|(h, d)| moved(*h, *d)), 0)?;
         for (h, d) in h.iter_mut().zip(d_h) {
-            *h -= self.rate * *d;
+            *h = moved(*h, *d);
         }
         Ok(())
     }

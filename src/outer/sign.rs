@@ -1,6 +1,6 @@
 //! `h <- h - rate sign(d_h)`, with sign(0) = 0: what the DrMAD paper does.
 
-use super::{Outer, check};
+use super::{Outer, check, check_moved};
 use crate::error::Error;
 use crate::scalar::Scalar;
 use crate::state::{FIELD, Fields};
@@ -29,12 +29,18 @@ impl<S> Sign<S> {
 impl<S: Scalar> Outer<S> for Sign<S> {
     fn step(&mut self, h: &mut [S], d_h: &[S]) -> Result<(), Error> {
         check(h, d_h, 0)?;
-        for (h, d) in h.iter_mut().zip(d_h) {
-            if *d > S::ZERO {
-                *h -= self.rate;
-            } else if *d < S::ZERO {
-                *h += self.rate;
+        let moved = |h: S, d: S| {
+            if d > S::ZERO {
+                h - self.rate
+            } else if d < S::ZERO {
+                h + self.rate
+            } else {
+                h
             }
+        };
+        check_moved(h.iter().zip(d_h).map(|(h, d)| moved(*h, *d)), 0)?;
+        for (h, d) in h.iter_mut().zip(d_h) {
+            *h = moved(*h, *d);
         }
         Ok(())
     }

@@ -33,7 +33,7 @@
 //! Refused: knots elsewhere than the walk puts them, and a sweep before the training has ended.
 
 use super::rows::block_of;
-use super::{Kind, Path, Rows, Spare, Steps, fields_len, slope};
+use super::{Kind, Path, Rows, Spare, Steps, fields_len, one_velocity, slope};
 use crate::error::{Error, exactly, same};
 use crate::kernels::interpolate::{bend, between};
 use crate::kernels::quantise::MOST;
@@ -361,7 +361,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Knots<A, S,
         between::<A, S>(into, length, left, right, w);
         self.bend(here, length, [left, right], w);
         let Some(v) = v else { return Ok(()) };
-        exactly("v", v, self.weights)?;
+        one_velocity(v, self.weights)?;
         if t == 0 {
             return steps.first_velocity(v);
         }

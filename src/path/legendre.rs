@@ -19,7 +19,7 @@
 //! the ends. From `3 sqrt(T)` on the recurrence loses digits.
 //! Refused: no polynomials, more of them than points, and a horizon that is not known beforehand.
 
-use super::{Kind, Path, Spare, Steps, fields_len};
+use super::{Kind, Path, Spare, Steps, fields_len, one_velocity};
 use crate::error::{Error, cut, exactly};
 use crate::kernels::accumulate::{add_outer, combine};
 use crate::scalar::{Arithmetic, Scalar};
@@ -226,7 +226,7 @@ impl<A: Arithmetic, S: Scalar> Path<S> for Legendre<'_, A, S> {
         }
         combine::<A, S>(self.values, self.coefficients, w);
         let Some(v) = v else { return Ok(()) };
-        exactly("v", v, self.weights)?;
+        one_velocity(v, self.weights)?;
         if t == 0 {
             return steps.first_velocity(v);
         }

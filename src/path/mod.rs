@@ -50,7 +50,7 @@ pub use truncated::Truncated;
 
 use core::ops::Range;
 
-use crate::error::{Error, same};
+use crate::error::{Error, exactly, same};
 use crate::scalar::Scalar;
 use crate::schedule::{Rule, Step};
 use crate::state::{FIELD, Fields};
@@ -284,6 +284,17 @@ impl Fields<'_> {
         }
         Ok(())
     }
+}
+
+/// Checks what a rule remembers at the door of a path that knows of one velocity alone.
+fn one_velocity<S>(v: &[S], weights: usize) -> Result<(), Error> {
+    if weights > 0 && v.len() == weights.saturating_mul(2) {
+        return Err(Error::Unsupported {
+            what: "a path of one velocity under a rule that remembers two moments: \
+                   take Tape or Checkpoints with slots for both",
+        });
+    }
+    exactly("v", v, weights)
 }
 
 /// Bytes of what [`Fields::path`] writes, and of so many fields more.

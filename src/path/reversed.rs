@@ -15,7 +15,7 @@
 
 use core::marker::PhantomData;
 
-use super::{Kind, Path, Spare, Steps, fields_len};
+use super::{Kind, Path, Spare, Steps, fields_len, one_velocity};
 use crate::error::{Error, exactly};
 use crate::kernels::momentum::{undo_velocity, undo_weights};
 use crate::scalar::{Arithmetic, Scalar};
@@ -98,7 +98,7 @@ impl<A: Arithmetic, S: Scalar> Path<S> for Reversed<A> {
         }
         // Without a velocity of the sweep's own, the first spare vector is it.
         let v = v.unwrap_or(spare.a);
-        exactly("v", v, w.len())?;
+        one_velocity(v, w.len())?;
         exactly("spare b", spare.b, w.len())?;
         let mut still = false;
         steps.each(t, &mut |range, by| {

@@ -29,7 +29,7 @@
 
 use core::ops::Range;
 
-use super::{Kind, Path, Spare, Steps, fields_len};
+use super::{Kind, Path, Spare, Steps, fields_len, one_velocity};
 use crate::error::{Error, cut, exactly};
 use crate::kernels::reversible::{self as kernel, Bits, FULL, Fixed, Overflow, Ratio, Turn, What};
 use crate::scalar::Scalar;
@@ -349,7 +349,7 @@ impl<S: Real> Path<S> for Reversible<'_> {
     fn record(&mut self, t: usize, w: &[S], v: &[S], _spare: Spare<'_, S>) -> Result<(), Error> {
         self.due(t)?;
         exactly("w", w, self.w.len())?;
-        exactly("v", v, self.v.len())
+        one_velocity(v, self.v.len())
     }
 
     fn advance(
@@ -460,7 +460,7 @@ impl<S: Real> Path<S> for Reversible<'_> {
             });
         }
         if let Some(v) = v {
-            exactly("v", v, self.v.len())?;
+            one_velocity(v, self.v.len())?;
             kernel::view(self.bits.velocity_unit(), self.v, v);
         }
         Ok(())

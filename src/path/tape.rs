@@ -6,7 +6,7 @@
 //!
 //! Refused: steps out of turn; velocities that were not kept, where a rate is 0 or the rule another.
 
-use super::{Kind, Path, Spare, Steps, fields_len};
+use super::{Kind, Path, Spare, Steps, fields_len, one_velocity};
 use crate::error::{Error, cut, exactly};
 use crate::pieces::{copy, split_mut};
 use crate::scalar::Scalar;
@@ -131,7 +131,7 @@ impl<S: Scalar> Path<S> for Tape<'_, S> {
         } else if t == 0 {
             steps.first_velocity(v)?;
         } else {
-            exactly("v", v, self.weights)?;
+            one_velocity(v, self.weights)?;
             for ((v, w), before) in v.iter_mut().zip(w.iter()).zip(self.at(t - 1)?.0) {
                 *v = *w - *before;
             }

@@ -6,11 +6,14 @@
 //! ```
 //!
 //! Refused: items of other types than ours, in Fortran order, or of a shape that is none of images or
-//! labels; a header that is longer than NumPy itself would read, or is more than those three entries.
+//! labels (or, of [`numbers`], other than of f32); a header that is longer than NumPy itself would read, or is more than those three entries.
 //! It is read here and by no general parser, whose recursion and products of sizes a header could
 //! overflow.
 
 use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
 
 use super::{DataError, Items, Kind, Source};
 
@@ -148,6 +151,44 @@ impl<R: Read> Source<R> {
     }
 }
 
+/// The numbers in a file of f32, of whatever shape.
+///
+/// # Errors
+/// A file that cannot be read, or that holds something else.
+pub(crate) fn numbers(path: &Path) -> anyhow::Result<Vec<f32>> {
+    let bytes = std::fs::read(path)?;
+    let mut source = Source {
+        file: path.display().to_string(),
+        size: bytes.len() as u64,
+        gzip: false,
+        reader: &bytes[..],
+    };
+    let (header, text) = source.header()?;
+    let of = match header.descr.as_str() {
+        "<f4" => f32::from_le_bytes,
+        ">f4" => f32::from_be_bytes,
+        other => {
+            bail!("expected float32, found type {other:?}: save them as .astype(numpy.float32)")
+        }
+    };
+    ensure!(
+        !header.fortran_order || header.shape.len() < 2,
+        "expected C order, found Fortran order: save numpy.ascontiguousarray of them"
+    );
+    let payload = header
+        .shape
+        .iter()
+        .try_fold(4, |product: u64, n| product.checked_mul(*n));
+    let expected = payload.and_then(|payload| payload.checked_add(text));
+    let expected = expected.with_context(|| {
+        let shape = &header.shape;
+        format!("found shape {shape:?}: that is more than there can be")
+    })?;
+    let items = source.rest(text, expected)?;
+    let (items, _) = items.as_chunks();
+    Ok(items.iter().map(|item| of(*item)).collect())
+}
+
 /// The bytes of an integer, and whether it has a sign.
 fn item_size(descr: &str) -> Option<(u64, bool)> {
     let kind = descr.strip_prefix(['<', '>', '|', '='])?;
@@ -211,7 +252,7 @@ fn parse(text: &str) -> Option<Header> {
             }
             "shape" => {
                 let (value, after) = value.strip_prefix('(')?.split_once(')')?;
-                shape = Some(numbers(value)?);
+                shape = Some(sizes(value)?);
                 after
             }
             _ => return None,
@@ -237,7 +278,7 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Numbers with commas between them, or after each.
-fn numbers(text: &str) -> Option<Vec<u64>> {
+fn sizes(text: &str) -> Option<Vec<u64>> {
     let text = text.trim();
     let text = text.strip_suffix(',').unwrap_or(text);
     if text.trim().is_empty() {

@@ -1,0 +1,244 @@
+//! The core's states: bytes that claim to be one.
+
+use drmad::Fused;
+use drmad::group::Groups;
+use drmad::hypergradient::{Trainer, Validation, Wanted, Workspace};
+use drmad::models::Quadratic;
+use drmad::outer::{Adam, Tuner};
+use drmad::path::{
+    Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Quantised, Reversed,
+    Reversible, Tail, Tape, Truncated,
+};
+use drmad::random::Batches;
+use drmad::state::{self, State};
+use drmad::train::{Rule, Run, Schedule};
+
+use crate::bytes::Bytes;
+
+const P: usize = 3;
+const T: usize = 9;
+const ORIGIN: &[f32] = &[0.5, -0.25, 1.0];
+
+/// The first byte says what the rest is to be a state of; it is tried as it is, and with the checksum and
+/// the length that it would need to get any further.
+pub fn state(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let (kind, steps) = (bytes.one_of(16), bytes.one_of(T + 2));
+    let mut forged = bytes.0.to_vec();
+    if let Some(mut sums) = forged.len().checked_sub(4).filter(|at| *at >= 32) {
+        forged[..8].copy_from_slice(b"drmad st");
+        forged[8..12].copy_from_slice(&state::LAYOUT.to_le_bytes());
+        forged[16..24].copy_from_slice(&(sums as u64 + 4).to_le_bytes());
+        let sum = state::crc32(&forged[..sums]).to_le_bytes();
+        for byte in sum {
+            forged[sums] = byte;
+            sums += 1;
+        }
+    }
+    let _ = state::newest(&[bytes.0, &forged, &[]]);
+    for bytes in [bytes.0, &forged] {
+        on_each(kind, steps, &mut |state| restores(bytes, state));
+    }
+}
+
+/// What happens to a state; says whether it is gone on from.
+type Meet<'m> = &'m mut dyn FnMut(&mut dyn State) -> bool;
+
+fn on_each(kind: usize, steps: usize, meet: Meet<'_>) {
+    match kind {
+        0 => tuner(meet),
+        kind => trainer(kind, steps, meet),
+    }
+}
+
+/// Good states, some steps under way.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds = vec![];
+    for kind in 0..16 {
+        for steps in [0, T / 2, T, T + 1] {
+            let mut seed = vec![kind as u8, steps as u8];
+            on_each(kind, steps, &mut |state| {
+                seed.extend(saved(state));
+                false
+            });
+            seeds.push(seed);
+        }
+    }
+    seeds
+}
+
+/// The bytes of a state as it is now.
+fn saved(state: &mut dyn State) -> Vec<u8> {
+    let len = state::len(state).expect("a state that can be saved");
+    let mut bytes = vec![0; len];
+    assert_eq!(state::save(0, state, &mut bytes), Ok(len));
+    bytes
+}
+
+/// Restores; a refused state has changed nothing, and one that is taken is the one that was given.
+fn restores(bytes: &[u8], state: &mut dyn State) -> bool {
+    let before = saved(state);
+    let restored = state::restore(bytes, state);
+    let after = saved(state);
+    match restored {
+        // The sequence number, the zeros before it and so the checksum are not the state's.
+        Ok(_) => assert_eq!(bytes[32..after.len() - 4], after[32..after.len() - 4]),
+        Err(_) => assert_eq!(before, after),
+    }
+    restored.is_ok()
+}
+
+fn tuner(meet: Meet<'_>) {
+    let (mut m, mut v, mut h, mut step) = ([0.0; 2], [0.0; 2], [1.0f32, 2.0], 0);
+    let mut adam = Adam::new(0.1, &mut m, &mut v).expect("lengths");
+    let mut tuner = Tuner {
+        h: &mut h,
+        outer: &mut adam,
+        step: &mut step,
+        tag: 0,
+    };
+    if meet(&mut tuner) {
+        let _ = tuner.outer.step(tuner.h, &[0.5, -0.5]);
+    }
+}
+
+fn trainer(kind: usize, steps: usize, meet: Meet<'_>) {
+    let mut numbers = [0.0; 64];
+    let (mut words, mut more_words) = ([0; 64], [0; 64]);
+    let (mut marks, mut factors) = ([Mark::default(); 3], [0.0; 4]);
+    let rule = match kind {
+        13 => Rule::Nesterov,
+        14 => Rule::ADAM,
+        _ => Rule::HeavyBall,
+    };
+    let grid = |steps| Grid {
+        steps,
+        intervals: 3,
+        spacing: 2.0,
+    };
+    let row = |words| Quantised::<11, Fused>::new(P, 4, words).expect("rows");
+    match kind {
+        1 => on(
+            rule,
+            &mut Checkpoints::new(P, T, 1, &mut numbers, &mut marks).expect("path"),
+            steps,
+            meet,
+        ),
+        2 => on(
+            rule,
+            &mut Checkpoints::online(P, 1, &mut numbers, &mut marks).expect("path"),
+            steps,
+            meet,
+        ),
+        3 => on(
+            rule,
+            &mut Reversible::new(P, T, 0.5, &mut words).expect("path"),
+            steps,
+            meet,
+        ),
+        4 => on(rule, &mut Line::<Fused, _>::new(ORIGIN, T), steps, meet),
+        5 => {
+            let mut path =
+                Knots::<Fused, f32, _, _>::new(P, 4, ORIGIN, row(&mut words)).expect("path");
+            on(rule, &mut path, steps, meet);
+        }
+        6 => {
+            let rows = Quantised::<11, Fused>::new(P, 5, &mut more_words).expect("rows");
+            let mut path = Knots::<Fused, f32, _, _>::hermite(P, 4, ORIGIN, row(&mut words), rows)
+                .expect("path");
+            on(rule, &mut path, steps, meet);
+        }
+        7 => on(
+            rule,
+            &mut Legendre::<Fused, _>::new(P, T, 3, &mut numbers).expect("path"),
+            steps,
+            meet,
+        ),
+        8 => {
+            let rows = Full::new(P, 3, &mut numbers).expect("rows");
+            let mut path = Hats::<Fused, f32, _, _>::new(P, grid(T), ORIGIN, rows, &mut factors)
+                .expect("path");
+            on(rule, &mut path, steps, meet);
+        }
+        9 | 10 => {
+            let tail = 3 * (kind - 9);
+            let rows = Quantised::<11, Fused>::new(P, 3, &mut words).expect("rows");
+            let mut hats =
+                Hats::<Fused, f32, _, _>::new(P, grid(T - tail), ORIGIN, rows, &mut factors)
+                    .expect("path");
+            match tail {
+                0 => on(rule, &mut hats, steps, meet),
+                _ => on(
+                    rule,
+                    &mut Tail::<Fused, _>::new(hats, T, tail).expect("path"),
+                    steps,
+                    meet,
+                ),
+            }
+        }
+        11 => on(rule, &mut Reversed::<Fused>::new(), steps, meet),
+        12 => {
+            let tape = Tape::new(P, 5, 1, &mut numbers).expect("path");
+            on(
+                rule,
+                &mut Truncated::new(tape, T, 5).expect("path"),
+                steps,
+                meet,
+            );
+        }
+        _ => {
+            let mut numbers = [0.0; 128];
+            on(
+                rule,
+                &mut Tape::new(P, T, rule.slots(), &mut numbers).expect("path"),
+                steps,
+                meet,
+            );
+        }
+    }
+}
+
+/// A training on this path that is some steps under way when the state comes.
+fn on(rule: Rule, path: &mut dyn Path<f32>, steps: usize, meet: Meet<'_>) {
+    let bowl = Quadratic::<Fused>::new(&[1.0, 4.0, 0.5]);
+    let schedule = Schedule {
+        groups: Groups::global(P),
+        rule,
+        rates: &[0.25f32],
+        momenta: &[0.5],
+    };
+    let run = Run {
+        objective: &bowl,
+        h: &[0.0, 0.5, -1.0],
+        schedule,
+        batches: Batches {
+            seed: 0,
+            examples: 1,
+            size: 1,
+        },
+        steps: T,
+    };
+    let mut buffer = [0.0; 64];
+    let wants_schedule = rule != Rule::HeavyBall;
+    let workspace = Workspace::new(&mut buffer, P, rule, wants_schedule).expect("room");
+    let (mut batch, mut d_h) = ([0], [0.0; P]);
+    let (mut d_rates, mut d_momenta) = ([0.0], [0.0]);
+    let wanted = Wanted {
+        d_h: &mut d_h,
+        schedule: wants_schedule.then_some((&mut d_rates[..], &mut d_momenta[..])),
+    };
+    let mut trainer = Trainer::new(path, workspace, &mut batch, wanted);
+    let validation = Validation {
+        objective: &bowl,
+        examples: &[],
+    };
+    let go = |trainer: &mut Trainer<'_, f32>, steps| {
+        run.advance(trainer, &ORIGIN, &validation, steps, &mut |_, _| ())
+    };
+    let _ = go(&mut trainer, steps);
+    if meet(&mut run.state(&mut trainer, 0)) {
+        for _ in 0..3 {
+            let _ = go(&mut trainer, T);
+        }
+    }
+}
