@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Refused: items of other types than ours, in Fortran order, or of a shape that is none of images or
-//! labels (or, of [`numbers`], other than of f32); a header that is longer than NumPy itself would read, or is more than those three entries.
+//! labels; a header that is longer than NumPy itself would read, or is more than those three entries. A
+//! vector of hyperparameters ([`numbers`]) is of f32, and of any shape.
 //! It is read here and by no general parser, whose recursion and products of sizes a header could
 //! overflow.
 

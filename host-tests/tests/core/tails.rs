@@ -1,9 +1,7 @@
 //! Reversal in floating point and how far it reaches; tails and truncated sweeps, held to the paths
 //! inside them.
 
-mod common;
-
-use common::{Answer, Data, Noise, Rates, WIDTHS, bits, hypergradient, wide};
+use crate::common::{Answer, Data, Noise, Rates, WIDTHS, bits, hypergradient, wide};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::models::Mlp;

@@ -1,11 +1,9 @@
 //! Coupled tasks: hypergradients against differences of whole trainings, digits turned by right angles
 //! pixel for pixel, and findings that no number of threads changes.
 
-mod common;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Data, Noise, assert_close, keeps_the_identities};
+use crate::common::{Data, Noise, assert_close, keeps_the_identities};
 use drmad::Fused;
 use drmad::group::{Groups, Layout};
 use drmad::models::{Features, Mlp};

@@ -1,7 +1,7 @@
 //! The page that compares methods: what it must hold, and what it must survive.
 //!
 //! The sample is test data: shaped like a comparison, measured nowhere.
-//! `FRONTIER_SAMPLE=FILE cargo test -p drmad-host --test frontier_page` writes the page to a file.
+//! `FRONTIER_SAMPLE=FILE cargo test -p drmad-host --test harness frontier_page` writes the page to a file.
 
 use drmad_host::report::frontier::{Page, Row, head, line, render, table};
 

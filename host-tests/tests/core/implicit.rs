@@ -1,12 +1,8 @@
 //! Implicit differentiation: against closed forms, the exact sweep of a converged training, float64
 //! differences of trainings in nested loops, and linear systems solved by elimination.
 
-#![allow(clippy::needless_range_loop)] // indices as in the formulas
-
-mod common;
-
-use common::plain::{self, Training};
-use common::{Data, Noise, all_batches, assert_close, hypergradient, wide};
+use crate::common::plain::{self, Training};
+use crate::common::{Data, Noise, all_batches, assert_close, hypergradient, wide};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Workspace};
 use drmad::implicit::{Implicit, Solved, Solver, Stopped, scratch_len};

@@ -1,9 +1,9 @@
 //! Sparse rows: their products against the dense ones bit for bit, and a network on them against the
 //! same network on whole images.
 
-mod common;
-
-use common::{BATCH, Noise, bits, keeps_the_identities, on_every_level, relative_error, wide};
+use crate::common::{
+    BATCH, Noise, bits, keeps_the_identities, on_every_level, relative_error, wide,
+};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::kernels::accumulate::add_to_rows;
 use drmad::kernels::matmul::{self, Form, MatMul};

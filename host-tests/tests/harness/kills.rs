@@ -1,13 +1,11 @@
 //! The harness killed at random moments, on full and read-only disks, beside itself in one folder, with
 //! states that are of something else, and in little memory.
 //!
-//! `cargo test` kills a few times. `DRMAD_KILLS=200 cargo test -p drmad-host --test kills killed` kills so
+//! `cargo test` kills a few times. `DRMAD_KILLS=200 cargo test -p drmad-host --test harness killed_at_random` kills so
 //! often; `DRMAD_SEED` chooses other moments, and each is printed.
 //!
 //! What must hold after a kill: every file there is whole, a run that resumes ends with the bits of one
 //! that nobody disturbed, and leaves the same files.
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,8 +14,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::common::Noise;
 use clap::ValueEnum;
-use common::Noise;
 use drmad::Fused;
 use drmad::forward::{self, Forward};
 use drmad::hypergradient::{Workspace, scratch_len};
@@ -765,7 +763,7 @@ fn one_method() {
     }
 }
 
-/// `DRMAD_STEPS=100000 cargo test -p drmad-host --test kills memory -- --nocapture` prints the table of
+/// `DRMAD_STEPS=100000 cargo test -p drmad-host --test harness memory -- --nocapture` prints the table of
 /// `docs/limits.md`.
 #[test]
 #[cfg(target_os = "linux")]
@@ -776,7 +774,7 @@ fn no_method_takes_more_memory_than_it_says() {
     for method in Name::value_variants() {
         let name = method.as_str();
         let mut child = Command::new(std::env::current_exe().expect("this test"));
-        child.args(["--ignored", "--exact", "one_method", "--nocapture"]);
+        child.args(["--ignored", "--exact", "kills::one_method", "--nocapture"]);
         let output = child
             .env("DRMAD_MEMORY", format!("{name} {steps}"))
             .output();

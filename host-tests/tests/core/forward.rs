@@ -1,9 +1,7 @@
 //! Forward mode: against the sweep over the tape, for every rule and kind of hyperparameter; in pieces
 //! of a training; in real time.
 
-mod common;
-
-use common::{Answer, Data, Noise, WIDTHS, assert_close, bits, hypergradient, wide};
+use crate::common::{Answer, Data, Noise, WIDTHS, assert_close, bits, hypergradient, wide};
 use drmad::forward::{Forward, Wrt, scratch_len};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;

@@ -1,11 +1,9 @@
 //! Numbers and sizes at their ends: what comes out is a result, finite in every number, or an error that
 //! says what went wrong and where; never a NaN without a word.
 
-mod common;
-
 use std::hint::black_box;
 
-use common::{Answer, Data, Noise, bits, hypergradient};
+use crate::common::{Answer, Data, Noise, bits, hypergradient};
 use drmad::forward::{self, Forward, Wrt};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, scratch_len};

@@ -1,7 +1,7 @@
 //! The page of the papers' experiments, its pictures and its Markdown.
 //!
 //! The findings are made up: shaped like those of the experiments, measured nowhere.
-//! `EXPERIMENTS_SAMPLE=FOLDER cargo test -p drmad-host --test experiments_page` writes them to a folder.
+//! `EXPERIMENTS_SAMPLE=FOLDER cargo test -p drmad-host --test harness experiments_page` writes them to a folder.
 
 use drmad_host::report::experiments::{
     Compared, Curve, Curves, Findings, Image, Images, Matrix, Metric, Ranking, Shown, Unit,

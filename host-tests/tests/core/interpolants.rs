@@ -1,12 +1,8 @@
 //! The paths that interpolate and the one that fits polynomials, against their definitions: nested
 //! loops in f64, closed forms, the tape.
 
-#![allow(clippy::needless_range_loop)] // indices as in the formulas
-
-mod common;
-
-use common::plain;
-use common::{Answer, Data, NoTraining, Noise, WIDTHS, assert_close, bits, hypergradient};
+use crate::common::plain;
+use crate::common::{Answer, Data, NoTraining, Noise, WIDTHS, assert_close, bits, hypergradient};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::kernels::quantise::{block, words};
@@ -285,7 +281,7 @@ fn constant_velocity_is_recalled_by_lines_and_cubic_walks_by_hermite() {
 fn lines_do_not_recall_a_quadratic_walk() {
     let walk = polynomial(64, MANY, 2);
     let (ws, _) = with_knots::<Fused, f64, _>(false, 8, &walk[0], |path| recalled(path, &walk));
-    assert!(common::relative_error(&ws[4], &walk[4]) > 1e-4);
+    assert!(crate::common::relative_error(&ws[4], &walk[4]) > 1e-4);
 }
 
 fn quantised_knots_are_close<const LEVELS: u32>() {
@@ -429,7 +425,7 @@ fn walks_that_are_polynomials_of_time_are_recalled() {
     let walk = polynomial(100, MANY, 4);
     let ((ws, _), _) = with_legendre::<Fused, f64, _>(MANY, 100, 4, |path| recalled(path, &walk));
     assert!(
-        common::relative_error(&ws[0], &walk[0]) > 1e-4,
+        crate::common::relative_error(&ws[0], &walk[0]) > 1e-4,
         "degree 4 with r = 4"
     );
 }
@@ -483,7 +479,7 @@ fn one_polynomial_is_the_mean() {
 
 #[test]
 fn outer_products_and_combinations_are_nested_loops_on_every_level() {
-    common::on_every_level(|level| {
+    crate::common::on_every_level(|level| {
         for (rows, n) in [
             (1, 1),
             (3, 7),
@@ -515,7 +511,7 @@ fn outer_products_and_combinations_are_nested_loops_on_every_level() {
 
 #[test]
 fn bending_is_its_formula_on_every_level() {
-    common::on_every_level(|level| {
+    crate::common::on_every_level(|level| {
         let n = 100;
         let of = |seed| Noise(seed).f32s(n, 1.0);
         let (x0, x1, f0, f1, y) = (of(510), of(511), of(512), of(513), of(514));

@@ -1,9 +1,7 @@
 //! Hyperparameters tuned by forward mode on digits: its first hypergradient against the sweep's, what
 //! blocks begin with, and the same bits on any number of threads.
 
-mod common;
-
-use common::{Answer, assert_close, hypergradient};
+use crate::common::{Answer, assert_close, hypergradient};
 use drmad::Fused;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;

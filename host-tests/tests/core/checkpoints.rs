@@ -1,11 +1,9 @@
 //! Checkpoints: the number of steps they take again against a dynamic program, and the bits of the
 //! tape.
 
-mod common;
-
 use std::ops::Range;
 
-use common::{Answer, Data, Noise, WIDTHS, bits, hypergradient};
+use crate::common::{Answer, Data, Noise, WIDTHS, bits, hypergradient};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::models::{Features, Mlp};

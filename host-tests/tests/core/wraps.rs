@@ -1,11 +1,9 @@
 //! Couplings between tasks, against nested loops and every identity; products of negative curvature
 //! dropped, on curvature that is known and on a training that walks round a hill.
 
-#![allow(clippy::needless_range_loop)] // indices as in the formulas
-
-mod common;
-
-use common::{All, Data, Noise, assert_close, bits, hypergradient, keeps_the_identities, wide};
+use crate::common::{
+    All, Data, Noise, assert_close, bits, hypergradient, keeps_the_identities, wide,
+};
 use drmad::group::Groups;
 use drmad::hypergradient::Validation;
 use drmad::kernels::reduce::norm;
@@ -22,7 +20,7 @@ const BATCH: &[u32] = &[3, 0, 7, 7, 1, 11, 4];
 
 /// Loss, gradients and products at these examples.
 fn all_of<O: Objective, S: Scalar>(objective: &O, w: &[S], h: &[S], d: &[S]) -> All<S> {
-    common::all_of(objective, w, h, BATCH, d)
+    crate::common::all_of(objective, w, h, BATCH, d)
 }
 
 fn logistic<A: Arithmetic>(data: &Data) -> Logistic<drmad::models::Features<'_>, A> {

@@ -1,14 +1,10 @@
 //! Whole hypergradients: against closed forms, float64 differences of whole trainings, forward mode
 //! on dual numbers; and the paths against their definitions.
 
-#![allow(clippy::needless_range_loop)] // indices as in the formulas
-
-mod common;
-
 use std::cell::RefCell;
 
-use common::plain::{self, Training};
-use common::{
+use crate::common::plain::{self, Training};
+use crate::common::{
     Answer, Data, NoTraining, Noise, WIDTHS, all_batches, assert_close, bits, hypergradient, wide,
 };
 use drmad::group::{Granularity, Groups, Layout};

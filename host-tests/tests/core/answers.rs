@@ -1,10 +1,8 @@
 //! What `docs/questions.md` promises: its table of memory, and each answer, against independent loops,
 //! finite differences or closed forms.
 
-mod common;
-
-use common::plain::derivative;
-use common::{assert_close, hypergradient};
+use crate::common::plain::derivative;
+use crate::common::{assert_close, hypergradient};
 use drmad::check::{self, Probes};
 use drmad::forward::Forward;
 use drmad::group::Groups;
@@ -267,7 +265,7 @@ fn differences(x: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
 }
 
 /// Exactly, with the hypergradients of the schedule.
-fn swept<S: Scalar>(rule: Rule, h: &[f64]) -> common::Answer<S> {
+fn swept<S: Scalar>(rule: Rule, h: &[f64]) -> crate::common::Answer<S> {
     let to = |x: &[f64]| -> Vec<S> { x.iter().map(|x| S::from_f64(*x)).collect() };
     let (rates, momenta) = tables(rule);
     let (h, w0, rates, momenta) = (to(h), to(&W0), to(&rates), to(&momenta));
@@ -406,7 +404,7 @@ impl Objective for Faulty {
 
 /// The identities that do not hold at a random point.
 fn caught(fault: Fault) -> Vec<&'static str> {
-    let mut noise = common::Noise(3);
+    let mut noise = crate::common::Noise(3);
     let mut probe = |n| noise.f64s(n, 1.0);
     let (w, h, d, e, q) = (probe(3), probe(2), probe(3), probe(3), probe(2));
     let objective = Faulty(fault);

@@ -5,11 +5,9 @@
 //! to the number: one less is refused, one more changes no bit, and neither does what lies in it before,
 //! be it NaN. That no path reads or writes outside its buffer the guards beside it tell.
 //!
-//! `PROPTEST_CASES=50000 cargo test -p drmad-host --test properties` is the long run.
+//! `PROPTEST_CASES=50000 cargo test -p drmad-host --test core properties` is the long run.
 
-mod common;
-
-use common::{Answer, Data, Noise, assert_close, bits, hypergradient};
+use crate::common::{Answer, Data, Noise, assert_close, bits, hypergradient};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::models::{Features, Mlp};

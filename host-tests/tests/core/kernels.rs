@@ -1,10 +1,6 @@
 //! The kernels against their definitions, on every vector level of this processor.
 
-#![allow(clippy::needless_range_loop)] // indices as in the formulas
-
-mod common;
-
-use common::{Noise, bits, on_every_level, wide};
+use crate::common::{Noise, bits, on_every_level, wide};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::kernels::matmul::{self, Form, MatMul};
 use drmad::kernels::momentum::{self, Step};

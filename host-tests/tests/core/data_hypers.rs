@@ -1,10 +1,8 @@
 //! Hyperparameters in the examples: every wrapper and its compositions against finite differences,
 //! dual numbers, nested loops, a network against a softmax regression, and whole trainings.
 
-mod common;
-
-use common::plain::{self, Set};
-use common::{
+use crate::common::plain::{self, Set};
+use crate::common::{
     All, BATCH, Data, Noise, WIDTHS, all_batches, all_of, assert_close, bits, hypergradient,
     keeps_the_identities, wide,
 };

@@ -1,12 +1,8 @@
 //! The rules of the step against formulas in float64: a step, its adjoint, and whole trainings; Adam
 //! where a gradient is or stays 0 or vanishes in an f32.
 
-#![allow(clippy::needless_range_loop)] // indices as in the formulas
-
-mod common;
-
-use common::plain::{self, derivative};
-use common::{Answer, Data, Noise, WIDTHS, all_batches, assert_close, hypergradient, wide};
+use crate::common::plain::{self, derivative};
+use crate::common::{Answer, Data, Noise, WIDTHS, all_batches, assert_close, hypergradient, wide};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::kernels::momentum::Step;

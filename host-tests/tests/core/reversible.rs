@@ -1,9 +1,7 @@
 //! Training run backwards in fixed point: its integers against wide ones, its way back bit for bit, its
 //! hypergradients against a tape of the same walk.
 
-mod common;
-
-use common::{
+use crate::common::{
     Answer, Data, NoTraining, Noise, Rates, WIDTHS, bits, hypergradient, on_every_level, wide,
 };
 use drmad::group::{Granularity, Groups, Layout};
@@ -423,7 +421,7 @@ fn the_training_in_fixed_point_is_the_training_in_f32_but_for_rounding() {
     let mut storage = vec![0.0; Tape::<f32>::required_len(P, 80, 1)];
     let mut tape = Tape::new(P, 80, 1, &mut storage).unwrap();
     let want = training.answer(&mut tape).unwrap();
-    common::assert_close("w_T", &got.w, &wide(&want.w), F32_SWEEP);
+    crate::common::assert_close("w_T", &got.w, &wide(&want.w), F32_SWEEP);
     for (what, got, want) in [
         ("w_0", &got.d_w0, &want.d_w0),
         ("rates", &got.d_rates, &want.d_rates),

@@ -1,9 +1,7 @@
 //! Every objective against finite differences, dual numbers, its own symmetries, and a network
 //! written in nested loops.
 
-mod common;
-
-use common::{
+use crate::common::{
     All, BATCH, Data, Noise, WIDTHS, all_of, assert_close, bits, keeps_the_identities, plain, wide,
 };
 use drmad::group::{Granularity, Groups, Layout};

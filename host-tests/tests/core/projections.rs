@@ -1,9 +1,7 @@
 //! Projections against their definition: the nearest point of a set, by the variational inequality
 //! and by solutions that sort; parametrisations against differences.
 
-mod common;
-
-use common::{Noise, assert_close, bits, on_every_level};
+use crate::common::{Noise, assert_close, bits, on_every_level};
 use drmad::outer::Parametrisation::{self, Log, Logit};
 use drmad::outer::projections::{boxed, capped_box, l1_ball, non_negative, simplex};
 use drmad::outer::{Adam, Outer, Projected, Projection, Sgd};

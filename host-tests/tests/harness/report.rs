@@ -2,7 +2,7 @@
 //!
 //! The sample below is test data. Its numbers come from a small generator with a fixed seed and
 //! are shaped like those of a run, so that the page can be looked at; they were measured nowhere.
-//! `REPORT_SAMPLE=FILE cargo test -p drmad-host --test report` writes the page to a file.
+//! `REPORT_SAMPLE=FILE cargo test -p drmad-host --test harness report` writes the page to a file.
 
 use drmad_host::report::{
     Angle, Cost, LossCurve, MetaStep, Quality, Report, Scatter, Strip, render,

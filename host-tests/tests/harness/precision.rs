@@ -1,9 +1,7 @@
 //! A training run backwards with few bits: half precision against its definition, the valley against
 //! differences, ways back bit for bit, and hypergradients against a training written out in float64.
 
-mod common;
-
-use common::{Noise, assert_close, keeps_the_identities};
+use crate::common::{Noise, assert_close, keeps_the_identities};
 use drmad::kernels::reduce::cosine;
 use drmad::{Plain, Scalar};
 use drmad_host::report::experiments::Findings;

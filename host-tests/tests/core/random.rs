@@ -1,8 +1,6 @@
 //! Random numbers: what each is a function of, and that they look random.
 
-mod common;
-
-use common::{WIDTHS, all_batches, bits};
+use crate::common::{WIDTHS, all_batches, bits};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::random::{Batches, Normal, Origin, choose};
 use drmad_host::tolerances::*;
@@ -206,7 +204,7 @@ fn draws(seed: u64) -> Vec<f64> {
     };
     let mut x = vec![0.0; MANY];
     normal.fill(0, &mut x);
-    common::wide(&x)
+    crate::common::wide(&x)
 }
 
 #[test]

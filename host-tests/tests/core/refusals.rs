@@ -1,8 +1,6 @@
 //! Every refusal: the right error for each bad input, with its numbers in the message.
 
-mod common;
-
-use common::{Answer, Data, NoTraining, Noise, WIDTHS, hypergradient};
+use crate::common::{Answer, Data, NoTraining, Noise, WIDTHS, hypergradient};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Wanted, Workspace};
 use drmad::kernels::adam;

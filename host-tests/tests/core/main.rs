@@ -1,0 +1,30 @@
+//! The kernels and the methods: each derivative against an independent float64 computation, finite
+//! differences and adjoint identities; each refusal; any training.
+//!
+//! One program, since each compiles the trainings that it is generic over anew.
+#![allow(clippy::needless_range_loop)] // indices as in the formulas
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod answers;
+mod checkpoints;
+mod data_hypers;
+mod extremes;
+mod forward;
+mod hypergradients;
+mod implicit;
+mod interpolants;
+mod kernels;
+mod math;
+mod objectives;
+mod power_loss;
+mod projections;
+mod properties;
+mod random;
+mod refusals;
+mod reversible;
+mod rules;
+mod sparse;
+mod tails;
+mod wraps;

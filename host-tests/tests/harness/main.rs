@@ -1,0 +1,24 @@
+//! The harness: its files, its experiments and their pages, the program as its users meet it, devices,
+//! servers, kills.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod chaos;
+mod cleaning;
+mod cli;
+mod clients;
+mod completions;
+mod cuda;
+mod data;
+mod errors;
+mod experiments;
+mod experiments_page;
+mod frontier_page;
+mod kills;
+mod multitask;
+mod precision;
+mod report;
+mod rtho;
+mod scaling;
+mod server;
