@@ -79,15 +79,34 @@ struct Piece<'p> {
 }
 
 /// How often the words are spilled in this many steps of one momentum.
+///
+/// The bound after a step is a function of the one before, so it comes round again: from there on whole
+/// rounds are counted at once (Brent's way to find them), and a horizon of any length takes no time.
 const fn spills(momentum: Ratio, steps: usize) -> usize {
-    let (mut bound, mut spills, mut t) = (0, 0, 0);
+    let (mut bound, mut spills, mut t) = (0, 0usize, 0);
+    let (mut mark, mut marked_at, mut spills_then, mut patience) = (0, 0, 0, 1usize);
     while t < steps {
         while bound >= FULL {
             bound >>= 8;
-            spills += 1;
+            spills = spills.saturating_add(1);
         }
         bound = momentum.grow(bound);
         t += 1;
+        let round = t - marked_at;
+        if bound == mark {
+            let rounds = match (steps - t).checked_div(round) {
+                Some(rounds) => rounds,
+                None => 0,
+            };
+            t += rounds * round;
+            spills = rounds
+                .saturating_mul(spills - spills_then)
+                .saturating_add(spills);
+        }
+        if round >= patience || bound == mark {
+            (mark, marked_at, spills_then) = (bound, t, spills);
+            patience = round.saturating_mul(2);
+        }
     }
     spills
 }

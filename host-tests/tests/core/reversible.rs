@@ -612,6 +612,44 @@ fn a_greater_momentum_never_needs_more_room() {
     }
 }
 
+/// Of no weights the words are the spills alone.
+#[test]
+fn horizons_of_any_length_are_planned_at_once_and_as_step_by_step() {
+    let momenta = [
+        1.0 / 1024.0,
+        0.03,
+        0.5,
+        0.6,
+        0.9,
+        0.95,
+        0.99,
+        1023.0 / 1024.0,
+    ];
+    for momentum in momenta {
+        let ratio = Ratio::nearest(momentum).unwrap();
+        let (mut bound, mut spills) = (0, 0);
+        for steps in 1..=300_000 {
+            while bound >= FULL {
+                bound >>= 8;
+                spills += 1;
+            }
+            bound = ratio.grow(bound);
+            if steps < 2000 || steps % 997 == 0 {
+                let words = Reversible::required_len(0, steps, momentum as f32);
+                assert_eq!(words, spills, "{momentum}, {steps} steps");
+            }
+        }
+        // Each step loses `-log2(momentum)` bits, and a spill takes eight.
+        let longest = Reversible::required_len(0, usize::MAX / 4, momentum as f32);
+        let a_step = longest as f64 / (usize::MAX / 4) as f64;
+        let want = -momentum.log2() / 8.0;
+        assert!(
+            (a_step / want - 1.0).abs() < REVERSIBLE_SIZE,
+            "{a_step} of {want}"
+        );
+    }
+}
+
 // ---------------------------------------------------------------- what is refused
 
 #[test]
