@@ -101,10 +101,15 @@ impl<'a, S: Scalar> Workspace<'a, S> {
     /// assert_eq!(Workspace::<f32>::required_len(10, 100, Rule::ADAM, false), 200);
     /// ```
     pub const fn required_len(weights: usize, scratch: usize, rule: Rule, schedule: bool) -> usize {
-        let spare = if rule.recalls(schedule) { 2 } else { 0 };
         weights
-            .saturating_mul(4 + 2 * rule.slots() + spare)
+            .saturating_mul(1 + Self::kept(rule, schedule))
             .saturating_add(scratch)
+    }
+
+    /// Vectors that a training goes on from: all but `d_g`.
+    const fn kept(rule: Rule, schedule: bool) -> usize {
+        let spare = if rule.recalls(schedule) { 2 } else { 0 };
+        3 + 2 * rule.slots() + spare
     }
 
     /// Cuts `buffer`; all that is left is scratch.
@@ -248,14 +253,13 @@ impl<'a, S: Scalar> Trainer<'a, S> {
         schedule: Option<(usize, usize)>,
         path: usize,
     ) -> usize {
-        // All vectors but `d_g`, and no scratch.
-        let vectors = Workspace::<S>::required_len(weights, 0, rule, schedule.is_some())
-            .saturating_sub(weights);
+        let kept = Workspace::<S>::kept(rule, schedule.is_some());
         let (rates, momenta) = match schedule {
             Some(lens) => lens,
             None => (0, 0),
         };
-        let numbers = vectors
+        let numbers = weights
+            .saturating_mul(kept)
             .saturating_add(hypers)
             .saturating_add(rates)
             .saturating_add(momenta)

@@ -666,13 +666,11 @@ fn numbers_out_of_range_have_their_codes() {
     let mut x = [1.0f32, 2.0];
     let mut y = [3.0f32, 4.0];
     let (mut code, mut whole) = ([0u32; 10], [0i32; 2]);
+    let (px, pcode) = (x.as_mut_ptr(), code.as_mut_ptr());
     // SAFETY: each call borrows each buffer once, with its length.
-    let (xi, yo) = (unsafe { In::new(x.as_ptr()) }, unsafe {
-        Out::new(y.as_mut_ptr())
-    });
-    let xo = unsafe { Out::new(x.as_mut_ptr()) };
-    let code_out = unsafe { Out::new(code.as_mut_ptr()) };
-    let code_in = unsafe { In::new(code.as_ptr()) };
+    let (xi, xo) = unsafe { (In::new(px.cast_const()), Out::new(px)) };
+    let (code_in, code_out) = unsafe { (In::new(pcode.cast_const()), Out::new(pcode)) };
+    let yo = unsafe { Out::new(y.as_mut_ptr()) };
     let whole_out = unsafe { Out::new(whole.as_mut_ptr()) };
     let of = |code: Code| code as i32;
 

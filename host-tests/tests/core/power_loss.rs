@@ -1037,3 +1037,13 @@ fn a_path_that_does_not_say_what_it_remembers_is_not_saved() {
     assert!(matches!(error, Error::Unsupported { .. }));
     assert_eq!(buffer, [0xaa; 100]);
 }
+
+#[test]
+fn the_state_of_a_training_that_cannot_be_is_as_long_as_can_be() {
+    for rule in [Rule::HeavyBall, Rule::Nesterov, Rule::ADAM] {
+        for weights in [usize::MAX, usize::MAX / 2, usize::MAX / 9] {
+            let len = Trainer::<f32>::state_len(weights, 0, rule, None, 0);
+            assert_eq!(len, usize::MAX, "{weights} weights by {rule:?}");
+        }
+    }
+}
