@@ -318,6 +318,22 @@ impl Fields<'_> {
         Ok(())
     }
 
+    /// A count that is kept in 32 bits, and saved in 64.
+    pub(crate) fn short(&mut self, what: &'static str, field: &mut u32) -> Result<(), Error> {
+        let got = self.peek(u64::from(*field))?;
+        let Ok(short) = u32::try_from(got) else {
+            return Err(Error::Index {
+                what,
+                index: usize::try_from(got).unwrap_or(usize::MAX),
+                len: u32::MAX as usize,
+            });
+        };
+        if let Mode::Read(_) = self.mode {
+            *field = short;
+        }
+        Ok(())
+    }
+
     /// Yes or no.
     ///
     /// # Errors

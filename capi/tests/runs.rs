@@ -21,7 +21,8 @@ const WIDTHS: &[usize] = &[5, 4, 3];
 const P: usize = 6 * 4 + 5 * 3;
 const EXAMPLES: usize = 20;
 const TRAIN: usize = 14;
-const STEPS: usize = 40;
+// Miri takes a second a step.
+const STEPS: usize = if cfg!(miri) { 16 } else { 40 };
 
 /// Fixed pseudo-random numbers (SplitMix64).
 struct Noise(u64);

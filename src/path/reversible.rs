@@ -500,9 +500,7 @@ impl<S: Real> Path<S> for Reversible<'_> {
         fields.count("steps taken", &mut due, self.steps.saturating_add(1))?;
         self.next = due.checked_sub(1);
         fields.count("spills", &mut self.spills, self.spilled.len())?;
-        let mut bound = u64::from(self.bound);
-        fields.long(&mut bound)?;
-        self.bound = bound as u32;
+        fields.short("bound of what is lost", &mut self.bound)?;
         fields.words(bytemuck::cast_slice_mut(self.w))?;
         fields.words(bytemuck::cast_slice_mut(self.v))?;
         fields.words(self.x)?;

@@ -1047,3 +1047,36 @@ fn the_state_of_a_training_that_cannot_be_is_as_long_as_can_be() {
         }
     }
 }
+
+/// With a checksum that fits, whatever else is wrong.
+#[test]
+fn a_state_that_is_taken_is_saved_again_as_it_was_whichever_byte_was_changed() {
+    let (_, saved) = {
+        let (mut m, mut v) = ([0.0; 3], [0.0; 3]);
+        tuned(&mut Adam::new(0.05, &mut m, &mut v).unwrap(), None, 2)
+    };
+    let (from, end) = (32, saved.len() - 4);
+    let mut taken = 0;
+    for (place, change) in (from..end).flat_map(|place| [(place, 1), (place, 0x80), (place, 0xff)])
+    {
+        let mut forged = saved.clone();
+        forged[place] ^= change;
+        let sum = crc32(&forged[..end]).to_le_bytes();
+        forged[end..].copy_from_slice(&sum);
+        let (mut m, mut v, mut h, mut step) = ([0.0; 3], [0.0; 3], [0.0; 3], 0);
+        let mut tuner = Tuner {
+            h: &mut h,
+            outer: &mut Adam::new(0.05, &mut m, &mut v).unwrap(),
+            step: &mut step,
+            tag: 0,
+        };
+        if state::restore(&forged, &mut tuner).is_ok() {
+            taken += 1;
+            let mut again = vec![0; saved.len()];
+            state::save(0, &mut tuner, &mut again).unwrap();
+            assert_eq!(again[from..end], forged[from..end], "byte {place}");
+        }
+    }
+    // Numbers may be any; the fingerprint and counts may not.
+    assert!(taken > 3 * 4 * 9 && taken < 3 * (end - from), "{taken}");
+}
