@@ -1063,7 +1063,7 @@ fn a_state_that_is_taken_is_saved_again_as_it_was_whichever_byte_was_changed() {
         forged[place] ^= change;
         let sum = crc32(&forged[..end]).to_le_bytes();
         forged[end..].copy_from_slice(&sum);
-        let (mut m, mut v, mut h, mut step) = ([0.0; 3], [0.0; 3], [0.0; 3], 0);
+        let (mut m, mut v, mut h, mut step) = ([0.0; 3], [0.0; 3], [0.0f32; 3], 0);
         let mut tuner = Tuner {
             h: &mut h,
             outer: &mut Adam::new(0.05, &mut m, &mut v).unwrap(),
