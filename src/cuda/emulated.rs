@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::string::{String, ToString};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, format, fs, io, process};
 
 use libloading::Library;
@@ -69,7 +69,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Result<Self, Error> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
         let mut made = Err(io::ErrorKind::AlreadyExists.into());
         // A name that is taken is somebody else's, and what is loaded from here must be our own.
         for _ in 0..1_000 {
