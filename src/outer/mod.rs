@@ -88,6 +88,16 @@ fn check<S: Scalar>(h: &[S], d_h: &[S], step: usize) -> Result<(), Error> {
     }
 }
 
+/// A step of an optimiser that remembers nothing: each hyperparameter becomes what `moved` makes of it.
+fn step_each<S: Scalar>(h: &mut [S], d_h: &[S], moved: impl Fn(S, S) -> S) -> Result<(), Error> {
+    check(h, d_h, 0)?;
+    check_moved(h.iter().zip(d_h).map(|(h, d)| moved(*h, *d)), 0)?;
+    for (h, d) in h.iter_mut().zip(d_h) {
+        *h = moved(*h, *d);
+    }
+    Ok(())
+}
+
 /// The other thing that every step checks: all that it would leave, before it leaves any of it.
 fn check_moved<S: Scalar>(mut moved: impl Iterator<Item = S>, step: usize) -> Result<(), Error> {
     if moved.all(|h| h.is_finite()) {

@@ -1,6 +1,6 @@
 //! `h <- h - rate d_h`.
 
-use super::{Outer, check, check_moved};
+use super::{Outer, step_each};
 use crate::error::Error;
 use crate::scalar::Scalar;
 use crate::state::{FIELD, Fields};
@@ -28,13 +28,7 @@ impl<S> Sgd<S> {
 
 impl<S: Scalar> Outer<S> for Sgd<S> {
     fn step(&mut self, h: &mut [S], d_h: &[S]) -> Result<(), Error> {
-        check(h, d_h, 0)?;
-        let moved = |h: S, d: S| h - self.rate * d;
-        check_moved(h.iter().zip(d_h).map(|(h, d)| moved(*h, *d)), 0)?;
-        for (h, d) in h.iter_mut().zip(d_h) {
-            *h = moved(*h, *d);
-        }
-        Ok(())
+        step_each(h, d_h, |h, d| h - self.rate * d)
     }
 
     fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {

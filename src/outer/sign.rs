@@ -1,6 +1,6 @@
 //! `h <- h - rate sign(d_h)`, with sign(0) = 0: what the DrMAD paper does.
 
-use super::{Outer, check, check_moved};
+use super::{Outer, step_each};
 use crate::error::Error;
 use crate::scalar::Scalar;
 use crate::state::{FIELD, Fields};
@@ -28,8 +28,7 @@ impl<S> Sign<S> {
 
 impl<S: Scalar> Outer<S> for Sign<S> {
     fn step(&mut self, h: &mut [S], d_h: &[S]) -> Result<(), Error> {
-        check(h, d_h, 0)?;
-        let moved = |h: S, d: S| {
+        step_each(h, d_h, |h, d| {
             if d > S::ZERO {
                 h - self.rate
             } else if d < S::ZERO {
@@ -37,12 +36,7 @@ impl<S: Scalar> Outer<S> for Sign<S> {
             } else {
                 h
             }
-        };
-        check_moved(h.iter().zip(d_h).map(|(h, d)| moved(*h, *d)), 0)?;
-        for (h, d) in h.iter_mut().zip(d_h) {
-            *h = moved(*h, *d);
-        }
-        Ok(())
+        })
     }
 
     fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
