@@ -444,16 +444,12 @@ pub fn run() -> Result<()> {
 /// # Errors
 /// What is wrong with them, or the help that they ask for.
 pub fn check(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
-    let (mut experiment, way) = match Cli::try_parse_from(arguments)?.command {
-        Some(Command::Tune(tune)) => (tune.training.experiment(&tune.experiment)?, tune.way),
-        Some(Command::Hypergradient(one)) => (one.training.experiment(&one.experiment)?, one.way),
-        Some(Command::Frontier(compared)) => {
-            let experiment = compared.training.experiment(&compared.experiment)?;
-            (experiment, Way::default())
-        }
+    let experiment = match Cli::try_parse_from(arguments)?.command {
+        Some(Command::Tune(tune)) => tune.experiment()?,
+        Some(Command::Hypergradient(one)) => one.experiment()?,
+        Some(Command::Frontier(compared)) => compared.training.experiment(&compared.experiment)?,
         _ => return Ok(()),
     };
-    experiment.method = way.or(experiment.method);
     experiment.check()
 }
 
@@ -478,9 +474,9 @@ impl Command {
 }
 
 impl Tune {
-    fn run(&self) -> Result<()> {
+    /// The experiment as the other arguments change it.
+    fn experiment(&self) -> Result<Experiment> {
         let mut experiment = self.training.experiment(&self.experiment)?;
-        let data = self.source.load()?;
         let outer = &mut experiment.outer;
         outer.optimiser = self.outer.unwrap_or(outer.optimiser);
         if let Some(rate) = self.outer_rate {
@@ -492,6 +488,12 @@ impl Tune {
         outer.meta_steps = self.meta_steps.map_or(outer.meta_steps, |n| n as usize);
         outer.draws = self.draws.map_or(outer.draws, usize::from);
         experiment.method = self.way.or(experiment.method);
+        Ok(experiment)
+    }
+
+    fn run(&self) -> Result<()> {
+        let experiment = self.experiment()?;
+        let data = self.source.load()?;
         let out = self.out.clone();
         let tuning = Tuning {
             data: &data,
@@ -644,16 +646,23 @@ impl Studied {
 }
 
 impl Hypergradient {
-    fn run(&self) -> Result<()> {
-        let experiment = Experiment {
+    /// The experiment as the other arguments change it.
+    fn experiment(&self) -> Result<Experiment> {
+        let experiment = self.training.experiment(&self.experiment)?;
+        Ok(Experiment {
             inputs: self.inputs,
-            ..self.training.experiment(&self.experiment)?
-        };
+            method: self.way.or(experiment.method),
+            ..experiment
+        })
+    }
+
+    fn run(&self) -> Result<()> {
+        let experiment = self.experiment()?;
         let data = self.source.load()?;
         let request = Request {
             experiment: &experiment,
             data: &data,
-            method: self.way.or(experiment.method).method()?,
+            method: experiment.method.method()?,
             hyper: match &self.hyper {
                 Some(file) => files::read_npy(file)?,
                 None => experiment.start(),
