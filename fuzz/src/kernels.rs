@@ -22,6 +22,13 @@ struct Call<'a> {
     octets: Vec<Box<[u8]>>,
 }
 
+/// Keeps a buffer for as long as the call; where it lies.
+fn keep<T>(lent: &mut Vec<Box<[T]>>, buffer: Vec<T>) -> *mut T {
+    lent.push(buffer.into_boxed_slice());
+    lent.last_mut()
+        .map_or(std::ptr::null_mut(), |x| x.as_mut_ptr())
+}
+
 impl Call<'_> {
     /// A null pointer, a misaligned one or one that another argument has, in place of this one.
     fn spoilt<T>(&mut self, pointer: *mut T, other: Option<*mut T>) -> *mut T {
@@ -43,12 +50,7 @@ impl Call<'_> {
             .last_mut()
             .filter(|x| x.len() >= n)
             .map(|x| x.as_mut_ptr());
-        let numbers = self.bytes.floats(n).into_boxed_slice();
-        self.floats.push(numbers);
-        let pointer = self
-            .floats
-            .last_mut()
-            .map_or(std::ptr::null_mut(), |x| x.as_mut_ptr());
+        let pointer = keep(&mut self.floats, self.bytes.floats(n));
         self.spoilt(pointer, before)
     }
 
@@ -59,11 +61,7 @@ impl Call<'_> {
         let words = (0..n)
             .map(|_| self.bytes.word() >> (self.bytes.byte() % 32))
             .collect();
-        self.words.push(words);
-        let pointer = self
-            .words
-            .last_mut()
-            .map_or(std::ptr::null_mut(), |x| x.as_mut_ptr());
+        let pointer = keep(&mut self.words, words);
         self.spoilt(pointer, None)
     }
 
@@ -92,11 +90,7 @@ impl Call<'_> {
             return std::ptr::null_mut();
         }
         let octets = (0..n).map(|_| self.bytes.byte()).collect();
-        self.octets.push(octets);
-        let pointer = self
-            .octets
-            .last_mut()
-            .map_or(std::ptr::null_mut(), |x| x.as_mut_ptr());
+        let pointer = keep(&mut self.octets, octets);
         self.spoilt(pointer, None)
     }
 
@@ -110,11 +104,7 @@ impl Call<'_> {
             next
         };
         let indices = (0..n).map(|_| index()).collect();
-        self.shorts.push(indices);
-        let pointer = self
-            .shorts
-            .last_mut()
-            .map_or(std::ptr::null_mut(), |x| x.as_mut_ptr());
+        let pointer = keep(&mut self.shorts, indices);
         // SAFETY: as above.
         unsafe { In::new(self.spoilt(pointer, None)) }
     }
@@ -277,8 +267,8 @@ pub fn kernels(data: &[u8]) {
             let levels = [3, 7, 11, 15, 255, m as u32][c.bytes.one_of(6)];
             let (mut numbers, mut words) = (0, 0);
             let code = drmad_quantise_block(levels, told(&mut numbers), told(&mut words));
-            let len = if c.flag() { words } else { c.n() };
-            let n = if c.flag() { numbers } else { n };
+            let len = if c.bytes.flag() { words } else { c.n() };
+            let n = if c.bytes.flag() { numbers } else { n };
             let got = match which {
                 29 => drmad_quantise(levels, c.r(n), n, c.words_out(len), len),
                 _ => drmad_dequantise(a, levels, c.words_in(len), len, c.o(n), n),
@@ -348,10 +338,4 @@ pub fn kernels(data: &[u8]) {
         Code::Internal as i32,
         "a panic was caught at the border"
     );
-}
-
-impl Call<'_> {
-    fn flag(&mut self) -> bool {
-        self.bytes.flag()
-    }
 }

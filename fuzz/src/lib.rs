@@ -6,17 +6,17 @@
 //!
 //! | target | what it is given to |
 //! |---|---|
-//! | [`idx`] | a data set's IDX files |
-//! | [`gz`] | the same packed, then damaged |
-//! | [`npy`] | a data set's NPY files |
-//! | [`numbers`] | the vector of `--hyper` |
-//! | [`experiment`] | experiment files, their variants and methods |
-//! | [`cli`] | the command line |
-//! | [`resume`] | the state of `tune --resume`, and the rest of that run |
-//! | [`state`] | the core's states of optimisers and trainings with every kind of path |
-//! | [`kernels`] | each kernel, optimiser and projection over C |
-//! | [`runs`] | trainings, hypergradients and predictions over C |
-//! | [`planner`] | every `required_len`, `state_len` and table of sizes |
+//! | `idx` | a data set's IDX files |
+//! | `gz` | the same packed, then damaged |
+//! | `npy` | a data set's NPY files |
+//! | `numbers` | the vector of `--hyper` |
+//! | `experiment` | experiment files, their variants and methods |
+//! | `cli` | the command line |
+//! | `resume` | the state of `tune --resume`, and the rest of that run |
+//! | `state` | the core's states of optimisers and trainings with every kind of path |
+//! | `kernels` | each kernel, optimiser and projection over C |
+//! | `runs` | trainings, hypergradients and predictions over C |
+//! | `planner` | every `required_len`, `state_len` and table of sizes |
 
 mod bytes;
 mod files;
@@ -27,37 +27,42 @@ mod runs;
 mod state;
 mod words;
 
-pub use files::{gz, idx, npy, numbers};
-pub use kernels::kernels;
-pub use planner::planner;
-pub use resume::resume;
-pub use runs::runs;
-pub use state::state;
-pub use words::{cli, experiment};
+/// A door.
+pub struct Target {
+    /// Its corpus's folder.
+    pub name: &'static str,
+    /// What it does with the bytes.
+    pub run: fn(&[u8]),
+    /// What its corpus begins with, where arbitrary bytes would be long in finding it.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
 
-/// What each corpus begins with, where arbitrary bytes would be long in finding it.
-pub fn seeds() -> [(&'static str, Vec<Vec<u8>>); 11] {
-    // A byte for each choice: enough for whole calls.
-    let noise = |count: u32| {
-        let byte = |seed: u32, i: u32| {
-            let mixed = (seed * 2_654_435 + i).wrapping_mul(2_246_822_519);
-            (mixed >> 24) as u8 & if i % 7 < 4 { 0x7f } else { 0xff }
-        };
-        (0..count)
-            .map(|seed| (0..600).map(|i| byte(seed, i)).collect())
-            .collect()
+/// All of them.
+pub const TARGETS: [Target; 11] = [
+    target("idx", files::idx, files::idx_seeds),
+    target("gz", files::gz, files::gz_seeds),
+    target("npy", files::npy, files::npy_seeds),
+    target("numbers", files::numbers, files::numbers_seeds),
+    target("experiment", words::experiment, words::experiment_seeds),
+    target("cli", words::cli, words::cli_seeds),
+    target("resume", resume::resume, resume::seeds),
+    target("state", state::state, state::seeds),
+    target("kernels", kernels::kernels, || noise(200)),
+    target("runs", runs::runs, || noise(200)),
+    target("planner", planner::planner, || noise(20)),
+];
+
+const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>) -> Target {
+    Target { name, run, seeds }
+}
+
+/// A byte for each choice: enough for whole calls.
+fn noise(count: u32) -> Vec<Vec<u8>> {
+    let byte = |seed: u32, i: u32| {
+        let mixed = (seed * 2_654_435 + i).wrapping_mul(2_246_822_519);
+        (mixed >> 24) as u8 & if i % 7 < 4 { 0x7f } else { 0xff }
     };
-    [
-        ("idx", files::idx_seeds()),
-        ("gz", files::gz_seeds()),
-        ("npy", files::npy_seeds()),
-        ("numbers", files::numbers_seeds()),
-        ("experiment", words::experiment_seeds()),
-        ("cli", words::cli_seeds()),
-        ("resume", resume::seeds()),
-        ("state", state::seeds()),
-        ("kernels", noise(200)),
-        ("runs", noise(200)),
-        ("planner", noise(20)),
-    ]
+    (0..count)
+        .map(|seed| (0..600).map(|i| byte(seed, i)).collect())
+        .collect()
 }
