@@ -284,6 +284,28 @@ pub(crate) struct Answer<S> {
     pub(crate) d_momenta: Vec<S>,
 }
 
+impl<S: Scalar> Answer<S> {
+    /// All numbers of it.
+    pub(crate) fn numbers(&self) -> Vec<S> {
+        let Answer {
+            losses,
+            w,
+            valid_loss,
+            steps_back: _,
+            d_h,
+            d_w0,
+            d_rates,
+            d_momenta,
+        } = self;
+        [losses, w, d_h, d_w0, d_rates, d_momenta]
+            .into_iter()
+            .flatten()
+            .chain([valid_loss])
+            .copied()
+            .collect()
+    }
+}
+
 /// Trains, validates and sweeps; with the hypergradients of the schedule where `schedule` says so.
 pub(crate) fn hypergradient<O: Objective, E: Objective, S: Scalar>(
     run: &Run<'_, O, S>,

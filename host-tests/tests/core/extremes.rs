@@ -180,7 +180,7 @@ impl Inputs {
         for name in NAMES {
             then(
                 name,
-                self.by_name(name, rule).map(|answer| numbers(&answer)),
+                self.by_name(name, rule).map(|answer| answer.numbers()),
             );
         }
         then("forward", self.forward(rule));
@@ -254,26 +254,6 @@ impl Inputs {
 
 type Net<'a> = L2<'a, Scaled<'a, Mlp<'a, Features<'a>, Fused>>>;
 type Training<'a> = Run<'a, Net<'a>, f32>;
-
-/// All numbers that came out.
-fn numbers(answer: &Answer<f32>) -> Vec<f32> {
-    let Answer {
-        losses,
-        w,
-        valid_loss,
-        steps_back: _,
-        d_h,
-        d_w0,
-        d_rates,
-        d_momenta,
-    } = answer;
-    [losses, w, d_h, d_w0, d_rates, d_momenta]
-        .into_iter()
-        .flatten()
-        .chain([valid_loss])
-        .copied()
-        .collect()
-}
 
 /// Counts results, which must be finite, and refusals, which must say where.
 #[derive(Default)]
@@ -454,7 +434,7 @@ fn a_hundred_thousand_steps_there_and_back_are_exact_where_the_path_is() {
     let mut storage = vec![f32::NAN; Tape::<f32>::required_len(P, LONG, 0)];
     let exact = over(&mut Tape::new(P, LONG, 0, &mut storage).unwrap()).unwrap();
     assert_eq!((exact.losses.len(), exact.steps_back), (LONG, LONG));
-    assert!(numbers(&exact).iter().all(|x| x.is_finite()));
+    assert!(exact.numbers().iter().all(|x| x.is_finite()));
     assert!(exact.d_h.iter().any(|d| *d != 0.0));
 
     let mut storage = vec![f32::NAN; Checkpoints::<f32>::required_len(P, 60, 1)];
@@ -469,7 +449,7 @@ fn a_hundred_thousand_steps_there_and_back_are_exact_where_the_path_is() {
     let mut words = vec![!0; Reversible::required_len(P, LONG, 0.6)];
     let mut path = Reversible::new(P, LONG, 0.6, &mut words).unwrap();
     let reversible = over(&mut path).unwrap();
-    assert!(numbers(&reversible).iter().all(|x| x.is_finite()));
+    assert!(reversible.numbers().iter().all(|x| x.is_finite()));
 
     let mut words = vec![!0; Quantised::<11, Fused>::required_len(P, 64)];
     let mut factors = [f32::NAN; 65];
@@ -482,7 +462,7 @@ fn a_hundred_thousand_steps_there_and_back_are_exact_where_the_path_is() {
     let mut path = Hats::<Fused, f32, _, _>::new(P, grid, w0, rows, &mut factors).unwrap();
     // A fit so coarse may diverge on the way back; then it says at which step.
     match over(&mut path) {
-        Ok(answer) => assert!(numbers(&answer).iter().all(|x| x.is_finite())),
+        Ok(answer) => assert!(answer.numbers().iter().all(|x| x.is_finite())),
         Err(Error::Diverged { step, .. }) => assert!(step <= LONG),
         Err(other) => panic!("{other}"),
     }

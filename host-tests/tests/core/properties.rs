@@ -218,21 +218,8 @@ impl Case {
 
 /// All bits of an answer.
 fn all_bits(answer: &Answer<f32>) -> Vec<u32> {
-    let Answer {
-        losses,
-        w,
-        valid_loss,
-        steps_back,
-        d_h,
-        d_w0,
-        d_rates,
-        d_momenta,
-    } = answer;
-    let mut all = bits(&[*valid_loss]);
-    all.push(*steps_back as u32);
-    for x in [losses, w, d_h, d_w0, d_rates, d_momenta] {
-        all.extend(bits(x));
-    }
+    let mut all = bits(&answer.numbers());
+    all.push(answer.steps_back as u32);
     all
 }
 

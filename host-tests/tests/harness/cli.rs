@@ -19,8 +19,8 @@ use drmad_host::report::frontier::Page;
 use drmad_host::tolerances::REVERSIBLE_COSINE;
 
 fn drmad(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_drmad"));
-    command.args(arguments).stdin(Stdio::null());
+    let mut command = crate::drmad();
+    command.args(arguments);
     command
 }
 

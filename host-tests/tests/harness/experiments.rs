@@ -220,12 +220,9 @@ fn what_makes_no_sense_in_a_file_is_named() {
 }
 
 fn drmad(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_drmad"));
+    let mut command = crate::drmad();
     command.args(arguments).current_dir(folder);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 

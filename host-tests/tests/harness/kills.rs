@@ -139,16 +139,13 @@ const OTHERS: [Job; 5] = [
 
 impl Job {
     fn command(&self, folder: &Path) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_drmad"));
+        let mut command = crate::drmad();
         command.args(self.arguments).current_dir(folder);
         let out = folder.join(self.out);
         if self.needs.is_none_or(|file| out.join(file).exists()) {
             command.arg("--resume");
         }
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }
 

@@ -22,3 +22,12 @@ mod report;
 mod rtho;
 mod scaling;
 mod server;
+
+use std::process::{Command, Stdio};
+
+/// The program.
+fn drmad() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_drmad"));
+    command.stdin(Stdio::null());
+    command
+}

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use drmad_host::report::scaling::{
     Absent, Curve, Exponents, Growth, Page, Point, line, render, slope,
@@ -10,11 +10,10 @@ use drmad_host::report::scaling::{
 use drmad_host::tolerances::SAME_FORMULA_F64;
 
 fn scaling(arguments: &[&str], out: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_drmad"))
+    crate::drmad()
         .args(["scaling", "--quick", "--out"])
         .arg(out)
         .args(arguments)
-        .stdin(Stdio::null())
         .output()
         .expect("the binary runs")
 }

@@ -432,7 +432,7 @@ fn shards_are_even_or_uneven_or_of_a_few_digits_each() {
 }
 
 fn drmad(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_drmad"));
+    let mut command = crate::drmad();
     command.args(arguments);
     command
 }
