@@ -399,11 +399,11 @@ typedef struct {
   float b2;
   // Adam's; 0 is 1e-8.
   float eps;
-  // AdamW's.
+  // AdamW's, which each step multiplies by the rate, as PyTorch does.
   float decay;
   // Which weights share a rate and a momentum. By NONE it is one for all, biases too.
   drmad_grouping groups;
-  // A rate for each group, or steps x groups.
+  // A rate for each group, or steps x groups; PyTorch's is this times 1 - momentum, but for Adam.
   const float *rates;
   // How many.
   size_t rates_len;
@@ -516,9 +516,6 @@ typedef struct {
   // What is added to the diagonal of the Hessian.
   float damping;
 } drmad_system;
-
-// All of them.
-#define drmad_error_ALL { drmad_error_None, drmad_error_Null, drmad_error_Misaligned, drmad_error_Length, drmad_error_Overlap, drmad_error_Size, drmad_error_Empty, drmad_error_Enum, drmad_error_NotFinite, drmad_error_Range, drmad_error_Index, drmad_error_Order, drmad_error_Diverged, drmad_error_Overflow, drmad_error_Unsolved, drmad_error_Unsupported, drmad_error_EmptySet, drmad_error_LeftOut, drmad_error_Abi, drmad_error_Internal, }
 
 #ifdef __cplusplus
 extern "C" {
