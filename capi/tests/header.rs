@@ -83,7 +83,10 @@ fn every_name_that_a_macro_stands_for_is_one_that_c_has() {
     assert_eq!(macros["DRMAD_ABI"], ABI.to_string());
     assert_eq!(macros["DRMAD_LEVELS_FULL"], LEVELS_FULL.to_string());
     // The one that is written by hand, in cbindgen.toml.
-    assert_eq!((macros["DRMAD_TAIL_NONE"], TAIL_NONE), ("SIZE_MAX", usize::MAX));
+    assert_eq!(
+        (macros["DRMAD_TAIL_NONE"], TAIL_NONE),
+        ("SIZE_MAX", usize::MAX)
+    );
 }
 
 #[test]

@@ -37,37 +37,38 @@ const ROOMY: &[&str] = &[
     "buffer", "storage", "scratch", "memory", "packed", "code", "rows", "space", "flash",
 ];
 
-/// The parts of a text between commas that stand in no bracket. `<` and `>` are none: of the texts here a
-/// comma in them is in parentheses too.
-fn parts(text: &str) -> Vec<&str> {
-    let (mut parts, mut depth, mut start) = (vec![], 0, 0);
-    for (i, c) in text.char_indices() {
-        match c {
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth -= 1,
-            ',' if depth == 0 => {
-                parts.push(text[start..i].trim());
-                start = i + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(text[start..].trim());
-    parts
-}
-
-/// What stands before the bracket that closes one which is open.
-fn inside(text: &str) -> &str {
+/// A text up to the first `end` that stands in no bracket, or to a bracket that closes one which is open.
+fn until(text: &str, end: char) -> &str {
     let mut depth = 0;
-    let end = text.find(|c| {
+    let place = text.find(|c| {
+        let here = depth == 0 && c == end;
         depth += match c {
             '(' | '[' | '{' => 1,
             ')' | ']' | '}' => -1,
             _ => 0,
         };
-        depth < 0
+        here || depth < 0
     });
-    &text[..end.unwrap_or(text.len())]
+    &text[..place.unwrap_or(text.len())]
+}
+
+/// The parts of a text between commas that stand in no bracket.
+fn parts(text: &str) -> Vec<&str> {
+    let (mut parts, mut rest) = (vec![], text);
+    loop {
+        let part = until(rest, ',');
+        parts.push(part.trim());
+        match rest[part.len()..].strip_prefix(',') {
+            Some(more) => rest = more,
+            None => return parts,
+        }
+    }
+}
+
+/// What a tuple or an array has inside, or else the text.
+fn opened(text: &str, bracket: char) -> &str {
+    let within = text.trim().strip_prefix(bracket);
+    within.map_or(text.trim(), |text| until(text, '\0'))
 }
 
 /// Whether a length is numbers alone.
@@ -75,53 +76,36 @@ fn typed(length: &str) -> bool {
     length.contains(|c: char| c.is_ascii_digit()) && !length.contains(char::is_alphabetic)
 }
 
-/// The lengths that somebody typed: of roomy buffers, and of the scratch that a length is computed for.
-fn typed_lengths(text: &str) -> Vec<String> {
-    // As code alone: without the signs of a comment that documents, in one line.
-    let lines = text.lines().map(|line| {
+/// The code of a text in two lines: that in comments that document, and the rest.
+fn code(text: &str) -> [String; 2] {
+    let documents = |line: &str| {
         let line = line.trim_start();
         let line = line.strip_prefix("//!").or(line.strip_prefix("///"));
-        line.unwrap_or_default()
-    });
-    let of_comments: String = lines.collect::<Vec<_>>().join(" ");
-    let lines = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
-    let of_code: String = lines.collect::<Vec<_>>().join(" ");
+        line.map(str::to_string)
+    };
+    let comments: Vec<_> = text.lines().filter_map(documents).collect();
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    let rest: Vec<_> = text.lines().filter(is_code).collect();
+    [comments.join(" "), rest.join(" ")]
+}
+
+/// The lengths that somebody typed: of roomy buffers, and of the scratch that a length is computed for.
+fn typed_lengths(text: &str) -> Vec<String> {
     let mut found = vec![];
-    for text in [of_comments, of_code] {
+    for text in code(text) {
         for binding in text.split("let ").skip(1) {
             let Some((names, values)) = binding.split_once(" = ") else {
                 continue;
             };
-            let without = |text: &str| -> String {
-                let text = text.trim();
-                let tuple = text.strip_prefix('(').map(inside);
-                tuple.unwrap_or(text).to_string()
-            };
-            let values = values.split_once("; ").map_or(values, |_| {
-                let mut depth = 0;
-                let end = values.find(|c| {
-                    depth += match c {
-                        '(' | '[' | '{' => 1,
-                        ')' | ']' | '}' => -1,
-                        _ => 0,
-                    };
-                    depth == 0 && c == ';'
-                });
-                &values[..end.unwrap_or(values.len())]
-            });
-            let (names, values) = (without(names), without(values));
-            for (name, value) in parts(&names).into_iter().zip(parts(&values)) {
+            let (names, values) = (opened(names, '('), opened(until(values, ';'), '('));
+            for (name, value) in parts(names).into_iter().zip(parts(values)) {
                 let name = name.trim_start_matches("mut ");
                 let name = name.split(':').next().unwrap_or_default();
                 // Of several buffers it is that of each.
                 let value = value.trim_start_matches("vec!").replace("[[", "[");
-                let length = value
-                    .strip_prefix('[')
-                    .map(inside)
-                    .and_then(|array| array.rsplit_once("; "));
+                let length = opened(&value, '[').rsplit_once("; ");
                 if let Some((_, length)) = length
+                    && value.starts_with('[')
                     && ROOMY.contains(&name)
                     && typed(length)
                 {
@@ -129,23 +113,20 @@ fn typed_lengths(text: &str) -> Vec<String> {
                 }
             }
         }
-        for (whose, place) in [("Workspace::<", 1), ("Forward::<", 4)] {
+        for (whose, place) in [
+            ("Workspace::<f32>::required_len(", 1),
+            ("Workspace::<f64>::required_len(", 1),
+            ("Forward::<f32>::required_len(", 4),
+            ("Forward::<f64>::required_len(", 4),
+        ] {
             for (i, _) in text.match_indices(whose) {
                 let (before, call) = text.split_at(i);
-                // What an example says of the length itself.
-                if before.ends_with("assert_eq!(") {
-                    continue;
-                }
-                let Some(arguments) = call[call.find('>').unwrap_or(0)..]
-                    .strip_prefix(">::required_len(")
-                    .map(inside)
-                else {
-                    continue;
-                };
-                let scratch = parts(arguments)[place];
+                let scratch = parts(&call[whose.len()..])[place];
                 let product = scratch.contains(" * ") && !scratch.contains('(');
-                if product || (typed(scratch) && scratch != "0") {
-                    found.push(format!("scratch of {whose}: {scratch}"));
+                // What an example says of the length itself is another matter.
+                let said = before.ends_with("assert_eq!(");
+                if !said && (product || (typed(scratch) && scratch != "0")) {
+                    found.push(format!("scratch of {whose}..): {scratch}"));
                 }
             }
         }
@@ -183,18 +164,44 @@ fn the_scan_of_lengths_finds_what_it_must() {
     for (text, found) in [
         ("let mut buffer = [0.0; 52];", 1),
         ("//! let mut buffer = [0.0; 12 + 40];", 1),
-        ("let (mut buffer, mut storage, mut batch) = ([0.0; 52], [0.0; 40], [0]);", 2),
-        ("/// let (mut g, mut scratch) = ([0.0; 2], vec![0.0; 4]);", 1),
+        (
+            "let (mut buffer, mut storage, mut batch) = ([0.0; 52], [0.0; 40], [0]);",
+            2,
+        ),
+        (
+            "/// let (mut g, mut scratch) = ([0.0; 2], vec![0.0; 4]);",
+            1,
+        ),
         ("let mut scratch: [f32; 9] = [0.0; 9];", 1),
         ("let mut d_h = [0.0; 2]; let storage = [0.0; N];", 0),
-        ("let mut buffer = [0.0; Workspace::<f32>::required_len(P, 8 * P, RULE, true)];", 1),
-        ("/// let mut buffer = [0.0; Forward::<f32>::required_len(1, 1, RULE, 2, 16)];", 1),
-        ("const N: usize = Workspace::<f32>::required_len(2, 16, RULE, true);", 1),
-        ("const N: usize = Workspace::<f32>::required_len(2, dual_required_len(2, 2, 0), RULE, true);", 0),
-        ("let mut buffer = [0.0; Workspace::<f32>::required_len(1, 0, Rule::HeavyBall, false)];", 0),
+        (
+            "let mut buffer = [0.0; Workspace::<f32>::required_len(P, 8 * P, RULE, true)];",
+            1,
+        ),
+        (
+            "/// let mut buffer = [0.0; Forward::<f32>::required_len(1, 1, RULE, 2, 16)];",
+            1,
+        ),
+        (
+            "const N: usize = Workspace::<f32>::required_len(2, 16, RULE, true);",
+            1,
+        ),
+        (
+            "const N: usize = Workspace::<f32>::required_len(2, dual_required_len(2, 2, 0), RULE, true);",
+            0,
+        ),
+        (
+            "let mut buffer = [0.0; Workspace::<f32>::required_len(1, 0, Rule::HeavyBall, false)];",
+            0,
+        ),
         ("static MEMORY: [u32; LEN] = [0; LEN]; let x = 3;", 0),
     ] {
-        assert_eq!(typed_lengths(text).len(), found, "{text}: {:?}", typed_lengths(text));
+        assert_eq!(
+            typed_lengths(text).len(),
+            found,
+            "{text}: {:?}",
+            typed_lengths(text)
+        );
     }
 }
 
@@ -222,14 +229,12 @@ fn map() -> (Vec<Vec<String>>, Vec<String>) {
 /// The modules of the crate that a source names, without its tests.
 fn uses(text: &str) -> Vec<String> {
     let text = text.split("#[cfg(test)]\nmod").next().unwrap_or_default();
-    let lines = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
-    let text = lines.collect::<Vec<_>>().join(" ");
+    let [_, text] = code(text);
     let names = text.split("crate::").skip(1).flat_map(|rest| {
-        let group = rest.strip_prefix('{').map(inside);
-        let one = [rest];
-        let each = group.map_or(one.to_vec(), parts);
+        let each = match rest.starts_with('{') {
+            true => parts(opened(rest, '{')),
+            false => vec![rest],
+        };
         let name = |each: &str| {
             let end = each.find(|c: char| !(c.is_alphanumeric() || c == '_'));
             each[..end.unwrap_or(each.len())].to_string()
@@ -247,7 +252,10 @@ fn a_module_uses_only_those_above_and_beside_it_on_the_crates_first_page() {
     let (rows, private) = map();
     let place = |module: &str| rows.iter().position(|row| row.iter().any(|m| m == module));
     let page = read("src/lib.rs");
-    for module in page.lines().filter_map(|line| line.strip_prefix("pub mod ")) {
+    for module in page
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod "))
+    {
         let module = module.trim_end_matches(';');
         assert!(place(module).is_some(), "the map lacks {module}");
     }
@@ -286,9 +294,10 @@ fn wherever_no_public_operation_panics_the_module_that_is_not_proved_is_named() 
     let mut said = 0;
     for path in texts {
         let text = read(&path);
-        let lines = text
-            .lines()
-            .map(|line| line.trim_start().trim_start_matches(['/', '!', '#', '*', ' ']));
+        let lines = text.lines().map(|line| {
+            line.trim_start()
+                .trim_start_matches(['/', '!', '#', '*', ' '])
+        });
         // Sentences, or near enough.
         let text = lines.collect::<Vec<_>>().join(" ");
         for (i, _) in text.match_indices("ublic operation") {
