@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use drmad_host::recipe::Recipe;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -311,4 +313,18 @@ fn wherever_no_public_operation_panics_the_module_that_is_not_proved_is_named() 
         }
     }
     assert!(said >= 4, "{said} places");
+}
+
+#[test]
+fn the_readmes_experiment_is_one_that_the_harness_runs() {
+    let readme = read("README.md");
+    let file = readme.split("```toml\n").nth(1).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.toml");
+    fs::write(&path, file.split("```").next().unwrap()).unwrap();
+    let recipe = Recipe::find(path.to_str().unwrap()).unwrap();
+    recipe.study.as_ref().unwrap().check(&recipe).unwrap();
+    // One for each weight that is no bias.
+    let hypers = recipe.experiment().unwrap().hypers();
+    assert_eq!(hypers, 784 * 100 + 100 * 10);
 }
