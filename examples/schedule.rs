@@ -8,6 +8,7 @@
 use drmad::group::Groups;
 use drmad::hypergradient::{Validation, Wanted, Workspace};
 use drmad::models::Quadratic;
+use drmad::objective::dual_required_len;
 use drmad::outer::Parametrisation::{Log, Logit};
 use drmad::outer::{Adam, Outer};
 use drmad::path::Tape;
@@ -19,6 +20,7 @@ const CURVATURES: &[f32] = &[1.0, 3.0, 10.0, 50.0];
 const P: usize = CURVATURES.len();
 const STEPS: usize = 20;
 const RULE: Rule = Rule::HeavyBall;
+const SPACE: usize = Workspace::<f32>::required_len(P, dual_required_len(P, P, 0), RULE, true);
 
 type Table = [f32; STEPS];
 
@@ -43,7 +45,7 @@ fn train(rates: &Table, momenta: &Table) -> Result<(f32, Table, Table), Error> {
         batches,
         steps: STEPS,
     };
-    let mut buffer = [0.0; Workspace::<f32>::required_len(P, 8 * P, RULE, true)];
+    let mut buffer = [0.0; SPACE];
     let mut workspace = Workspace::new(&mut buffer, P, RULE, true)?;
     let mut storage = [0.0; Tape::<f32>::required_len(P, STEPS, 1)];
     let (mut tape, mut batch) = (Tape::new(P, STEPS, 1, &mut storage)?, [0]);

@@ -6,18 +6,22 @@
 
 use drmad::{Error, Fused};
 use drmad::{
-    group::Groups, hypergradient::*, models::Quadratic, path::Tape, random::Batches, train::*,
+    group::Groups, hypergradient::*, models::Quadratic, objective::dual_required_len, path::Tape,
+    random::Batches, train::*,
 };
+
+const RULE: Rule = Rule::HeavyBall;
+/// What dual numbers need to make second-order products of two weights and two hyperparameters is in it.
+const SPACE: usize = Workspace::<f64>::required_len(2, dual_required_len(2, 2, 0), RULE, true);
 
 /// The loss at the end, and its derivatives by `h`, by the rate and by the momentum.
 type Answer = (f64, [f64; 2], f64, f64);
 
 fn answer(h: [f64; 2], rate: f64, momentum: f64) -> Result<Answer, Error> {
-    let rule = Rule::HeavyBall;
     let bowl = Quadratic::<Fused>::new(&[1.0, 10.0]);
     let schedule = Schedule {
         groups: Groups::global(2),
-        rule,
+        rule: RULE,
         rates: &[rate],
         momenta: &[momentum],
     };
@@ -33,8 +37,8 @@ fn answer(h: [f64; 2], rate: f64, momentum: f64) -> Result<Answer, Error> {
         batches,
         steps: 20,
     };
-    let mut buffer = [0.0; 100];
-    let mut workspace = Workspace::new(&mut buffer, 2, rule, true)?;
+    let mut buffer = [0.0; SPACE];
+    let mut workspace = Workspace::new(&mut buffer, 2, RULE, true)?;
     let (mut storage, mut batch) = ([0.0; Tape::<f64>::required_len(2, 20, 1)], [0]);
     let (mut d_h, mut d_rate, mut d_momentum) = ([0.0; 2], [0.0], [0.0]);
     let mut tape = Tape::new(2, 20, 1, &mut storage)?;

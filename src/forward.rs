@@ -59,7 +59,7 @@ pub enum Wrt {
 /// A training with its tangents, `K` of them, in one flat buffer.
 ///
 /// ```
-/// use drmad::{forward::{Forward, Wrt}, hypergradient::Validation, train::*};
+/// use drmad::{forward::{Forward, Wrt, scratch_len}, hypergradient::Validation, train::*};
 /// use drmad::{group::Groups, models::Quadratic, random::Batches, Fused};
 ///
 /// // One step from 1 by v = -(1 - gamma) (w - h), w + alpha v; the loss at the end is (w - h)^2 / 2.
@@ -71,7 +71,7 @@ pub enum Wrt {
 /// let run = Run { objective: &bowl, h: &[0.0], schedule, batches, steps: 1 };
 ///
 /// let wrt = [Wrt::Hyper(0), Wrt::Rate(0)];
-/// let mut buffer = [0.0; Forward::<f32>::required_len(1, 1, RULE, 2, 16)];
+/// let mut buffer = vec![0.0; Forward::<f32>::required_len(1, 1, RULE, 2, scratch_len(&bowl, &bowl, 2))];
 /// let mut forward = Forward::new(&mut buffer, &run, &wrt)?;
 /// forward.start(&&[1.0][..])?;
 /// let mut batch = [0];
@@ -207,7 +207,7 @@ impl<'a, S: Scalar> Forward<'a, S> {
 /// let batches = Batches { seed: 0, examples: 1, size: 1 };
 /// let mut h = [0.25];
 /// let run = Run { objective: &bowl, h: &h.clone(), schedule, batches, steps: 10 };
-/// let mut buffer = [0.0; Forward::<f32>::required_len(1, 1, RULE, 1, 16)];
+/// let mut buffer = vec![0.0; Forward::<f32>::required_len(1, 1, RULE, 1, scratch_len(&bowl, &bowl, 1))];
 /// let mut forward = Forward::new(&mut buffer, &run, &[Wrt::Hyper(0)])?;
 ///
 /// let (mut outer, mut step, mut t) = (Sgd { rate: 0.5f32 }, 0, 0);

@@ -172,9 +172,11 @@ pub struct Progress<S> {
 ///
 /// ```
 /// use drmad::{group::Groups, hypergradient::*, models::Quadratic, path::Tape, random::Batches, train::*};
-/// use drmad::{Error, Fused, state};
+/// use drmad::{Error, Fused, objective::dual_required_len, state};
 ///
 /// const RULE: Rule = Rule::HeavyBall;
+/// const SPACE: usize = Workspace::<f32>::required_len(2, dual_required_len(2, 2, 0), RULE, false);
+/// const TAPE: usize = Tape::<f32>::required_len(2, 20, 0);
 /// const LEN: usize = Trainer::<f32>::state_len(2, 2, RULE, None, Tape::<f32>::state_len(2, 20, 0));
 ///
 /// /// Goes on from what is in `flash` until the power goes after `steps` steps, or to the end.
@@ -183,7 +185,7 @@ pub struct Progress<S> {
 ///     let schedule = Schedule { groups: Groups::global(2), rule: RULE, rates: &[0.1f32], momenta: &[0.5] };
 ///     let batches = Batches { seed: 0, examples: 1, size: 1 };
 ///     let run = Run { objective: &bowl, h: &[0.0, 0.5], schedule, batches, steps: 20 };
-///     let (mut buffer, mut storage, mut batch, mut d_h) = ([0.0; 52], [0.0; 40], [0], [0.0; 2]);
+///     let (mut buffer, mut storage, mut batch, mut d_h) = ([0.0; SPACE], [0.0; TAPE], [0], [0.0; 2]);
 ///     let workspace = Workspace::new(&mut buffer, 2, RULE, false)?;
 ///     let mut tape = Tape::new(2, 20, 0, &mut storage)?;
 ///     let wanted = Wanted { d_h: &mut d_h, schedule: None };
@@ -418,7 +420,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// let schedule = Schedule { groups: Groups::global(1), rule: Rule::HeavyBall, rates: &[0.1f32], momenta: &[0.5] };
     /// let batches = Batches { seed: 0, examples: 1, size: 1 };
     /// let run = Run { objective: &bowl, h: &[1.0], schedule, batches, steps: 1 };
-    /// let mut buffer = [0.0; 6];
+    /// let mut buffer = [0.0; Workspace::<f32>::required_len(1, 0, Rule::HeavyBall, false)];
     /// let mut workspace = Workspace::new(&mut buffer, 1, Rule::HeavyBall, false)?;
     /// workspace.w[0] = 4.0;
     /// let (validation, mut d_h) = (Validation { objective: &bowl, examples: &[] }, [0.0]);

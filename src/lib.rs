@@ -29,7 +29,7 @@
 //! # Ten lines to a hypergradient
 //! ```
 //! use drmad::{group::Groups, hypergradient::*, models::Quadratic, path::Tape, random::Batches, train::*};
-//! use drmad::Fused;
+//! use drmad::{Fused, objective::dual_required_len};
 //!
 //! // 1/2 sum a (w - h)^2, trained from w_0 = (1, 1): how does the loss at the end depend on h?
 //! let bowl = Quadratic::<Fused>::new(&[1.0, 10.0]);
@@ -37,9 +37,10 @@
 //! let batches = Batches { seed: 0, examples: 1, size: 1 };
 //! let run = Run { objective: &bowl, h: &[0.0, 0.5], schedule, batches, steps: 20 };
 //!
-//! let mut buffer = [0.0; 12 + 40];
+//! const SPACE: usize = Workspace::<f32>::required_len(2, dual_required_len(2, 2, 0), Rule::HeavyBall, false);
+//! let mut buffer = [0.0; SPACE];
 //! let mut workspace = Workspace::new(&mut buffer, 2, Rule::HeavyBall, false)?;
-//! let (mut storage, mut batch, mut d_h) = ([0.0; 40], [0], [0.0; 2]);
+//! let (mut storage, mut batch, mut d_h) = ([0.0; Tape::<f32>::required_len(2, 20, 0)], [0], [0.0; 2]);
 //! let mut tape = Tape::new(2, 20, 0, &mut storage)?;
 //! run.walk(&&[1.0, 1.0][..], &mut tape, &mut workspace, &mut batch, &mut |_, _| ())?;
 //! let validation = Validation { objective: &bowl, examples: &[] };
@@ -56,12 +57,12 @@
 //! `host-tests/` of the repository.
 //!
 //! # The map
-//! Arrows point down this list only.
+//! A module uses those above it in this list and those beside it, none below.
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | [`kernels`] | momentum, interpolation, sums, matrix products, tanh, exp, ln, quantisation: slices in, slices out |
-//! | [`scalar`], [`dual`] | the number and the rounding that everything is generic over; dual numbers |
+//! | [`error`], [`state`] | what can be wrong; what outlives a loss of power: bytes with a checksum |
+//! | [`scalar`], [`dual`], [`kernels`] | the number and the rounding that everything is generic over; dual numbers; momentum, interpolation, sums, matrix products, tanh, exp, ln, quantisation: slices in, slices out |
 //! | [`group`], [`random`] | how hyperparameters map to weights; numbers that are a function of a seed |
 //! | [`objective`], [`wrap`], [`models`] | what is minimised, with its second-order products |
 //! | [`schedule`] | how a gradient moves the weights: heavy ball, Nesterov, Adam, with their rates |
@@ -69,8 +70,7 @@
 //! | [`train`], [`sweep`], [`hypergradient`] | the walk, the one sweep, and both in one call |
 //! | [`forward`], [`implicit`] | the methods that are no sweep |
 //! | [`outer`] | what moves the hyperparameters, and keeps them in their sets |
-//! | [`state`] | what outlives a loss of power: bytes with a checksum |
-//! | [`check`], [`error`] | the identities every objective must satisfy; what can be wrong |
+//! | [`check`] | the identities every objective must satisfy |
 //! | `cuda` | behind the feature `cuda`: whole trainings on a GPU |
 //!
 //! # The same bits everywhere
@@ -85,8 +85,8 @@
 //! `P` numbers, and the objective's scratch. So the memory of a whole training is a constant,
 //! and a network that does not fit stops the build: see there.
 //!
-//! No public operation can panic, whatever it is given: `benches/no-panic` proves it by link (of the `cuda` module
-//! it says nothing).
+//! No public operation can panic, whatever it is given: `benches/no-panic` proves it by link. Of the module `cuda`,
+//! which is for hosts, it says nothing.
 //!
 //! # Features
 //! - `libm` (default): square roots and multiply-adds in software, for targets without `std`.

@@ -194,6 +194,10 @@ impl<S: Scalar> Normal<'_, S> {
 /// order is already random without storing a permutation. A batch that reaches the end of an epoch
 /// goes on into the next.
 ///
+/// Sorted examples it does not shuffle: a stride near a simple fraction of their number stays with a few
+/// classes for a whole batch. Batches of 50 from 1,000 examples in ten classes miss .43 classes each where
+/// these are sorted, and .04 where they are shuffled. Whoever lends them shuffles them once, before ([`choose`] does).
+///
 /// ```
 /// use drmad::random::Batches;
 /// let batches = Batches { seed: 1, examples: 6, size: 3 };

@@ -10,6 +10,16 @@
 //! two vectors of `P` numbers in a row. Rates and momenta of each of them are hyperparameters; of
 //! Adam the momentum is `b1`.
 //!
+//! # Rates in PyTorch's terms
+//! The velocity here is a mean of gradients, PyTorch's a sum: with a momentum that stays as it is, ours is
+//! `-(1 - gamma)` times theirs. So their `lr` is our rate times `1 - gamma`, at each step its own, for the heavy
+//! ball (`SGD(momentum)` with dampening 0) and Nesterov's step alike. Where the momentum changes from step to
+//! step no `lr` gives the same walk: here `g_k` enters with the weight `1 - gamma_k` of its own step, there with
+//! one that is the same for all. And where they vary the momentum with `lr` fixed, here the rate moves too:
+//! `dE/dmomentum = d_gamma + d_alpha alpha / (1 - gamma)`. Adam's rate and its `b1` are theirs; so is AdamW's `decay`,
+//! which is multiplied by the rate (`weight_decay` of `AdamW`). The paper's algorithm 2 does not do that: its
+//! `lambda` is our rate times `decay`.
+//!
 //! Refused: momenta outside [0, 1), and momenta of Adam that change from step to step, whose bias
 //! would need a product over all of them.
 
@@ -24,7 +34,8 @@ use crate::scalar::{Arithmetic, Scalar};
 
 pub use crate::kernels::momentum::Step;
 
-/// How a step follows from the gradient.
+/// How a step follows from the gradient. Of the first two PyTorch's `lr` is the rate `alpha` times
+/// `1 - gamma`, of the third it is the rate: see the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Rule {
@@ -38,7 +49,7 @@ pub enum Rule {
         b2: f32,
         /// What is added to its root.
         eps: f32,
-        /// How much a weight shrinks, in units of the rate.
+        /// How much a weight shrinks in a step, divided by the rate: `weight_decay` of PyTorch's `AdamW`.
         decay: f32,
     },
 }

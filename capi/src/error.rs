@@ -51,7 +51,9 @@ pub enum Code {
 }
 
 impl Code {
-    /// All of them.
+    /// All of them. C has no associated constants, so the header leaves it out.
+    ///
+    /// cbindgen:ignore
     pub const ALL: [Code; 20] = [
         Code::None,
         Code::Null,

@@ -182,7 +182,7 @@ pub struct AdamStep {
     pub b2: f32,
     /// What is added to the root, at least 0.
     pub eps: f32,
-    /// How much a weight shrinks, in units of the rate, at least 0.
+    /// How much a weight shrinks, divided by the rate (PyTorch's `weight_decay` of `AdamW`), at least 0.
     pub decay: f32,
 }
 

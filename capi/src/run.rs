@@ -125,11 +125,11 @@ pub struct Run {
     pub b2: f32,
     /// Adam's; 0 is 1e-8.
     pub eps: f32,
-    /// AdamW's.
+    /// AdamW's, which each step multiplies by the rate, as PyTorch does.
     pub decay: f32,
     /// Which weights share a rate and a momentum. By NONE it is one for all, biases too.
     pub groups: Grouping,
-    /// A rate for each group, or steps x groups.
+    /// A rate for each group, or steps x groups; PyTorch's is this times 1 - momentum, but for Adam.
     pub rates: In<f32>,
     /// How many.
     pub rates_len: usize,

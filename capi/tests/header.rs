@@ -1,6 +1,10 @@
 //! The committed header is the one that the sources make, and the sources keep their promises.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+
+use drmad_c::ABI;
+use drmad_c::method::{LEVELS_FULL, TAIL_NONE};
 
 fn here() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -26,13 +30,14 @@ fn with_pointers(text: &str) -> String {
 fn made() -> String {
     let config = cbindgen::Config::from_file(here().join("cbindgen.toml")).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut builder = cbindgen::Builder::new().with_config(config);
     for (path, text) in sources().iter().filter(|(path, _)| !is_border(path)) {
         let copy = folder.path().join(path.file_name().unwrap());
         std::fs::write(&copy, with_pointers(text)).unwrap();
-        builder = builder.with_src(copy);
     }
-    let bindings = builder.generate().unwrap();
+    // The root alone: the modules that it names are read with it, and given too they would be read twice.
+    let builder = cbindgen::Builder::new().with_config(config);
+    let root = folder.path().join("lib.rs");
+    let bindings = builder.with_src(root).generate().unwrap();
     let mut text = vec![];
     bindings.write(&mut text);
     String::from_utf8(text).unwrap()
@@ -44,6 +49,43 @@ fn the_committed_header_is_what_the_sources_make() {
     assert!(
         committed == made(),
         "include/drmad.h is stale: cargo test -p drmad-capi --test header write -- --ignored"
+    );
+}
+
+/// The words of a text: names and numbers.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .filter(|word| !word.is_empty())
+}
+
+#[test]
+fn every_name_that_a_macro_stands_for_is_one_that_c_has() {
+    // Of stdint.h, which the header includes.
+    const INCLUDED: &[&str] = &["SIZE_MAX"];
+    let header = made();
+    let is_macro = |line: &&str| line.starts_with("#define");
+    let declared: HashSet<&str> = header
+        .lines()
+        .filter(|line| !is_macro(line) && !line.trim_start().starts_with("//"))
+        .flat_map(words)
+        .chain(INCLUDED.iter().copied())
+        .collect();
+    let mut macros = HashMap::new();
+    for line in header.lines().filter(is_macro) {
+        let mut parts = line.splitn(3, ' ').skip(1);
+        let (name, value) = (parts.next().unwrap(), parts.next().unwrap_or_default());
+        for word in words(value) {
+            let known = word.starts_with(|c: char| c.is_ascii_digit()) || declared.contains(word);
+            assert!(known, "{name} stands for {word}, which nothing declares");
+        }
+        macros.insert(name, value);
+    }
+    assert_eq!(macros["DRMAD_ABI"], ABI.to_string());
+    assert_eq!(macros["DRMAD_LEVELS_FULL"], LEVELS_FULL.to_string());
+    // The one that is written by hand, in cbindgen.toml.
+    assert_eq!(
+        (macros["DRMAD_TAIL_NONE"], TAIL_NONE),
+        ("SIZE_MAX", usize::MAX)
     );
 }
 
@@ -92,10 +134,9 @@ fn every_exported_function_is_in_the_header_and_guarded() {
                 .split('(')
                 .next()
                 .unwrap();
-            assert!(
-                header.contains(&format!("{name}(")),
-                "{name} is not in the header"
-            );
+            let declared = header.matches(&format!(" {name}(")).count()
+                + header.matches(&format!("*{name}(")).count();
+            assert_eq!(declared, 1, "declarations of {name} in the header");
             let body = function.split("\n}").next().unwrap();
             let constant = ["drmad_version", "drmad_abi", "drmad_error_text"].contains(&name);
             assert!(

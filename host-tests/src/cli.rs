@@ -119,7 +119,7 @@ struct Training {
     /// Training steps; the experiment's where left out.
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..))]
     steps: Option<u32>,
-    /// Learning rate; the experiment's where left out.
+    /// Learning rate; PyTorch's lr is this times 1 - momentum. The experiment's where left out.
     #[arg(long)]
     rate: Option<f32>,
     /// Momentum in [0, 1); the experiment's where left out.

@@ -698,9 +698,6 @@ pub(crate) fn step(
             *second = to_bits(&v);
         }
     }
-    if hyper.iter().any(|h| !h.is_finite()) {
-        bail!("the outer step left hyperparameters that are not finite: lower --outer-rate");
-    }
     for (block, range) in experiment.blocks() {
         if block.natural {
             Projection::NonNegative.project(&mut hyper[range])?;

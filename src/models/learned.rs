@@ -157,7 +157,7 @@ fn add_to<A: Arithmetic, S: Scalar>(
 /// let model = Logistic::<_, Fused>::new(Weighted { inner: data }, 2)?;
 /// // The second example counts three times.
 /// let at = At { w: &[0.0f64; 4], h: &[1.0, 3.0], batch: &[0, 1] };
-/// let (mut g, mut d_h, mut scratch) = ([0.0; 4], [0.0; 2], [0.0; 5]);
+/// let (mut g, mut d_h, mut scratch) = ([0.0; 4], [0.0; 2], vec![0.0; model.scratch_len()]);
 /// let loss = model.gradient(at, &mut g, Some(&mut d_h), &mut scratch)?;
 /// assert!((loss - 2.0 * 2f64.ln()).abs() < 1e-12);
 /// assert!((d_h[1] - 0.5 * 2f64.ln()).abs() < 1e-12);

@@ -28,7 +28,7 @@ use crate::scalar::{Arithmetic, Scalar};
 /// use drmad::{models::{Features, Logistic}, objective::{At, Objective}, Fused};
 /// let data = Features { x: &[1.0, 0.0], labels: &[1], width: 2 };
 /// let model = Logistic::<_, Fused>::new(data, 2)?;
-/// let (mut g, mut scratch) = ([0.0f32; 6], [0.0; 6]);
+/// let (mut g, mut scratch) = ([0.0f32; 6], vec![0.0; model.scratch_len()]);
 /// let at = At { w: &[0.0; 6], h: &[], batch: &[0] };
 /// let loss = model.gradient(at, &mut g, None, &mut scratch)?;
 /// assert!((loss - 2f32.ln()).abs() < 1e-6);

@@ -187,7 +187,7 @@ impl<'a, S: Scalar> Checkpoints<'a, S> {
     ///
     /// ```
     /// use drmad::path::{Checkpoints, Mark};
-    /// let (mut storage, mut marks) = ([0.0f32; 200], [Mark::default(); 10]);
+    /// let (mut storage, mut marks) = ([0.0f32; Checkpoints::<f32>::required_len(10, 10, 1)], [Mark::default(); 10]);
     /// let path = Checkpoints::online(10, 1, &mut storage, &mut marks)?;
     /// # Ok::<(), drmad::Error>(())
     /// ```

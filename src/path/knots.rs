@@ -26,8 +26,8 @@
 //! knots are met bit for bit, and up to `K` steps the path is the [`Tape`](super::Tape) with its bits.
 //! [`Quantised`](super::Quantised) stores differences to `w_0`, and `f` itself.
 //!
-//! Cost: `K P` numbers for lines and `(2 K + 1) P` for Hermite, beside `w_0`; an eighth or a quarter of it in 4 or 8
-//! bits. On MNIST 8 bits are as good as numbers in full and 4 are too few; and interpolation inherits the
+//! Cost: `K P` numbers for lines and `(2 K + 1) P` for Hermite, beside `w_0`; an eighth or a quarter of it in 15 or
+//! 255 levels. On MNIST 255 levels are as good as numbers in full and 15 are too few; and interpolation inherits the
 //! noise of the single steps it kept, slopes more than points, so with little momentum lines are better
 //! than cubics. A fit ([`Hats`](super::Hats)) averages it away.
 //! Refused: knots elsewhere than the walk puts them, and a sweep before the training has ended.

@@ -204,7 +204,7 @@ pub enum Coupling {
 /// let coupled = Coupled { inner: flat, coupling: Coupling::Tuned(Tasks::Interleaved(2)) };
 /// // Task 0 is (3, 5), task 1 is (1, 1); the couplings are A_00, A_01, A_11.
 /// let at = At { w: &[3.0f32, 1.0, 5.0, 1.0], h: &[0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.0], batch: &[] };
-/// let (mut g, mut scratch) = ([0.0; 4], [0.0; 5]);
+/// let (mut g, mut scratch) = ([0.0; 4], vec![0.0; coupled.scratch_len()]);
 /// assert_eq!(coupled.gradient(at, &mut g, None, &mut scratch)?, 0.5 * (4.0 + 16.0));
 /// assert_eq!(g, [2.0, -2.0, 4.0, -4.0]);
 /// # Ok::<(), drmad::Error>(())

@@ -111,7 +111,7 @@ pub struct Penalty<'a, O, R> {
 /// let bowl = Quadratic::<Fused>::new(&[0.0, 0.0]);
 /// let held = L2::new(bowl, Strength::Fixed(0.5, Groups::global(2)));
 /// let at = At { w: &[3.0f32, 1.0], h: &[0.0, 0.0], batch: &[] };
-/// let (mut g, mut scratch) = ([0.0; 2], [0.0; 4]);
+/// let (mut g, mut scratch) = ([0.0; 2], vec![0.0; held.scratch_len()]);
 /// assert_eq!(held.gradient(at, &mut g, None, &mut scratch)?, 5.0);
 /// assert_eq!(g, [3.0, 1.0]);
 /// # Ok::<(), drmad::Error>(())

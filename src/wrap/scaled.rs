@@ -32,7 +32,7 @@ use crate::scalar::Scalar;
 /// let scaled = Scaled { inner: Quadratic::<Fused>::new(&[1.0, 1.0]), groups: Groups::global(2) };
 /// // h: the quadratic's minimum, then the one scale.
 /// let at = At { w: &[1.0f64, 2.0], h: &[0.0, 0.0, 2.0], batch: &[] };
-/// let (mut g, mut d_h, mut scratch) = ([0.0; 2], [0.0; 3], [0.0; 2]);
+/// let (mut g, mut d_h, mut scratch) = ([0.0; 2], [0.0; 3], vec![0.0; scaled.scratch_len()]);
 /// assert_eq!(scaled.gradient(at, &mut g, Some(&mut d_h), &mut scratch)?, 10.0);
 /// assert_eq!((g, d_h[2]), ([4.0, 8.0], 10.0));
 /// # Ok::<(), drmad::Error>(())

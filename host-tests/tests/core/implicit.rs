@@ -11,7 +11,7 @@ use drmad::objective::{At, Objective, Products};
 use drmad::path::{Line, Tape};
 use drmad::random::Batches;
 use drmad::train::{Rule, Run, Schedule};
-use drmad::wrap::{L2, Strength};
+use drmad::wrap::{L1, L2, Strength};
 use drmad::{Error, Fused, Scalar};
 use drmad_host::tolerances::*;
 
@@ -981,4 +981,82 @@ fn products_that_are_no_numbers_are_refused_never_returned() {
         };
         assert_eq!(error, want);
     }
+}
+
+// --------------------------------------------------------------------- a penalty with a kink
+
+/// `sum a (w - h)^2 / 2 + c sum |w|`, and `sum q (w - h)^2 / 2` for a validation. Its minimum is at the soft
+/// threshold `sign(h) max(|h| - c / a, 0)`, which holds the last two weights at 0.
+const STEEP: [f32; 4] = [1.0, 2.0, 1.0, 2.0];
+const JUDGED: [f32; 4] = [1.0, 0.5, 2.0, 1.0];
+const PULLED: [f64; 5] = [1.0, -0.8, 0.05, -0.04, 0.2];
+
+#[test]
+fn under_l1_implicit_differentiation_errs_by_each_weight_that_is_held_at_zero() {
+    let groups = Groups::global(4);
+    let training = L1::new(Quadratic::<Fused>::new(&STEEP), Strength::Tuned(groups));
+    let outside = L1::new(Quadratic::<Fused>::new(&JUDGED), Strength::Off(groups));
+    let validation = Validation {
+        objective: &outside,
+        examples: &[],
+    };
+    let (a, q, c) = (STEEP.map(f64::from), JUDGED.map(f64::from), PULLED[4]);
+    let soft = |i: usize| PULLED[i].signum() * (PULLED[i].abs() - c / a[i]).max(0.0);
+    let held = |i: &usize| soft(*i) == 0.0;
+    assert_eq!((0..4).filter(held).collect::<Vec<_>>(), [2, 3]);
+    // dw/dc = -sign(w) / a where it is free.
+    let free = |i: &usize| -soft(*i).signum() / a[*i] * q[*i] * (soft(*i) - PULLED[*i]);
+    let truth: f64 = (0..4).filter(|i| !held(i)).map(|i| free(&i)).sum();
+    assert!((truth - 0.225).abs() < 1e-12);
+
+    let rate = 0.001;
+    let (mut least, mut greatest) = (f64::INFINITY, f64::NEG_INFINITY);
+    for steps in 20_000..20_040 {
+        let run = Run {
+            objective: &training,
+            h: &PULLED,
+            schedule: Schedule {
+                rule: Rule::HeavyBall,
+                groups,
+                rates: &[rate],
+                momenta: &[0.0],
+            },
+            batches: Batches {
+                seed: 0,
+                examples: 1,
+                size: 1,
+            },
+            steps,
+        };
+        let got = implicit(&run, &validation, &[0.3; 4], &CG).unwrap();
+        for i in 0..4 {
+            // About the kink it goes to and fro, by a step at most.
+            assert!((got.w[i] - soft(i)).abs() < 2.0 * rate * c, "{:?}", got.w);
+        }
+        // By c: each held weight counts as if it were free, on the side where it happens to be.
+        let right = |i: usize| q[i] * (got.w[i] - PULLED[i]);
+        let added: f64 = (0..4)
+            .filter(held)
+            .map(|i| -got.w[i].signum() * right(i) / a[i])
+            .sum();
+        let near = |got: f64, want: f64| assert!((got - want).abs() < 1e-6, "{got} {want}");
+        near(got.d_h[4], truth + added);
+        (least, greatest) = (least.min(got.d_h[4]), greatest.max(got.d_h[4]));
+        // By what pulls at a weight: right where it is free; where it is held dE/dh is q h, and nothing comes.
+        for i in 0..4 {
+            near(got.d_h[i], 0.0);
+            assert!(!held(&i) || (q[i] * PULLED[i]).abs() > 0.03);
+        }
+        // What says so: the slope that no step can take away.
+        let slopes: f64 = (0..4)
+            .filter(held)
+            .map(|i| (c - a[i] * PULLED[i].abs()).powi(2))
+            .sum();
+        assert!(got.solved.slope > 0.99 * slopes.sqrt());
+    }
+    // As `implicit` and docs/which-method.md have it.
+    assert!(
+        (least - 0.105).abs() < 5e-3 && (greatest - 0.345).abs() < 5e-3,
+        "{least} {greatest}"
+    );
 }

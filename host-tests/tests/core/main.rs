@@ -10,6 +10,7 @@ mod common;
 mod answers;
 mod checkpoints;
 mod data_hypers;
+mod documents;
 mod extremes;
 mod forward;
 mod hypergradients;

@@ -293,3 +293,38 @@ fn a_choice_favours_no_index() {
         assert!(off.abs() < SIGMAS, "index {i}: {off} sigmas off");
     }
 }
+
+#[test]
+fn batches_of_sorted_examples_miss_classes_that_batches_of_shuffled_ones_have() {
+    // A thousand examples of ten classes, by fifties.
+    const EXAMPLES: usize = 1000;
+    let mut order = vec![0; EXAMPLES];
+    choose(9, &mut vec![0; EXAMPLES], &mut order).unwrap();
+    let (mut sorted, mut shuffled, mut batches) = (0, 0, 0);
+    for seed in 0..20 {
+        let all = Batches {
+            seed,
+            examples: EXAMPLES,
+            size: 50,
+        };
+        for batch in all_batches(&all, 200) {
+            let missed = |class: &dyn Fn(u32) -> u32| {
+                let has = |wanted| batch.iter().any(|i| class(*i) == wanted);
+                (0..10).filter(|wanted| !has(*wanted)).count()
+            };
+            sorted += missed(&|i| i / 100);
+            shuffled += missed(&|i| order[i as usize] / 100);
+            batches += 1;
+        }
+    }
+    let [sorted, shuffled] = [sorted, shuffled].map(|n| n as f64 / f64::from(batches));
+    // Without a class are C(900, 50) / C(1000, 50) of all sets of fifty.
+    let expected = 10.0
+        * (0..50)
+            .map(|i| f64::from(900 - i) / f64::from(1000 - i))
+            .product::<f64>();
+    eprintln!(
+        "classes that a batch misses: {sorted} sorted, {shuffled} shuffled, {expected} expected"
+    );
+    assert!((shuffled / expected - 1.0).abs() < 0.25 && sorted > 5.0 * expected);
+}

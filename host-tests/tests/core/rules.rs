@@ -687,3 +687,170 @@ fn momenta_of_adam_that_change_from_step_to_step_are_refused() {
     );
     assert!(trained(Rule::Nesterov, &[0.9, 0.8, 0.7]).is_ok());
 }
+
+// ------------------------------------------------------------------------- in PyTorch's terms
+
+/// `sum a (w - h)^2 / 2` over two weights.
+const CURVATURES: [f32; 2] = [1.0, 6.0];
+const MINIMUM: [f64; 2] = [0.5, -0.25];
+const FIRST: [f64; 2] = [1.5, 0.75];
+const TURNS: usize = 12;
+
+fn slopes(w: &[f64; 2]) -> [f64; 2] {
+    [0, 1].map(|i| f64::from(CURVATURES[i]) * (w[i] - MINIMUM[i]))
+}
+
+fn bowl_loss(w: &[f64]) -> f64 {
+    let each = (0..2).map(|i| f64::from(CURVATURES[i]) * (w[i] - MINIMUM[i]).powi(2));
+    0.5 * each.sum::<f64>()
+}
+
+/// The weights that `torch.optim.SGD(lr, momentum, nesterov=...)` leaves, as its documentation writes it
+/// (dampening 0); `lr` and `momentum` may differ from step to step.
+fn pytorch_sgd(nesterov: bool, lr: &[f64], momentum: &[f64]) -> [f64; 2] {
+    let (mut w, mut buf) = (FIRST, [0.0; 2]);
+    for (t, (lr, momentum)) in lr.iter().zip(momentum).enumerate() {
+        let g = slopes(&w);
+        for i in 0..2 {
+            buf[i] = if t == 0 {
+                g[i]
+            } else {
+                momentum * buf[i] + g[i]
+            };
+            let by = if nesterov {
+                g[i] + momentum * buf[i]
+            } else {
+                buf[i]
+            };
+            w[i] -= lr * by;
+        }
+    }
+    w
+}
+
+/// The crate's training on the bowl.
+fn on_the_bowl(rule: Rule, rates: &[f64], momenta: &[f64]) -> Answer<f64> {
+    let bowl = Quadratic::<Fused>::new(&CURVATURES);
+    let steps = rates.len();
+    let run = Run {
+        objective: &bowl,
+        h: &MINIMUM,
+        schedule: Schedule {
+            rule,
+            groups: Groups::global(2),
+            rates,
+            momenta,
+        },
+        batches: Batches {
+            seed: 0,
+            examples: 1,
+            size: 1,
+        },
+        steps,
+    };
+    let validation = Validation {
+        objective: &bowl,
+        examples: &[],
+    };
+    let slots = rule.slots();
+    let mut storage = vec![f64::NAN; Tape::<f64>::required_len(2, steps, slots)];
+    let mut tape = Tape::new(2, steps, slots, &mut storage).unwrap();
+    hypergradient(&run, &validation, &&FIRST[..], &mut tape, true).unwrap()
+}
+
+/// Rates that differ from step to step.
+fn falling() -> Vec<f64> {
+    (0..TURNS).map(|t| 0.3 / (1.0 + 0.2 * t as f64)).collect()
+}
+
+#[test]
+fn pytorchs_rate_is_ours_times_one_minus_the_momentum_and_so_are_the_derivatives() {
+    for (rule, nesterov) in [(Rule::HeavyBall, false), (Rule::Nesterov, true)] {
+        let (rates, momentum) = (falling(), 0.7);
+        let got = on_the_bowl(rule, &rates, &[momentum]);
+        let lr: Vec<f64> = rates.iter().map(|rate| rate * (1.0 - momentum)).collect();
+        let trained = |lr: &[f64], momentum| pytorch_sgd(nesterov, lr, &[momentum; TURNS]);
+        let want = trained(&lr, momentum);
+        assert_close(&format!("{rule:?}, w"), &got.w, &want, CLOSED_FORM);
+        // By their rates, and by their momentum while those stay.
+        let by_lr: Vec<f64> = (0..TURNS)
+            .map(|t| {
+                derivative(WHOLE_TRAINING_STEP, |s| {
+                    let mut lr = lr.clone();
+                    lr[t] += s;
+                    bowl_loss(&trained(&lr, momentum))
+                })
+            })
+            .collect();
+        let theirs: Vec<f64> = got.d_rates.iter().map(|d| d / (1.0 - momentum)).collect();
+        assert_close(&format!("{rule:?}, lr"), &theirs, &by_lr, WHOLE_TRAINING);
+        let by_momentum = derivative(WHOLE_TRAINING_STEP, |s| {
+            bowl_loss(&trained(&lr, momentum + s))
+        });
+        let through_rates: f64 = got
+            .d_rates
+            .iter()
+            .zip(&rates)
+            .map(|(d, rate)| d * rate)
+            .sum();
+        let theirs = got.d_momenta[0] + through_rates / (1.0 - momentum);
+        let what = format!("{rule:?}, momentum");
+        assert_close(&what, &[theirs], &[by_momentum], WHOLE_TRAINING);
+    }
+}
+
+#[test]
+fn where_the_momentum_changes_no_rate_of_pytorchs_takes_the_second_step() {
+    let rates = [0.2, 0.2];
+    // How far the second step stays from all that PyTorch can take, as a share of its length.
+    let missed = |nesterov: bool, momenta: [f64; 2]| {
+        let rule = if nesterov {
+            Rule::Nesterov
+        } else {
+            Rule::HeavyBall
+        };
+        let after = on_the_bowl(rule, &rates, &momenta).w;
+        // The one rate of the first step that ends where ours does; of the second one all are tried at once.
+        let first = on_the_bowl(rule, &rates[..1], &momenta[..1]).w;
+        let unit = pytorch_sgd(nesterov, &[1.0], &momenta[..1]);
+        let lr = (first[0] - FIRST[0]) / (unit[0] - FIRST[0]);
+        let theirs = pytorch_sgd(nesterov, &[lr], &momenta[..1]);
+        assert_close("the first step", &first, &theirs, CLOSED_FORM);
+        let end = pytorch_sgd(nesterov, &[lr, 1.0], &momenta);
+        let [ours, theirs] =
+            [[after[0], after[1]], end].map(|w| [w[0] - first[0], w[1] - first[1]]);
+        let across = ours[0] * theirs[1] - ours[1] * theirs[0];
+        across.abs() / (ours[0].hypot(ours[1]) * theirs[0].hypot(theirs[1]))
+    };
+    for nesterov in [false, true] {
+        assert!(missed(nesterov, [0.7, 0.7]) < CLOSED_FORM);
+        let missed = missed(nesterov, [0.1, 0.9]);
+        assert!(missed > 0.1, "{missed}");
+    }
+}
+
+#[test]
+fn adamws_decay_is_multiplied_by_the_rate_as_in_pytorch_and_not_as_in_the_papers_algorithm() {
+    let (b1, b2, eps, decay) = (0.9, 0.999f32, 1e-8f32, 0.25f32);
+    let rates = falling();
+    let got = on_the_bowl(Rule::Adam { b2, eps, decay }, &rates, &[b1]).w;
+    let [b2, eps, decay] = [b2, eps, decay].map(f64::from);
+    // `shrink` says what a step takes off a weight beside Adam's step; PyTorch does so first.
+    let trained = |shrink: &dyn Fn(f64) -> f64| {
+        let (mut w, mut m, mut v) = (FIRST, [0.0; 2], [0.0; 2]);
+        for (t, rate) in rates.iter().enumerate() {
+            let (g, turn) = (slopes(&w), t as i32 + 1);
+            for i in 0..2 {
+                w[i] *= 1.0 - shrink(*rate);
+                m[i] = b1 * m[i] + (1.0 - b1) * g[i];
+                v[i] = b2 * v[i] + (1.0 - b2) * g[i] * g[i];
+                let root = v[i].sqrt() / (1.0 - b2.powi(turn)).sqrt();
+                w[i] -= rate / (1.0 - b1.powi(turn)) * m[i] / (root + eps);
+            }
+        }
+        w
+    };
+    assert_close("PyTorch", &got, &trained(&|rate| rate * decay), CLOSED_FORM);
+    let paper = trained(&|_| decay);
+    assert!((got[1] - paper[1]).abs() > 0.1, "{got:?} {paper:?}");
+}
