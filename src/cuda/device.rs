@@ -396,6 +396,8 @@ fn back(arena: &Arena<'_>, replica: &Replica<'_>, placed: &Placed) -> Result<Bac
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use super::super::replica::tests::of_widths;
     use super::super::replica::{Recall, Way};
     use super::*;

@@ -43,7 +43,8 @@ fn failed(what: &'static str) -> impl Fn(DriverError) -> Error {
         what,
         why: match error.error_string() {
             Ok(words) => words.to_string_lossy().into_owned(),
-            Err(_) => error.to_string(),
+            // It has no words for it.
+            Err(_) => format!("{:?}", error.0),
         },
     }
 }

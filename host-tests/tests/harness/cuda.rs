@@ -249,11 +249,8 @@ fn no_kernel_is_launched_on_buffers_that_it_does_not_take() {
                 refusal(&device, kernel, &changed, &outputs);
             }
         }
-        for k in 0..outputs.len() {
-            for length in [0, outputs[k] - 1, outputs[k] + 1, 1_000] {
-                if length == outputs[k] {
-                    continue;
-                }
+        for (k, right) in outputs.iter().enumerate() {
+            for length in [0, right - 1, right + 1, 1_000] {
                 let mut outputs = outputs.clone();
                 outputs[k] = length;
                 refusal(&device, kernel, &inputs, &outputs);
