@@ -241,7 +241,9 @@ fn no_kernel_is_launched_on_buffers_that_it_does_not_take() {
                 continue;
             }
             let lengths = [
-                with(&|inputs| drop(inputs[k].pop())),
+                with(&|inputs| {
+                    inputs[k].pop();
+                }),
                 with(&|inputs| inputs[k].push(1)),
                 with(&|inputs| inputs[k].clear()),
             ];
