@@ -95,7 +95,12 @@ fn main() -> Result<(), Error> {
         Device::open(0)
     };
     let device = match device {
-        Err(error @ (Error::NoDriver | Error::NoCompiler | Error::Machine { .. })) => {
+        Err(
+            error @ (Error::NoDriver
+            | Error::NoCompiler
+            | Error::Lacks { .. }
+            | Error::Machine { .. }),
+        ) => {
             println!("skipped: {error}");
             return Ok(());
         }

@@ -43,7 +43,7 @@ impl<'m> Arena<'m> {
         }
     }
 
-    /// Bytes that were cut.
+    /// Bytes that were cut; `u64::MAX` for as many or more.
     pub(super) const fn used(&self) -> u64 {
         self.used
     }
@@ -54,9 +54,10 @@ impl<'m> Arena<'m> {
             return 0;
         }
         let base = self.memory.map_or(0, |(_, memory)| memory.address());
-        let address = base + self.used;
+        let address = base.saturating_add(self.used);
         let bytes = (count as u64).saturating_mul(size_of::<T>() as u64);
-        self.used = (self.used.saturating_add(bytes)).next_multiple_of(ALIGNMENT);
+        let end = self.used.saturating_add(bytes);
+        self.used = end.checked_next_multiple_of(ALIGNMENT).unwrap_or(u64::MAX);
         address
     }
 
@@ -107,5 +108,30 @@ impl<'m> Arena<'m> {
             machine.read(memory, offset, bytemuck::cast_slice_mut(&mut elements))?;
         }
         Ok(elements)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_can_be_addressed_is_never_measured_as_little() {
+        for (counts, bytes) in [
+            (&[][..], 0),
+            (&[1, 0, 32], 2 * ALIGNMENT),
+            (&[1 << 61, 1], (1 << 63) + ALIGNMENT),
+            // The sum, the multiple after it, and the product leave 64 bits.
+            (&[(1 << 61), (1 << 61)], u64::MAX),
+            (&[(1 << 62) - 1], u64::MAX),
+            (&[usize::MAX, 1], u64::MAX),
+            (&[usize::MAX, usize::MAX], u64::MAX),
+        ] {
+            let mut arena = Arena::measure();
+            for count in counts {
+                arena.reserve::<f32>(*count);
+            }
+            assert_eq!(arena.used(), bytes, "{counts:?}");
+        }
     }
 }

@@ -10,7 +10,8 @@ use super::arena::Arena;
 use super::driver::Driver;
 use super::emulated::{Emulated, Order};
 use super::layout;
-use super::machine::{Launch, Machine};
+use super::layout::counted;
+use super::machine::{Launch, Machine, Memory};
 use super::replica::{Costs, Placed, Replica};
 use super::{Error, Mismatch};
 use crate::Arithmetic;
@@ -148,8 +149,8 @@ impl Device {
     /// # Errors
     /// What the machine says.
     pub fn seconds_of_a_launch(&self, count: u32) -> Result<f64, Error> {
+        let launch = self.launch_of::<crate::Plain>(1, 1)?;
         let memory = self.machine.allocate(size_of::<[u32; 5]>())?;
-        let launch = self.launch_of::<crate::Plain>(1);
         let clock = Instant::now();
         for _ in 0..count {
             self.machine.launch("sizes", launch, memory.address())?;
@@ -161,14 +162,81 @@ impl Device {
         &*self.machine
     }
 
-    /// A launch of so many blocks.
-    pub(super) fn launch_of<A: Arithmetic>(&self, blocks: u32) -> Launch {
-        Launch {
+    /// A launch of so many teams of so many blocks each, as all are made but the first.
+    ///
+    /// # Errors
+    /// [`Range`](crate::Error::Range) for threads that no block has, and more blocks than a launch.
+    pub(super) fn launch_of<A: Arithmetic>(
+        &self,
+        blocks: u32,
+        teams: usize,
+    ) -> Result<Launch, Error> {
+        let threads = self.spread.threads;
+        if !(32..=self.most_threads).contains(&threads) || threads % 32 != 0 {
+            return Err(crate::Error::Range {
+                what: "threads of a block, a multiple of 32",
+                value: f64::from(threads),
+                least: 32.0,
+                greatest: f64::from(self.most_threads),
+            }
+            .into());
+        }
+        Ok(Launch {
             fused: A::NAME == crate::Fused::NAME,
-            blocks,
-            threads: self.spread.threads,
+            blocks: counted("blocks of a launch", teams.saturating_mul(blocks as usize))?,
+            threads,
             shared: self.shared,
             cooperative: blocks > 1,
+        })
+    }
+
+    /// The blocks of each of so many teams in these kernels: as many as the spread says, or as `choose` makes of
+    /// those that fit the device at the same time.
+    ///
+    /// # Errors
+    /// [`Range`](crate::Error::Range) for none, and for more than fit; as [`launch_of`](Self::launch_of).
+    pub(super) fn blocks<A: Arithmetic>(
+        &self,
+        kernels: &[&str],
+        teams: usize,
+        choose: impl FnOnce(u32) -> u32,
+    ) -> Result<u32, Error> {
+        let launch = self.launch_of::<A>(1, 1)?;
+        if self.spread.blocks == Some(1) {
+            return Ok(1);
+        }
+        // Those of a team wait for each other, so all must run at the same time.
+        let mut resident = u32::MAX;
+        for kernel in kernels {
+            resident = resident.min(self.machine.resident(kernel, launch)?);
+        }
+        let fit = (resident as usize / teams.max(1)).max(1) as u32;
+        match self.spread.blocks {
+            Some(blocks) if blocks > fit || blocks == 0 => Err(crate::Error::Range {
+                what: "blocks of a replica",
+                value: f64::from(blocks),
+                least: 1.0,
+                greatest: f64::from(fit),
+            }
+            .into()),
+            Some(blocks) => Ok(blocks),
+            None => Ok(choose(fit)),
+        }
+    }
+
+    /// Memory for what an arena has measured.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where that is more than is free; what the machine says.
+    pub(super) fn room(&self, measured: &Arena<'_>) -> Result<Memory, Error> {
+        let needed = measured.used();
+        let free = self
+            .machine
+            .free()?
+            .min(self.most_bytes.unwrap_or(u64::MAX));
+        match usize::try_from(needed) {
+            Ok(bytes) if needed <= free => self.machine.allocate(bytes),
+            _ => Err(Error::Memory { needed, free }),
         }
     }
 
@@ -194,24 +262,20 @@ impl Device {
             back_seconds: 0.0,
         };
         let mut rest = replicas;
-        let mut most = replicas.len();
+        // A launch counts them.
+        let mut most = replicas.len().min(layout::MOST as usize);
         while !rest.is_empty() {
             let wave = &rest[..most.min(rest.len())];
             let mut arena = Arena::measure();
             place(wave, 0, &mut arena)?;
-            let free = self
-                .machine
-                .free()?
-                .min(self.most_bytes.unwrap_or(u64::MAX));
-            let needed = arena.used();
-            if needed > free {
-                if wave.len() == 1 {
-                    return Err(Error::Memory { needed, free });
+            let memory = match self.room(&arena) {
+                Err(Error::Memory { .. }) if wave.len() > 1 => {
+                    most = wave.len().div_ceil(2);
+                    continue;
                 }
-                most = wave.len().div_ceil(2);
-                continue;
-            }
-            self.run_wave::<A>(wave, needed, &mut results)?;
+                memory => memory?,
+            };
+            self.run_wave::<A>(wave, &memory, &mut results)?;
             rest = &rest[wave.len()..];
         }
         Ok(results)
@@ -220,18 +284,14 @@ impl Device {
     fn run_wave<A: Arithmetic>(
         &self,
         wave: &[Replica<'_>],
-        bytes: u64,
+        memory: &Memory,
         results: &mut Results,
     ) -> Result<(), Error> {
         let machine = &*self.machine;
-        let memory = machine.allocate(bytes as usize)?;
-        let mut arena = Arena::new(machine, &memory);
-        let blocks = self.blocks::<A>(wave)?;
+        let mut arena = Arena::new(machine, memory);
+        let blocks = self.blocks_of_a_replica::<A>(wave)?;
+        let launch = self.launch_of::<A>(blocks, wave.len())?;
         let (placed, args) = place(wave, blocks, &mut arena)?;
-        let launch = Launch {
-            blocks: blocks * wave.len() as u32,
-            ..self.launch_of::<A>(blocks)
-        };
         let timed = |kernel| -> Result<f64, Error> {
             let clock = Instant::now();
             machine.launch(kernel, launch, args)?;
@@ -265,52 +325,14 @@ impl Device {
     }
 
     /// Blocks for each replica of a wave.
-    fn blocks<A: Arithmetic>(&self, wave: &[Replica<'_>]) -> Result<u32, Error> {
-        let Spread { threads, blocks } = self.spread;
-        if !(32..=self.most_threads).contains(&threads) || threads % 32 != 0 {
-            return Err(crate::Error::Range {
-                what: "threads of a block, a multiple of 32",
-                value: f64::from(threads),
-                least: 32.0,
-                greatest: f64::from(self.most_threads),
-            }
-            .into());
-        }
-        if blocks == Some(1)
-            || (blocks.is_none() && wave.len() >= self.machine.processors() as usize)
-        {
-            return Ok(1);
-        }
-        // Those of a team wait for each other, so all must run at the same time.
-        let mut resident = u32::MAX;
-        for kernel in ["walk_replicas", "sweep_replicas"] {
-            resident = resident.min(self.machine.resident(kernel, self.launch_of::<A>(1))?);
-        }
-        let fit = (resident as usize / wave.len()).max(1) as u32;
-        let blocks = match blocks {
-            Some(blocks) if blocks > fit || blocks == 0 => {
-                return Err(crate::Error::Range {
-                    what: "blocks of a replica",
-                    value: f64::from(blocks),
-                    least: 1.0,
-                    greatest: f64::from(fit),
-                }
-                .into());
-            }
-            Some(blocks) => blocks,
-            None => {
-                // A barrier between blocks costs as much as some thousands of weights' work.
-                let weights = wave
-                    .iter()
-                    .map(|replica| replica.weights())
-                    .max()
-                    .unwrap_or(0);
-                let worth = weights.div_ceil(WEIGHTS_OF_A_BLOCK).max(1) as u32;
-                let processors = (self.machine.processors() as usize / wave.len()).max(1) as u32;
-                fit.min(processors).min(worth)
-            }
-        };
-        Ok(blocks)
+    fn blocks_of_a_replica<A: Arithmetic>(&self, wave: &[Replica<'_>]) -> Result<u32, Error> {
+        let processors = self.machine.processors() as usize / wave.len().max(1);
+        let weights = wave.iter().map(Replica::weights).max().unwrap_or(0);
+        // A barrier between blocks costs as much as some thousands of weights' work.
+        let worth = processors.min(weights.div_ceil(WEIGHTS_OF_A_BLOCK)).max(1);
+        self.blocks::<A>(&["walk_replicas", "sweep_replicas"], wave.len(), |fit| {
+            u32::try_from(worth).map_or(fit, |worth| fit.min(worth))
+        })
     }
 }
 
@@ -329,7 +351,7 @@ fn place(
         .collect::<Result<_, _>>()?;
     let table: Vec<layout::Replica> = placed.iter().map(|placed| placed.replica).collect();
     let replicas = arena.write(&table)?;
-    let count = wave.len() as u32;
+    let count = counted("replicas of a launch", wave.len())?;
     let args = arena.write(&[layout::Teams {
         replicas,
         blocks,
@@ -370,4 +392,143 @@ fn back(arena: &Arena<'_>, replica: &Replica<'_>, placed: &Placed) -> Result<Bac
         d_w: arena.read(there.x.d_w, replica.weights())?,
         costs: placed.costs,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::super::replica::tests::of_widths;
+    use super::super::replica::{Recall, Way};
+    use super::*;
+    use crate::Plain;
+
+    /// A machine that says what it has, and of which nothing may be asked beyond that.
+    struct Nothing {
+        free: u64,
+    }
+
+    impl Machine for Nothing {
+        fn name(&self) -> String {
+            "nothing".into()
+        }
+
+        fn free(&self) -> Result<u64, Error> {
+            Ok(self.free)
+        }
+
+        fn processors(&self) -> u32 {
+            4
+        }
+
+        fn resident(&self, _: &str, _: Launch) -> Result<u32, Error> {
+            Ok(8)
+        }
+
+        fn allocate(&self, bytes: usize) -> Result<Memory, Error> {
+            panic!("{bytes} bytes")
+        }
+
+        fn write(&self, _: &Memory, _: usize, _: &[u8]) -> Result<(), Error> {
+            panic!("nothing is allocated")
+        }
+
+        fn read(&self, _: &Memory, _: usize, _: &mut [u8]) -> Result<(), Error> {
+            panic!("nothing is allocated")
+        }
+
+        fn launch(&self, _: &str, _: Launch, _: u64) -> Result<(), Error> {
+            panic!("nothing is allocated")
+        }
+    }
+
+    fn nothing(free: u64) -> Device {
+        Device {
+            machine: Box::new(Nothing { free }),
+            shared: 0,
+            most_threads: 256,
+            turn: Mutex::new(()),
+            spread: Spread::default(),
+            most_bytes: None,
+        }
+    }
+
+    #[test]
+    fn what_no_memory_holds_is_refused_before_it_is_asked_for_with_what_it_needs() {
+        of_widths(&[2, 1 << 28, 2], |wide| {
+            let tape = Replica {
+                steps: layout::MOST as usize,
+                chunk: 1,
+                wants_schedule: true,
+                ..wide
+            };
+            // Sums that leave 64 bits, and one that does not.
+            let snapshots = Some(Way {
+                recall: Recall::Checkpoints { snapshots: 3 },
+                tail: 0,
+                last: None,
+            });
+            let some = Replica {
+                way: snapshots,
+                steps: 4,
+                ..tape
+            };
+            for (replica, least, greatest) in
+                [(tape, u64::MAX, u64::MAX), (some, 6 << 30, 100 << 30)]
+            {
+                for free in [0, 1 << 30, isize::MAX as u64] {
+                    if free > greatest {
+                        continue;
+                    }
+                    let refused = nothing(free).run::<Plain>(&[replica, replica]);
+                    let Err(Error::Memory { needed, free: told }) = refused else {
+                        panic!("{refused:?}");
+                    };
+                    assert_eq!(told, free);
+                    assert!((least..=greatest).contains(&needed), "{needed}");
+                }
+            }
+        });
+        let refused =
+            nothing(100).kernel::<Plain>("exp", &[std::vec![0; 5]], &mut [std::vec![0; 5]]);
+        let Err(Error::Memory { needed, free: 100 }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!((101..2_000).contains(&needed), "{needed}");
+    }
+
+    #[test]
+    fn blocks_are_counted_with_the_teams_that_they_are_of() {
+        let device = nothing(0);
+        for (blocks, teams, all) in [(1, 1, 1), (3, 5, 15), (1, 1 << 20, 1 << 20)] {
+            let launch = device.launch_of::<Plain>(blocks, teams).unwrap();
+            assert_eq!((launch.blocks, launch.cooperative), (all, blocks > 1));
+        }
+        for (blocks, teams) in [(1, 1 << 31), (1 << 16, 1 << 16), (u32::MAX, usize::MAX)] {
+            let told = device.launch_of::<Plain>(blocks, teams).unwrap_err();
+            assert!(
+                told.to_string().starts_with("blocks of a launch is "),
+                "{told}"
+            );
+        }
+        // Eight blocks fit, so of three teams two each; of more teams than that, one.
+        for (teams, fit) in [(1, 8), (3, 2), (9, 1), (usize::MAX, 1)] {
+            assert_eq!(
+                device.blocks::<Plain>(&["walk_replicas"], teams, |fit| fit),
+                Ok(fit)
+            );
+            for blocks in [0, fit + 1, u32::MAX] {
+                let spread = Spread {
+                    blocks: Some(blocks),
+                    ..Spread::default()
+                };
+                let device = Device {
+                    spread,
+                    ..nothing(0)
+                };
+                let refused = device.blocks::<Plain>(&["walk_replicas"], teams, |fit| fit);
+                assert!(refused.is_err(), "{blocks} blocks of {teams} teams");
+            }
+        }
+    }
 }

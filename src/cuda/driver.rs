@@ -1,6 +1,7 @@
 //! A GPU by NVIDIA's driver, the kernels compiled by NVRTC for the GPU at hand.
 //!
-//! Both libraries are loaded when a device is opened. `cudarc` panics where one is missing, so it is asked first.
+//! Both libraries are loaded when a device is opened. `cudarc` panics where one is missing, or lacks a function when
+//! that is called: so both are looked for first, and in each of them every function that is called from here.
 #![allow(unsafe_code)]
 
 use std::boxed::Box;
@@ -16,6 +17,7 @@ use cudarc::nvrtc::result::{
     NvrtcError, compile_program, create_program, destroy_program, get_program_log, get_ptx,
 };
 use cudarc::nvrtc::{Ptx, sys as nvrtc};
+use libloading::Library;
 
 use super::machine::{Launch, Machine, Memory};
 use super::{Error, sources};
@@ -41,13 +43,76 @@ fn failed(what: &'static str) -> impl Fn(DriverError) -> Error {
         what,
         why: match error.error_string() {
             Ok(words) => words.to_string_lossy().into_owned(),
-            Err(_) => error.to_string(),
+            // It has no words for it.
+            Err(_) => format!("{:?}", error.0),
         },
     }
 }
 
-/// The oldest CUDA whose libraries are taken, as the driver counts: 12.0. Older ones lack what is asked of them,
-/// and `cudarc` panics where a function is missing.
+/// The functions of the driver that are called from here, by `cudarc` and the values of its that are dropped.
+const OF_THE_DRIVER: &[&str] = &[
+    "cuCtxGetCurrent",
+    "cuCtxSetCurrent",
+    "cuCtxSynchronize",
+    "cuDeviceGet",
+    "cuDeviceGetAttribute",
+    "cuDeviceGetCount",
+    "cuDeviceGetName",
+    "cuDevicePrimaryCtxRelease_v2",
+    "cuDevicePrimaryCtxRetain",
+    "cuDriverGetVersion",
+    "cuGetErrorString",
+    "cuInit",
+    "cuLaunchCooperativeKernel",
+    "cuLaunchKernel",
+    "cuMemAlloc_v2",
+    "cuMemFree_v2",
+    "cuMemGetInfo_v2",
+    "cuMemcpyDtoH_v2",
+    "cuMemcpyHtoD_v2",
+    "cuModuleGetFunction",
+    "cuModuleLoadData",
+    "cuModuleUnload",
+    "cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags",
+];
+
+/// The same of NVRTC.
+const OF_NVRTC: &[&str] = &[
+    "nvrtcCompileProgram",
+    "nvrtcCreateProgram",
+    "nvrtcDestroyProgram",
+    "nvrtcGetCUBIN",
+    "nvrtcGetCUBINSize",
+    "nvrtcGetPTX",
+    "nvrtcGetPTXSize",
+    "nvrtcGetProgramLog",
+    "nvrtcGetProgramLogSize",
+    "nvrtcVersion",
+];
+
+/// Refuses a library that lacks one of these functions.
+fn has(
+    name: &'static str,
+    library: &Library,
+    functions: &'static [&'static str],
+) -> Result<(), Error> {
+    for function in functions {
+        // SAFETY: it is looked for, and not called.
+        if unsafe { library.get::<unsafe extern "C" fn()>(*function) }.is_err() {
+            return Err(Error::Lacks {
+                library: name,
+                function,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What messages call the two libraries.
+const DRIVER: &str = "NVIDIA's driver";
+const NVRTC: &str = "NVRTC";
+
+/// The oldest CUDA whose libraries are taken, as the driver counts: 12.0.
 const OLDEST: i32 = 12_000;
 
 /// Refuses a library of another age; `version` is as the driver counts.
@@ -83,14 +148,18 @@ pub(super) fn compile(target: Target, fused: bool) -> Result<Vec<u8>, Error> {
     if !unsafe { nvrtc::is_culib_present() } {
         return Err(Error::NoCompiler);
     }
+    // SAFETY: the library is there.
+    has(NVRTC, unsafe { nvrtc::culib() }, OF_NVRTC)?;
     let (mut major, mut minor) = (0, 0);
-    // SAFETY: the library is there, and each of its versions has this function.
+    // SAFETY: the library has this function.
     unsafe { nvrtc::nvrtcVersion(&raw mut major, &raw mut minor) }
         .result()
         .map_err(refused)?;
     recent(
-        "NVRTC",
-        major.saturating_mul(1000).saturating_add(10 * minor),
+        NVRTC,
+        major
+            .saturating_mul(1000)
+            .saturating_add(minor.saturating_mul(10)),
     )?;
     let text = CString::new(sources::whole()).map_err(|error| Error::Sources(error.to_string()))?;
     let program = create_program(&text, Some(c"kernels.cu")).map_err(refused)?;
@@ -162,12 +231,14 @@ impl Driver {
         if !unsafe { driver::is_culib_present() } {
             return Err(Error::NoDriver);
         }
+        // SAFETY: the library is there.
+        has(DRIVER, unsafe { driver::culib() }, OF_THE_DRIVER)?;
         let mut version = 0;
-        // SAFETY: the library is there, and each of its versions has this function, which needs no device.
+        // SAFETY: the library has this function, which needs no device.
         unsafe { driver::cuDriverGetVersion(&raw mut version) }
             .result()
             .map_err(failed("asking the driver"))?;
-        recent("NVIDIA's driver", version)?;
+        recent(DRIVER, version)?;
         let count = CudaContext::device_count().map_err(failed("counting GPUs"))?;
         let count = usize::try_from(count).unwrap_or(0);
         if number >= count {
@@ -180,13 +251,17 @@ impl Driver {
                 .map_err(failed("asking the GPU"))?;
             Ok(u32::try_from(value).unwrap_or(0))
         };
-        let capability = 10 * attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?
-            + attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+        let capability = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?
+            .saturating_mul(10)
+            .saturating_add(attribute(
+                Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+            )?);
         let processors = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
         let threads = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR)?;
         // The driver gives a stack to every thread that the GPU could hold (on 132 processors 0.5 GB); the rest is
         // for the kernels themselves and what lies between pieces.
-        let kept = STACK * u64::from(threads) * u64::from(processors) + (64 << 20);
+        let stacks = STACK.saturating_mul(u64::from(threads) * u64::from(processors));
+        let kept = stacks.saturating_add(64 << 20);
         Ok(Driver {
             modules: [OnceLock::new(), OnceLock::new()],
             capability,

@@ -159,8 +159,8 @@ impl Machine for Emulated {
     }
 
     fn free(&self) -> Result<u64, Error> {
-        // Nothing asks the system; what it cannot give is an error of the allocation.
-        Ok(u64::MAX)
+        // Nothing asks the system; what it cannot give of what can be addressed is an error of the allocation.
+        Ok(isize::MAX as u64)
     }
 
     fn processors(&self) -> u32 {
@@ -265,9 +265,17 @@ impl Machine for Emulated {
 
 #[cfg(test)]
 mod tests {
-    use std::{println, thread, vec, vec::Vec};
+    use std::io::Write;
+    use std::{thread, vec, vec::Vec};
 
     use super::*;
+
+    /// Says what is missing, also of a test that passes, and fails with `CI_REQUIRED=1`, where it should be there.
+    fn skipped(what: &str) {
+        writeln!(io::stderr(), "skipped: {what}").expect("standard error");
+        let required = env::var("CI_REQUIRED").as_deref() == Ok("1");
+        assert!(!required, "missing: {what}");
+    }
 
     /// What the kernels of `trial.cu` are given.
     #[repr(C)]
@@ -286,8 +294,7 @@ mod tests {
         match TRIAL.get_or_init(|| libraries(include_str!("trial.cu"))) {
             Ok(libraries) => Some(Emulated { libraries, order }),
             Err(Error::Machine { what, why }) if what.contains("compiler") => {
-                println!("skipped: install a C++ compiler ({why})");
-                assert!(env::var("CI_REQUIRED").as_deref() != Ok("1"), "{why}");
+                skipped(&format!("install a C++ compiler ({why})"));
                 None
             }
             Err(error) => panic!("{error}"),
@@ -538,5 +545,20 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn without_a_compiler_these_tests_say_that_they_are_skipped_and_fail_where_it_is_required() {
+        for (required, passes) in [("", true), ("1", false)] {
+            let output = Command::new(env::current_exe().unwrap())
+                .args(["cuda::emulated::", "--skip", "without_a_compiler"])
+                .env("CXX", "a-compiler-that-is-not-there")
+                .env("CI_REQUIRED", required)
+                .output()
+                .unwrap();
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.success(), passes, "{told}");
+            assert!(told.contains("skipped: install a C++ compiler"), "{told}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What can be wrong with a device, with what to do.
 
 use core::fmt;
+use std::boxed::Box;
 use std::string::String;
 
 use crate::error;
@@ -20,12 +21,28 @@ pub enum Error {
         /// How many there are.
         count: usize,
     },
-    /// A replica that does not fit the device's memory.
+    /// What does not fit the device's memory.
     Memory {
-        /// Bytes that are needed.
+        /// Bytes that are needed; `u64::MAX` for as many or more.
         needed: u64,
         /// Bytes that are free.
         free: u64,
+    },
+    /// No kernel of this name.
+    NoKernel(String),
+    /// What a kernel does not take.
+    Kernel {
+        /// Its name.
+        kernel: &'static str,
+        /// The buffer or the integer, with what is wanted and given.
+        why: Box<Error>,
+    },
+    /// A library that lacks a function.
+    Lacks {
+        /// The library.
+        library: &'static str,
+        /// The function.
+        function: &'static str,
     },
     /// A set of examples without any.
     NoExamples(&'static str),
@@ -76,10 +93,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::NoDriver => f.write_str(
-                "no NVIDIA driver: its library (libcuda.so.1, nvcuda.dll) is not found; install it, or take the processor",
+                "no NVIDIA driver: its library (libcuda.so.1, nvcuda.dll) is not found or does not load; install it, or take the processor",
             ),
             Error::NoCompiler => f.write_str(
-                "no NVRTC: its library (libnvrtc.so) is not found; install the CUDA toolkit, or \
+                "no NVRTC: its library (libnvrtc.so) is not found or does not load; install the CUDA toolkit, or \
                  `pip install nvidia-cuda-nvrtc-cu12` and put its folder on LD_LIBRARY_PATH",
             ),
             Error::NoDevice { number, count } => write!(
@@ -89,6 +106,12 @@ impl fmt::Display for Error {
             Error::Memory { needed, free } => write!(
                 f,
                 "the device's memory: {needed} bytes needed, {free} free; take a method that needs less, or fewer steps"
+            ),
+            Error::NoKernel(kernel) => write!(f, "no kernel is called {kernel}"),
+            Error::Kernel { kernel, why } => write!(f, "{kernel}: {why}"),
+            Error::Lacks { library, function } => write!(
+                f,
+                "{library}: its library lacks {function}; install one of CUDA 12.0 or newer"
             ),
             Error::NoExamples(what) => write!(f, "no {what} examples"),
             Error::Unsupported(what) => what.fmt(f),

@@ -1,8 +1,37 @@
 //! The structs of `source/*.cuh`, field by field: how a replica lies in the device's memory.
 //!
-//! An address is a number of 64 bits, 0 for none. No struct has padding.
+//! An address is a number of 64 bits, 0 for none. No struct has padding. A count is a number of 32 bits, and
+//! what is more than [`MOST`] is refused where it is written here: kernels multiply and add indices in 32 bits.
 
 use bytemuck::{Pod, Zeroable};
+
+use super::Error;
+
+/// The most that a kernel counts of anything: its indices fit an `i32` too, and neither twice as many nor the
+/// stride of a thread past the last of them leaves a `u32`.
+pub(super) const MOST: u32 = i32::MAX as u32;
+
+/// A count as kernels take it.
+///
+/// # Errors
+/// [`Range`](crate::Error::Range) for more than [`MOST`], with both numbers.
+pub(super) fn counted(what: &'static str, count: usize) -> Result<u32, Error> {
+    match u32::try_from(count) {
+        Ok(count) if count <= MOST => Ok(count),
+        _ => Err(crate::Error::Range {
+            what,
+            value: count as f64,
+            least: 0.0,
+            greatest: f64::from(MOST),
+        }
+        .into()),
+    }
+}
+
+/// A product of sizes; of more than there are numbers the greatest one, which nothing counts and no memory holds.
+pub(super) fn product<const N: usize>(sizes: [usize; N]) -> usize {
+    sizes.into_iter().fold(1, usize::saturating_mul)
+}
 
 /// Declares structs that lie as they are written.
 macro_rules! laid_out {

@@ -24,7 +24,8 @@
 //! runs so. It does not show a GPU's speed.
 //!
 //! # What it refuses
-//! Objectives of the host's: a [`Replica`] says in numbers what is trained. Other rules than the heavy ball,
+//! More than 2^31 - 1 of anything that a kernel counts: weights, steps, hyperparameters, numbers of a layer of a
+//! piece of a batch. Objectives of the host's: a [`Replica`] says in numbers what is trained. Other rules than the heavy ball,
 //! reversible training, knots, polynomials, forward mode and implicit differentiation, soft labels, the penalty
 //! |w|. Tensor cores, whose sums have another order.
 //!

@@ -2,12 +2,13 @@
 //! numbers, since a device runs no objective of the host's.
 //!
 //! Refused: everything that is not written in `source/*.cuh`, by name and before anything is launched. What is
-//! not finite or does not fit is refused as on the host.
+//! not finite or does not fit is refused as on the host, and every size that a kernel could not count
+//! ([`counted`]) before any memory is asked for.
 
 use std::vec::Vec;
 
 use super::arena::Arena;
-use super::layout;
+use super::layout::{self, counted, product};
 use super::{Error, Unsupported};
 use crate::error::{exactly, exists, same};
 use crate::group::{Groups, Layout};
@@ -165,19 +166,6 @@ pub(super) struct Placed {
     pub(super) costs: Costs,
 }
 
-/// Refuses what a device's index cannot count.
-fn counted(what: &'static str, count: usize) -> Result<u32, Error> {
-    u32::try_from(count).map_err(|_| {
-        crate::Error::Range {
-            what,
-            value: count as f64,
-            least: 0.0,
-            greatest: f64::from(u32::MAX),
-        }
-        .into()
-    })
-}
-
 impl Images<'_> {
     fn check(&self, what: &'static str, widths: &[usize]) -> Result<(), Error> {
         let inputs = widths.first().copied().unwrap_or(0);
@@ -216,7 +204,7 @@ impl Images<'_> {
         let mut images = layout::Images {
             labels: arena.share(self.labels)?,
             chosen: arena.share(self.chosen)?,
-            count: self.chosen.len() as u32,
+            count: counted("chosen images", self.chosen.len())?,
             mean: self.mean,
             ..layout::Images::default()
         };
@@ -248,17 +236,21 @@ fn place_groups(
                 Some(_) if fixed => (1, block.len(), Some(0)),
                 hyper => (block.rows, block.columns, hyper),
             };
-            layout::Block {
-                start: block.start as u32,
-                rows: rows as u32,
-                columns: columns as u32,
-                hyper: hyper.map_or(-1, |hyper| hyper as i32),
-            }
+            Ok(layout::Block {
+                start: counted("weights", block.start)?,
+                rows: counted("rows of a group's block", rows)?,
+                columns: counted("columns of a group's block", columns)?,
+                hyper: match hyper {
+                    // What is counted has no sign.
+                    Some(hyper) => counted("hyperparameters of a group", hyper)?.cast_signed(),
+                    None => -1,
+                },
+            })
         })
-        .collect();
+        .collect::<Result<_, Error>>()?;
     Ok(layout::Groups {
-        count: blocks.len() as u32,
-        hypers: groups.len() as u32,
+        count: counted("blocks of a group", blocks.len())?,
+        hypers: counted("hyperparameters of a group", groups.len())?,
         blocks: arena.write(&blocks)?,
     })
 }
@@ -269,7 +261,7 @@ impl Loss<'_> {
         match self.tuned {
             Tuned::Nothing(beside) => beside,
             Tuned::Weights => self.images.chosen.len(),
-            Tuned::Inputs => self.images.chosen.len() * self.images.width,
+            Tuned::Inputs => product([self.images.chosen.len(), self.images.width]),
         }
     }
 
@@ -279,7 +271,9 @@ impl Loss<'_> {
             None | Some(Strength::Fixed(..)) => 0,
             Some(Strength::Tuned(groups) | Strength::Off(groups)) => groups.len(),
         };
-        self.of_examples() + scales + penalty
+        self.of_examples()
+            .saturating_add(scales)
+            .saturating_add(penalty)
     }
 
     fn check(&self, what: &'static str, widths: &[usize]) -> Result<(), Error> {
@@ -375,20 +369,20 @@ impl Way {
         let inner = seen - self.tail;
         // Each step of a tail that is taken back takes a gradient.
         let mut gradients = self.tail.min(last);
-        let slots = usize::from(replica.wants_schedule);
+        let slots = u32::from(replica.wants_schedule);
         let mut path = layout::Path {
             trained: counted("steps", steps)?,
-            back: last as u32,
-            first: (steps - last) as u32,
-            seen_from: (steps - seen) as u32,
-            tail_from: inner as u32,
+            back: counted("steps", last)?,
+            first: counted("steps", steps - last)?,
+            seen_from: counted("steps", steps - seen)?,
+            tail_from: counted("steps", inner)?,
             rate_scale: 1.0,
             ..layout::Path::default()
         };
         let floats = match self.recall {
             Recall::Tape => {
-                let len = p * inner * (1 + slots);
-                (path.kind, path.slots) = (0, slots as u32);
+                let len = product([p, inner, 1 + slots as usize]);
+                (path.kind, path.slots) = (0, slots);
                 path.storage = arena.reserve::<f32>(len);
                 len
             }
@@ -403,16 +397,16 @@ impl Way {
                     .into());
                 }
                 // The sweep takes steps again, with what the rule remembers.
-                let len = 2 * p * snapshots;
+                let len = product([2, p, snapshots]);
                 (path.kind, path.slots) = (1, 1);
                 path.snapshots = counted("number of snapshots", snapshots)?;
                 path.storage = arena.reserve::<f32>(len);
                 path.marks = arena.reserve::<u32>(snapshots);
                 if last > self.tail {
                     let again = Checkpoints::<f32>::least_recomputed(inner, snapshots);
-                    gradients += again as usize;
+                    gradients = gradients.saturating_add(again as usize);
                 }
-                len + snapshots
+                len.saturating_add(snapshots)
             }
             Recall::Line => {
                 path.kind = 2;
@@ -424,7 +418,7 @@ impl Way {
                 }
                 let plan = crate::path::Plan::published(steps);
                 (path.kind, path.spread) = (2, 1);
-                path.back = plan.steps as u32;
+                path.back = counted("steps", plan.steps)?;
                 path.rate_scale = rate_scale;
                 0
             }
@@ -439,34 +433,32 @@ impl Way {
                     spacing,
                 };
                 grid.check()?;
-                let knots: Vec<u32> = (0..=intervals).map(|k| grid.step(k) as u32).collect();
                 let rows = intervals + 1;
-                // u_0 .. u_K, then the factors of b, then those of the row before.
-                let mut factors = std::vec![0.0f32; 3 * rows];
-                for k in 1..rows {
-                    let Elimination { u, by_b, by_last } = grid.eliminate(k, factors[k - 1]);
-                    (factors[k], factors[rows + k], factors[2 * rows + k]) = (u, by_b, by_last);
-                }
                 path.kind = 3;
-                path.intervals = intervals as u32;
+                path.intervals = counted("number of knots' intervals", intervals)?;
                 path.levels = levels;
-                path.knots = arena.write(&knots)?;
-                path.factors = arena.write(&factors)?;
-                rows + match levels {
+                // All of them are steps, which are counted.
+                let knots = || -> Vec<u32> { (0..rows).map(|k| grid.step(k) as u32).collect() };
+                path.knots = arena.write_with(rows, knots)?;
+                path.factors = arena.write_with(product([3, rows]), || factors(&grid))?;
+                let stored = match levels {
                     0 => {
-                        path.storage = arena.reserve::<f32>(p * intervals);
-                        p * intervals
+                        let len = product([p, intervals]);
+                        path.storage = arena.reserve::<f32>(len);
+                        len
                     }
                     levels => {
                         let block = quantise::block(levels);
                         if block == 0 {
                             return Err(Unsupported::Levels(levels).into());
                         }
-                        let words = p.div_ceil(block) * quantise::words(levels) * intervals;
+                        let words =
+                            product([p.div_ceil(block), quantise::words(levels), intervals]);
                         path.codes = arena.reserve::<u32>(words);
                         words
                     }
-                }
+                };
+                stored.saturating_add(rows)
             }
             Recall::Reversed => {
                 path.kind = 4;
@@ -488,15 +480,37 @@ impl Way {
     }
 }
 
-/// Strides and offsets of all epochs that so many steps see.
-fn epochs(batches: &Batches, steps: usize) -> Vec<u64> {
-    let seen = (batches.size as u64).saturating_mul(steps as u64);
-    let epochs = seen.div_ceil(batches.examples.max(1) as u64);
-    let pair = |epoch| {
-        let (stride, offset) = batches.walk(epoch);
-        [stride, offset]
+/// Of hats: `u_0 .. u_K`, then the factors of `b`, then those of the row before.
+fn factors(grid: &Grid) -> Vec<f32> {
+    let rows = grid.intervals + 1;
+    let mut factors = std::vec![0.0f32; 3 * rows];
+    for k in 1..rows {
+        let Elimination { u, by_b, by_last } = grid.eliminate(k, factors[k - 1]);
+        (factors[k], factors[rows + k], factors[2 * rows + k]) = (u, by_b, by_last);
+    }
+    factors
+}
+
+/// Places strides and offsets of all epochs that so many steps see.
+fn place_batches(
+    arena: &mut Arena<'_>,
+    batches: &Batches,
+    steps: usize,
+) -> Result<layout::Batches, Error> {
+    let seen = product([batches.size, steps]);
+    let epochs = seen.div_ceil(batches.examples.max(1));
+    let walks = || -> Vec<u64> {
+        let pair = |epoch| {
+            let (stride, offset) = batches.walk(epoch);
+            [stride, offset]
+        };
+        (0..epochs as u64).flat_map(pair).collect()
     };
-    (0..epochs).flat_map(pair).collect()
+    Ok(layout::Batches {
+        epochs: arena.write_with(product([2, epochs]), walks)?,
+        size: counted("examples of a batch", batches.size)?,
+        examples: counted("examples", batches.examples)?,
+    })
 }
 
 impl Replica<'_> {
@@ -554,49 +568,51 @@ impl Replica<'_> {
                 self.training.images.chosen.len(),
                 batches.examples,
             )?;
-            counted("examples seen", batches.size.saturating_mul(self.steps))?;
         }
         exists(
             "last example validated on",
             self.validated.wrapping_sub(1),
             self.outside.images.chosen.len(),
         )?;
+        counted("weights", self.weights())?;
+        counted("steps", self.steps)?;
         // A list's entry has an example's place beside a byte.
-        counted("weights", self.weights().saturating_mul(2))?;
-        counted("a piece of a batch", self.chunk.saturating_mul(256))?;
+        let widest = self.widths.iter().copied().max().unwrap_or(0);
+        for (what, width) in [
+            ("256 times the examples of a piece of a batch", 256),
+            ("numbers of a layer of a piece of a batch", widest),
+        ] {
+            counted(what, product([self.chunk, width]))?;
+        }
         Ok(())
     }
 
     /// Cuts all that it needs.
     pub(super) fn place(&self, arena: &mut Arena<'_>) -> Result<Placed, Error> {
         let (p, steps) = (self.weights(), self.steps);
-        let layers: Vec<layout::Layer> = (1..self.widths.len())
-            .map(|l| layout::Layer {
-                inputs: self.widths[l - 1] as u32,
-                outputs: self.widths[l] as u32,
-                start: Layout::Layers(&self.widths[..l]).weights() as u32,
-                before: self.widths[..l - 1].iter().sum::<usize>() as u32,
-            })
-            .collect();
-        let units: usize = self.widths.iter().sum();
+        let (mut start, mut before) = (0, 0);
+        let mut layers = Vec::with_capacity(self.widths.len());
+        for pair in self.widths.windows(2) {
+            layers.push(layout::Layer {
+                inputs: counted("inputs of a layer", pair[0])?,
+                outputs: counted("outputs of a layer", pair[1])?,
+                start: counted("weights", start)?,
+                before: counted("units", before)?,
+            });
+            start = Layout::Layers(pair).weights().saturating_add(start);
+            before = pair[0].saturating_add(before);
+        }
+        let units = (self.widths.iter()).fold(0usize, |sum, width| sum.saturating_add(*width));
         let net = layout::Network {
             layers: arena.write(&layers)?,
-            depth: layers.len() as u32,
+            depth: counted("layers", layers.len())?,
             // No piece is larger than the batches are.
-            chunk: self.chunk as u32,
+            chunk: counted("examples of a piece of a batch", self.chunk)?,
             weights: counted("weights", p)?,
-            units: units as u32,
+            units: counted("units", units)?,
         };
         let training = self.training.place(arena)?;
         let outside = self.outside.place(arena)?;
-        let batches = |arena: &mut Arena<'_>, batches: &Batches| -> Result<_, Error> {
-            let epochs = epochs(batches, steps);
-            Ok(layout::Batches {
-                epochs: arena.write(&epochs)?,
-                size: batches.size as u32,
-                examples: batches.examples as u32,
-            })
-        };
         let Schedule {
             groups,
             rates,
@@ -648,14 +664,14 @@ impl Replica<'_> {
             net,
             training,
             outside,
-            batches: batches(arena, &self.batches)?,
-            sweep_batches: batches(arena, &self.sweep_batches)?,
+            batches: place_batches(arena, &self.batches, steps)?,
+            sweep_batches: place_batches(arena, &self.sweep_batches, steps)?,
             schedule: layout::Schedule {
                 groups: place_groups(arena, groups, false)?,
                 rates: arena.write(rates)?,
                 momenta: arena.write(momenta)?,
-                rates_len: rates.len() as u32,
-                momenta_len: momenta.len() as u32,
+                rates_len: counted("rates", rates.len())?,
+                momenta_len: counted("momenta", momenta.len())?,
             },
             path,
             x,
@@ -677,7 +693,7 @@ impl Replica<'_> {
             status,
             arrived: arena.write(&[0u32; 4])?,
             steps: counted("steps", steps)?,
-            validated: self.validated as u32,
+            validated: counted("examples validated on", self.validated)?,
         };
         Ok(Placed { replica, costs })
     }
@@ -697,7 +713,7 @@ impl Replica<'_> {
         } else {
             &self.widths[1..]
         };
-        let widest = 2 * n * adjoints.iter().copied().max().unwrap_or(0);
+        let widest = product([2, n, adjoints.iter().copied().max().unwrap_or(0)]);
         let penalties = losses.iter().map(|loss| match loss.penalty {
             Some(Strength::Fixed(..)) => 1,
             Some(Strength::Tuned(groups)) => groups.len(),
@@ -711,9 +727,9 @@ impl Replica<'_> {
             example: arena.reserve::<u32>(n),
             image: arena.reserve::<u32>(n),
             counts: arena.reserve::<u32>(if lists { inputs } else { 0 }),
-            lists: arena.reserve::<u32>(if lists { inputs * n } else { 0 }),
-            a: arena.reserve::<f32>(n * units),
-            r_a: arena.reserve::<f32>(n * (units - inputs)),
+            lists: arena.reserve::<u32>(if lists { product([inputs, n]) } else { 0 }),
+            a: arena.reserve::<f32>(product([n, units])),
+            r_a: arena.reserve::<f32>(product([n, units - inputs])),
             d: arena.reserve::<f32>(widest),
             d_before: arena.reserve::<f32>(widest),
             log_sums: each(arena),
@@ -730,5 +746,232 @@ impl Replica<'_> {
             dropped: vector(arena, losses.iter().any(|loss| loss.psd)),
             penalties: arena.reserve::<f32>(penalties.max().unwrap_or(0)),
         })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::string::{String, ToString};
+
+    use super::*;
+
+    /// Weights of 0.
+    struct Zeros(usize);
+
+    impl Origin<f32> for Zeros {
+        fn fill(&self, _: usize, out: &mut [f32]) {
+            out.fill(0.0);
+        }
+
+        fn weights(&self) -> usize {
+            self.0
+        }
+
+        fn floats(&self) -> usize {
+            0
+        }
+    }
+
+    /// Hands a replica on whose network has these widths: three examples of two classes.
+    pub(in crate::cuda) fn of_widths<T>(
+        widths: &[usize],
+        body: impl FnOnce(Replica<'_>) -> T,
+    ) -> T {
+        let weights = Layout::Layers(widths);
+        let loss = Loss {
+            images: Images {
+                inputs: Inputs::Pixels(&[0; 6]),
+                labels: &[0, 1, 1],
+                width: 2,
+                chosen: &[0, 1, 2],
+                mean: 0.0,
+            },
+            tuned: Tuned::Nothing(0),
+            scales: None,
+            penalty: None,
+            psd: false,
+        };
+        let batches = Batches {
+            seed: 1,
+            examples: 3,
+            size: 2,
+        };
+        body(Replica {
+            widths,
+            chunk: 2,
+            training: loss,
+            outside: loss,
+            validated: 3,
+            h: &[],
+            schedule: Schedule {
+                groups: Groups::global(weights.weights()),
+                rule: Rule::HeavyBall,
+                rates: &[0.1],
+                momenta: &[0.5],
+            },
+            batches,
+            sweep_batches: batches,
+            steps: 4,
+            origin: &Zeros(weights.weights()),
+            way: Some(Way {
+                recall: Recall::Tape,
+                tail: 0,
+                last: None,
+            }),
+            wants_schedule: false,
+        })
+    }
+
+    /// Bytes that a replica needs, or why it cannot be counted.
+    fn bytes(replica: &Replica<'_>) -> Result<u64, String> {
+        let mut arena = Arena::measure();
+        let measured = replica
+            .check()
+            .and_then(|()| replica.place(&mut arena).map(|_| arena.used()));
+        measured.map_err(|error| error.to_string())
+    }
+
+    const MOST: usize = layout::MOST as usize;
+
+    #[test]
+    fn a_size_that_no_kernel_counts_is_refused_with_the_size_and_the_limit() {
+        let refused = |what: &str, value: usize, replica: &Replica<'_>| {
+            let told = bytes(replica).expect_err(what);
+            let value = (value as f64).to_string();
+            for word in [what, &value, "2147483647"] {
+                assert!(told.contains(word), "{what} {value}: {told}");
+            }
+        };
+        of_widths(&[2, 3, 2], |small| {
+            assert!(bytes(&small).is_ok());
+            for huge in [MOST + 1, u32::MAX as usize, 1 << 32, usize::MAX] {
+                let steps = Replica {
+                    steps: huge,
+                    ..small
+                };
+                refused("steps", huge, &steps);
+                let batches = Batches {
+                    size: huge,
+                    ..small.batches
+                };
+                refused("examples of a batch", huge, &Replica { batches, ..small });
+                let sweep_batches = batches;
+                let sweep = Replica {
+                    sweep_batches,
+                    ..small
+                };
+                refused("examples of a batch", huge, &sweep);
+                let way = Some(Way {
+                    recall: Recall::Checkpoints { snapshots: huge },
+                    tail: 0,
+                    last: None,
+                });
+                refused("number of snapshots", huge, &Replica { way, ..small });
+            }
+            for chunk in [1 << 23, 1 << 24, 1 << 32, (1 << 56) + 1, usize::MAX] {
+                let piece = chunk.saturating_mul(256);
+                refused("a piece of a batch", piece, &Replica { chunk, ..small });
+            }
+            // As many hyperparameters as are said would have to be there.
+            for beside in [1, u32::MAX as usize, 1 << 32, usize::MAX] {
+                let mut many = small;
+                many.training.tuned = Tuned::Nothing(beside);
+                many.outside.tuned = Tuned::Nothing(beside);
+                many.training.scales = Some(Groups::global(17));
+                many.outside.scales = many.training.scales;
+                let told = bytes(&many).unwrap_err();
+                let wanted = beside.saturating_add(1);
+                assert_eq!(told, std::format!("h: {wanted} numbers wanted, 0 given"));
+            }
+        });
+        for (hidden, weights) in [
+            (1 << 29, 5 * (1 << 29) + 2),
+            (1 << 31, 5 * (1 << 31) + 2),
+            // Products of 32 bits, and of 64, that begin again at 0.
+            (1 << 32, 5 * (1 << 32) + 2),
+            (usize::MAX / 2, usize::MAX),
+            (usize::MAX, usize::MAX),
+        ] {
+            of_widths(&[2, hidden, 2], |wide| refused("weights", weights, &wide));
+        }
+        // Weights that can be counted, and a batch whose numbers cannot.
+        of_widths(&[2, 1 << 28, 2], |wide| {
+            let chunk = 9;
+            refused(
+                "a piece of a batch",
+                chunk << 28,
+                &Replica { chunk, ..wide },
+            );
+        });
+    }
+
+    #[test]
+    fn memory_is_measured_in_full_up_to_the_last_byte_that_can_be_addressed() {
+        let way = |recall| {
+            Some(Way {
+                recall,
+                tail: 0,
+                last: None,
+            })
+        };
+        of_widths(&[2, 3, 2], |small| {
+            // In numbers of four bytes: 17 weights a step.
+            let steps = MOST;
+            let tape = bytes(&Replica { steps, ..small }).unwrap();
+            let least = 4 * 17 * MOST as u64;
+            // Beside it the losses and the epochs' walks: of 3 examples, 2 a step, twice.
+            let beside = 4 * MOST as u64 + 2 * 16 * (2 * MOST as u64).div_ceil(3);
+            assert!(
+                (least + beside..least + beside + 10_000).contains(&tape),
+                "{tape}"
+            );
+            let snapshots = way(Recall::Checkpoints { snapshots: MOST });
+            let kept = bytes(&Replica {
+                way: snapshots,
+                ..small
+            })
+            .unwrap();
+            let least = 4 * (2 * 17 + 1) * MOST as u64;
+            assert!((least..least + 10_000).contains(&kept), "{kept}");
+        });
+        of_widths(&[2, 1 << 28, 2], |wide| {
+            let (steps, chunk) = (MOST, 1);
+            let weights = 5 * (1 << 28) + 2u64;
+            let tape = Replica {
+                steps,
+                chunk,
+                ..wide
+            };
+            // 4 bytes for each of 2^30.3 weights, 2^31 times, with and without velocities.
+            let least = u128::from(weights) * 4 * MOST as u128;
+            assert!(u64::try_from(least).is_ok() && u64::try_from(2 * least).is_err());
+            assert!(u128::from(bytes(&tape).unwrap()) > least);
+            let wants_schedule = true;
+            let both = Replica {
+                wants_schedule,
+                ..tape
+            };
+            assert_eq!(bytes(&both), Ok(u64::MAX));
+            let snapshots = 100;
+            let way = way(Recall::Checkpoints { snapshots });
+            let needed = bytes(&Replica {
+                way,
+                steps: 4,
+                ..tape
+            })
+            .unwrap();
+            assert!(needed > 2 * 4 * 100 * weights, "{needed}");
+            assert!(needed < 2 * 4 * 120 * weights, "{needed}");
+        });
+    }
+
+    #[test]
+    fn a_layer_begins_where_those_before_it_end() {
+        of_widths(&[2, 3, 5, 2], |replica| {
+            let mut arena = Arena::measure();
+            let placed = replica.place(&mut arena).unwrap().replica;
+            assert_eq!((placed.net.weights, placed.net.units), (9 + 20 + 12, 12));
+            assert_eq!(placed.net.depth, 3);
+        });
     }
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod plain;
 
+use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -17,6 +18,17 @@ use drmad::random::{Batches, Origin};
 use drmad::train::{Rule, Run, Schedule, Step};
 use drmad::{Error, Scalar};
 use drmad_host::tolerances::{CENTRAL_DIFFERENCES, CENTRAL_STEP, SAME_FORMULA_F64};
+
+/// Something is missing: says what to install, and fails with `CI_REQUIRED=1`, where it should be there.
+#[track_caller]
+pub(crate) fn skipped(what: &str) {
+    // What goes through `println!` and `eprintln!` is shown of failing tests alone.
+    writeln!(io::stderr(), "skipped: {what}").expect("standard error");
+    assert!(
+        std::env::var("CI_REQUIRED").as_deref() != Ok("1"),
+        "missing: {what}"
+    );
+}
 
 /// The smallest network with two hidden layers in which no two widths agree.
 pub(crate) const WIDTHS: &[usize] = &[6, 5, 4, 3];

@@ -1,9 +1,11 @@
 //! The GPU's kernels have the processor's bits, in an emulation (which needs a C++ compiler). `drmad check
 //! --device cuda` asks the same of a GPU.
+#![forbid(unsafe_code)]
 
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use drmad::cuda::{self, Order, Spread};
+use drmad::cuda::{self, Buffer, Kernels, Order, Spread};
 use drmad::{Fused, Plain};
 use drmad_host::data::Dataset;
 use drmad_host::device::{Device, check};
@@ -11,11 +13,7 @@ use drmad_host::experiment::Experiment;
 use drmad_host::inputs::Inputs;
 use drmad_host::method::{Method, Name};
 
-/// Something is missing: says so, and fails where it should have been installed.
-fn skipped(what: &str) {
-    println!("skipped: {what}");
-    assert!(std::env::var("CI_REQUIRED").as_deref() != Ok("1"), "{what}");
-}
+use crate::common::skipped;
 
 /// An emulation whose threads take turns in this order; none without a compiler.
 fn emulated(order: Order, threads: u32, blocks: u32) -> Option<cuda::Device> {
@@ -43,8 +41,9 @@ fn devices() -> Vec<cuda::Device> {
         (Order::Shuffled(7), 64, 3),
     ];
     let devices = ways.into_iter();
+    // Where one is missing all are, which is said once.
     devices
-        .filter_map(|(order, threads, blocks)| emulated(order, threads, blocks))
+        .map_while(|(order, threads, blocks)| emulated(order, threads, blocks))
         .collect()
 }
 
@@ -154,6 +153,238 @@ fn what_does_not_fit_at_once_runs_in_turns_and_what_never_fits_says_how_much_it_
         device.most_bytes = Some(needed + 1_000);
     }
     compare(&device, &experiment, &hats, 3);
+}
+
+/// A call of a kernel: its name, its inputs, and the lengths of its outputs.
+type Call = (&'static str, Vec<Buffer>, Vec<usize>);
+
+/// A call of each kernel that is as it should be.
+fn calls() -> Vec<Call> {
+    let x = |n| vec![0.5f32.to_bits(); n];
+    let i = |n| vec![n];
+    vec![
+        (
+            "momentum_step",
+            vec![x(1), x(1), x(5), x(5), x(5)],
+            vec![5, 5],
+        ),
+        ("momentum_adjoint", vec![x(1), x(1), x(5), x(5)], vec![5, 5]),
+        (
+            "momentum_undo",
+            vec![x(1), x(1), x(5), x(5), x(5)],
+            vec![5, 5],
+        ),
+        ("between", vec![i(2), i(3), x(5), x(5)], vec![2, 5]),
+        ("exp", vec![x(5)], vec![5]),
+        ("ln", vec![x(5)], vec![5]),
+        ("tanh", vec![x(5)], vec![5]),
+        ("tanh_adjoint", vec![x(5), x(5), x(5), x(5)], vec![5, 5]),
+        ("softmax", vec![i(3), x(6), x(6)], vec![6, 2, 6]),
+        ("reduce", vec![x(5), x(5)], vec![1, 1, 2, 2, 1]),
+        ("all_finite", vec![x(5)], vec![1]),
+        (
+            "matmul",
+            vec![i(0), i(2), i(3), i(4), x(6), x(12), x(8)],
+            vec![8, 8],
+        ),
+        (
+            "by_rows",
+            vec![i(3), x(2), x(2), x(6), x(6), x(6), x(6)],
+            vec![6, 6, 2, 2, 6, 2],
+        ),
+        ("quantise", vec![i(11), x(5), x(5)], vec![10, 5]),
+    ]
+}
+
+/// What a kernel says of buffers that it cannot take; it must leave the outputs alone.
+#[track_caller]
+fn refusal(device: &cuda::Device, kernel: &str, inputs: &[Buffer], outputs: &[usize]) -> String {
+    let mut given: Vec<Buffer> = outputs.iter().map(|n| vec![7; *n]).collect();
+    let refused = device.kernel::<Plain>(kernel, inputs, &mut given);
+    let Err(error @ cuda::Error::Kernel { .. }) = &refused else {
+        panic!("{kernel} of {inputs:?}, {outputs:?}: {refused:?}");
+    };
+    assert!(given.iter().flatten().all(|word| *word == 7), "{kernel}");
+    let told = error.to_string();
+    assert!(told.starts_with(&format!("{kernel}: ")), "{told}");
+    told
+}
+
+#[test]
+fn no_kernel_is_launched_on_buffers_that_it_does_not_take() {
+    let Some(mut device) = emulated(Order::Ascending, 32, 1) else {
+        return;
+    };
+    let names: Vec<_> = calls().iter().map(|(kernel, ..)| *kernel).collect();
+    assert_eq!(names, Kernels::ALL);
+    for (kernel, inputs, outputs) in calls() {
+        let mut given: Vec<Buffer> = outputs.iter().map(|n| vec![7; *n]).collect();
+        (device.kernel::<Plain>(kernel, &inputs, &mut given))
+            .unwrap_or_else(|error| panic!("{kernel}: {error}"));
+        refusal(&device, kernel, &[], &outputs);
+        refusal(&device, kernel, &inputs, &[]);
+        for k in 0..inputs.len() {
+            let with = |change: &dyn Fn(&mut Vec<Buffer>)| {
+                let mut inputs = inputs.clone();
+                change(&mut inputs);
+                inputs
+            };
+            for changed in [
+                with(&|inputs| drop(inputs.remove(k))),
+                with(&|inputs| inputs.push(vec![1])),
+                with(&|inputs| inputs.insert(k, vec![])),
+            ] {
+                refusal(&device, kernel, &changed, &outputs);
+            }
+            if kernel == "all_finite" {
+                // Its only input may have any length.
+                continue;
+            }
+            let lengths = [
+                with(&|inputs| {
+                    inputs[k].pop();
+                }),
+                with(&|inputs| inputs[k].push(1)),
+                with(&|inputs| inputs[k].clear()),
+            ];
+            for changed in lengths {
+                refusal(&device, kernel, &changed, &outputs);
+            }
+        }
+        for (k, right) in outputs.iter().enumerate() {
+            for length in [0, right - 1, right + 1, 1_000] {
+                let mut outputs = outputs.clone();
+                outputs[k] = length;
+                refusal(&device, kernel, &inputs, &outputs);
+            }
+            let mut outputs = outputs.clone();
+            outputs.remove(k);
+            refusal(&device, kernel, &inputs, &outputs);
+        }
+    }
+    // Integers that divide, choose or count: none, too many, and a float where one should stand.
+    let float = 3.0f32.to_bits();
+    for (kernel, place, values) in [
+        ("between", 1, &[0][..]),
+        ("softmax", 0, &[0, 1, 1 << 31, u32::MAX, float]),
+        ("matmul", 0, &[3, u32::MAX, float]),
+        ("matmul", 1, &[0, 1, 1 << 30, 1 << 31, u32::MAX, float]),
+        ("matmul", 2, &[0, 1, 1 << 30, 1 << 31, u32::MAX, float]),
+        ("matmul", 3, &[0, 1, 1 << 30, 1 << 31, u32::MAX, float]),
+        ("by_rows", 0, &[0, 1, 1 << 31, u32::MAX, float]),
+        ("quantise", 0, &[0, 1, 2, 12, 256, u32::MAX, float]),
+    ] {
+        let (_, inputs, outputs) = (calls().into_iter().find(|call| call.0 == kernel)).unwrap();
+        for value in values {
+            let mut inputs = inputs.clone();
+            inputs[place] = vec![*value];
+            refusal(&device, kernel, &inputs, &outputs);
+        }
+    }
+    // Products that are 0 in 32 bits, and in 64 bits.
+    let none = Buffer::new;
+    for [rows, inner, columns] in [[1 << 16, 1 << 16, 0], [1 << 30, 1 << 30, 1 << 30]] {
+        let sizes = [0, rows, inner, columns].map(|n| vec![n]);
+        let inputs = [&sizes[..], &[none(), none(), none()]].concat();
+        refusal(&device, "matmul", &inputs, &[0, 0]);
+    }
+    // A block of 11 levels has 81 numbers.
+    let many = |n| [vec![11], vec![0; n], vec![0; n]];
+    refusal(&device, "quantise", &many(82), &[10, 82]);
+    assert_eq!(
+        refusal(&device, "momentum_step", &[], &[]),
+        "momentum_step: buffers to read: 5 numbers wanted, 0 given"
+    );
+    let softmax = [vec![0], vec![], vec![]];
+    assert_eq!(
+        refusal(&device, "softmax", &softmax, &[0, 0, 0]),
+        "softmax: classes is 0: it must lie in 1 ..= 2147483647"
+    );
+    let softmax = [vec![3], vec![0; 5], vec![0; 6]];
+    assert_eq!(
+        refusal(&device, "softmax", &softmax, &[6, 2, 6]),
+        "softmax: z: 6 numbers wanted, 5 given"
+    );
+    // Nothing at all is as good as anything.
+    let mut empty = [none(), none()];
+    let sizes = [vec![0], vec![0], vec![0], vec![0], none(), none(), none()];
+    device
+        .kernel::<Plain>("matmul", &sizes, &mut empty)
+        .unwrap();
+    for unknown in ["", "sizes", "walk_replicas", "momentum_step\0", "no_such"] {
+        let refused = device.kernel::<Plain>(unknown, &[], &mut []);
+        assert_eq!(refused, Err(cuda::Error::NoKernel(unknown.into())));
+    }
+    // Threads and blocks, wherever something is launched.
+    let experiment = check::small("mnist-units").unwrap();
+    for (threads, blocks) in [
+        (0, Some(1)),
+        (31, Some(1)),
+        (33, None),
+        (288, Some(1)),
+        (u32::MAX, None),
+        (u32::MAX - 31, Some(1)),
+        (32, Some(0)),
+        (32, Some(1_000)),
+        (32, Some(u32::MAX)),
+    ] {
+        device.spread = Spread { threads, blocks };
+        let mut y = [vec![7; 5]];
+        let refused = [
+            device.kernel::<Plain>("exp", &[vec![0; 5]], &mut y).err(),
+            device.seconds_of_a_launch(1).err(),
+        ];
+        let [kernel, launch] = refused.map(|error| error.map(|error| error.to_string()));
+        let kernel = kernel.expect("no such launch");
+        let (what, value) = match blocks {
+            Some(blocks) if threads == 32 => ("blocks", blocks),
+            _ => ("threads", threads),
+        };
+        assert!(
+            kernel.contains(what) && kernel.contains(&value.to_string()),
+            "{kernel}"
+        );
+        // That one takes one block whatever is asked for.
+        assert_eq!(launch.is_some(), what == "threads", "{launch:?}");
+    }
+    let device = Device::Cuda(device);
+    let tape = Method::new(Name::Tape);
+    let refused = check::trainings::<Plain>(&device, &experiment, &tape, 1, data());
+    let refused = format!("{:#}", refused.unwrap_err());
+    assert!(
+        refused.contains("blocks of a replica is 4294967295"),
+        "{refused}"
+    );
+}
+
+/// The tests of this file in a process of their own.
+fn these_tests(required: bool) -> (bool, String) {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command
+        .args([
+            "cuda::",
+            "--skip",
+            "without_a_compiler",
+            "--skip",
+            "assembly",
+        ])
+        .env("CXX", "a-compiler-that-is-not-there")
+        .env("CI_REQUIRED", if required { "1" } else { "" })
+        .stdin(Stdio::null());
+    let output = command.output().expect("the tests");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.success(), told)
+}
+
+#[test]
+fn without_a_compiler_these_tests_say_that_they_are_skipped_and_fail_where_it_is_required() {
+    let (passed, told) = these_tests(false);
+    assert!(passed, "{told}");
+    let said = told.matches("skipped: install a C++ compiler").count();
+    // All but the one that asks for a GPU.
+    assert_eq!(said, 5, "{told}");
+    let (passed, told) = these_tests(true);
+    assert!(!passed, "{told}");
 }
 
 /// Instructions of the GPU's assembly, the type's suffix and all before it.

@@ -11,6 +11,8 @@ mod clients;
 mod completions;
 mod cuda;
 mod data;
+#[cfg(target_os = "linux")]
+mod drivers;
 mod errors;
 mod experiments;
 mod experiments_page;

@@ -1,5 +1,6 @@
 // An entry point for each kernel that golden vectors are of: buffers go in and come out in the order of the
-// vector's file (docs/porting.md), and one block computes them, by the very functions that the replicas use.
+// vector's file (docs/porting.md), and a team computes them, by the very functions that the replicas use. What they
+// read and write of the buffers is what check.rs has in its table: whoever changes one changes the other.
 #pragma once
 #include "run.cuh"
 

@@ -186,7 +186,8 @@ __device__ __forceinline__ void softmax_row_r(const float* p, const float* r_z, 
     for (u32 k = 0; k < classes; k += 1) r_p[k] = p[k] * (r_z[k] - mean);
 }
 
-// Fills the activations of a piece, and what a softmax makes of them; `s.d` has the logits. Followed by a barrier.
+// Fills the activations of a piece, and what a softmax makes of them; `s.d` has the logits. Each example's softmax is
+// not followed by a barrier: the thread that goes on with it is its own.
 CALLED void forward(Team& team, const Network& net, const Examples& examples, const Scratch& s,
                                const Piece& piece, const float* w) {
     u32 n = piece.n;
