@@ -7,7 +7,7 @@
 //! Refused: checking lengths; what one of the vectors lacks is left out.
 
 use super::dispatch::run;
-use super::reduce::{dot_inline, reduce_beside, sum_inline};
+use super::reduce::{dot_inline, reduce_beside, sum_inline, two_sum};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// `y += a x`.
@@ -427,6 +427,32 @@ pub fn add_rows<S: Scalar>(x: &[S], y: &mut [S]) {
                 for (y, x) in y.iter_mut().zip(x) {
                     *y += *x;
                 }
+            }
+        },
+    );
+}
+
+/// `y += x` with the rounding error of each sum added to `rest` (Knuth's two-sum): `y + rest` is then the sum of
+/// all `x` that were added so to within two roundings of it, however many there were.
+///
+/// Order of arithmetic: `s = y + x`, `t = s - y`, `rest <- rest + ((y - (s - t)) + (x - t))`, `y <- s`.
+///
+/// ```
+/// use drmad::kernels::accumulate::add_with_rest;
+/// let (mut y, mut rest) = ([1.0f32], [0.0]);
+/// for _ in 0..8 {
+///     add_with_rest(&[f32::EPSILON / 4.0], &mut y, &mut rest);
+/// }
+/// assert_eq!(y[0] + rest[0], 1.0 + 2.0 * f32::EPSILON);
+/// ```
+pub fn add_with_rest<S: Scalar>(x: &[S], y: &mut [S], rest: &mut [S]) {
+    run(
+        #[inline(always)]
+        move || {
+            for ((y, rest), x) in y.iter_mut().zip(rest).zip(x) {
+                let (sum, lost) = two_sum(*y, *x);
+                *y = sum;
+                *rest += lost;
             }
         },
     );

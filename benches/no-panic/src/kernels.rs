@@ -67,7 +67,8 @@ operations! {
         let [a, b, c, d, ..] = &mut x.f;
         activation::tanh_adjoint_r::<Plain, _>(a, b, c, d);
     }
-    activation_softmax(x) { let [a, b, ..] = &mut x.f; activation::softmax::<Plain, _>(x.n[0], a, b); }
+    activation_softmax(x) { let [a, b, c, ..] = &mut x.f; activation::softmax::<Plain, _>(x.n[0], a, b, c); }
+    accumulate_add_with_rest(x) { let [a, b, c, ..] = &mut x.f; accumulate::add_with_rest(a, b, c); }
     activation_softmax_r(x) { let [a, b, ..] = &mut x.f; activation::softmax_r::<Plain, _>(x.n[0], a, b); }
     interpolate_weights(x) { (x.x[0], x.x[1]) = interpolate::weights(x.n[0], x.n[1]); }
     interpolate_between(x) {
@@ -161,7 +162,7 @@ operations! {
             *a = Dual::new(b.value(), c.tangent()) * *b / *c - *a;
         }
     }
-    dual_softmax(x) { let [a, b, ..] = &mut x.duals; activation::softmax::<Plain, _>(x.n[0], a, b); }
+    dual_softmax(x) { let [a, b, c, ..] = &mut x.duals; activation::softmax::<Plain, _>(x.n[0], a, b, c); }
 
     dispatch_level_widest_force(x) {
         use drmad::kernels::dispatch::{Level, force, level};

@@ -71,3 +71,14 @@ __device__ __forceinline__ float dot(const float* x, const float* y, u32 n) {
 __device__ __forceinline__ bool finite(float x) {
     return (__float_as_uint(x) & 0x7f800000u) != 0x7f800000u;
 }
+
+// A running sum with what its roundings lost (reduce.rs).
+struct Total {
+    float sum, rest;
+    __device__ void add(float x) {
+        float after = sum + x, of_x = after - sum;
+        rest = rest + ((sum - (after - of_x)) + (x - of_x));
+        sum = after;
+    }
+    __device__ float value() const { return sum + rest; }
+};
