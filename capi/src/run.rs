@@ -577,7 +577,11 @@ impl Checked<'_> {
     }
 
     fn task_in<A: Arithmetic, T: Task>(&self, task: T) -> Result<T::Output, Code> {
-        let trained = if T::ALL { self.run.train } else { self.run.batch };
+        let trained = if T::ALL {
+            self.run.train
+        } else {
+            self.run.batch
+        };
         let net = self.network::<A>(trained.max(self.valid.len()))?;
         let Shape {
             scale,

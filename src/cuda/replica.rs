@@ -704,7 +704,11 @@ impl Replica<'_> {
             _ => 0,
         });
         // Batches of more than a block are summed with two more vectors for each that they are summed into.
-        let gradients = self.validated.max(self.batches.size).max(self.sweep_batches.size) > BLOCK;
+        let gradients = self
+            .validated
+            .max(self.batches.size)
+            .max(self.sweep_batches.size)
+            > BLOCK;
         let products = self.sweep_batches.size > BLOCK;
         let of_examples = losses.map(Loss::of_examples).into_iter().max();
         let sums = |arena: &mut Arena<'_>, wanted| {

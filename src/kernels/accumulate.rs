@@ -432,10 +432,11 @@ pub fn add_rows<S: Scalar>(x: &[S], y: &mut [S]) {
     );
 }
 
-/// `y += x` with the rounding error of each sum added to `rest` (Knuth's two-sum): `y + rest` is then the sum of
-/// all `x` that were added so to within two roundings of it, however many there were.
+/// `y += x`, where `rest` is what `y` lacks: it is added with the next `x`, and what that sum loses is the new one
+/// (Kahan's summation, with Knuth's two-sum). However many were added so, `y + rest` is their sum to within two
+/// roundings: the bound is that of [`Total`](super::reduce::Total).
 ///
-/// Order of arithmetic: `s = y + x`, `t = s - y`, `rest <- rest + ((y - (s - t)) + (x - t))`, `y <- s`.
+/// Order of arithmetic: `t = x + rest`, `s = y + t`, `of_t = s - y`, `rest <- (y - (s - of_t)) + (t - of_t)`, `y <- s`.
 ///
 /// ```
 /// use drmad::kernels::accumulate::add_with_rest;
@@ -450,9 +451,7 @@ pub fn add_with_rest<S: Scalar>(x: &[S], y: &mut [S], rest: &mut [S]) {
         #[inline(always)]
         move || {
             for ((y, rest), x) in y.iter_mut().zip(rest).zip(x) {
-                let (sum, lost) = two_sum(*y, *x);
-                *y = sum;
-                *rest += lost;
+                (*y, *rest) = two_sum(*y, *x + *rest);
             }
         },
     );

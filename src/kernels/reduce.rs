@@ -143,8 +143,9 @@ pub(super) fn two_sum<S: Scalar>(a: S, b: S) -> (S, S) {
     (sum, (a - (sum - of_b)) + (b - of_b))
 }
 
-/// A running sum whose error does not grow with the number of its terms: within `3 u sum |x|` of the exact
-/// sum, with `u` half a unit of the last place of 1 (and `n u` times itself, which counts from some 1e7 terms on).
+/// A running sum whose error does not grow with the number of its terms (Kahan 1965): within `(2 + n u) u sum |x|`
+/// of the exact sum of `n` terms, with `u` half a unit of the last place of 1; that is `3 u sum |x|` up to 2^24 terms
+/// in `f32`.
 ///
 /// Order of arithmetic: that of [`add_with_rest`](super::accumulate::add_with_rest); the value is the sum plus
 /// the rest.
@@ -168,9 +169,7 @@ impl<S: Scalar> Total<S> {
     /// Adds a term.
     #[inline(always)]
     pub fn add(&mut self, x: S) {
-        let (sum, lost) = two_sum(self.sum, x);
-        self.sum = sum;
-        self.rest += lost;
+        (self.sum, self.rest) = two_sum(self.sum, x + self.rest);
     }
 
     /// The sum of the terms.

@@ -3,19 +3,17 @@
 //! A sum of `n` terms, one after another, has an error of up to `n u sum |x|` (`u = 2^-24` in `f32`): ten
 //! million equal terms end at a third of what they are. So a batch is taken in **blocks** of [`BLOCK`]
 //! examples. Inside a block a sum ascends, as the kernels have it; what a block adds up to is added to the
-//! result with its rounding error kept beside ([`add_with_rest`]), and after the last block the
-//! errors are added, too. Then, whatever `n` is,
+//! result with what that sum loses kept for the next ([`add_with_rest`]). Then, whatever `n` is,
 //!
 //! ```text
-//! |sum - exact| <= (BLOCK + 2) u sum |x|
+//! |sum - exact| <= (BLOCK + 3) u sum |x|
 //! ```
 //!
-//! where `x` are the examples' own terms as they were computed (but for `n u` times `u sum |x|`, which counts from
-//! `n = 1e7` on). Losses are numbers, of which each is a block of
-//! its own ([`Total`](crate::kernels::reduce::Total)): within `3 u sum |x|`.
+//! where `x` are the examples' own terms as they were computed. Losses are numbers, of which each is a block of
+//! its own ([`Total`](crate::kernels::reduce::Total)): within `3 u sum |x|` for up to 2^24 of them.
 //!
 //! A batch of no more than a block needs nothing of this and is added to the result at once. A longer one
-//! takes two more vectors of the result's length, its block's sum and the errors, from the scratch:
+//! takes two more vectors of the result's length, its block's sum and what the total lacks, from the scratch:
 //! [`sums_len`]. A model asks for them where its examples are more than a block, unless it is told that its
 //! batches are smaller (`with_batches_of`); a batch that is longer than its scratch allows is refused.
 //!

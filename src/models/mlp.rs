@@ -785,7 +785,14 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         for block in at.batch.chunks(BLOCK) {
             for piece in block.chunks(self.chunk.max(1)) {
                 let d_h = d_h.as_mut().map(Sum::here);
-                self.gradient_of_piece(At { batch: piece, ..at }, share, g.here(), d_h, &mut loss, &mut parts)?;
+                self.gradient_of_piece(
+                    At { batch: piece, ..at },
+                    share,
+                    g.here(),
+                    d_h,
+                    &mut loss,
+                    &mut parts,
+                )?;
             }
             g.close();
             if let Some(d_h) = &mut d_h {
@@ -881,7 +888,11 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
             return dual_scratch_len(self);
         }
         let vectors = count.saturating_add(1);
-        self.needs(self.network().second_order_scratch_len(), self.most, vectors)
+        self.needs(
+            self.network().second_order_scratch_len(),
+            self.most,
+            vectors,
+        )
     }
 
     /// The directions share each piece's activations, unless the examples have hyperparameters.

@@ -285,8 +285,8 @@ void softmax(size_t rows, size_t classes, float *z, float *p, float *log_sums) {
 
 void add_with_rest(size_t n, const float *x, float *y, float *rest) {
     for (size_t i = 0; i < n; i++) {
-        float s = y[i] + x[i], t = s - y[i];
-        rest[i] += (y[i] - (s - t)) + (x[i] - t);
+        float t = x[i] + rest[i], s = y[i] + t, of_t = s - y[i];
+        rest[i] = (y[i] - (s - of_t)) + (t - of_t);
         y[i] = s;
     }
 }
@@ -623,7 +623,7 @@ static float network(const Objective *o, const float *w, size_t n, const uint32_
     float *z = scratch(most * k[depth]), *log_sums = scratch(most);
     float share = 1 / (float)n, loss = 0, loss_rest = 0;
     memset(g, 0, weights * sizeof *g);
-    /* Of a batch of several blocks: their sums, and what these have lost; g and h_d are then a block's own. */
+    /* Of a batch of several blocks: their sums, and what these lack; g and h_d are then a block's own. */
     float *sums[2] = {g, h_d}, *rests[2];
     if (n > BLOCK) {
         g = scratch(weights), h_d = scratch(weights);

@@ -251,9 +251,10 @@ def ln_1p(A, x):
 
 
 def add_with_rest(x, y, rest):
-    s = y + x
-    t = s - y
-    return s, rest + ((y - (s - t)) + (x - t))
+    t = x + rest
+    s = y + t
+    of_t = s - y
+    return s, (y - (s - of_t)) + (t - of_t)
 
 
 def softmax_r(A, p, r):
@@ -486,7 +487,7 @@ def initial_weights(seed, groups, log_scales, first=0, count=None):
 
 
 # Examples whose terms are added one after another.
-BLOCK = 1024
+EXAMPLES_OF_BLOCK = 1024
 
 
 class Network:
@@ -534,13 +535,13 @@ class Network:
         share, loss, g = f32(1) / f32(len(batch)), (f32(0), f32(0)), np.zeros_like(w)
         h_d = None if d is None else h_d.copy()
         w, d = list(self.layers(w)), None if d is None else list(self.layers(d))
-        if len(batch) <= BLOCK:
+        if len(batch) <= EXAMPLES_OF_BLOCK:
             loss = self.block(A, w, batch, share, loss, g, d, h_d)
         else:
             rests = [np.zeros_like(g), np.zeros_like(g)]
-            for start in range(0, len(batch), BLOCK):
+            for start in range(0, len(batch), EXAMPLES_OF_BLOCK):
                 own = np.zeros_like(g), None if d is None else np.zeros_like(g)
-                loss = self.block(A, w, batch[start : start + BLOCK], share, loss, own[0], d, own[1])
+                loss = self.block(A, w, batch[start : start + EXAMPLES_OF_BLOCK], share, loss, own[0], d, own[1])
                 g, rests[0] = add_with_rest(own[0], g, rests[0])
                 if d is not None:
                     h_d, rests[1] = add_with_rest(own[1], h_d, rests[1])

@@ -34,12 +34,25 @@ fn loss_of<A: Arithmetic, S: Scalar>(z: &[S], y: u8) -> S {
         labels: &[y],
         width: 1,
     };
-    let w: Vec<S> = (z.iter().map(|_| S::ONE)).chain(z.iter().copied()).collect();
-    let (widths, at) = ([1, z.len()], At { w: &w, h: &[], batch: &[0] });
+    let w: Vec<S> = (z.iter().map(|_| S::ONE))
+        .chain(z.iter().copied())
+        .collect();
+    let (widths, at) = (
+        [1, z.len()],
+        At {
+            w: &w,
+            h: &[],
+            batch: &[0],
+        },
+    );
     let net = Mlp::<_, A>::new(data, &widths, 1).unwrap();
     let model = Logistic::<_, A>::new(data, z.len()).unwrap();
-    let by_net = net.loss(at, &mut vec![S::ZERO; net.loss_scratch_len()]).unwrap();
-    let by_model = model.loss(at, &mut vec![S::ZERO; model.loss_scratch_len()]).unwrap();
+    let by_net = net
+        .loss(at, &mut vec![S::ZERO; net.loss_scratch_len()])
+        .unwrap();
+    let by_model = model
+        .loss(at, &mut vec![S::ZERO; model.loss_scratch_len()])
+        .unwrap();
     assert_eq!(by_net, by_model);
     by_net
 }
@@ -48,7 +61,9 @@ fn loss_of<A: Arithmetic, S: Scalar>(z: &[S], y: u8) -> S {
 fn the_logarithm_of_one_more_keeps_its_digits() {
     let mut worst = [0f64; 2];
     // Every 61st number from the least to 2^24, and all between 2^-25 and 2^-22.
-    let all = (1u32..0x4b80_0000).step_by(61).chain(0x3300_0000..0x3480_0000);
+    let all = (1u32..0x4b80_0000)
+        .step_by(61)
+        .chain(0x3300_0000..0x3480_0000);
     for x in all.map(f32::from_bits) {
         let want = f64::from(x).ln_1p();
         worst[0] = worst[0].max(ulps(ln_1p::<Plain, _>(x), want));
@@ -58,7 +73,7 @@ fn the_logarithm_of_one_more_keeps_its_digits() {
         }
     }
     println!("ln_1p: {worst:?} ULP");
-    assert!(worst[0] < 1.9 && worst[1] < 1.9, "{worst:?}");
+    assert!(worst[0] < 1.4 && worst[1] < 1.4, "{worst:?}");
     assert_eq!(ln_1p::<Fused, f32>(0.0).to_bits(), 0);
     assert!((ln_1p::<Fused, f64>(1e-9) / 1e-9f64.ln_1p() - 1.0).abs() < 1e-15);
 }
@@ -81,7 +96,10 @@ fn a_nearly_certain_example_keeps_its_digits_and_a_wrong_one_too() {
         let t = f32::from(t);
         let want = f64::from(-t).exp().ln_1p();
         for shift in [0.0, 1e6] {
-            for got in [loss_of::<Plain, f32>(&[t + shift, shift], 0), loss_of::<Fused, f32>(&[t + shift, shift], 0)] {
+            for got in [
+                loss_of::<Plain, f32>(&[t + shift, shift], 0),
+                loss_of::<Fused, f32>(&[t + shift, shift], 0),
+            ] {
                 right = right.max(ulps(got, want));
             }
             let got = loss_of::<Fused, f32>(&[t + shift, shift], 1);
@@ -91,7 +109,7 @@ fn a_nearly_certain_example_keeps_its_digits_and_a_wrong_one_too() {
         assert!((got / want - 1.0).abs() < 1e-15, "{t}");
     }
     println!("right {right}, wrong {wrong} ULP");
-    assert!(right < 3.0 && wrong < 1.5, "{right} {wrong}");
+    assert!(right < 1.5 && wrong < 1.0, "{right} {wrong}");
 }
 
 #[test]
@@ -102,7 +120,11 @@ fn a_certain_loss_has_a_tangent() {
         let got = loss_of::<Fused, Dual<f32>>(&z, 0);
         assert_eq!(got.value(), loss_of::<Fused, f32>(&[t, 0.0], 0));
         let want = -1.0 / (1.0 + f64::from(t).exp());
-        assert!(ulps(got.tangent(), want) < 4.0, "{t}: {} {want}", got.tangent());
+        assert!(
+            ulps(got.tangent(), want) < 4.0,
+            "{t}: {} {want}",
+            got.tangent()
+        );
     }
 }
 
@@ -110,7 +132,9 @@ fn a_certain_loss_has_a_tangent() {
 fn many_classes_keep_their_digits() {
     for classes in [10usize, 200] {
         for (margin, y) in [(0.0, 3), (5.0, 3), (20.0, 3), (20.0, 7), (60.0, 3)] {
-            let mut z: Vec<f32> = (0..classes).map(|k| ((k * 37) % 101) as f32 / 50.0 + 1e3).collect();
+            let mut z: Vec<f32> = (0..classes)
+                .map(|k| ((k * 37) % 101) as f32 / 50.0 + 1e3)
+                .collect();
             z[3] = 1003.0 + margin;
             let exact: Vec<f64> = z.iter().map(|z| f64::from(*z)).collect();
             let got = loss_of::<Fused, f32>(&z, y);
@@ -135,19 +159,36 @@ fn derivatives_by_an_examples_weight_and_targets_cancel_nowhere() {
         labels: &[0],
         width: 1,
     };
-    for (z, bound) in [([1e6f32, 1e6], 1.0), ([1e8, 1e8], 1.0), ([1010.0, 1000.0], 3.0)] {
+    for (z, bound) in [
+        ([1e6f32, 1e6], 1.0),
+        ([1e8, 1e8], 1.0),
+        ([1010.0, 1000.0], 3.0),
+    ] {
         let exact = z.map(f64::from);
         let w = [0.0, 0.0, z[0], z[1]];
         let (mut g, mut d_h) = ([0.0f32; 4], [0.0f32; 2]);
         let net = Mlp::<_, Fused>::new(Weighted { inner: data }, &[1, 2], 1).unwrap();
         let mut scratch = vec![0.0; net.scratch_len()];
-        let at = At { w: &w, h: &[1.0], batch: &[0] };
-        net.gradient(at, &mut g, Some(&mut d_h[..1]), &mut scratch).unwrap();
+        let at = At {
+            w: &w,
+            h: &[1.0],
+            batch: &[0],
+        };
+        net.gradient(at, &mut g, Some(&mut d_h[..1]), &mut scratch)
+            .unwrap();
         assert!(ulps(d_h[0], exactly(&exact, 0)) < bound, "{d_h:?}");
-        let soft = SoftLabels { inner: data, classes: 2 };
+        let soft = SoftLabels {
+            inner: data,
+            classes: 2,
+        };
         let net = Mlp::<_, Fused>::new(soft, &[1, 2], 1).unwrap();
-        let at = At { w: &w, h: &[0.5, 0.5], batch: &[0] };
-        net.gradient(at, &mut g, Some(&mut d_h), &mut scratch).unwrap();
+        let at = At {
+            w: &w,
+            h: &[0.5, 0.5],
+            batch: &[0],
+        };
+        net.gradient(at, &mut g, Some(&mut d_h), &mut scratch)
+            .unwrap();
         for k in 0..2 {
             assert!(ulps(d_h[k], exactly(&exact, k)) < bound, "{d_h:?}");
         }
@@ -202,11 +243,18 @@ fn batch(count: usize) -> Vec<u32> {
 }
 
 /// Loss, gradient and derivatives by `h`.
-fn gradient_of<O: Objective>(model: &O, w: &[f32], h: &[f32], batch: &[u32]) -> (f32, Vec<f32>, Vec<f32>) {
+fn gradient_of<O: Objective>(
+    model: &O,
+    w: &[f32],
+    h: &[f32],
+    batch: &[u32],
+) -> (f32, Vec<f32>, Vec<f32>) {
     let (mut g, mut d_h) = (vec![f32::NAN; w.len()], vec![f32::NAN; h.len()]);
     let mut scratch = vec![f32::NAN; model.scratch_len()];
     let at = At { w, h, batch };
-    let loss = model.gradient(at, &mut g, Some(&mut d_h), &mut scratch).unwrap();
+    let loss = model
+        .gradient(at, &mut g, Some(&mut d_h), &mut scratch)
+        .unwrap();
     let mut scratch = vec![f32::NAN; model.loss_scratch_len()];
     assert_eq!(model.loss(at, &mut scratch).unwrap(), loss);
     (loss, g, d_h)
@@ -224,13 +272,21 @@ fn the_mean_of_up_to_ten_million_equal_examples_is_theirs() {
             for (j, g) in g[classes..].iter().enumerate() {
                 let want = 1.0 / k - f64::from(u8::from(j == 0));
                 let bound = (BLOCK as f64 + 8.0) * U * want.abs();
-                assert!((f64::from(*g) - want).abs() < bound, "{count}, {j}: {g} {want}");
+                assert!(
+                    (f64::from(*g) - want).abs() < bound,
+                    "{count}, {j}: {g} {want}"
+                );
             }
         };
         let net = Mlp::<_, Fused>::new(data, &widths, 1000).unwrap();
         check(gradient_of(&net, &w, &[], &batch));
         if count < 1_000_000 {
-            check(gradient_of(&Logistic::<_, Plain>::new(data, classes).unwrap(), &w, &[], &batch));
+            check(gradient_of(
+                &Logistic::<_, Plain>::new(data, classes).unwrap(),
+                &w,
+                &[],
+                &batch,
+            ));
         }
     }
 }
@@ -255,7 +311,11 @@ impl Mean {
     fn check(&self, got: f32, own: f64) {
         let (want, size) = (self.sum / self.count, self.size / self.count);
         let off = (f64::from(got) - want).abs() / (U * size);
-        assert!(off < BLOCK as f64 + 2.0 + own, "{got} {want}: {off} of {}", self.count);
+        assert!(
+            off < BLOCK as f64 + 3.0 + own,
+            "{got} {want}: {off} of {}",
+            self.count
+        );
     }
 }
 
@@ -303,7 +363,10 @@ const T: f32 = 0.1;
 
 /// Everything that an objective has to say of many examples, beside the reference.
 fn holds(model: &impl Objective, count: usize, smoothed: bool) {
-    let data = Made { count, alike: false };
+    let data = Made {
+        count,
+        alike: false,
+    };
     let h: &[f32] = if smoothed { &[T] } else { &[] };
     let t = if smoothed { f64::from(T) } else { 0.0 };
     let want = Reference::of(&data, W.map(f64::from), D.map(f64::from), t);
@@ -311,7 +374,10 @@ fn holds(model: &impl Objective, count: usize, smoothed: bool) {
     let (loss, g, d_h) = gradient_of(model, &W, h, &batch);
     // The loss has no blocks: three roundings, and the terms' own.
     let off = f64::from(loss) - want.loss.sum / want.loss.count;
-    assert!(off.abs() < 8.0 * U * want.loss.size / want.loss.count, "{off}");
+    assert!(
+        off.abs() < 8.0 * U * want.loss.size / want.loss.count,
+        "{off}"
+    );
     let vectors = |got: &[f32], want: &[Mean]| {
         for (got, want) in got.iter().zip(want) {
             want.check(*got, 16.0);
@@ -321,7 +387,11 @@ fn holds(model: &impl Objective, count: usize, smoothed: bool) {
     vectors(&d_h, std::slice::from_ref(&want.d_t));
     let (mut again, mut h_d, mut m_d) = (vec![f32::NAN; 4], vec![0.0; 4], vec![0.0; h.len()]);
     let mut scratch = vec![f32::NAN; model.second_order_scratch_len()];
-    let at = At { w: &W, h, batch: &batch };
+    let at = At {
+        w: &W,
+        h,
+        batch: &batch,
+    };
     let out = Products {
         g: Some(&mut again),
         h_d: &mut h_d,
@@ -332,10 +402,16 @@ fn holds(model: &impl Objective, count: usize, smoothed: bool) {
     vectors(&h_d, &want.h_d);
     vectors(&m_d, std::slice::from_ref(&want.m_d));
     let (along, zeros) = ([D, D].concat(), vec![0.0; 2 * h.len()]);
-    let along = Directions { count: 2, w: &along, h: &zeros };
+    let along = Directions {
+        count: 2,
+        w: &along,
+        h: &zeros,
+    };
     let mut g_dot = vec![f32::NAN; 8];
     let mut scratch = vec![f32::NAN; model.tangents_scratch_len(2)];
-    let same = model.tangents(at, along, &mut again, &mut g_dot, &mut scratch).unwrap();
+    let same = model
+        .tangents(at, along, &mut again, &mut g_dot, &mut scratch)
+        .unwrap();
     assert_eq!((same, again), (loss, g));
     vectors(&g_dot[..4], &want.h_d);
     vectors(&g_dot[4..], &want.h_d);
@@ -344,16 +420,31 @@ fn holds(model: &impl Objective, count: usize, smoothed: bool) {
 #[test]
 fn means_over_many_examples_keep_their_bound() {
     for count in [1_000, 1_025, 10_000, 300_000] {
-        let data = Made { count, alike: false };
+        let data = Made {
+            count,
+            alike: false,
+        };
         let smoothed = Smoothed {
             inner: data,
             classes: 2,
             by_label: false,
         };
-        holds(&Mlp::<_, Plain>::new(data, &[1, 2], 100).unwrap(), count, false);
-        holds(&Mlp::<_, Fused>::new(smoothed, &[1, 2], 1000).unwrap(), count, true);
+        holds(
+            &Mlp::<_, Plain>::new(data, &[1, 2], 100).unwrap(),
+            count,
+            false,
+        );
+        holds(
+            &Mlp::<_, Fused>::new(smoothed, &[1, 2], 1000).unwrap(),
+            count,
+            true,
+        );
         holds(&Logistic::<_, Fused>::new(data, 2).unwrap(), count, false);
-        holds(&Logistic::<_, Plain>::new(smoothed, 2).unwrap(), count, true);
+        holds(
+            &Logistic::<_, Plain>::new(smoothed, 2).unwrap(),
+            count,
+            true,
+        );
     }
 }
 
@@ -361,7 +452,10 @@ fn means_over_many_examples_keep_their_bound() {
 fn a_mean_over_many_examples_has_the_same_bits_in_pieces_of_any_size() {
     let count = 2 * BLOCK + 500;
     let smoothed = Smoothed {
-        inner: Made { count, alike: false },
+        inner: Made {
+            count,
+            alike: false,
+        },
         classes: 2,
         by_label: false,
     };
@@ -379,7 +473,9 @@ fn a_mean_over_many_examples_has_the_same_bits_in_pieces_of_any_size() {
 #[test]
 fn sparse_rows_of_many_examples_have_their_mean_subtracted_once() {
     const COUNT: usize = 3000;
-    let bytes: Vec<u8> = (0..2 * COUNT).map(|i| if i % 3 == 0 { 0 } else { (i * 89 % 256) as u8 }).collect();
+    let bytes: Vec<u8> = (0..2 * COUNT)
+        .map(|i| if i % 3 == 0 { 0 } else { (i * 89 % 256) as u8 })
+        .collect();
     let labels: Vec<u8> = (0..COUNT).map(|i| (i % 5 / 3) as u8).collect();
     let chosen = batch(COUNT);
     let len = SparseImages::required_len(&bytes);
@@ -396,7 +492,8 @@ fn sparse_rows_of_many_examples_have_their_mean_subtracted_once() {
     let (mut want, mut size) = ([0f64; 6], 0f64);
     for (image, label) in bytes.chunks(2).zip(&labels) {
         let x = [0, 1].map(|i| f64::from(image[i]) / 255.0 - 0.25);
-        let z = [0, 1].map(|k| f64::from(w[4 + k]) + x[0] * f64::from(w[k]) + x[1] * f64::from(w[2 + k]));
+        let z = [0, 1]
+            .map(|k| f64::from(w[4 + k]) + x[0] * f64::from(w[k]) + x[1] * f64::from(w[2 + k]));
         let e = z.map(f64::exp);
         for k in 0..2 {
             let d = e[k] / (e[0] + e[1]) - f64::from(u8::from(usize::from(*label) == k));
@@ -415,7 +512,10 @@ fn sparse_rows_of_many_examples_have_their_mean_subtracted_once() {
 
 #[test]
 fn a_large_batch_is_refused_where_there_is_scratch_for_small_ones_alone() {
-    let data = Made { count: 5000, alike: false };
+    let data = Made {
+        count: 5000,
+        alike: false,
+    };
     let all = batch(BLOCK + 1);
     let net = Mlp::<_, Plain>::new(data, &[1, 2], 10).unwrap();
     let small = net.with_batches_of(50);
@@ -434,14 +534,24 @@ fn a_large_batch_is_refused_where_there_is_scratch_for_small_ones_alone() {
             got,
         })
     };
-    let at = |batch| At { w: &W, h: &[], batch };
+    let at = |batch| At {
+        w: &W,
+        h: &[],
+        batch,
+    };
     let mut g = [0.0; 4];
     let mut scratch = vec![0.0; small.scratch_len()];
     let got = small.gradient(at(&all), &mut g, None, &mut scratch);
     assert_eq!(got, refused(scratch.len()));
-    assert!(small.gradient(at(&all[1..]), &mut g, None, &mut scratch).is_ok());
+    assert!(
+        small
+            .gradient(at(&all[1..]), &mut g, None, &mut scratch)
+            .is_ok()
+    );
     assert!(small.loss(at(&all), &mut scratch).is_ok());
-    let model = Logistic::<_, Plain>::new(data, 2).unwrap().with_batches_of(BLOCK);
+    let model = Logistic::<_, Plain>::new(data, 2)
+        .unwrap()
+        .with_batches_of(BLOCK);
     let mut scratch = vec![0.0; model.scratch_len()];
     let got = model.gradient(at(&all), &mut g, None, &mut scratch);
     assert_eq!(got, refused(scratch.len()));

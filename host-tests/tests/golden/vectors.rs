@@ -708,7 +708,9 @@ fn activations<A: Arithmetic>(files: &mut Files) {
 
     let (mut z, r) = (noise.f32s(7 * 11, 9.0), noise.f32s(10 * 11, ODD));
     // One class nearly certain, two equal ones that are large, and all equal.
-    z.extend([10.0, 0.0, -0.5, -1.0, -2.0, -3.0, -5.0, -8.0, -13.0, -21.0, -300.0]);
+    z.extend([
+        10.0, 0.0, -0.5, -1.0, -2.0, -3.0, -5.0, -8.0, -13.0, -21.0, -300.0,
+    ]);
     z.extend([-1e8, 1e8, 0.0, 1e8, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1e7]);
     z.extend([-1e30; 11]);
     let (mut p, mut r) = (vec![0.0; z.len()], r);
@@ -1148,7 +1150,11 @@ fn objectives<A: Arithmetic>(files: &mut Files) {
     ] {
         let mut case = files.at("objective", case);
         wrapped.describe(&mut case, &data);
-        with::<A, _>(wrapped, &data, &mut Point(&mut case, wrapped.hypers(), BATCH));
+        with::<A, _>(
+            wrapped,
+            &data,
+            &mut Point(&mut case, wrapped.hypers(), BATCH),
+        );
     }
     let mut case = files.at("objective", "blocks");
     Wrapped {
@@ -1188,7 +1194,11 @@ fn pixels<A: Arithmetic>(files: &mut Files) {
     };
     let many = many();
     let mut put = |name: &str, sparse: bool, then: &mut dyn FnMut(&mut Point<'_, '_>)| {
-        let batch = if name.ends_with("blocks") { &many } else { BATCH };
+        let batch = if name.ends_with("blocks") {
+            &many
+        } else {
+            BATCH
+        };
         let mut case = files.at("objective_pixels", name);
         case.input("widths", WIDTHS)
             .scalar("chunk", CHUNK)
@@ -1205,7 +1215,9 @@ fn pixels<A: Arithmetic>(files: &mut Files) {
     put("dense", false, &mut |point| point.run(&dense, &dense));
     put("sparse", true, &mut |point| point.run(&sparse, &sparse));
     let sparse = sparse.with_batches_of(MANY);
-    put("sparse_blocks", true, &mut |point| point.run(&sparse, &sparse));
+    put("sparse_blocks", true, &mut |point| {
+        point.run(&sparse, &sparse)
+    });
 }
 
 const STEPS: usize = 30;

@@ -51,7 +51,7 @@ struct Scratch {
     float *dropped;           // weights: what is dropped where the curvature is negative
     float *penalties;         // a sum for each penalty
     // Of batches of more than a block: what the present block adds to a gradient, to `H d` and to the derivatives by
-    // what is tuned of the examples, and what the sums so far have lost.
+    // what is tuned of the examples, and what the sums so far lack.
     float *block_g, *rest_g, *block_h_d, *rest_h_d, *block_d_h, *rest_d_h;
 };
 
