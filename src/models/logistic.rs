@@ -7,9 +7,9 @@
 //! L = ln sum_k exp(z_k) - z_y        dL/dz = p - e_y        dL/dW = x' (p - e_y)
 //! ```
 //!
-//! averaged over the batch (`blocks.rs`), `z` less the greatest; other targets and weights than `e_y` and 1 are the examples' affair, and
-//! hyperparameters only they have. It is the reference for [`Mlp`](super::Mlp) without hidden layers,
-//! which computes the same with matrix kernels: take that one where speed counts.
+//! averaged over the batch (`blocks.rs`), with `z` less the greatest; other targets and weights than `e_y` and
+//! 1 are the examples' affair, and hyperparameters only they have. It is the reference for [`Mlp`](super::Mlp)
+//! without hidden layers, which computes the same with matrix kernels: take that one where speed counts.
 //!
 //! Refused: no classes, empty batches, and targets for another number of classes.
 

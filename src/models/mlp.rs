@@ -35,11 +35,11 @@
 //! a_0 W_1 + b_1 = p W_1 + (b_1 - m sum_i W_1i)             grad W_1i = p_i' d_1 - m grad b_1
 //! ```
 //!
-//! Order of arithmetic: means are products by `1 / n`, rounded. A sum over inputs begins with the bias and ascends. The losses
-//! `ln sum exp (z - max) - (z_y - max)`, in which nothing cancels, are summed by a [`Total`]; a gradient's sum over
-//! the batch ascends inside blocks of [`BLOCK`] examples, whose sums are compensated (`blocks.rs`, with the bound). A block is worked
-//! through in pieces of `chunk` examples that go on adding to the same accumulators: for loss and gradient
-//! the size of a piece is a matter of memory and changes no bit. `H d` has two sums in one
+//! Order of arithmetic: means are products by `1 / n`, rounded. A sum over inputs begins with the bias and
+//! ascends. The losses `ln sum exp (z - max) - (z_y - max)`, in which nothing cancels, are summed by a [`Total`];
+//! a gradient's sum over the batch ascends inside blocks of [`BLOCK`] examples, whose sums are compensated
+//! (`blocks.rs`, with the bound). A block is worked through in pieces of `chunk` examples that go on adding to the
+//! same accumulators: for loss and gradient the size of a piece is a matter of memory and changes no bit. `H d` has two sums in one
 //! accumulator, `R a' d` after `a' R d` of each piece, so there a block of more than one piece is
 //! another order, and `chunk` part of the numerics. Sparse rows have the order of `kernels/sparse.rs`;
 //! the mean's part of a gradient comes after the whole batch, that of `H d` after each piece.
