@@ -156,10 +156,10 @@ fn functions(c: &mut Criterion) {
         let (mut d, mut r_d) = (numbers(n), numbers(n));
         b.iter(|| activation::tanh_adjoint_r::<Fused, _>(&x, &y, &mut d, &mut r_d));
     });
-    let (mut z, mut log_sums) = (numbers(500), vec![0.0; 50]);
+    let (mut z, mut p, mut log_sums) = (numbers(500), vec![0.0; 500], vec![0.0; 50]);
     group.throughput(Throughput::Elements(500));
     group.bench_function("softmax", |b| {
-        b.iter(|| activation::softmax::<Fused, _>(10, &mut z, &mut log_sums));
+        b.iter(|| activation::softmax::<Fused, _>(10, &mut z, &mut p, &mut log_sums));
     });
     group.bench_function("softmax, tangent", |b| {
         let p = vec![0.1; 500];

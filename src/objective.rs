@@ -15,6 +15,10 @@
 //! g_dot = d/de grad_w L(w + e w_dot, h + e h_dot) = H w_dot + M' h_dot
 //! ```
 //!
+//! A mean over thousands of examples is worth a [`Total`](crate::kernels::reduce::Total) for the loss, and
+//! [`add_with_rest`](crate::kernels::accumulate::add_with_rest) for what is a vector: one after another, ten million
+//! equal terms end at a third of what they are. The models of the crate do so.
+//!
 //! A user writes [`loss`](Objective::loss) and [`gradient`](Objective::gradient) once, generic over
 //! the scalar, and gets both from [dual numbers](crate::Dual). A hand-written pass may
 //! override them and is tested against these.

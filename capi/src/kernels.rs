@@ -843,13 +843,15 @@ pub extern "C" fn drmad_tanh_adjoint_r(
     })
 }
 
-/// Softmax of each row of logits `z`, rows x classes, in place; `ln sum exp z` of each row to `log_sums`.
+/// Softmax of each row of logits `z`, rows x classes, to `p`. Each row of `z` becomes itself less its greatest,
+/// and `ln sum exp z` of that goes to `log_sums`: `log_sum - z` is `-ln p`, and cancels nowhere.
 #[unsafe(no_mangle)]
 pub extern "C" fn drmad_softmax(
     arithmetic: i32,
     rows: usize,
     classes: usize,
     z: Out<f32>,
+    p: Out<f32>,
     log_sums: Out<f32>,
 ) -> i32 {
     guard(|| {
@@ -857,11 +859,15 @@ pub extern "C" fn drmad_softmax(
         some(&[rows, classes])?;
         let n = times(rows, classes)?;
         let mut door = Door::new();
-        let (z, log_sums) = (door.write(z, n)?, door.write(log_sums, rows)?);
+        let (z, p, log_sums) = (
+            door.write(z, n)?,
+            door.write(p, n)?,
+            door.write(log_sums, rows)?,
+        );
         let open = door.open()?;
-        let (z, log_sums) = (z.slice(&open), log_sums.slice(&open));
+        let (z, p, log_sums) = (z.slice(&open), p.slice(&open), log_sums.slice(&open));
         finite(&[z])?;
-        in_arithmetic!(arithmetic, A => activation::softmax::<A, f32>(classes, z, log_sums));
+        in_arithmetic!(arithmetic, A => activation::softmax::<A, f32>(classes, z, p, log_sums));
         Ok(())
     })
 }

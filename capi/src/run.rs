@@ -491,6 +491,8 @@ struct Checked<'o> {
 /// What is done with a run's objectives: that of the training, and that of the validation.
 trait Task {
     type Output;
+    /// Whether it looks at all examples trained on at once.
+    const ALL: bool = false;
     fn run<O: Objective, E: Objective>(self, on: &On<'_, O, E>) -> Result<Self::Output, Code>;
 }
 
@@ -567,14 +569,20 @@ impl Checked<'_> {
         in_arithmetic!(self.run.arithmetic, A => self.task_in::<A, T>(task))
     }
 
-    fn network<A: Arithmetic>(&self) -> Result<Mlp<'_, Data<'_>, A>, Code> {
+    /// The network, for batches of at most so many examples.
+    fn network<A: Arithmetic>(&self, most: usize) -> Result<Mlp<'_, Data<'_>, A>, Code> {
         let Run { chunk, batch, .. } = self.run;
         let chunk = if chunk == 0 { batch } else { chunk };
-        Ok(Mlp::new(self.data, self.shape.widths, chunk)?)
+        Ok(Mlp::new(self.data, self.shape.widths, chunk)?.with_batches_of(most))
     }
 
     fn task_in<A: Arithmetic, T: Task>(&self, task: T) -> Result<T::Output, Code> {
-        let net = self.network::<A>()?;
+        let trained = if T::ALL {
+            self.run.train
+        } else {
+            self.run.batch
+        };
+        let net = self.network::<A>(trained.max(self.valid.len()))?;
         let Shape {
             scale,
             penalty,
@@ -1037,6 +1045,7 @@ struct AtTheEnd<'m> {
 }
 
 impl<'m> Task for AtTheEnd<'m> {
+    const ALL: bool = true;
     type Output = Result<Found<'m>, usize>;
 
     fn run<O: Objective, E: Objective>(self, on: &On<'_, O, E>) -> Result<Self::Output, Code> {
@@ -1322,7 +1331,7 @@ impl Checked<'_> {
             0
         };
         let probabilities = times(self.chunk(), self.classes())?;
-        total(&[scaled, probabilities, self.network::<A>()?.scratch_len()])
+        total(&[scaled, probabilities, self.network::<A>(0)?.scratch_len()])
     }
 
     fn chunk(&self) -> usize {
@@ -1359,7 +1368,7 @@ impl Checked<'_> {
                 w
             }
         };
-        let net = self.network::<A>()?;
+        let net = self.network::<A>(0)?;
         let scratch = memory.floats(net.scratch_len())?;
         // All of them are seen to be finite before the first is written to its place.
         let room = memory.floats(times(self.chunk(), self.classes())?)?;

@@ -499,9 +499,12 @@ fn cases() -> Vec<Case> {
             true,
             |p, n, a| drmad_tanh_adjoint_r(a, i(p[0]), i(p[1]), o(p[2]), o(p[3]), n),
         ),
-        rows("softmax", vec![update(X), write(2)], true, |p, n, a| {
-            drmad_softmax(a, n, 3, o(p[0]), o(p[1]))
-        }),
+        rows(
+            "softmax",
+            vec![update(X), write(6), write(2)],
+            true,
+            |p, n, a| drmad_softmax(a, n, 3, o(p[0]), o(p[1]), o(p[2])),
+        ),
         rows("softmax_r", vec![read(X), update(Y)], true, |p, n, a| {
             drmad_softmax_r(a, n, 3, i(p[0]), o(p[1]))
         }),

@@ -216,11 +216,12 @@ static void kernels(int32_t by) {
     CHECK(drmad_tanh_adjoint_r(by, first, z, d, second, N));
     put("tanh_adjoint_r", "", name, second, N);
     copy(second, y, N);
-    CHECK(drmad_softmax(by, 7, 29, second, out));
-    put("softmax", "", name, second, N);
+    CHECK(drmad_softmax(by, 7, 29, second, first, out));
+    put("softmax", "", name, first, N);
+    put("softmax_shifted", "", name, second, N);
     put("softmax_log_sums", "", name, out, 7);
     copy(third, x, N);
-    CHECK(drmad_softmax_r(by, 7, 29, second, third));
+    CHECK(drmad_softmax_r(by, 7, 29, first, third));
     put("softmax_r", "", name, third, N);
 }
 

@@ -261,7 +261,7 @@ pub fn kernels(data: &[u8]) {
         24 => drmad_tanh(a, c.o(n), n),
         25 => drmad_tanh_adjoint(a, c.r(n), c.o(n), n),
         26 => drmad_tanh_adjoint_r(a, c.r(n), c.r(n), c.o(n), c.o(n), n),
-        27 => drmad_softmax(a, n, m, c.o(all), c.o(n)),
+        27 => drmad_softmax(a, n, m, c.o(all), c.o(all), c.o(n)),
         28 => drmad_softmax_r(a, n, m, c.r(all), c.o(all)),
         29..=31 => {
             let levels = [3, 7, 11, 15, 255, m as u32][c.bytes.one_of(6)];

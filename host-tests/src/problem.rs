@@ -536,7 +536,9 @@ impl<'a> Problem<'a> {
 
     fn network<'s, A: Arithmetic>(&'s self, examples: Tuned<'s>) -> Result<Mlp<'s, Tuned<'s>, A>> {
         let Experiment { layers, batch, .. } = self.experiment;
-        Ok(Mlp::new(examples, layers, *batch)?)
+        // A batch may be more than there are examples, which then stand in it twice.
+        let most = examples.len().max(*batch);
+        Ok(Mlp::new(examples, layers, *batch)?.with_batches_of(most))
     }
 
     /// The network on images of whom nothing is tuned, to judge weights by.

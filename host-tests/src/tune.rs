@@ -782,7 +782,8 @@ fn strips(experiment: &Experiment, hyper: &[f32]) -> Vec<report::Strip> {
         let per_unit = hypers.len() / inputs;
         let values = hypers
             .chunks_exact(per_unit)
-            .map(|h| reported(h.iter().sum::<f32>() / per_unit as f32).0)
+            .map(|h| h.iter().map(|h| f64::from(*h)).sum::<f64>() / per_unit as f64)
+            .map(|mean| reported(mean as f32).0)
             .collect();
         let side = inputs.isqrt();
         let (name, rows, columns) = if layer == 0 && side * side == inputs {

@@ -74,7 +74,8 @@ laid_out! {
     Scratch {
         example: u64, image: u64, counts: u64, lists: u64, a: u64, r_a: u64, d: u64, d_before: u64,
         log_sums: u64, losses: u64, shares: u64, pulled: u64, shifted: u64, r_shifted: u64, sums: u64, w: u64,
-        u: u64, h_u: u64, g: u64, dropped: u64, penalties: u64,
+        u: u64, h_u: u64, g: u64, dropped: u64, penalties: u64, block_g: u64, rest_g: u64, block_h_d: u64,
+        rest_h_d: u64, block_d_h: u64, rest_d_h: u64,
     }
     Replica {
         net: Network, training: Loss, outside: Loss, batches: Batches, sweep_batches: Batches,

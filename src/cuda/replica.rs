@@ -14,7 +14,7 @@ use crate::error::{exactly, exists, same};
 use crate::group::{Groups, Layout};
 use crate::kernels::quantise;
 use crate::kernels::reduce::all_finite;
-use crate::models::SparseImages;
+use crate::models::{BLOCK, SparseImages};
 use crate::path::{Checkpoints, Elimination, Grid};
 use crate::random::{Batches, Origin};
 use crate::schedule::{Rule, Schedule};
@@ -719,6 +719,17 @@ impl Replica<'_> {
             Some(Strength::Tuned(groups)) => groups.len(),
             _ => 0,
         });
+        // Batches of more than a block are summed with two more vectors for each that they are summed into.
+        let gradients = self
+            .validated
+            .max(self.batches.size)
+            .max(self.sweep_batches.size)
+            > BLOCK;
+        let products = self.sweep_batches.size > BLOCK;
+        let of_examples = losses.map(Loss::of_examples).into_iter().max();
+        let sums = |arena: &mut Arena<'_>, wanted| {
+            arena.reserve::<f32>(if wanted { of_examples.unwrap_or(0) } else { 0 })
+        };
         let vector =
             |arena: &mut Arena<'_>, wanted| arena.reserve::<f32>(if wanted { p } else { 0 });
         let each = |arena: &mut Arena<'_>| arena.reserve::<f32>(n);
@@ -745,6 +756,12 @@ impl Replica<'_> {
             g: vector(arena, scaled),
             dropped: vector(arena, losses.iter().any(|loss| loss.psd)),
             penalties: arena.reserve::<f32>(penalties.max().unwrap_or(0)),
+            block_g: vector(arena, gradients),
+            rest_g: vector(arena, gradients),
+            block_h_d: vector(arena, products),
+            rest_h_d: vector(arena, products),
+            block_d_h: sums(arena, gradients),
+            rest_d_h: sums(arena, gradients),
         })
     }
 }

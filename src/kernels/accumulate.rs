@@ -7,7 +7,7 @@
 //! Refused: checking lengths; what one of the vectors lacks is left out.
 
 use super::dispatch::run;
-use super::reduce::{dot_inline, reduce_beside, sum_inline};
+use super::reduce::{dot_inline, reduce_beside, sum_inline, two_sum};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// `y += a x`.
@@ -427,6 +427,31 @@ pub fn add_rows<S: Scalar>(x: &[S], y: &mut [S]) {
                 for (y, x) in y.iter_mut().zip(x) {
                     *y += *x;
                 }
+            }
+        },
+    );
+}
+
+/// `y += x`, where `rest` is what `y` lacks: it is added with the next `x`, and what that sum loses is the new one
+/// (Kahan's summation, with Knuth's two-sum). However many were added so, `y + rest` is their sum to within two
+/// roundings: the bound is that of [`Total`](super::reduce::Total).
+///
+/// Order of arithmetic: `t = x + rest`, `s = y + t`, `of_t = s - y`, `rest <- (y - (s - of_t)) + (t - of_t)`, `y <- s`.
+///
+/// ```
+/// use drmad::kernels::accumulate::add_with_rest;
+/// let (mut y, mut rest) = ([1.0f32], [0.0]);
+/// for _ in 0..8 {
+///     add_with_rest(&[f32::EPSILON / 4.0], &mut y, &mut rest);
+/// }
+/// assert_eq!(y[0] + rest[0], 1.0 + 2.0 * f32::EPSILON);
+/// ```
+pub fn add_with_rest<S: Scalar>(x: &[S], y: &mut [S], rest: &mut [S]) {
+    run(
+        #[inline(always)]
+        move || {
+            for ((y, rest), x) in y.iter_mut().zip(rest).zip(x) {
+                (*y, *rest) = two_sum(*y, *x + *rest);
             }
         },
     );

@@ -7,17 +7,20 @@
 //! L = ln sum_k exp(z_k) - z_y        dL/dz = p - e_y        dL/dW = x' (p - e_y)
 //! ```
 //!
-//! averaged over the batch; other targets and weights than `e_y` and 1 are the examples' affair, and
-//! hyperparameters only they have. It is the reference for [`Mlp`](super::Mlp) without hidden layers,
-//! which computes the same with matrix kernels: take that one where speed counts.
+//! averaged over the batch (`blocks.rs`), with `z` less the greatest; other targets and weights than `e_y` and
+//! 1 are the examples' affair, and hyperparameters only they have. It is the reference for [`Mlp`](super::Mlp)
+//! without hidden layers, which computes the same with matrix kernels: take that one where speed counts.
 //!
 //! Refused: no classes, empty batches, and targets for another number of classes.
 
 use core::marker::PhantomData;
 
+use super::blocks::{BLOCK, Sum, check, sums_len};
 use super::softmax_loss::{Example, check_classes};
 use super::{Adjoint, Examples};
 use crate::error::{Error, cut, exactly};
+use crate::kernels::activation::softmax;
+use crate::kernels::reduce::Total;
 use crate::objective::{At, Objective};
 use crate::pieces::{copy, split, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
@@ -39,6 +42,8 @@ use crate::scalar::{Arithmetic, Scalar};
 pub struct Logistic<D, A> {
     examples: D,
     classes: usize,
+    /// Examples of the largest batch.
+    most: usize,
     arithmetic: PhantomData<A>,
 }
 
@@ -59,10 +64,25 @@ impl<D: Examples, A: Arithmetic> Logistic<D, A> {
         }
         check_classes(&examples, classes)?;
         Ok(Logistic {
+            most: examples.len(),
             examples,
             classes,
             arithmetic: PhantomData,
         })
+    }
+
+    /// The same for batches of at most so many examples: as
+    /// [`Mlp::with_batches_of`](super::Mlp::with_batches_of).
+    #[must_use]
+    pub fn with_batches_of(self, most: usize) -> Self {
+        Logistic { most, ..self }
+    }
+
+    /// Numbers of scratch for batches of at most so many examples.
+    fn needs(&self, most: usize) -> usize {
+        let logits = self.classes.saturating_mul(2);
+        let sums = self.weights().saturating_add(self.hypers());
+        (self.examples.inputs().saturating_add(logits)).saturating_add(sums_len(most, sums))
     }
 }
 
@@ -79,8 +99,7 @@ impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
     }
 
     fn scratch_len(&self) -> usize {
-        let logits = self.classes.saturating_mul(2);
-        self.examples.inputs().saturating_add(logits)
+        self.needs(self.most)
     }
 
     fn gradient<S: Scalar>(
@@ -100,69 +119,72 @@ impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
         if at.batch.is_empty() {
             return Err(Error::EmptyBatch);
         }
+        let count = at.batch.len();
+        check(scratch.len(), self.needs(count))?;
         let x = cut("scratch", &mut scratch, self.examples.inputs())?;
         let z = cut("scratch", &mut scratch, self.classes)?;
         let d = cut("scratch", &mut scratch, self.classes)?;
         let classes = self.classes.max(1);
         let (matrix, biases) = split(at.w, x.len() * classes);
-        let share = S::ONE / S::from_usize(at.batch.len());
-        let mut loss = S::ZERO;
+        let share = S::ONE / S::from_usize(count);
+        let (mut loss, mut log_sum) = (Total::default(), S::ZERO);
         g.fill(S::ZERO);
-        let (g_matrix, g_biases) = split_mut(g, x.len() * classes);
-        for i in at.batch {
-            let example = Example::new(&self.examples, at.h, *i, self.classes)?;
-            let i_alone = core::slice::from_ref(i);
-            if self.examples.gives().inputs {
-                self.examples.inputs_at::<A, S>(at.h, i_alone, x)?;
-            } else {
-                self.examples.gather::<A, S>(i_alone, x)?;
-            }
-            copy(biases, z);
-            for (x, row) in x.iter().zip(matrix.chunks_exact(classes)) {
-                for (z, w) in z.iter_mut().zip(row) {
-                    *z = A::mul_add(*x, *w, *z);
+        let mut g = Sum::new(g, count, &mut scratch)?;
+        let mut d_h = match d_h {
+            Some(d_h) => Some(Sum::new(d_h, count, &mut scratch)?),
+            None => None,
+        };
+        for block in at.batch.chunks(BLOCK) {
+            for i in block {
+                let example = Example::new(&self.examples, at.h, *i, self.classes)?;
+                let i_alone = core::slice::from_ref(i);
+                if self.examples.gives().inputs {
+                    self.examples.inputs_at::<A, S>(at.h, i_alone, x)?;
+                } else {
+                    self.examples.gather::<A, S>(i_alone, x)?;
+                }
+                copy(biases, z);
+                for (x, row) in x.iter().zip(matrix.chunks_exact(classes)) {
+                    for (z, w) in z.iter_mut().zip(row) {
+                        *z = A::mul_add(*x, *w, *z);
+                    }
+                }
+                softmax::<A, S>(classes, z, d, core::slice::from_mut(&mut log_sum));
+                loss.add(example.loss::<A>(log_sum, z)?);
+                if let Some(d_h) = &mut d_h {
+                    example.pull::<A>(share, log_sum, z, d_h.here())?;
+                }
+                example.adjoint::<A>(share, d)?;
+                let (g_matrix, g_biases) = split_mut(g.here(), x.len() * classes);
+                for (x, row) in x.iter().zip(g_matrix.chunks_exact_mut(classes)) {
+                    for (g, d) in row.iter_mut().zip(d.iter()) {
+                        *g = A::mul_add(*x, *d, *g);
+                    }
+                }
+                for (g, d) in g_biases.iter_mut().zip(d.iter()) {
+                    *g += *d;
+                }
+                if let (Some(d_h), true) = (&mut d_h, self.examples.gives().inputs) {
+                    // The inputs have served: their adjoint takes their place.
+                    for (x, row) in x.iter_mut().zip(matrix.chunks_exact(classes)) {
+                        *x = row
+                            .iter()
+                            .zip(d.iter())
+                            .fold(S::ZERO, |sum, (w, d)| A::mul_add(*w, *d, sum));
+                    }
+                    let by = Adjoint::Inputs(x);
+                    self.examples.pull::<A, S>(at.h, *i, by, d_h.here())?;
                 }
             }
-            let first = z.first().copied().unwrap_or(S::ZERO);
-            let top = z
-                .iter()
-                .fold(first, |top, z| if *z > top { *z } else { top });
-            let mut sum = S::ZERO;
-            for (d, z) in d.iter_mut().zip(z.iter_mut()) {
-                *z -= top;
-                *d = z.exp::<A>();
-                sum += *d;
-            }
-            for d in d.iter_mut() {
-                *d = *d / sum;
-            }
-            let log_sum = sum.ln::<A>();
-            loss += example.loss::<A>(log_sum, z)?;
-            if let Some(d_h) = &mut d_h {
-                example.pull::<A>(share, log_sum, z, d_h)?;
-            }
-            example.adjoint::<A>(share, d)?;
-            for (x, row) in x.iter().zip(g_matrix.chunks_exact_mut(classes)) {
-                for (g, d) in row.iter_mut().zip(d.iter()) {
-                    *g = A::mul_add(*x, *d, *g);
-                }
-            }
-            for (g, d) in g_biases.iter_mut().zip(d.iter()) {
-                *g += *d;
-            }
-            if let (Some(d_h), true) = (&mut d_h, self.examples.gives().inputs) {
-                // The inputs have served: their adjoint takes their place.
-                for (x, row) in x.iter_mut().zip(matrix.chunks_exact(classes)) {
-                    *x = row
-                        .iter()
-                        .zip(d.iter())
-                        .fold(S::ZERO, |sum, (w, d)| A::mul_add(*w, *d, sum));
-                }
-                let by = Adjoint::Inputs(x);
-                self.examples.pull::<A, S>(at.h, *i, by, d_h)?;
+            for sum in d_h.iter_mut().chain([&mut g]) {
+                sum.close();
             }
         }
-        Ok(loss * share)
+        g.finish();
+        if let Some(d_h) = d_h {
+            d_h.finish();
+        }
+        Ok(loss.value() * share)
     }
 
     fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {

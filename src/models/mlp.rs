@@ -35,11 +35,12 @@
 //! a_0 W_1 + b_1 = p W_1 + (b_1 - m sum_i W_1i)             grad W_1i = p_i' d_1 - m grad b_1
 //! ```
 //!
-//! Order of arithmetic: means are products by `1 / n`, rounded. A sum over inputs begins with the bias and ascends; a gradient's sum over
-//! the batch ascends, and so does the sum of the losses `ln sum exp z - z_y`. A batch is worked through
-//! in pieces of `chunk` examples that go on adding to the same accumulators: for loss and gradient
-//! the size of a piece is a matter of memory and changes no bit. `H d` has two sums in one
-//! accumulator, `R a' d` after `a' R d` of each piece, so there a batch of more than one piece is
+//! Order of arithmetic: means are products by `1 / n`, rounded. A sum over inputs begins with the bias and
+//! ascends. The losses `ln sum exp (z - max) - (z_y - max)`, in which nothing cancels, are summed by a [`Total`];
+//! a gradient's sum over the batch ascends inside blocks of [`BLOCK`] examples, whose sums are compensated
+//! (`blocks.rs`, with the bound). A block is worked through in pieces of `chunk` examples that go on adding to the
+//! same accumulators: for loss and gradient the size of a piece is a matter of memory and changes no bit. `H d` has two sums in one
+//! accumulator, `R a' d` after `a' R d` of each piece, so there a block of more than one piece is
 //! another order, and `chunk` part of the numerics. Sparse rows have the order of `kernels/sparse.rs`;
 //! the mean's part of a gradient comes after the whole batch, that of `H d` after each piece.
 //!
@@ -47,6 +48,7 @@
 
 use core::marker::PhantomData;
 
+use super::blocks::{BLOCK, Sum, check, sums_len};
 use super::softmax_loss::{Example, check_classes};
 use super::{Adjoint, Examples};
 use crate::error::{Error, cut, exactly, same};
@@ -54,6 +56,7 @@ use crate::group::Layout;
 use crate::kernels::accumulate::{add_rows, add_to_rows, repeat, scale_rows};
 use crate::kernels::activation::{softmax, softmax_r, tanh, tanh_adjoint, tanh_adjoint_r};
 use crate::kernels::matmul::{Form, MatMul};
+use crate::kernels::reduce::Total;
 use crate::kernels::sparse::{Row, outer, product, shifted};
 use crate::objective::{
     At, Directions, Objective, Products, dual_scratch_len, tangents_by_dual_numbers,
@@ -80,6 +83,8 @@ pub struct Mlp<'a, D, A> {
     examples: D,
     widths: &'a [usize],
     chunk: usize,
+    /// Examples of the largest batch.
+    most: usize,
     arithmetic: PhantomData<A>,
 }
 
@@ -123,17 +128,31 @@ impl Network<'_> {
         Layout::Layers(self.widths).weights()
     }
 
-    /// [`Objective::scratch_len`] of the network.
+    /// [`Objective::scratch_len`] of the network, for batches of at most [`BLOCK`] examples.
     pub const fn scratch_len(&self) -> usize {
         let widest = self.widest().saturating_mul(2);
         let each = self.sum(0).saturating_add(widest).saturating_add(2);
         (self.chunk.saturating_mul(each)).saturating_add(self.packed_len())
     }
 
-    /// [`Objective::second_order_scratch_len`] of the network, which is no less.
+    /// [`Objective::second_order_scratch_len`] of the network, likewise, which is no less.
     pub const fn second_order_scratch_len(&self) -> usize {
         let each = self.sum(1).saturating_add(self.widest().saturating_mul(2));
         (self.scratch_len()).saturating_add(self.chunk.saturating_mul(each))
+    }
+
+    /// What both need more where a batch may have `most` examples and these have so many hyperparameters, with
+    /// `vectors` 1 for the gradient and 2 for the second order; nothing up to [`BLOCK`].
+    ///
+    /// ```
+    /// use drmad::models::{BLOCK, Inputs, Network};
+    /// const NETWORK: Network = Network { widths: &[2, 3], chunk: 4, inputs: Inputs::Gathered };
+    /// assert_eq!(NETWORK.sums_len(BLOCK, 2, 0), 0);
+    /// assert_eq!(NETWORK.sums_len(BLOCK + 1, 2, 0), 2 * 2 * NETWORK.weights());
+    /// ```
+    pub const fn sums_len(&self, most: usize, vectors: usize, hypers: usize) -> usize {
+        let numbers = self.weights().saturating_mul(vectors);
+        sums_len(most, numbers.saturating_add(hypers))
     }
 
     /// The sum of the widths from layer `l` on.
@@ -250,10 +269,10 @@ impl Layer {
 struct Parts<'s, S> {
     /// Inputs, then each layer's outputs; the last layer's are the probabilities.
     a: &'s mut [S],
-    /// Adjoints of a layer's outputs, and of its inputs. Before there are any, the logits.
+    /// Adjoints of a layer's outputs, and of its inputs. Before there are any, the logits less the greatest.
     d: &'s mut [S],
     d_before: &'s mut [S],
-    /// `ln sum exp z` of each example.
+    /// `ln sum exp z` of each example, of its logits less the greatest.
     log_sums: &'s mut [S],
     /// What each example's probabilities count in the adjoint of its logits.
     shares: &'s mut [S],
@@ -288,11 +307,37 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         same("inputs of the first layer", examples.inputs(), first)?;
         check_classes(&examples, last.copied().unwrap_or(0))?;
         Ok(Mlp {
+            most: examples.len(),
             examples,
             widths,
             chunk,
             arithmetic: PhantomData,
         })
+    }
+
+    /// The same for batches of at most so many examples, in place of as many as there are: what its
+    /// scratch is for. Batches of more than [`BLOCK`] take some, for what they sum up;
+    /// batches of more than this are refused for want of scratch if they do.
+    ///
+    /// ```
+    /// use drmad::{models::{BLOCK, Features, Mlp}, objective::Objective, Fused};
+    /// let (x, labels) = ([0.0; 2 * BLOCK], [0; 2 * BLOCK]);
+    /// let all = Mlp::<_, Fused>::new(Features { x: &x, labels: &labels, width: 1 }, &[1, 2], 50)?;
+    /// let minibatches = all.with_batches_of(50);
+    /// // Two numbers for each of the four weights.
+    /// assert_eq!(all.scratch_len() - minibatches.scratch_len(), 8);
+    /// # Ok::<(), drmad::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_batches_of(self, most: usize) -> Self {
+        Mlp { most, ..self }
+    }
+
+    /// Numbers of scratch, of which `own` are the network's, for `vectors` sums of the weights' length and one
+    /// of the hyperparameters' over a batch.
+    fn needs(&self, own: usize, batch: usize, vectors: usize) -> usize {
+        let sums = self.network().sums_len(batch, vectors, self.hypers());
+        own.saturating_add(sums)
     }
 
     /// Its examples.
@@ -470,7 +515,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         }
     }
 
-    /// Fills the activations of a piece of a batch; leaves its logits in `d`.
+    /// Fills the activations of a piece of a batch; leaves its logits, less the greatest, in `d`.
     fn forward<S: Scalar>(
         &self,
         w: &[S],
@@ -497,7 +542,11 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
                 tanh::<A, S>(z);
             } else {
                 copy(z, parts.d);
-                softmax::<A, S>(layer.outputs, z, piece_mut(parts.log_sums, 0, n));
+                let (logits, sums) = (
+                    piece_mut(parts.d, 0, z.len()),
+                    piece_mut(parts.log_sums, 0, n),
+                );
+                softmax::<A, S>(layer.outputs, logits, z, sums);
             }
         }
         Ok(())
@@ -509,12 +558,12 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         h: &[S],
         piece: &[u32],
         parts: &Parts<'_, S>,
-        loss: &mut S,
+        loss: &mut Total<S>,
     ) -> Result<(), Error> {
         let classes = self.classes();
         let logits = parts.d.chunks_exact(classes.max(1));
         for ((i, log_sum), z) in piece.iter().zip(&*parts.log_sums).zip(logits) {
-            *loss += Example::new(&self.examples, h, *i, classes)?.loss::<A>(*log_sum, z)?;
+            loss.add(Example::new(&self.examples, h, *i, classes)?.loss::<A>(*log_sum, z)?);
         }
         Ok(())
     }
@@ -563,6 +612,41 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         for (i, d_x) in piece.iter().zip(d_x.chunks_exact(self.inputs().max(1))) {
             self.examples
                 .pull::<A, S>(h, *i, Adjoint::Inputs(d_x), d_h)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the gradient of a piece of a batch, `at.batch`, to `g`, without the mean's part, and to `d_h` where
+    /// it is wanted; adds its losses to `loss`.
+    fn gradient_of_piece<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        share: S,
+        g: &mut [S],
+        mut d_h: Option<&mut [S]>,
+        loss: &mut Total<S>,
+        parts: &mut Parts<'_, S>,
+    ) -> Result<(), Error> {
+        let (piece, n) = (at.batch, at.batch.len());
+        self.forward(at.w, at.h, piece, parts)?;
+        self.add_losses(at.h, piece, parts, loss)?;
+        self.logits(at.h, piece, share, parts, d_h.as_deref_mut())?;
+        for layer in self.layers().rev() {
+            let d = piece_mut(parts.d, 0, n * layer.outputs);
+            let (a, _) = layer.activations(parts.a, n);
+            self.add_gradient(&layer, piece, a, d, g, parts.packed)?;
+            let before = &mut parts.d_before;
+            let back = layer.product(Form::Nt, n, false);
+            if layer.start > 0 {
+                let before = piece_mut(before, 0, n * layer.inputs);
+                back.run::<A, S>(d, layer.of(at.w).0, before, parts.packed)?;
+                tanh_adjoint::<A, S>(a, before);
+                core::mem::swap(&mut parts.d, &mut parts.d_before);
+            } else if let (Some(d_h), true) = (&mut d_h, self.examples.gives().inputs) {
+                let before = piece_mut(before, 0, n * layer.inputs);
+                back.run::<A, S>(d, layer.of(at.w).0, before, parts.packed)?;
+                self.pull_inputs(at.h, piece, before, d_h)?;
+            }
         }
         Ok(())
     }
@@ -666,7 +750,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
     }
 
     fn scratch_len(&self) -> usize {
-        self.network().scratch_len()
+        self.needs(self.network().scratch_len(), self.most, 1)
     }
 
     fn gradient<S: Scalar>(
@@ -686,39 +770,44 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         if at.batch.is_empty() {
             return Err(Error::EmptyBatch);
         }
+        let count = at.batch.len();
+        let want = self.needs(self.network().scratch_len(), count, 1);
+        check(scratch.len(), want)?;
         let mut parts = self.cut(1, &mut scratch)?;
-        let share = S::ONE / S::from_usize(at.batch.len());
-        let mut loss = S::ZERO;
+        let share = S::ONE / S::from_usize(count);
+        let mut loss = Total::default();
         g.fill(S::ZERO);
-        for piece in at.batch.chunks(self.chunk.max(1)) {
-            let n = piece.len();
-            self.forward(at.w, at.h, piece, &mut parts)?;
-            self.add_losses(at.h, piece, &parts, &mut loss)?;
-            self.logits(at.h, piece, share, &mut parts, d_h.as_deref_mut())?;
-            for layer in self.layers().rev() {
-                let d = piece_mut(parts.d, 0, n * layer.outputs);
-                let (a, _) = layer.activations(parts.a, n);
-                self.add_gradient(&layer, piece, a, d, g, parts.packed)?;
-                let before = &mut parts.d_before;
-                let back = layer.product(Form::Nt, n, false);
-                if layer.start > 0 {
-                    let before = piece_mut(before, 0, n * layer.inputs);
-                    back.run::<A, S>(d, layer.of(at.w).0, before, parts.packed)?;
-                    tanh_adjoint::<A, S>(a, before);
-                    core::mem::swap(&mut parts.d, &mut parts.d_before);
-                } else if let (Some(d_h), true) = (&mut d_h, self.examples.gives().inputs) {
-                    let before = piece_mut(before, 0, n * layer.inputs);
-                    back.run::<A, S>(d, layer.of(at.w).0, before, parts.packed)?;
-                    self.pull_inputs(at.h, piece, before, d_h)?;
-                }
+        let mut g = Sum::new(g, count, &mut scratch)?;
+        let mut d_h = match d_h {
+            Some(d_h) => Some(Sum::new(d_h, count, &mut scratch)?),
+            None => None,
+        };
+        for block in at.batch.chunks(BLOCK) {
+            for piece in block.chunks(self.chunk.max(1)) {
+                let d_h = d_h.as_mut().map(Sum::here);
+                self.gradient_of_piece(
+                    At { batch: piece, ..at },
+                    share,
+                    g.here(),
+                    d_h,
+                    &mut loss,
+                    &mut parts,
+                )?;
+            }
+            g.close();
+            if let Some(d_h) = &mut d_h {
+                d_h.close();
             }
         }
-        self.subtract_mean(g);
-        Ok(loss * share)
+        if let Some(d_h) = d_h {
+            d_h.finish();
+        }
+        self.subtract_mean(g.finish());
+        Ok(loss.value() * share)
     }
 
     fn loss_scratch_len(&self) -> usize {
-        self.scratch_len()
+        self.network().scratch_len()
     }
 
     fn loss<S: Scalar>(&self, at: At<'_, S>, mut scratch: &mut [S]) -> Result<S, Error> {
@@ -728,16 +817,16 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
             return Err(Error::EmptyBatch);
         }
         let mut parts = self.cut(1, &mut scratch)?;
-        let mut loss = S::ZERO;
+        let mut loss = Total::default();
         for piece in at.batch.chunks(self.chunk.max(1)) {
             self.forward(at.w, at.h, piece, &mut parts)?;
             self.add_losses(at.h, piece, &parts, &mut loss)?;
         }
-        Ok(loss * (S::ONE / S::from_usize(at.batch.len())))
+        Ok(loss.value() * (S::ONE / S::from_usize(at.batch.len())))
     }
 
     fn second_order_scratch_len(&self) -> usize {
-        self.network().second_order_scratch_len()
+        self.needs(self.network().second_order_scratch_len(), self.most, 2)
     }
 
     fn second_order<S: Scalar>(
@@ -755,35 +844,55 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         if at.batch.is_empty() {
             return Err(Error::EmptyBatch);
         }
-        let mut g = out.g;
-        if let Some(g) = &mut g {
-            exactly("g", g, self.weights())?;
-            g.fill(S::ZERO);
-        }
+        let count = at.batch.len();
+        let want = self.needs(self.network().second_order_scratch_len(), count, 2);
+        check(scratch.len(), want)?;
         let mut parts = self.cut(2, &mut scratch)?;
         let r_a = self.cut_tangents(&mut scratch)?;
-        let share = S::ONE / S::from_usize(at.batch.len());
-        for piece in at.batch.chunks(self.chunk.max(1)) {
-            self.forward(at.w, at.h, piece, &mut parts)?;
-            let at = At { batch: piece, ..at };
-            let out = Products {
-                g: g.as_deref_mut(),
-                h_d: &mut *out.h_d,
-                m_d: &mut *out.m_d,
-            };
-            self.r_pass(at, share, d, out, &mut parts, r_a)?;
+        let mut g = match out.g {
+            Some(g) => {
+                exactly("g", g, self.weights())?;
+                g.fill(S::ZERO);
+                Some(Sum::new(g, count, &mut scratch)?)
+            }
+            None => None,
+        };
+        let mut h_d = Sum::new(out.h_d, count, &mut scratch)?;
+        let mut m_d = Sum::new(out.m_d, count, &mut scratch)?;
+        let share = S::ONE / S::from_usize(count);
+        for block in at.batch.chunks(BLOCK) {
+            for piece in block.chunks(self.chunk.max(1)) {
+                self.forward(at.w, at.h, piece, &mut parts)?;
+                let at = At { batch: piece, ..at };
+                let out = Products {
+                    g: g.as_mut().map(Sum::here),
+                    h_d: h_d.here(),
+                    m_d: m_d.here(),
+                };
+                self.r_pass(at, share, d, out, &mut parts, r_a)?;
+            }
+            for sum in g.iter_mut().chain([&mut h_d, &mut m_d]) {
+                sum.close();
+            }
         }
+        h_d.finish();
+        m_d.finish();
         if let Some(g) = g {
-            self.subtract_mean(g);
+            self.subtract_mean(g.finish());
         }
         Ok(())
     }
 
-    fn tangents_scratch_len(&self, _count: usize) -> usize {
+    fn tangents_scratch_len(&self, count: usize) -> usize {
         if self.hypers() > 0 {
             return dual_scratch_len(self);
         }
-        self.second_order_scratch_len()
+        let vectors = count.saturating_add(1);
+        self.needs(
+            self.network().second_order_scratch_len(),
+            self.most,
+            vectors,
+        )
     }
 
     /// The directions share each piece's activations, unless the examples have hyperparameters.
@@ -809,26 +918,36 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         }
         g.fill(S::ZERO);
         g_dot.fill(S::ZERO);
+        let (count, vectors) = (at.batch.len(), along.count.saturating_add(1));
+        let want = self.needs(self.network().second_order_scratch_len(), count, vectors);
+        check(scratch.len(), want)?;
         let mut parts = self.cut(2, &mut scratch)?;
         let r_a = self.cut_tangents(&mut scratch)?;
-        let share = S::ONE / S::from_usize(at.batch.len());
-        let mut loss = S::ZERO;
-        for piece in at.batch.chunks(self.chunk.max(1)) {
-            self.forward(at.w, at.h, piece, &mut parts)?;
-            self.add_losses(at.h, piece, &parts, &mut loss)?;
-            let rows = g_dot.chunks_exact_mut(self.weights().max(1));
-            for (k, ((w_dot, _), g_dot)) in along.rows().zip(rows).enumerate() {
-                let at = At { batch: piece, ..at };
-                let out = Products {
-                    g: (k == 0).then_some(&mut *g),
-                    h_d: g_dot,
-                    m_d: &mut [],
-                };
-                self.r_pass(at, share, w_dot, out, &mut parts, r_a)?;
+        let mut g = Sum::new(g, count, &mut scratch)?;
+        let mut g_dot = Sum::new(g_dot, count, &mut scratch)?;
+        let share = S::ONE / S::from_usize(count);
+        let mut loss = Total::default();
+        for block in at.batch.chunks(BLOCK) {
+            for piece in block.chunks(self.chunk.max(1)) {
+                self.forward(at.w, at.h, piece, &mut parts)?;
+                self.add_losses(at.h, piece, &parts, &mut loss)?;
+                let rows = g_dot.here().chunks_exact_mut(self.weights().max(1));
+                for (k, ((w_dot, _), g_dot)) in along.rows().zip(rows).enumerate() {
+                    let at = At { batch: piece, ..at };
+                    let out = Products {
+                        g: (k == 0).then_some(g.here()),
+                        h_d: g_dot,
+                        m_d: &mut [],
+                    };
+                    self.r_pass(at, share, w_dot, out, &mut parts, r_a)?;
+                }
             }
+            g.close();
+            g_dot.close();
         }
-        self.subtract_mean(g);
-        Ok(loss * share)
+        g_dot.finish();
+        self.subtract_mean(g.finish());
+        Ok(loss.value() * share)
     }
 
     fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {

@@ -1,5 +1,6 @@
 //! Objectives that come with the crate, and the examples they learn from.
 
+mod blocks;
 mod examples;
 mod learned;
 mod logistic;
@@ -8,6 +9,7 @@ mod quadratic;
 mod softmax_loss;
 mod sparse;
 
+pub use blocks::BLOCK;
 pub use examples::{Adjoint, Examples, Features, Given, Pixels};
 pub use learned::{Beside, LearnedInputs, Smoothed, SoftLabels, Weighted};
 pub use logistic::Logistic;

@@ -1,6 +1,7 @@
 //! The softmax loss of one example, and its derivatives by the logits and by the example.
 //!
-//! With logits `z`, `s = ln sum exp z`, `p` the softmax, target `q`, weight `l` and `Q = sum_k q_k`:
+//! With logits `z` less the greatest of them, so that `s - z_k` does not cancel, `s = ln sum exp z`, `p` the
+//! softmax, target `q`, weight `l` and `Q = sum_k q_k`:
 //!
 //! ```text
 //! L = l sum_k q_k (s - z_k)         dL/dz = l (Q p - q)

@@ -409,13 +409,13 @@ fn functions<A: Arithmetic + 'static>(all: &mut Vec<Kernel>) {
         EXP,
         Box::new(move || activation::exp::<A, _>(&x, &mut y)),
     );
-    // The greatest, less the greatest, the sum, the quotient.
-    let (mut z, mut log_sums) = (numbers(500), numbers(50));
+    // The greatest, less the greatest, the two sums, the quotient.
+    let (mut z, mut p, mut log_sums) = (numbers(500), numbers(500), numbers(50));
     push(
         "activation_softmax",
         500,
         EXP.map(|exp| exp + 8),
-        Box::new(move || activation::softmax::<A, _>(10, &mut z, &mut log_sums)),
+        Box::new(move || activation::softmax::<A, _>(10, &mut z, &mut p, &mut log_sums)),
     );
     let (p, mut r) = (numbers(500), numbers(500));
     push(

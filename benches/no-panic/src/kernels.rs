@@ -67,7 +67,8 @@ operations! {
         let [a, b, c, d, ..] = &mut x.f;
         activation::tanh_adjoint_r::<Plain, _>(a, b, c, d);
     }
-    activation_softmax(x) { let [a, b, ..] = &mut x.f; activation::softmax::<Plain, _>(x.n[0], a, b); }
+    activation_softmax(x) { let [a, b, c, ..] = &mut x.f; activation::softmax::<Plain, _>(x.n[0], a, b, c); }
+    accumulate_add_with_rest(x) { let [a, b, c, ..] = &mut x.f; accumulate::add_with_rest(a, b, c); }
     activation_softmax_r(x) { let [a, b, ..] = &mut x.f; activation::softmax_r::<Plain, _>(x.n[0], a, b); }
     interpolate_weights(x) { (x.x[0], x.x[1]) = interpolate::weights(x.n[0], x.n[1]); }
     interpolate_between(x) {
@@ -79,6 +80,7 @@ operations! {
         interpolate::bend::<Plain, _>([x.y[0], x.y[1]], x.n[0], [a, b], [c, d], e);
     }
     math_exp(x) { x.x[0] = math::exp::<Plain>(x.x[0]); }
+    math_ln_1p(x) { x.x[0] = math::ln_1p::<Plain, f32>(x.x[0]); }
     math_ln(x) { x.x[0] = math::ln::<Plain>(x.x[0]); }
     math_tanh(x) { x.x[0] = math::tanh::<Plain>(x.x[0]); }
     math_probit(x) { x.x[0] = math::probit::<Plain>(x.x[0]); }
@@ -107,6 +109,11 @@ operations! {
     quantise_decode_3(x) { quantise::decode::<3, Plain, _>(x.words[0], x.f[0]); }
     quantise_decode_11(x) { quantise::decode::<11, Plain, _>(x.words[0], x.f[0]); }
     quantise_decode_255(x) { quantise::decode::<255, Plain, _>(x.words[0], x.f[0]); }
+    reduce_total(x) {
+        let mut total = reduce::Total::default();
+        total.add(x.x[0]);
+        x.x[0] = total.value();
+    }
     reduce_sum(x) { x.x[0] = reduce::sum(x.f[0]); }
     reduce_dot(x) { x.x[0] = reduce::dot::<Plain, _>(x.f[0], x.f[1]); }
     reduce_all_finite(x) { x.flag = reduce::all_finite(x.f[0]); }
@@ -161,7 +168,7 @@ operations! {
             *a = Dual::new(b.value(), c.tangent()) * *b / *c - *a;
         }
     }
-    dual_softmax(x) { let [a, b, ..] = &mut x.duals; activation::softmax::<Plain, _>(x.n[0], a, b); }
+    dual_softmax(x) { let [a, b, c, ..] = &mut x.duals; activation::softmax::<Plain, _>(x.n[0], a, b, c); }
 
     dispatch_level_widest_force(x) {
         use drmad::kernels::dispatch::{Level, force, level};

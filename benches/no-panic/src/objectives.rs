@@ -128,6 +128,7 @@ operations! {
         x.n[1] = network.weights();
         x.n[2] = network.scratch_len();
         x.n[3] = network.second_order_scratch_len();
+        x.n[5] = network.sums_len(x.n[0], x.n[1], x.n[2]);
         x.n[4] = objective::dual_required_len(x.n[0], x.n[1], x.n[2]);
     }
     mlp_predict(x) {

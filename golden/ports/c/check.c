@@ -261,11 +261,12 @@ static void check_tanh_adjoint(void) {
 
 static void check_softmax(void) {
     size_t classes = word("classes"), rows = len("z") / classes;
-    float *z = numbers("z"), *r = numbers("r"), *log_sums = scratch(rows);
-    softmax(rows, classes, z, log_sums);
-    f32s("p", rows * classes, z);
+    float *z = numbers("z"), *r = numbers("r"), *p = scratch(rows * classes), *log_sums = scratch(rows);
+    softmax(rows, classes, z, p, log_sums);
+    f32s("z", rows * classes, z);
+    f32s("p", rows * classes, p);
     f32s("log_sums", rows, log_sums);
-    softmax_r(rows, classes, z, r);
+    softmax_r(rows, classes, p, r);
     f32s("r", rows * classes, r);
 }
 

@@ -262,13 +262,32 @@ void tanh_adjoint_r(size_t n, const float *y, const float *r_y, float *d, float 
     }
 }
 
-void softmax(size_t rows, size_t classes, float *z, float *log_sums) {
-    for (size_t r = 0; r < rows; r++, z += classes) {
-        float top = z[0], sum = 0;
+float ln_1p_of(float x) {
+    float u = 1 + x;
+    return ln_of(u) - ((u - 1) - x) / u;
+}
+
+void softmax(size_t rows, size_t classes, float *z, float *p, float *log_sums) {
+    for (size_t r = 0; r < rows; r++, z += classes, p += classes) {
+        float top = z[0], sum = 0, others = 0;
+        size_t first = classes;
         for (size_t c = 0; c < classes; c++) top = z[c] > top ? z[c] : top;
-        for (size_t c = 0; c < classes; c++) sum += z[c] = exp_of(z[c] - top);
-        for (size_t c = 0; c < classes; c++) z[c] /= sum;
-        log_sums[r] = top + ln_of(sum);
+        for (size_t c = 0; c < classes; c++) {
+            z[c] -= top;
+            sum += p[c] = exp_of(z[c]);
+            if (first == classes && z[c] == 0) first = c;
+            if (c != first) others += p[c];
+        }
+        for (size_t c = 0; c < classes; c++) p[c] /= sum;
+        log_sums[r] = ln_1p_of(others);
+    }
+}
+
+void add_with_rest(size_t n, const float *x, float *y, float *rest) {
+    for (size_t i = 0; i < n; i++) {
+        float t = x[i] + rest[i], s = y[i] + t, of_t = s - y[i];
+        rest[i] = (y[i] - (s - of_t)) + (t - of_t);
+        y[i] = s;
     }
 }
 
@@ -585,6 +604,9 @@ static void add_gradient(const Objective *o, size_t l, size_t m, const uint32_t 
     scratch_used = mark;
 }
 
+/* Examples whose terms are added one after another. */
+enum { BLOCK = 1024 };
+
 /* The network; with `d` the second order beside the gradient. */
 static float network(const Objective *o, const float *w, size_t n, const uint32_t *batch, float *g, const float *d, float *h_d) {
     size_t mark = scratch_used, depth = o->depth, weights = 0, most = o->chunk;
@@ -599,10 +621,17 @@ static float network(const Objective *o, const float *w, size_t n, const uint32_
         if (l < depth) weights += (k[l] + 1) * k[l + 1];
     }
     float *z = scratch(most * k[depth]), *log_sums = scratch(most);
-    float share = 1 / (float)n, loss = 0;
+    float share = 1 / (float)n, loss = 0, loss_rest = 0;
     memset(g, 0, weights * sizeof *g);
-    for (size_t first = 0; first < n; first += most) {
-        size_t m = n - first < most ? n - first : most;
+    /* Of a batch of several blocks: their sums, and what these lack; g and h_d are then a block's own. */
+    float *sums[2] = {g, h_d}, *rests[2];
+    if (n > BLOCK) {
+        g = scratch(weights), h_d = scratch(weights);
+        for (int i = 0; i < 2; i++) rests[i] = scratch(weights);
+    }
+    for (size_t first = 0, m; first < n; first += m) {
+        size_t left = (n - first < BLOCK - first % BLOCK) ? n - first : BLOCK - first % BLOCK;
+        m = left < most ? left : most;
         const uint32_t *piece = batch + first;
         for (size_t e = 0; e < m; e++) inputs(o, piece[e], a[0] + e * k[0]);
         for (size_t l = 0; l < depth; l++) {
@@ -613,10 +642,11 @@ static float network(const Objective *o, const float *w, size_t n, const uint32_
         size_t classes = k[depth];
         float *p = a[depth], *dz = da[depth];
         memcpy(z, p, m * classes * sizeof *z);
-        softmax(m, classes, p, log_sums);
+        softmax(m, classes, z, p, log_sums);
         for (size_t e = 0; e < m; e++) {
             uint32_t label = o->labels[piece[e]];
-            loss += log_sums[e] - z[e * classes + label];
+            float own = log_sums[e] - z[e * classes + label];
+            add_with_rest(1, &own, &loss, &loss_rest);
             for (size_t c = 0; c < classes; c++) dz[e * classes + c] = (p[e * classes + c] - (c == label ? 1 : 0)) * share;
         }
         if (d)
@@ -649,10 +679,22 @@ static float network(const Objective *o, const float *w, size_t n, const uint32_
             matmul(NT, m, out, in, 1, da[l + 1], d + at[l], rda[l]);
             tanh_adjoint_r(m * in, a[l], ra[l], da[l], rda[l]);
         }
+        if (n > BLOCK && m == left) {
+            float *blocks[2] = {g, h_d};
+            for (int i = 0; i < (d ? 2 : 1); i++) {
+                add_with_rest(weights, blocks[i], sums[i], rests[i]);
+                memset(blocks[i], 0, weights * sizeof *g);
+            }
+        }
+    }
+    if (n > BLOCK) {
+        add_rows(1, weights, rests[0], sums[0]);
+        if (d) add_rows(1, weights, rests[1], sums[1]);
+        g = sums[0];
     }
     if (o->sparse) add_to_rows(k[0], -o->mean, k[1], g + k[0] * k[1], g);
     scratch_used = mark;
-    return loss * share;
+    return (loss + loss_rest) * share;
 }
 
 /* y = s x by groups; a copy where there is none. */

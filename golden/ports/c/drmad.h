@@ -32,6 +32,7 @@ void scale(size_t n, float a, const float *x, float *y);
 void add_outer(size_t rows, const float *a, size_t columns, const float *x, float *y);
 void combine(size_t rows, const float *a, size_t columns, const float *x, float *y);
 void add_to_rows(size_t rows, float a, size_t columns, const float *x, float *y);
+void add_with_rest(size_t n, const float *x, float *y, float *rest);
 void add_rows(size_t rows, size_t columns, const float *x, float *y);
 void repeat(size_t n, const float *x, size_t places, float *y);
 void scale_rows(size_t rows, size_t columns, const float *a, const float *x, float *y);
@@ -47,12 +48,13 @@ void bend(const double g[2], uint32_t n, size_t p, const float *x0, const float 
 /* Elementary functions */
 float exp_of(float x);
 float ln_of(float x);
+float ln_1p_of(float x);
 float tanh_of(float x);
 float probit_of(float q);
 float power_of(float x, uint32_t n);
 void tanh_adjoint(size_t n, const float *y, float *d);
 void tanh_adjoint_r(size_t n, const float *y, const float *r_y, float *d, float *r_d);
-void softmax(size_t rows, size_t classes, float *z, float *log_sums);
+void softmax(size_t rows, size_t classes, float *z, float *p, float *log_sums);
 void softmax_r(size_t rows, size_t classes, const float *p, float *r);
 
 /* Steps: `by` is the rate and the momentum */

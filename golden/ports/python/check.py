@@ -169,8 +169,8 @@ def _(A, i, _):
 @kernel("softmax")
 def _(A, i, _):
     classes = i.int("classes")
-    p, log_sums = drmad.softmax(A, i.z.reshape(-1, classes))
-    return {"p": p, "log_sums": log_sums, "r": drmad.softmax_r(A, p, i.r.reshape(-1, classes))}
+    z, p, log_sums = drmad.softmax(A, i.z.reshape(-1, classes))
+    return {"z": z, "p": p, "log_sums": log_sums, "r": drmad.softmax_r(A, p, i.r.reshape(-1, classes))}
 
 
 @kernel("momentum_step", "nesterov_step", "momentum_undo")

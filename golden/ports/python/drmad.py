@@ -236,10 +236,25 @@ def tanh_adjoint_r(A, y, r_y, d, r_d):
 
 
 def softmax(A, z):
-    top = z.max(axis=1)
-    e = exp(A, z - top[:, None])
+    """The logits less the greatest, probabilities and log sums."""
+    z = z - z.max(axis=1)[:, None]
+    e = exp(A, z)
     total = add_rows(e.T, np.zeros(len(z), f32))
-    return e / total[:, None], top + ln(A, total)
+    others = e.copy()
+    others[np.arange(len(z)), z.argmax(axis=1)] = 0
+    return z, e / total[:, None], ln_1p(A, add_rows(others.T, np.zeros(len(z), f32)))
+
+
+def ln_1p(A, x):
+    u = 1 + x
+    return ln(A, u) - ((u - 1) - x) / u
+
+
+def add_with_rest(x, y, rest):
+    t = x + rest
+    s = y + t
+    of_t = s - y
+    return s, (y - (s - of_t)) + (t - of_t)
 
 
 def softmax_r(A, p, r):
@@ -471,6 +486,10 @@ def initial_weights(seed, groups, log_scales, first=0, count=None):
 # Objectives
 
 
+# Examples whose terms are added one after another.
+EXAMPLES_OF_BLOCK = 1024
+
+
 class Network:
     """A tanh network with softmax loss, on inputs or, with a mean, on bytes, which may be taken for sparse rows."""
 
@@ -513,11 +532,29 @@ class Network:
 
     def run(self, A, w, batch, d=None, h_d=None):
         """Loss and gradient; with d also h_d + H d."""
-        share, loss, g = f32(1) / f32(len(batch)), f32(0), np.zeros_like(w)
+        share, loss, g = f32(1) / f32(len(batch)), (f32(0), f32(0)), np.zeros_like(w)
         h_d = None if d is None else h_d.copy()
-        w, g_layers = list(self.layers(w)), list(self.layers(g))
-        if d is not None:
-            d, h_layers = list(self.layers(d)), list(self.layers(h_d))
+        w, d = list(self.layers(w)), None if d is None else list(self.layers(d))
+        if len(batch) <= EXAMPLES_OF_BLOCK:
+            loss = self.block(A, w, batch, share, loss, g, d, h_d)
+        else:
+            rests = [np.zeros_like(g), np.zeros_like(g)]
+            for start in range(0, len(batch), EXAMPLES_OF_BLOCK):
+                own = np.zeros_like(g), None if d is None else np.zeros_like(g)
+                loss = self.block(A, w, batch[start : start + EXAMPLES_OF_BLOCK], share, loss, own[0], d, own[1])
+                g, rests[0] = add_with_rest(own[0], g, rests[0])
+                if d is not None:
+                    h_d, rests[1] = add_with_rest(own[1], h_d, rests[1])
+            g, h_d = g + rests[0], None if d is None else h_d + rests[1]
+        if self.sparse:
+            matrix, biases = next(self.layers(g))
+            matrix[:] = A(-self.mean, biases, matrix)
+        return (loss[0] + loss[1]) * share, g, h_d
+
+    def block(self, A, w, batch, share, loss, g, d, h_d):
+        """Adds a block's part to g and h_d, in place; returns the loss, a sum and its rest."""
+        g_layers = list(self.layers(g))
+        h_layers = None if d is None else list(self.layers(h_d))
         none = lambda rows, columns: np.zeros((rows, columns), f32)
         for start in range(0, len(batch), self.chunk):
             piece = batch[start : start + self.chunk]
@@ -526,9 +563,9 @@ class Network:
             for l, layer in enumerate(w):
                 z = self.affine(A, l, piece, a[l], *layer)
                 a.append(tanh(A, z))
-            a[-1], log_sums = softmax(A, z)
+            z, a[-1], log_sums = softmax(A, z)
             for log_sum, z, label in zip(log_sums, z, labels):
-                loss = loss + (log_sum - z[label])
+                loss = add_with_rest(log_sum - z[label], *loss)
             adjoint = a[-1].copy()
             adjoint[np.arange(n), labels] -= f32(1)
             adjoint = adjoint * share
@@ -558,10 +595,7 @@ class Network:
                     r_before = matmul(A, r_adjoint, w[l][0].T, none(n, width))
                     r_before = matmul(A, adjoint, d[l][0].T, r_before)
                     adjoint, r_adjoint = tanh_adjoint_r(A, a[l], r_a[l], before, r_before)
-        if self.sparse:
-            matrix, biases = g_layers[0]
-            matrix[:] = A(-self.mean, biases, matrix)
-        return loss * share, g, h_d
+        return loss
 
 
 class Objective:

@@ -18,6 +18,7 @@ mod implicit;
 mod interpolants;
 mod kernels;
 mod math;
+mod means;
 mod objectives;
 mod power_loss;
 mod projections;

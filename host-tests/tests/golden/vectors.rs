@@ -16,7 +16,7 @@ use drmad::kernels::{
     accumulate, activation, adam, interpolate, math, momentum, nesterov, quantise, reduce,
     reversible,
 };
-use drmad::models::{Examples, Features, Mlp, Pixels, SparseImages, SparsePixels};
+use drmad::models::{BLOCK, Examples, Features, Mlp, Pixels, SparseImages, SparsePixels};
 use drmad::objective::Objective;
 use drmad::path::{Grid, Hats, Line, Path, Quantised, Reversible, Tape};
 use drmad::random::{self, Batches, Normal, Origin};
@@ -706,15 +706,23 @@ fn activations<A: Arithmetic>(files: &mut Files) {
         .output("d", &alone)
         .output("r_d", &r);
 
-    let (mut z, mut r) = (noise.f32s(7 * 11, 9.0), noise.f32s(7 * 11, ODD));
+    let (mut z, r) = (noise.f32s(7 * 11, 9.0), noise.f32s(10 * 11, ODD));
+    // One class nearly certain, two equal ones that are large, and all equal.
+    z.extend([
+        10.0, 0.0, -0.5, -1.0, -2.0, -3.0, -5.0, -8.0, -13.0, -21.0, -300.0,
+    ]);
+    z.extend([-1e8, 1e8, 0.0, 1e8, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1e7]);
+    z.extend([-1e30; 11]);
+    let (mut p, mut r) = (vec![0.0; z.len()], r);
     let mut case = files.at("softmax", "");
     case.scalar("classes", 11usize)
         .input("z", &z)
         .input("r", &r);
-    let mut log_sums = vec![0.0; 7];
-    activation::softmax::<A, _>(11, &mut z, &mut log_sums);
-    activation::softmax_r::<A, _>(11, &z, &mut r);
-    case.output("p", &z)
+    let mut log_sums = vec![0.0; 10];
+    activation::softmax::<A, _>(11, &mut z, &mut p, &mut log_sums);
+    activation::softmax_r::<A, _>(11, &p, &mut r);
+    case.output("z", &z)
+        .output("p", &p)
         .output("log_sums", &log_sums)
         .output("r", &r);
 }
@@ -1063,8 +1071,18 @@ fn with<A: Arithmetic, W: With>(wrapped: Wrapped, data: &Data, then: &mut W) -> 
     }
 }
 
-/// All that an objective computes at one point.
-struct Point<'c, 'f>(&'c mut Case<'f>, Vec<f32>);
+/// An example twice, and a piece that is not full.
+const BATCH: &[u32] = &[3, 0, 7, 7, 1, 11, 4];
+
+/// More than a block of examples, and a piece of a block that is not full.
+const MANY: usize = BLOCK + 250;
+
+fn many() -> Vec<u32> {
+    (0..MANY).map(|i| (i * 5 % EXAMPLES) as u32).collect()
+}
+
+/// All that an objective computes at one point, of a batch.
+struct Point<'c, 'f>(&'c mut Case<'f>, Vec<f32>, &'c [u32]);
 
 impl With for Point<'_, '_> {
     type Output = ();
@@ -1072,13 +1090,11 @@ impl With for Point<'_, '_> {
         let mut noise = Noise(322);
         let p = training.weights();
         let (w, d) = (noise.f32s(p, ODD), noise.f32s(p, ODD));
-        // An example twice, and a piece that is not full.
-        let batch = [3, 0, 7, 7, 1, 11, 4];
-        let got = all_of(training, &w, &self.1, &batch, &d);
+        let got = all_of(training, &w, &self.1, self.2, &d);
         self.0
             .input("w", &w)
             .input("d", &d)
-            .input("batch", &batch)
+            .input("batch", self.2)
             .output("loss", &[got.loss])
             .output("g", &got.g)
             .output("h_d", &got.h_d);
@@ -1134,8 +1150,21 @@ fn objectives<A: Arithmetic>(files: &mut Files) {
     ] {
         let mut case = files.at("objective", case);
         wrapped.describe(&mut case, &data);
-        with::<A, _>(wrapped, &data, &mut Point(&mut case, wrapped.hypers()));
+        with::<A, _>(
+            wrapped,
+            &data,
+            &mut Point(&mut case, wrapped.hypers(), BATCH),
+        );
     }
+    let mut case = files.at("objective", "blocks");
+    Wrapped {
+        scaled: None,
+        penalty: 0,
+        of: UNITS,
+    }
+    .describe(&mut case, &data);
+    let net = net::<A>(&data).with_batches_of(MANY);
+    Point(&mut case, vec![], &many()).run(&net, &net);
 }
 
 /// The network on bytes: as dense inputs, and as sparse rows with the mean in the biases.
@@ -1163,7 +1192,13 @@ fn pixels<A: Arithmetic>(files: &mut Files) {
         chosen: &chosen,
         mean,
     };
+    let many = many();
     let mut put = |name: &str, sparse: bool, then: &mut dyn FnMut(&mut Point<'_, '_>)| {
+        let batch = if name.ends_with("blocks") {
+            &many
+        } else {
+            BATCH
+        };
         let mut case = files.at("objective_pixels", name);
         case.input("widths", WIDTHS)
             .scalar("chunk", CHUNK)
@@ -1171,7 +1206,7 @@ fn pixels<A: Arithmetic>(files: &mut Files) {
             .scalar("mean", mean)
             .input("bytes", &bytes)
             .input("labels", &labels);
-        then(&mut Point(&mut case, vec![]));
+        then(&mut Point(&mut case, vec![], batch));
     };
     fn net<D: Examples, A: Arithmetic>(examples: D) -> Mlp<'static, D, A> {
         Mlp::new(examples, WIDTHS, CHUNK).unwrap()
@@ -1179,6 +1214,10 @@ fn pixels<A: Arithmetic>(files: &mut Files) {
     let (dense, sparse) = (net::<_, A>(dense), net::<_, A>(sparse));
     put("dense", false, &mut |point| point.run(&dense, &dense));
     put("sparse", true, &mut |point| point.run(&sparse, &sparse));
+    let sparse = sparse.with_batches_of(MANY);
+    put("sparse_blocks", true, &mut |point| {
+        point.run(&sparse, &sparse)
+    });
 }
 
 const STEPS: usize = 30;

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use drmad::cuda::{self, Buffer, Kernels, Order, Spread};
+use drmad::models::BLOCK;
 use drmad::{Fused, Plain};
 use drmad_host::data::Dataset;
 use drmad_host::device::{Device, check};
@@ -97,6 +98,30 @@ fn every_way_back_has_the_processors_bits() {
         ..check::small("mnist-layers").unwrap()
     };
     compare(&device, &whole, &tape, 1);
+}
+
+#[test]
+fn batches_of_more_than_a_block_have_the_processors_bits() {
+    let Some(device) = emulated(Order::Ascending, 32, 1) else {
+        return;
+    };
+    let device = Device::Cuda(device);
+    // A batch of two blocks, in which some examples stand twice; a validation set of two.
+    for (name, inputs) in [
+        ("mnist-units", Inputs::Sparse),
+        ("schedules", Inputs::Dense),
+        ("hyper-cleaning", Inputs::Sparse),
+        ("learned-data", Inputs::Dense),
+    ] {
+        let mut large = check::small(name).unwrap();
+        (large.layers, large.inputs) = (vec![784, 3, 10], inputs);
+        (large.steps, large.batch) = (2, BLOCK + 200);
+        (large.examples.train, large.examples.valid) = (BLOCK + 100, BLOCK + 50);
+        if name == "learned-data" {
+            large.examples.train = 60;
+        }
+        compare(&device, &large, &Method::new(Name::Tape), 1);
+    }
 }
 
 #[test]

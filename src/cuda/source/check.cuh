@@ -102,9 +102,9 @@ CHECK(tanh_adjoint) {
 CHECK(softmax) {
     u32 classes = x.u(0)[0], rows = x.count(1) / classes;
     team.each(rows, [&](u32 e) {
-        float *p = x.to(0) + e * classes, *r = x.to(2) + e * classes;
-        for (u32 k = 0; k < classes; k += 1) p[k] = x.f(1)[e * classes + k];
-        x.to(1)[e] = softmax_row(p, classes);
+        float *z = x.to(0) + e * classes, *p = x.to(1) + e * classes, *r = x.to(3) + e * classes;
+        for (u32 k = 0; k < classes; k += 1) z[k] = x.f(1)[e * classes + k];
+        x.to(2)[e] = softmax_row(z, p, classes);
         softmax_row_r(p, x.f(2) + e * classes, classes, r);
     });
 }

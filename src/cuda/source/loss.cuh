@@ -46,16 +46,24 @@ __device__ inline void take_examples(Team& team, const Images& images, const Bat
     team.sync();
 }
 
-// f(piece) for each piece of a batch.
-template <class F>
+// f(piece) for each piece of a batch, and close() after each block; what is closed is there for all threads.
+template <class F, class Close>
 __device__ __forceinline__ void each_piece(Team& team, const Network& net, const Images& images, const Batches& batches,
-                                           const Scratch& s, u32 t, F f) {
+                                           const Scratch& s, u32 t, F f, Close close) {
     float share = 1.0f / (float)batches.size;
-    for (u32 first = 0; first < batches.size; first += net.chunk) {
-        u32 left = batches.size - first;
-        Piece piece = {left < net.chunk ? left : net.chunk, share, first == 0, left <= net.chunk};
-        take_examples(team, images, batches, s, t, first, piece.n);
-        f(piece);
+    bool blocks = batches.size > BLOCK;
+    for (u32 start = 0; start < batches.size; start += BLOCK) {
+        u32 left = batches.size - start, end = start + (left < BLOCK ? left : BLOCK);
+        for (u32 first = start; first < end; first += net.chunk) {
+            u32 n = end - first < net.chunk ? end - first : net.chunk;
+            Piece piece = {n, share, first == start, !blocks && first + n == end};
+            take_examples(team, images, batches, s, t, first, piece.n);
+            f(piece);
+        }
+        if (blocks) {
+            close();
+            team.sync();
+        }
     }
 }
 
@@ -100,13 +108,32 @@ CALLED float gradient(Team& team, const Network& net, const Loss& loss, const Ba
     if (loss.scaled()) scaled(team, loss.scales, scales, z, s.w);
     if (loss.penalty != NONE) team.each(coefficients, [&](u32 j) { s.penalties[j] = 0.0f; });
     if (d_h) team.each(loss.hypers, [&](u32 j) { d_h[j] = 0.0f; });
+    bool blocks = batches.size > BLOCK;
+    Sum sum_g(g, s.block_g, s.rest_g, net.weights, blocks);
+    Sum sum_d_h(d_h, s.block_d_h, s.rest_d_h, loss.examples.hypers, blocks);
+    sum_g.open(team);
+    sum_d_h.open(team);
+    if (blocks) team.each(net.weights, [&](u32 i) { g[i] = 0.0f; });
     // The pieces' examples come with a barrier.
-    float value = 0.0f;
+    Total running = {0.0f, 0.0f};
     const float* w = loss.scaled() ? s.w : z;
-    each_piece(team, net, loss.examples.images, batches, s, t, [&](const Piece& piece) {
-        gradient_of_piece(team, net, loss.examples, s, piece, w, h, g, d_h, value);
-    });
-    value = value * (1.0f / (float)batches.size);
+    each_piece(
+        team, net, loss.examples.images, batches, s, t,
+        [&](const Piece& piece) {
+            gradient_of_piece(team, net, loss.examples, s, piece, w, h, sum_g.here(), sum_d_h.here(), running);
+        },
+        [&] {
+            sum_g.close(team);
+            sum_d_h.close(team);
+        });
+    if (blocks) {
+        sum_g.finish(team);
+        sum_d_h.finish(team);
+        team.sync();
+        subtract_mean(team, net, loss.examples, g);
+        team.sync();
+    }
+    float value = running.value() * (1.0f / (float)batches.size);
     if (loss.scaled()) {
         if (d_h) {
             add_row_dots(team, loss.scales, z, g, d_h + loss.at_scales());
@@ -154,9 +181,33 @@ CALLED void products(Team& team, const Network& net, const Loss& loss, const Bat
         scaled(team, loss.scales, scales, d, s.u);
         team.each(net.weights, [&](u32 i) { s.h_u[i] = 0.0f; });
     }
-    each_piece(team, net, loss.examples.images, batches, s, t, [&](const Piece& piece) {
-        products_of_piece(team, net, loss.examples, s, piece, w, h, u, h_u, m_d, inner_g);
-    });
+    bool blocks = batches.size > BLOCK;
+    Sum sum_g(inner_g, s.block_g, s.rest_g, net.weights, blocks);
+    Sum sum_h_d(h_u, s.block_h_d, s.rest_h_d, net.weights, blocks);
+    Sum sum_m_d(m_d, s.block_d_h, s.rest_d_h, loss.examples.hypers, blocks);
+    sum_g.open(team);
+    sum_h_d.open(team);
+    sum_m_d.open(team);
+    if (blocks && inner_g) team.each(net.weights, [&](u32 i) { inner_g[i] = 0.0f; });
+    each_piece(
+        team, net, loss.examples.images, batches, s, t,
+        [&](const Piece& piece) {
+            products_of_piece(team, net, loss.examples, s, piece, w, h, u, sum_h_d.here(), sum_m_d.here(),
+                              sum_g.here());
+        },
+        [&] {
+            sum_g.close(team);
+            sum_h_d.close(team);
+            sum_m_d.close(team);
+        });
+    if (blocks) {
+        sum_g.finish(team);
+        sum_h_d.finish(team);
+        sum_m_d.finish(team);
+        team.sync();
+        if (inner_g) subtract_mean(team, net, loss.examples, inner_g);
+        team.sync();
+    }
     if (loss.scaled()) {
         add_scaled_products(team, loss.scales, scales, {d, inner_g, z, h_u}, sum, m_d + loss.at_scales());
         team.sync();

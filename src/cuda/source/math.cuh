@@ -1,4 +1,4 @@
-// exp, ln and tanh: the definitions of kernels/math.rs, which says how they work and where they end.
+// exp, ln, ln_1p and tanh: the definitions of kernels/math.rs, which says how they work and where they end.
 #pragma once
 #include "base.cuh"
 
@@ -54,6 +54,12 @@ __device__ __forceinline__ float ln_of(float x) {
     y = x < infinity ? y : x;
     y = x < 0.0f ? __uint_as_float(0x7fc00000u) : y;
     return x == 0.0f ? -infinity : y;
+}
+
+// ln(1 + x) for x from 0 on.
+__device__ __forceinline__ float ln_1p_of(float x) {
+    float u = 1.0f + x, lost = (u - 1.0f) - x;
+    return ln_of(u) - lost / u;
 }
 
 __device__ __forceinline__ float tanh_of(float x) {

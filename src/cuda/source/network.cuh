@@ -50,6 +50,9 @@ struct Scratch {
     float *w, *u, *h_u, *g;   // weights: of scaled weights
     float *dropped;           // weights: what is dropped where the curvature is negative
     float *penalties;         // a sum for each penalty
+    // Of batches of more than a block: what the present block adds to a gradient, to `H d` and to the derivatives by
+    // what is tuned of the examples, and what the sums so far lack.
+    float *block_g, *rest_g, *block_h_d, *rest_h_d, *block_d_h, *rest_d_h;
 };
 
 // Examples as one loss sees them.
@@ -61,11 +64,47 @@ struct Examples {
     __device__ u32 label(u32 example) const { return images.labels[images.chosen[example]]; }
 };
 
-// A piece of a batch: n examples, which are divided by the number of the whole batch.
+// Examples whose terms are added one after another (models/blocks.rs).
+constexpr u32 BLOCK = 1024;
+
+// A piece of a batch: n examples, which are divided by the number of the whole batch. It is the first of a block or
+// not, and the last of a batch that is one block or not.
 struct Piece {
     u32 n;
     float share;
     bool first, last;
+};
+
+// A vector that the examples of a batch are summed into, where these are more than a block (models/blocks.rs);
+// otherwise the total is all that there is of it.
+struct Sum {
+    float *total, *block, *rest;
+    u32 n;
+    bool blocks;
+
+    __device__ Sum(float* total, float* block, float* rest, u32 n, bool blocks)
+        : total(total), block(block), rest(rest), n(total ? n : 0), blocks(blocks) {}
+
+    __device__ float* here() const { return blocks && total ? block : total; }
+    // Not followed by a barrier.
+    __device__ void open(const Team& team) const {
+        if (!blocks) return;
+        team.each(n, [&](u32 i) { block[i] = rest[i] = 0.0f; });
+    }
+    // Ends a block. Not followed by a barrier.
+    __device__ void close(const Team& team) const {
+        if (!blocks) return;
+        team.each(n, [&](u32 i) {
+            Total sum = {total[i], rest[i]};
+            sum.add(block[i]);
+            total[i] = sum.sum, rest[i] = sum.rest, block[i] = 0.0f;
+        });
+    }
+    // Ends the sum. Not followed by a barrier.
+    __device__ void finish(const Team& team) const {
+        if (!blocks) return;
+        team.each(n, [&](u32 i) { total[i] = total[i] + rest[i]; });
+    }
 };
 
 constexpr float UNIT = 1.0f / 255.0f;
@@ -161,16 +200,23 @@ __device__ __forceinline__ void add_rows(const Team& team, u32 n, u32 columns, c
 
 __device__ __forceinline__ float* activations(const Scratch& s, u32 n, u32 before) { return s.a + (u64)n * before; }
 
-// Turns logits into probabilities; returns ln sum exp z.
-__device__ __forceinline__ float softmax_row(float* p, u32 classes) {
-    float top = p[0], sum = 0.0f;
-    for (u32 k = 0; k < classes; k += 1) top = p[k] > top ? p[k] : top;
+// Takes the greatest off the logits and writes their probabilities; returns ln sum exp z.
+__device__ __forceinline__ float softmax_row(float* z, float* p, u32 classes) {
+    float top = z[0], sum = 0.0f, others = 0.0f;
+    bool found = false;
+    for (u32 k = 0; k < classes; k += 1) top = z[k] > top ? z[k] : top;
     for (u32 k = 0; k < classes; k += 1) {
-        p[k] = exp_of(p[k] - top);
+        z[k] = z[k] - top;
+        p[k] = exp_of(z[k]);
         sum = sum + p[k];
+        if (found || z[k] < 0.0f) {
+            others = others + p[k];
+        } else {
+            found = true;
+        }
     }
     for (u32 k = 0; k < classes; k += 1) p[k] = p[k] / sum;
-    return top + ln_of(sum);
+    return ln_1p_of(others);
 }
 
 // The mean of the logits' tangents under the probabilities.
@@ -186,8 +232,8 @@ __device__ __forceinline__ void softmax_row_r(const float* p, const float* r_z, 
     for (u32 k = 0; k < classes; k += 1) r_p[k] = p[k] * (r_z[k] - mean);
 }
 
-// Fills the activations of a piece, and what a softmax makes of them; `s.d` has the logits. Each example's softmax is
-// not followed by a barrier: the thread that goes on with it is its own.
+// Fills the activations of a piece, and what a softmax makes of them; `s.d` has the logits less the greatest. An
+// example's softmax is not followed by a barrier: the thread that goes on with it is its own.
 CALLED void forward(Team& team, const Network& net, const Examples& examples, const Scratch& s,
                                const Piece& piece, const float* w) {
     u32 n = piece.n;
@@ -197,8 +243,8 @@ CALLED void forward(Team& team, const Network& net, const Examples& examples, co
         float* z = activations(s, n, layer.before + layer.inputs);
         bool last = l + 1 == net.depth;
         auto put = [&](u32 e, u32 j, float sum) {
-            if (last) s.d[e * layer.outputs + j] = sum;
-            z[e * layer.outputs + j] = last ? sum : tanh_of(sum);
+            // The last layer's place is that of the probabilities.
+            (last ? s.d : z)[e * layer.outputs + j] = last ? sum : tanh_of(sum);
         };
         if (l == 0 && examples.lists()) {
             lists_product(team, net, examples.images, s, n, w, s.shifted, put);
@@ -211,7 +257,9 @@ CALLED void forward(Team& team, const Network& net, const Examples& examples, co
     }
     u32 classes = net.classes();
     float* p_all = activations(s, n, net.units - classes);
-    team.each(n, [&](u32 e) { s.log_sums[e] = softmax_row(p_all + e * classes, classes); });
+    team.each(n, [&](u32 e) {
+        s.log_sums[e] = softmax_row(s.d + e * classes, p_all + e * classes, classes);
+    });
 }
 
 __device__ __forceinline__ float target(u32 label, u32 k) { return k == label ? 1.0f : 0.0f; }
@@ -284,7 +332,7 @@ __device__ inline void pull_inputs(const Team& team, const Network& net, const S
 // examples to it; adds the losses to `loss`, which is one thread's. Followed by a barrier.
 CALLED void gradient_of_piece(Team& team, const Network& net, const Examples& examples, const Scratch& s,
                                          const Piece& piece, const float* w, const float* h, float* g, float* d_h,
-                                         float& loss) {
+                                         Total& loss) {
     u32 n = piece.n;
     take_piece(team, net, examples, s, piece, w, nullptr, h);
     forward(team, net, examples, s, piece, w);
@@ -292,7 +340,7 @@ CALLED void gradient_of_piece(Team& team, const Network& net, const Examples& ex
     logits(team, net, examples, s, piece, h);
     team.sync();
     if (team.leads()) {
-        for (u32 e = 0; e < n; e += 1) loss = loss + s.losses[e];
+        for (u32 e = 0; e < n; e += 1) loss.add(s.losses[e]);
     }
     if (d_h && examples.tuned == WEIGHTS) pull_weights(team, s, n, d_h);
     float *d = s.d, *d_before = s.d_before;
@@ -330,6 +378,13 @@ CALLED void gradient_of_piece(Team& team, const Network& net, const Examples& ex
         d = d_before;
         d_before = swap;
     }
+}
+
+// The mean's part of a gradient of several blocks, whose pieces leave it out. Not followed by a barrier.
+__device__ inline void subtract_mean(const Team& team, const Network& net, const Examples& examples, float* g) {
+    if (!examples.lists()) return;
+    u32 outputs = net.layers[0].outputs, matrix = net.inputs() * outputs;
+    team.each(matrix, [&](u32 x) { g[x] = mul_add(-examples.images.mean, g[matrix + x % outputs], g[x]); });
 }
 
 // The R-operator along `r_w` on a piece: adds `H r_w` to `h_d`, `M r_w` to `m_d`, and where `g` is not null the

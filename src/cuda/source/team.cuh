@@ -71,3 +71,15 @@ __device__ __forceinline__ float dot(const float* x, const float* y, u32 n) {
 __device__ __forceinline__ bool finite(float x) {
     return (__float_as_uint(x) & 0x7f800000u) != 0x7f800000u;
 }
+
+// A running sum with what it lacks (reduce.rs).
+struct Total {
+    float sum, rest;
+    __device__ void add(float x) {
+        x = x + rest;
+        float after = sum + x, of_x = after - sum;
+        rest = (sum - (after - of_x)) + (x - of_x);
+        sum = after;
+    }
+    __device__ float value() const { return sum + rest; }
+};

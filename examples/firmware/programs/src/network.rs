@@ -78,6 +78,11 @@ impl Plan {
         }
     }
 
+    /// Examples of the largest batch: of the training, or all judges.
+    const fn most(&self) -> usize {
+        if self.batch > self.judges { self.batch } else { self.judges }
+    }
+
     /// The penalties.
     pub const fn hypers(&self) -> usize {
         self.units().len()
@@ -85,7 +90,9 @@ impl Plan {
 
     /// Numbers of the [`Workspace`].
     pub const fn workspace_len(&self) -> usize {
-        let (network, units) = (self.network().second_order_scratch_len(), self.hypers());
+        let (network, units) = (self.network(), self.hypers());
+        let sums = network.sums_len(self.most(), 2, 0);
+        let network = network.second_order_scratch_len() + sums;
         // The penalty sums up by unit, after the network has done with its scratch.
         let scratch = if network > units { network } else { units };
         Workspace::<f32>::required_len(self.network().weights(), scratch, RULE, false)
@@ -144,7 +151,7 @@ impl<const WORKSPACE: usize, const ROWS: usize, const H: usize, const BATCH: usi
     /// # Errors
     /// What the crate refuses.
     pub fn tune(&mut self, plan: &Plan) -> Result<Report, Error> {
-        let net = Mlp::new(Images::in_flash()?, plan.widths, plan.chunk)?;
+        let net = Mlp::new(Images::in_flash()?, plan.widths, plan.chunk)?.with_batches_of(plan.most());
         let (units, everything) = (plan.units(), Groups::global(net.weights()));
         let objective = L2::new(net, Strength::Tuned(units));
         let outside = L2::new(net, Strength::Off(units));
