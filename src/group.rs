@@ -121,7 +121,10 @@ impl Block {
         if into >= self.len() {
             return None;
         }
-        match (into.checked_div(self.columns), into.checked_rem(self.columns)) {
+        match (
+            into.checked_div(self.columns),
+            into.checked_rem(self.columns),
+        ) {
             (Some(row), Some(column)) => Some((row, self.columns - column)),
             _ => None,
         }

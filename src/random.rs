@@ -370,7 +370,10 @@ mod tests {
         assert_eq!(drawable("pool", greatest), Ok(u64::from(u32::MAX)));
         for n in [greatest.saturating_add(1), usize::MAX] {
             let refused = drawable("pool", n);
-            assert!(n == greatest || matches!(refused, Err(Error::Range { value, .. }) if value == n as f64));
+            assert!(
+                n == greatest
+                    || matches!(refused, Err(Error::Range { value, .. }) if value == n as f64)
+            );
         }
     }
 

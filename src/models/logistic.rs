@@ -18,6 +18,7 @@ use core::marker::PhantomData;
 use super::softmax_loss::{Example, check_classes};
 use super::{Adjoint, Examples};
 use crate::error::{Error, cut, exactly};
+use crate::kernels::dispatch::run;
 use crate::objective::{At, Objective};
 use crate::pieces::{copy, split, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
@@ -84,6 +85,27 @@ impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
     }
 
     fn gradient<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        g: &mut [S],
+        d_h: Option<&mut [S]>,
+        scratch: &mut [S],
+    ) -> Result<S, Error> {
+        run(
+            #[inline(always)]
+            move || self.evaluate(at, g, d_h, scratch),
+        )
+    }
+
+    fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
+        self.examples.visit_blocks(visit);
+    }
+}
+
+impl<D: Examples, A: Arithmetic> Logistic<D, A> {
+    /// The gradient, compiled for the level that it is called on.
+    #[inline(always)]
+    fn evaluate<S: Scalar>(
         &self,
         at: At<'_, S>,
         g: &mut [S],
@@ -163,9 +185,5 @@ impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
             }
         }
         Ok(loss * share)
-    }
-
-    fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
-        self.examples.visit_blocks(visit);
     }
 }

@@ -180,9 +180,9 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
 
     /// The steps between knots after so many steps: the least power of two that leaves room for all.
     fn stride_of(&self, steps: usize) -> usize {
-        let mut stride = 1usize;
-        while steps.div_ceil(stride) > self.intervals && stride < usize::MAX / 2 {
-            stride *= 2;
+        let (mut stride, mut last) = (1usize, steps.saturating_sub(1));
+        while last > 0 && last >= self.intervals {
+            (stride, last) = (stride.saturating_mul(2), last / 2);
         }
         stride
     }

@@ -16,7 +16,7 @@ use drmad::path::{Path, Steps};
 use drmad::random::{Batches, Origin};
 use drmad::train::{Rule, Run, Schedule, Step};
 use drmad::{Error, Scalar};
-use drmad_host::tolerances::{CENTRAL_DIFFERENCES, CENTRAL_STEP, SAME_FORMULA_F64};
+use drmad_host::tolerances::{CENTRAL_DIFFERENCES, CENTRAL_STEP, FLOOR, SAME_FORMULA_F64};
 
 /// The smallest network with two hidden layers in which no two widths agree.
 pub(crate) const WIDTHS: &[usize] = &[6, 5, 4, 3];
@@ -112,18 +112,15 @@ pub(crate) fn on_every_level(mut body: impl FnMut(Level)) {
     dispatch::force(Level::widest()).unwrap();
 }
 
-/// The largest difference between two vectors, beside the largest magnitude in the second.
+/// The largest difference between two entries, beside the second of them, or [`FLOOR`] of the largest
+/// magnitude among the second ones where that is more.
 pub(crate) fn relative_error(got: &[f64], want: &[f64]) -> f64 {
     assert_eq!(got.len(), want.len());
     assert!(!want.is_empty());
-    let difference = got
-        .iter()
-        .zip(want)
-        .map(|(got, want)| (got - want).abs())
-        .fold(0.0, nan_max);
     let size = want.iter().map(|x| x.abs()).fold(0.0, nan_max);
     assert!(size > 0.0, "a comparison with nothing but zeros");
-    difference / size
+    let error = |(got, want): (&f64, &f64)| (got - want).abs() / want.abs().max(FLOOR * size);
+    got.iter().zip(want).map(error).fold(0.0, nan_max)
 }
 
 /// A maximum that a NaN survives.

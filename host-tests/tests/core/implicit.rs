@@ -310,6 +310,61 @@ fn a_validation_gradient_of_zero_or_almost_zero_is_solved_too() {
     assert_close("by h", &got.d_h, &bowl.d_h(&w, &x), F32_SWEEP);
 }
 
+#[test]
+fn right_hand_sides_from_the_least_number_to_the_greatest_have_their_closed_form() {
+    let (a, h, w0) = ([1.0f32, 2.0, 3.0], [0.25f32, -0.5, 0.125], [0.5; 3]);
+    let least = f64::from(f32::from_bits(1));
+    for size in [
+        1e-45f32, 1e-44, 2.9e-39, 1e-38, 1e-30, 1e-20, 1e-10, 1.0, 1e10, 1e20, 1e30, 1e38,
+    ] {
+        for solver in [Solver::ConjugateGradients, neumann(0.4)] {
+            let what = format!("{size:e}, {solver:?}");
+            let (training, b) = (Quadratic::<Fused>::new(&a), [size; 3]);
+            let outside = Quadratic::<Fused>::new(&b);
+            let run = Run {
+                objective: &training,
+                h: &h,
+                schedule: Schedule {
+                    rule: Rule::HeavyBall,
+                    groups: Groups::global(3),
+                    rates: &[0.1],
+                    momenta: &[0.5],
+                },
+                batches: Batches {
+                    seed: 0,
+                    examples: 1,
+                    size: 1,
+                },
+                steps: 3,
+            };
+            let validation = Validation {
+                objective: &outside,
+                examples: &[],
+            };
+            let settings = Implicit {
+                examples: &[],
+                solver,
+                iterations: 50,
+                tolerance: 1e-6,
+                damping: 1.0,
+            };
+            let got = implicit(&run, &validation, &w0, &settings).expect(&what);
+            assert_eq!(got.solved.stopped, Stopped::Tolerance, "{what}");
+            assert!(got.solved.residual <= 2e-6, "{what}: {:?}", got.solved);
+            for i in 0..3 {
+                // dE/dw and the direct term are products in f32; (a + 1) x is dE/dw.
+                let right = f64::from(size * (got.w[i] - h[i]));
+                let x = right / (f64::from(a[i]) + 1.0);
+                let near = |got: f32, want: f64| {
+                    (f64::from(got) - want).abs() <= F32_SWEEP * right.abs() + 3.0 * least
+                };
+                assert!(near(got.minus_x[i], -x), "{what}: {:?}", got.minus_x);
+                assert!(near(got.d_h[i], -x), "{what}: {:?}", got.d_h);
+            }
+        }
+    }
+}
+
 // ------------------------------------------------------------------------- negative curvature
 
 /// Conjugate gradients on a diagonal matrix in nested loops, up to a direction whose curvature is not

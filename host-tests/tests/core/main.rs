@@ -27,4 +27,5 @@ mod reversible;
 mod rules;
 mod sparse;
 mod tails;
+mod work;
 mod wraps;
