@@ -1,6 +1,6 @@
 //! Every tolerance of the tests and of `drmad check`, with its reason. What is not here is compared
-//! bit for bit. Errors are relative to the entry compared, or to [`FLOOR`] of the largest magnitude of its
-//! vector where that is more.
+//! bit for bit. Errors are relative to the largest magnitude of the vector compared; of exact methods to
+//! each entry, or to [`FLOOR`] of that magnitude where it is more.
 
 /// The share of the largest magnitude of a vector below which an entry is not held to be known on its own:
 /// it may be a sum whose terms, of the order of the largest, cancel to a thousandth.

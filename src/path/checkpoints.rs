@@ -393,7 +393,7 @@ impl<S: Scalar> Path<S> for Checkpoints<'_, S> {
             let next = self.next_snapshot(at, t);
             for step in at..next {
                 steps.replay(step, w, v, g)?;
-                self.recomputed += 1;
+                self.recomputed = self.recomputed.saturating_add(1);
             }
             at = next;
             if at < t {

@@ -112,14 +112,19 @@ pub(crate) fn on_every_level(mut body: impl FnMut(Level)) {
     dispatch::force(Level::widest()).unwrap();
 }
 
-/// The largest difference between two entries, beside the second of them, or [`FLOOR`] of the largest
-/// magnitude among the second ones where that is more.
+/// The largest difference between two vectors, beside the largest magnitude in the second.
 pub(crate) fn relative_error(got: &[f64], want: &[f64]) -> f64 {
+    error_beside(got, want, 1.0)
+}
+
+/// The largest difference between two entries, beside the second of them, or this share of the largest
+/// magnitude among the second ones where that is more.
+fn error_beside(got: &[f64], want: &[f64], floor: f64) -> f64 {
     assert_eq!(got.len(), want.len());
     assert!(!want.is_empty());
     let size = want.iter().map(|x| x.abs()).fold(0.0, nan_max);
     assert!(size > 0.0, "a comparison with nothing but zeros");
-    let error = |(got, want): (&f64, &f64)| (got - want).abs() / want.abs().max(FLOOR * size);
+    let error = |(got, want): (&f64, &f64)| (got - want).abs() / want.abs().max(floor * size);
     got.iter().zip(want).map(error).fold(0.0, nan_max)
 }
 
@@ -136,6 +141,18 @@ pub(crate) fn assert_close<S: Scalar>(what: &str, got: &[S], want: &[f64], toler
     assert!(
         error <= tolerance,
         "{what}: relative error {error:e}, more than {tolerance:e}\n got {got:?}\nwant {want:?}"
+    );
+}
+
+/// The same entry by entry, for what is exact: an entry that is small beside the others is held to its own
+/// size, down to [`FLOOR`] of the largest.
+#[track_caller]
+pub(crate) fn assert_each_close<S: Scalar>(what: &str, got: &[S], want: &[f64], tolerance: f64) {
+    let got: Vec<f64> = got.iter().map(|x| x.to_f64()).collect();
+    let error = error_beside(&got, want, FLOOR);
+    assert!(
+        error <= tolerance,
+        "{what}: an entry is {error:e} off, more than {tolerance:e}\n got {got:?}\nwant {want:?}"
     );
 }
 

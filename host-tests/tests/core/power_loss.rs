@@ -692,8 +692,10 @@ fn bytes_that_pass_the_checksum_and_cannot_be_never_panic() {
 
 /// A saved state with this number in place of the 8 bytes at `at`, under the checksum that it needs.
 fn forged(saved: &[u8], at: usize, value: u64) -> Vec<u8> {
-    let mut forged = saved.to_vec();
-    let end = forged.len() - 4;
+    // The buffer may be longer than the state.
+    let len = u64::from_le_bytes(saved[16..24].try_into().unwrap()) as usize;
+    let mut forged = saved[..len].to_vec();
+    let end = len - 4;
     forged[at..at + 8].copy_from_slice(&value.to_le_bytes());
     let checksum = crc32(&forged[..end]);
     forged[end..].copy_from_slice(&checksum.to_le_bytes());

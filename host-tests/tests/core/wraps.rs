@@ -2,7 +2,7 @@
 //! dropped, on curvature that is known and on a training that walks round a hill.
 
 use crate::common::{
-    All, Data, Noise, WIDTHS, assert_close, bits, hypergradient, keeps_the_identities, wide,
+    All, Data, Noise, WIDTHS, assert_each_close, bits, hypergradient, keeps_the_identities, wide,
 };
 use drmad::group::Groups;
 use drmad::hypergradient::Validation;
@@ -276,16 +276,16 @@ fn couplings_agree_with_nested_loops<A: Arithmetic>() {
             coupling: Coupling::Tuned(tasks),
         };
         let got = all_of(&coupled, &wide(&w), &wide(&h), &wide(&d));
-        assert_close("loss", &[got.loss], &[loss], SAME_FORMULA_F64);
-        assert_close("gradient", &got.g, &g, SAME_FORMULA_F64);
-        assert_close("by couplings", &got.d_h[20..], &d_a, SAME_FORMULA_F64);
-        assert_close("H d", &got.h_d, &h_d, SAME_FORMULA_F64);
-        assert_close("M d", &got.m_d[20..], &m_d, SAME_FORMULA_F64);
+        assert_each_close("loss", &[got.loss], &[loss], SAME_FORMULA_F64);
+        assert_each_close("gradient", &got.g, &g, SAME_FORMULA_F64);
+        assert_each_close("by couplings", &got.d_h[20..], &d_a, SAME_FORMULA_F64);
+        assert_each_close("H d", &got.h_d, &h_d, SAME_FORMULA_F64);
+        assert_each_close("M d", &got.m_d[20..], &m_d, SAME_FORMULA_F64);
         let got = all_of(&coupled, &w, &h, &d);
-        assert_close("loss in f32", &[got.loss], &[loss], SAME_FORMULA_F32);
-        assert_close("gradient in f32", &got.g, &g, SAME_FORMULA_F32);
-        assert_close("H d in f32", &got.h_d, &h_d, SAME_FORMULA_F32);
-        assert_close("M d in f32", &got.m_d[20..], &m_d, SAME_FORMULA_F32);
+        assert_each_close("loss in f32", &[got.loss], &[loss], SAME_FORMULA_F32);
+        assert_each_close("gradient in f32", &got.g, &g, SAME_FORMULA_F32);
+        assert_each_close("H d in f32", &got.h_d, &h_d, SAME_FORMULA_F32);
+        assert_each_close("M d in f32", &got.m_d[20..], &m_d, SAME_FORMULA_F32);
     }
 }
 
