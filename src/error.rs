@@ -127,7 +127,7 @@ pub enum Error {
     Saved {
         /// What is wrong with it.
         what: &'static str,
-        /// What there should be.
+        /// What there should be; of a count, the greatest there can be.
         want: u64,
         /// What there is.
         got: u64,

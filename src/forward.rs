@@ -102,6 +102,8 @@ pub struct Forward<'a, S> {
     pub h_dot: &'a mut [S],
     /// What objectives compute in.
     pub scratch: &'a mut [S],
+    /// The steps of the training it was made for: what a saved step is held to.
+    steps: usize,
 }
 
 /// Scratch that a training on `objective` with `count` tangents and a validation on `validation` need.
@@ -157,6 +159,7 @@ impl<'a, S: Scalar> Forward<'a, S> {
             g_dot: vector(count, p)?,
             h_dot: vector(count, hypers)?,
             scratch: buffer,
+            steps: run.steps,
         };
         run.check_forward(&forward)?;
         forward.h_dot.fill(S::ZERO);
@@ -251,7 +254,7 @@ impl<S: Scalar> State for Stepped<'_, '_, S> {
         ] {
             fields.same(what, len as u64)?;
         }
-        fields.count("step", self.t, usize::MAX)?;
+        fields.count("step", self.t, forward.steps)?;
         fields.numbers(forward.w)?;
         fields.numbers(forward.v)?;
         fields.numbers(forward.w_dot)?;

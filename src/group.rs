@@ -107,6 +107,29 @@ impl Block {
         self.len() == 0
     }
 
+    /// The row of weight `i` (of all weights), and how many weights of that row follow from `i` on.
+    ///
+    /// ```
+    /// use drmad::group::Block;
+    /// let block = Block { start: 10, rows: 3, columns: 4, hyper: Some(0) };
+    /// assert_eq!([9, 10, 15, 21, 22].map(|i| block.row_of(i)), [None, Some((0, 4)), Some((1, 3)), Some((2, 1)), None]);
+    /// ```
+    pub const fn row_of(&self, i: usize) -> Option<(usize, usize)> {
+        let Some(into) = i.checked_sub(self.start) else {
+            return None;
+        };
+        if into >= self.len() {
+            return None;
+        }
+        match (
+            into.checked_div(self.columns),
+            into.checked_rem(self.columns),
+        ) {
+            (Some(row), Some(column)) => Some((row, self.columns - column)),
+            _ => None,
+        }
+    }
+
     /// Its piece of a vector of weights.
     #[inline]
     pub fn of<'s, S>(&self, w: &'s [S]) -> &'s [S] {

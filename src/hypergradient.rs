@@ -318,8 +318,10 @@ impl<O: Objective, S: Scalar> State for Saved<'_, '_, '_, O, S> {
             swept,
             valid_loss,
         } = &mut trainer.progress;
-        fields.count("steps walked", walked, run.steps)?;
-        fields.count("steps swept", swept, run.steps)?;
+        let walked = fields.count("steps walked", walked, run.steps)?;
+        let back = trainer.path.plan(run.steps).steps;
+        let back = if walked == run.steps { back } else { 0 };
+        fields.count("steps swept", swept, back)?;
         valid_loss.state(fields)?;
         let Workspace {
             w,

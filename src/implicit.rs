@@ -21,8 +21,9 @@
 //! | Neumann series (Lorraine et al. 2020, algorithm 3) | the rate | 0 |
 //!
 //! so that the series is `x = rate sum_k (I - rate (H + damping I))^k dE/dw`, and for both `r` is
-//! what is left of the right-hand side. They work on a right-hand side of length 1, so that no
-//! square of a small gradient vanishes in f32.
+//! what is left of the right-hand side. They work on the right-hand side divided by its greatest
+//! magnitude, so that no square of a small gradient vanishes in f32, nor is that of a large one infinite;
+//! `M x` is multiplied by it in the end.
 //!
 //! # Where it errs
 //! Two errors are measured: `slope` is how far training is from its end, `residual` how far `x` is from a solution.
@@ -42,7 +43,8 @@
 use crate::error::{Error, cut, exactly};
 use crate::hypergradient::{Validation, Workspace};
 use crate::kernels::accumulate::{add_scaled, scale};
-use crate::kernels::reduce::{all_finite, dot, norm};
+use crate::kernels::dispatch::run;
+use crate::kernels::reduce::{all_finite, dot, greatest, norm};
 use crate::objective::{At, Objective, Products};
 use crate::pieces::copy;
 use crate::scalar::{Arithmetic, Scalar};
@@ -239,10 +241,18 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         };
 
         self.only_trained(right);
+        let size = greatest(right);
+        // Divided, since the inverse of a number may be infinite.
+        if size > S::ZERO {
+            for right in right.iter_mut() {
+                *right = *right / size;
+            }
+        }
         let length = norm(right);
-        let size = S::from_f64(length);
-        let share = if length > 0.0 { S::ONE / size } else { S::ZERO };
-        scale(share, right, r);
+        let relative = |x: &[S]| {
+            if length > 0.0 { norm(x) / length } else { 0.0 }
+        };
+        copy(right, r);
         copy(r, d);
         x.fill(S::ZERO);
 
@@ -256,7 +266,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
         let mut iterations = 0;
         let mut squares = dot::<O::Arithmetic, S>(r, r);
         let stopped = loop {
-            let residual = norm(r);
+            let residual = relative(r);
             if residual.is_nan() || residual > most {
                 return Err(Error::Unsolved {
                     iterations,
@@ -301,25 +311,32 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                 Solver::ConjugateGradients => next / squares,
             };
             squares = next;
-            for (d, r) in d.iter_mut().zip(r.iter()) {
-                *d = O::Arithmetic::mul_add(keep, *d, *r);
-            }
+            let (d, r) = (&mut *d, r.iter());
+            run(
+                #[inline(always)]
+                move || {
+                    for (d, r) in d.iter_mut().zip(r) {
+                        *d = O::Arithmetic::mul_add(keep, *d, *r);
+                    }
+                },
+            );
         };
 
         // Along -x one product takes M x off the direct term and (H + damping I) x off dE/dw.
-        scale(-size, x, d);
+        scale(-S::ONE, x, d);
+        aside.fill(S::ZERO);
         let products = Products {
             g: Some(r),
             h_d: right,
-            m_d: d_h,
+            m_d: aside,
         };
         self.damped(at, settings.damping, d, products, scratch)?;
+        add_scaled::<O::Arithmetic, S>(size, aside, d_h);
+        for d in d.iter_mut() {
+            *d *= size;
+        }
         self.only_trained(r);
-        let residual = if length > 0.0 {
-            norm(right) / length
-        } else {
-            0.0
-        };
+        let residual = relative(right);
         if !residual.is_finite() {
             return Err(Error::Unsolved {
                 iterations,

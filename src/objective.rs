@@ -25,7 +25,9 @@
 //!
 //! Objectives compose: [`Scaled`](crate::wrap::Scaled), [`L2`](crate::wrap::L2),
 //! [`L1`](crate::wrap::L1) wrap another and append their own block to `h`, after the inner one's.
-//! Nothing is allocated: all that an objective needs it cuts from the `scratch` it is given.
+//! Nothing is allocated: all that an objective needs it cuts from the `scratch` it is given. Its loops run
+//! on the processor's vectors, and its multiply-adds in hardware, inside
+//! [`dispatch::run`](crate::kernels::dispatch::run).
 //!
 //! Refused: objects (`dyn Objective`), since the methods are generic; state between calls.
 

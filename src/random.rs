@@ -3,10 +3,11 @@
 //! Batches need no storage, initial weights can be made again when they are wanted, and no thread,
 //! rank or device can change them. The generator is ChaCha with 8 rounds; its stream is the
 //! use, its position the index. Normal numbers are `probit` of a uniform one, so that one
-//! word gives one number.
+//! word gives one number. Positions have 68 bits, so uses share no number before 2^62 epochs, nor
+//! before 2^64 weights or examples drawn. Seeds that belong to another one are [`mix`]ed from it.
 //!
-//! Refused: cryptography, and the last digits of the tails (a uniform number has 24 bits, so no
-//! normal one exceeds 5.4).
+//! Refused: cryptography, the last digits of the tails (a uniform number has 24 bits, so no
+//! normal one exceeds 5.4), and 2^32 things to draw from and more.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -24,11 +25,47 @@ enum Stream {
     Choice = 3,
 }
 
+/// The seed of what the counters number, such as a meta-iteration and a draw of it: each with numbers
+/// of its own, where seeds that are added up share theirs.
+///
+/// From `s = f(seed)` every counter `c` in turn makes `s = f(s ^ c)`, with the output function of
+/// SplitMix64 (Steele, Lea and Flood 2014; the constants are Stafford's variant 13), all modulo 2^64:
+///
+/// ```text
+/// f(x):  z = x + 9e3779b97f4a7c15        z = (z ^ z >> 30) bf58476d1ce4e5b9
+///        z = (z ^ z >> 27) 94d049bb133111eb                   f = z ^ z >> 31
+/// ```
+///
+/// `f` is a permutation, so seeds that differ in any bit, or in one counter alone, never meet; others
+/// do as random numbers of 64 bits do.
+///
+/// ```
+/// use drmad::random::mix;
+/// const SEED: u64 = mix(1, &[20, 3]);
+/// assert_eq!(SEED, 0xbc54_b360_d605_1758);
+/// assert_eq!(mix(0, &[]), 0xe220_a839_7b1d_cdaf); // SplitMix64's first output from 0
+/// ```
+pub const fn mix(seed: u64, counters: &[u64]) -> u64 {
+    let (mut mixed, mut rest) = (permuted(seed), counters);
+    while let [counter, after @ ..] = rest {
+        (mixed, rest) = (permuted(mixed ^ *counter), after);
+    }
+    mixed
+}
+
+/// The output of SplitMix64 that follows the state `x`.
+const fn permuted(x: u64) -> u64 {
+    let z = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 /// The generator of a seed and a use, at word `position`.
-fn generator(seed: u64, stream: Stream, position: u64) -> ChaCha8Rng {
+fn generator(seed: u64, stream: Stream, position: u128) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     generator.set_stream(stream as u64);
-    generator.set_word_pos(u128::from(position));
+    generator.set_word_pos(position);
     generator
 }
 
@@ -36,6 +73,19 @@ fn generator(seed: u64, stream: Stream, position: u64) -> ChaCha8Rng {
 /// `n` in 2^32.
 fn below(generator: &mut ChaCha8Rng, n: u64) -> u64 {
     (u64::from(generator.next_u32()) * n) >> 32
+}
+
+/// How many things there are to draw from, if [`below`] can tell so many apart.
+fn drawable(what: &'static str, n: usize) -> Result<u64, Error> {
+    match u32::try_from(n) {
+        Ok(n) => Ok(u64::from(n)),
+        Err(_) => Err(Error::Range {
+            what,
+            value: n as f64,
+            least: 0.0,
+            greatest: f64::from(u32::MAX),
+        }),
+    }
 }
 
 /// A uniform number in (-1/2, 1/2): the middle of one of 2^24 intervals. Both operations are exact,
@@ -97,21 +147,21 @@ pub struct Normal<'a, S> {
 
 impl<S: Scalar> Origin<S> for Normal<'_, S> {
     fn fill(&self, first: usize, out: &mut [S]) {
-        let mut generator = generator(self.seed, Stream::Weights, first as u64);
-        let end = first.saturating_add(out.len());
+        let mut generator = generator(self.seed, Stream::Weights, first as u128);
+        let (mut rest, mut next) = (out, first);
         for block in self.groups.blocks() {
-            for row in 0..block.rows {
-                let start = block.start + row * block.columns;
-                let (from, to) = (start.max(first), (start + block.columns).min(end));
-                if from >= to {
-                    continue;
+            let scales = block.hypers(self.log_scales);
+            // Blocks follow each other without a gap, so what is next lies in this one or beyond it.
+            while let Some((row, left)) = block.row_of(next) {
+                let Some(piece) = rest.split_off_mut(..left.min(rest.len())) else {
+                    return;
+                };
+                if piece.is_empty() {
+                    return;
                 }
-                let scale = block
-                    .hypers(self.log_scales)
-                    .get(row)
-                    .map_or(S::ZERO, |s| s.exp::<Plain>());
-                let piece = out.get_mut(from - first..to - first);
-                for out in piece.unwrap_or_default() {
+                next = next.saturating_add(piece.len());
+                let scale = scales.get(row).map_or(S::ZERO, |s| s.exp::<Plain>());
+                for out in piece {
                     let centred = centred(generator.next_u32());
                     *out = scale * S::from_f32(probit::<Plain>(centred));
                 }
@@ -227,18 +277,10 @@ impl Batches {
     /// examples and more,
     /// [`Error::Length`] where `batch` has not `size` elements.
     pub fn fill(&self, t: usize, batch: &mut [u32]) -> Result<(), Error> {
-        let n = self.examples as u64;
-        if self.size == 0 || n == 0 {
+        if self.size == 0 || self.examples == 0 {
             return Err(Error::EmptyBatch);
         }
-        if n > u64::from(u32::MAX) {
-            return Err(Error::Range {
-                what: "number of examples",
-                value: n as f64,
-                least: 1.0,
-                greatest: f64::from(u32::MAX),
-            });
-        }
+        let n = drawable("number of examples", self.examples)?;
         exactly("batch", batch, self.size)?;
         // No training gets as far as 2^64 examples; one that asks for them gets some.
         let first = (t as u64).wrapping_mul(self.size as u64);
@@ -259,7 +301,8 @@ impl Batches {
     pub(crate) fn walk(&self, epoch: u64) -> (u64, u64) {
         const WORDS: u64 = 64;
         let n = self.examples as u64;
-        let mut generator = generator(self.seed, Stream::Batches, epoch.wrapping_mul(WORDS));
+        let position = u128::from(epoch) * u128::from(WORDS);
+        let mut generator = generator(self.seed, Stream::Batches, position);
         let offset = below(&mut generator, n);
         for _ in 1..WORDS {
             let stride = 1 + below(&mut generator, n);
@@ -282,7 +325,8 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
 /// Fisher-Yates shuffle of `pool`, which is overwritten.
 ///
 /// # Errors
-/// [`Error::Length`] where more are wanted than there are.
+/// [`Error::Length`] where more are wanted than there are, [`Error::Range`] for a pool of 2^32 numbers
+/// and more.
 ///
 /// ```
 /// let (mut pool, mut chosen) = ([0; 10], [0; 4]);
@@ -293,6 +337,7 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
 /// ```
 pub fn choose(seed: u64, pool: &mut [u32], chosen: &mut [u32]) -> Result<(), Error> {
     let n = pool.len();
+    let below_n = drawable("length of the pool", n)?;
     if chosen.len() > n {
         return Err(Error::Length {
             what: "pool",
@@ -305,7 +350,7 @@ pub fn choose(seed: u64, pool: &mut [u32], chosen: &mut [u32]) -> Result<(), Err
     }
     let mut generator = generator(seed, Stream::Choice, 0);
     for (i, chosen) in chosen.iter_mut().enumerate() {
-        let j = i + below(&mut generator, (n - i) as u64) as usize;
+        let j = i + below(&mut generator, below_n - i as u64) as usize;
         let (Some(here), Some(there)) = (pool.get(i).copied(), pool.get(j).copied()) else {
             return Ok(());
         };
@@ -321,7 +366,20 @@ pub fn choose(seed: u64, pool: &mut [u32], chosen: &mut [u32]) -> Result<(), Err
 
 #[cfg(test)]
 mod tests {
-    use super::centred;
+    use super::{Error, centred, drawable};
+
+    #[test]
+    fn nothing_is_drawn_from_more_than_a_word_tells_apart() {
+        let greatest = u32::MAX as usize;
+        assert_eq!(drawable("pool", greatest), Ok(u64::from(u32::MAX)));
+        for n in [greatest.saturating_add(1), usize::MAX] {
+            let refused = drawable("pool", n);
+            assert!(
+                n == greatest
+                    || matches!(refused, Err(Error::Range { value, .. }) if value == n as f64)
+            );
+        }
+    }
 
     #[test]
     fn uniform_numbers_are_odd_about_their_middle_and_never_reach_an_end() {

@@ -27,8 +27,8 @@ use core::ops::Range;
 
 use crate::dual::Dual;
 use crate::error::{Error, same};
-use crate::group::Groups;
-use crate::kernels::momentum::Moving;
+use crate::group::{Block, Groups};
+use crate::kernels::momentum::{Moving, RowSteps};
 use crate::kernels::{adam, momentum, nesterov};
 use crate::scalar::{Arithmetic, Scalar};
 
@@ -75,25 +75,7 @@ impl Rule {
         schedule || matches!(self, Rule::Adam { .. })
     }
 
-    /// Moves the weights `w` by the gradient `g` of step `t`, and with them what is remembered: `v`, and
-    /// `n` where that is two vectors.
-    pub(crate) fn step<A: Arithmetic, S: Scalar>(
-        &self,
-        t: usize,
-        by: Step<S>,
-        g: &[S],
-        v: &mut [S],
-        n: &mut [S],
-        w: &mut [S],
-    ) {
-        match self {
-            Rule::HeavyBall => momentum::step::<A, S>(by, g, v, w),
-            Rule::Nesterov => nesterov::step::<A, S>(by, g, v, w),
-            Rule::Adam { .. } => adam::step::<A, S>(self.adam(t, by), g, v, n, w),
-        }
-    }
-
-    /// Moves the tangents by the derivative of the [`step`](Self::step).
+    /// Moves the tangents by the derivative of the step.
     pub(crate) fn tangent<A: Arithmetic, S: Scalar>(
         &self,
         t: usize,
@@ -225,19 +207,45 @@ impl<S: Scalar> Schedule<'_, S> {
         }
     }
 
+    /// Calls `body` with each block of the weights, and the rates and momenta of its rows at step `t`.
+    #[inline]
+    pub(crate) fn each_block(&self, t: usize, mut body: impl FnMut(Block, RowSteps<'_, S>)) {
+        let groups = self.groups.len();
+        for block in self.groups.blocks() {
+            let Some(first) = block.hyper else { continue };
+            let of = |table: &'_ [S]| -> Range<usize> {
+                let start = place(table.len(), groups, t, first);
+                start..start.saturating_add(block.rows)
+            };
+            let by = RowSteps {
+                columns: block.columns,
+                rates: self.rates.get(of(self.rates)).unwrap_or_default(),
+                rate_scale: S::ONE,
+                momenta: self.momenta.get(of(self.momenta)).unwrap_or_default(),
+            };
+            body(block, by);
+        }
+    }
+
     /// Moves `w` and `v` by the gradient `g` of step `t`.
     pub(crate) fn apply<A: Arithmetic>(&self, t: usize, g: &[S], v: &mut [S], w: &mut [S]) {
         let (first, second) = v.split_at_mut(w.len().min(v.len()));
-        self.each(t, |range, _, by| {
-            let (Some(g), Some(v), Some(w)) = (
-                g.get(range.clone()),
-                first.get_mut(range.clone()),
-                w.get_mut(range.clone()),
-            ) else {
+        let step_rows = match self.rule {
+            Rule::HeavyBall => momentum::step_rows::<A, S>,
+            Rule::Nesterov => nesterov::step_rows::<A, S>,
+            Rule::Adam { .. } => {
+                self.each(t, |range, _, by| {
+                    let g = g.get(range.clone()).unwrap_or_default();
+                    let m = first.get_mut(range.clone()).unwrap_or_default();
+                    let n = second.get_mut(range.clone()).unwrap_or_default();
+                    let w = w.get_mut(range).unwrap_or_default();
+                    adam::step::<A, S>(self.rule.adam(t, by), g, m, n, w);
+                });
                 return;
-            };
-            let n = second.get_mut(range).unwrap_or_default();
-            self.rule.step::<A, S>(t, by, g, v, n, w);
+            }
+        };
+        self.each_block(t, |block, by| {
+            step_rows(by, block.of(g), block.of_mut(first), block.of_mut(w));
         });
     }
 

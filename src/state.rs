@@ -57,8 +57,9 @@
 //! Refused, with [`Error::Saved`] and the caller's buffers as they were: bytes that are not all there,
 //! that a bit has changed in, of another layout, or of something else. Not noticed: an objective with
 //! other data, or another origin; give what tells them apart as a `tag`. Of random damage one in 2^32
-//! goes unnoticed; damage by someone who computes the checksum again is not looked for, though nothing
-//! panics on it.
+//! goes unnoticed. Damage by someone who computes the checksum again is not looked for in numbers; a
+//! count beyond its plan, such as more steps than the training has, is refused like the rest, so that
+//! what is restored comes to its end. Nothing panics on either.
 
 use crate::error::{Error, cut};
 
@@ -284,16 +285,17 @@ impl Fields<'_> {
         }
     }
 
-    /// A count of at most `greatest`, or `usize::MAX` where there is none.
+    /// A count of at most `greatest`, or `usize::MAX` where there is none. Returns the count that is
+    /// there, for what depends on it to be held to.
     ///
     /// # Errors
-    /// [`Error::Index`] where it is greater.
+    /// [`Error::Saved`] where it is greater.
     pub fn count(
         &mut self,
         what: &'static str,
         field: &mut usize,
         greatest: usize,
-    ) -> Result<(), Error> {
+    ) -> Result<usize, Error> {
         let wide = if *field == usize::MAX {
             u64::MAX
         } else {
@@ -303,46 +305,53 @@ impl Fields<'_> {
         let narrow = if got == u64::MAX {
             usize::MAX
         } else {
-            usize::try_from(got).unwrap_or(usize::MAX - 1)
+            usize::try_from(got).unwrap_or(usize::MAX)
         };
-        if narrow > greatest {
-            return Err(Error::Index {
+        if narrow > greatest || (narrow == usize::MAX && got != u64::MAX) {
+            return Err(Error::Saved {
                 what,
-                index: narrow,
-                len: greatest.saturating_add(1),
+                want: greatest as u64,
+                got,
             });
         }
         if let Mode::Read(_) = self.mode {
             *field = narrow;
         }
-        Ok(())
+        Ok(narrow)
     }
 
-    /// A count that is kept in 32 bits, and saved in 64.
-    pub(crate) fn short(&mut self, what: &'static str, field: &mut u32) -> Result<(), Error> {
+    /// A count that is kept in 32 bits, and saved in 64, of at most `greatest`.
+    pub(crate) fn short(
+        &mut self,
+        what: &'static str,
+        field: &mut u32,
+        greatest: u32,
+    ) -> Result<(), Error> {
         let got = self.peek(u64::from(*field))?;
-        let Ok(short) = u32::try_from(got) else {
-            return Err(Error::Index {
+        match u32::try_from(got) {
+            Ok(short) if short <= greatest => {
+                if let Mode::Read(_) = self.mode {
+                    *field = short;
+                }
+                Ok(())
+            }
+            _ => Err(Error::Saved {
                 what,
-                index: usize::try_from(got).unwrap_or(usize::MAX),
-                len: u32::MAX as usize,
-            });
-        };
-        if let Mode::Read(_) = self.mode {
-            *field = short;
+                want: u64::from(greatest),
+                got,
+            }),
         }
-        Ok(())
     }
 
-    /// Yes or no.
+    /// Yes or no. Returns which of them is there.
     ///
     /// # Errors
-    /// [`Error::Index`] where it is neither.
-    pub fn flag(&mut self, what: &'static str, field: &mut bool) -> Result<(), Error> {
+    /// [`Error::Saved`] where it is neither.
+    pub fn flag(&mut self, what: &'static str, field: &mut bool) -> Result<bool, Error> {
         let mut count = usize::from(*field);
-        self.count(what, &mut count, 1)?;
+        let there = self.count(what, &mut count, 1)?;
         *field = count == 1;
-        Ok(())
+        Ok(there == 1)
     }
 }
 
@@ -465,8 +474,7 @@ fn whole(bytes: &[u8]) -> Result<(u64, &[u8]), Error> {
 /// Restores a state from the front of `bytes`; returns its sequence number.
 ///
 /// # Errors
-/// [`Error::Saved`], or [`Error::Index`] for a count that cannot be, with what is wrong; then
-/// everything is as it was.
+/// [`Error::Saved`] with what is wrong, or what the state refuses; then everything is as it was.
 pub fn restore(bytes: &[u8], state: &mut dyn State) -> Result<u64, Error> {
     let (sequence, fields) = whole(bytes)?;
     let mut check = Fields {

@@ -20,6 +20,7 @@
 use core::ops::Range;
 
 use crate::error::{Error, exactly, same};
+use crate::kernels::momentum::RowSteps;
 use crate::kernels::reduce::{all_finite, dot};
 use crate::kernels::{adam, momentum, nesterov};
 use crate::objective::{At, Objective, Products};
@@ -187,6 +188,9 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     }
 }
 
+/// The adjoint of the rows of a block, from `d_w`, with `d_v` and `d_g`.
+type AdjointRows<S> = fn(RowSteps<'_, S>, &[S], &mut [S], &mut [S]);
+
 /// One step back.
 struct Back<'r, 'a, O, S> {
     run: &'r Run<'a, O, S>,
@@ -284,6 +288,25 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
     /// derivatives by rate and momentum where they are wanted and need the gradient.
     fn direction(&self, adjoints: &mut Adjoints<'_, S>) {
         let schedule = &self.run.schedule;
+        let by_rows = match schedule.rule {
+            Rule::HeavyBall => Some(momentum::adjoint_rows::<O::Arithmetic, S> as AdjointRows<S>),
+            Rule::Nesterov if adjoints.schedule.is_none() => {
+                Some(nesterov::adjoint_rows::<O::Arithmetic, S> as AdjointRows<S>)
+            }
+            _ => None,
+        };
+        if let Some(by_rows) = by_rows {
+            schedule.each_block(self.t, |block, by| {
+                let rate_scale = self.rate_scale;
+                by_rows(
+                    RowSteps { rate_scale, ..by },
+                    block.of(adjoints.d_w),
+                    block.of_mut(adjoints.d_v),
+                    block.of_mut(adjoints.d_g),
+                );
+            });
+            return;
+        }
         let groups = schedule.groups.len();
         let p = adjoints.w.len();
         let (d_first, d_second) = adjoints.d_v.split_at_mut(p.min(adjoints.d_v.len()));
@@ -304,10 +327,8 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
             let v = first.get(range.clone()).unwrap_or_default();
             let g = g.get(range.clone()).unwrap_or_default();
             let derivative = match schedule.rule {
-                Rule::HeavyBall => {
-                    momentum::adjoint::<O::Arithmetic, S>(by, d_w, d_v, d_g);
-                    None
-                }
+                // By rows, above.
+                Rule::HeavyBall => None,
                 Rule::Nesterov => {
                     let tables = adjoints.schedule.as_ref();
                     let derivative =

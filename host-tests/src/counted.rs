@@ -27,6 +27,7 @@ pub struct Counted<'a, O> {
     pub counts: &'a Counts,
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl<O: Objective> Objective for Counted<'_, O> {
     type Arithmetic = O::Arithmetic;
 

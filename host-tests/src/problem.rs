@@ -1,7 +1,7 @@
 //! An experiment with its data drawn: a function from hyperparameters to losses and hypergradients.
 //!
 //! Everything here is a function of the experiment, the data and a seed. Each draw of a meta-iteration
-//! has a seed of its own ([`seed_of`]), so its examples, its initial weights and its batches are its own
+//! has a seed of its own ([`Use`]), so its examples, its initial weights and its batches are its own
 //! too; the test examples are those of the whole run. A client is a draw whose examples come from its
 //! shard, which it keeps for the whole run: it splits it anew in each meta-iteration.
 
@@ -20,7 +20,7 @@ use drmad::kernels::accumulate::scale_rows_in_place;
 use drmad::models::{Beside, Examples, LearnedInputs, Mlp, Weighted};
 use drmad::objective::{At, Objective};
 use drmad::path::{Path, Reversed};
-use drmad::random::{Batches, Normal, Origin, choose};
+use drmad::random::{Batches, Normal, Origin, choose, mix};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Psd, Scaled, Strength};
 
@@ -60,16 +60,45 @@ pub struct Population<'a> {
 /// The most draws that a meta-iteration has.
 pub const MOST_DRAWS: usize = 1 << 10;
 
-/// The seed of a draw, `seed + 2^32 meta_step + 2^54 draw`: no two share one while seeds are below
-/// 2^32, meta-iterations below 2^22 and draws below [`MOST_DRAWS`].
-pub const fn seed_of(seed: u64, meta_step: usize, draw: usize) -> u64 {
-    seed.wrapping_add((meta_step as u64) << 32)
-        .wrapping_add((draw as u64) << 54)
+/// What a seed is used for beside the numbers that it stands for itself: each use has a seed of its own,
+/// [mixed](mix) from that one.
+#[derive(Clone, Copy, Debug)]
+pub enum Use {
+    /// A draw of a meta-iteration, of a run's seed.
+    Draw {
+        /// The meta-iteration.
+        meta_step: usize,
+        /// The draw.
+        draw: usize,
+    },
+    /// The pool that the clients' shards are of, of a run's seed.
+    Pool,
+    /// A client's shard, of a run's seed.
+    Shard(usize),
+    /// The labels that are wrong on purpose, of a draw's seed.
+    WrongLabels,
+    /// The batches of a sweep that has its own, of a draw's seed.
+    FreshBatches,
+    /// A random hypergradient, of a draw's seed.
+    Direction,
+    /// The clients that drop out of a simulated meta-iteration, of its seed.
+    DropOuts,
 }
 
-/// The meta-iteration, beyond those of any run, whose seed chooses the pool that clients' shards are of;
-/// the next one's seeds choose the shards.
-pub(crate) const SHARED: usize = 1 << 21;
+impl Use {
+    /// The seed of this use.
+    pub const fn of(self, seed: u64) -> u64 {
+        match self {
+            Use::Draw { meta_step, draw } => mix(seed, &[0, meta_step as u64, draw as u64]),
+            Use::Pool => mix(seed, &[1]),
+            Use::Shard(client) => mix(seed, &[2, client as u64]),
+            Use::WrongLabels => mix(seed, &[3]),
+            Use::FreshBatches => mix(seed, &[4]),
+            Use::Direction => mix(seed, &[5]),
+            Use::DropOuts => mix(seed, &[6]),
+        }
+    }
+}
 
 /// An experiment, its data and a seed.
 #[derive(Debug)]
@@ -380,7 +409,7 @@ impl<'a> Population<'a> {
         let pooled = self.pool(seed)?;
         let mut shard = vec![0; e.examples.train + e.examples.valid];
         choose(
-            seed_of(seed, SHARED + 1, client),
+            Use::Shard(client).of(seed),
             &mut vec![0; pooled.len()],
             &mut shard,
         )?;
@@ -396,14 +425,15 @@ impl<'a> Population<'a> {
         let Clients { pool, .. } = clients.context("an experiment without clients")?;
         let mut pooled = vec![0; pool];
         let all = &mut vec![0; self.data.train.len()];
-        choose(seed_of(seed, SHARED, 0), all, &mut pooled)?;
+        choose(Use::Pool.of(seed), all, &mut pooled)?;
         Ok(pooled)
     }
 
     /// The seed of a draw, where each meta-iteration has its own.
     const fn seed_of(&self, seed: u64, meta_step: usize, draw: usize) -> u64 {
         let fixed = self.experiment.examples.fixed;
-        seed_of(seed, if fixed { 0 } else { meta_step }, draw)
+        let meta_step = if fixed { 0 } else { meta_step };
+        Use::Draw { meta_step, draw }.of(seed)
     }
 
     /// With all of the training images to choose from, or with a shard of them.
@@ -503,9 +533,8 @@ fn one_of_each(labels: &[u8], classes: usize, count: usize) -> Result<Vec<u32>> 
 /// The labels with these images given another class, any other with the same chance.
 fn wrong(labels: &[u8], these: &[u32], classes: usize, seed: u64) -> Vec<u8> {
     let mut labels = labels.to_vec();
-    // As many draws from another stream than the examples' own.
     let shifts = Batches {
-        seed: !seed,
+        seed: Use::WrongLabels.of(seed),
         examples: classes - 1,
         size: 1,
     };
@@ -715,7 +744,7 @@ impl<'a> Problem<'a> {
     /// The batches that a sweep takes which has its own.
     pub const fn fresh_batches(&self) -> Batches {
         Batches {
-            seed: !self.seed,
+            seed: Use::FreshBatches.of(self.seed),
             examples: self.drawn.train.len(),
             size: self.experiment.batch,
         }
@@ -1037,7 +1066,7 @@ impl<'a> Problem<'a> {
             Name::AllUp => hypergradient.fill(-1.0),
             Name::Random => {
                 let groups = Groups::global(hypergradient.len());
-                let (seed, log_scales) = (!self.seed, &[0.0]);
+                let (seed, log_scales) = (Use::Direction.of(self.seed), &[0.0]);
                 Normal {
                     seed,
                     groups,
@@ -1215,18 +1244,32 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn no_two_draws_share_a_seed_and_the_first_is_that_of_its_meta_iteration() {
-        let mut seeds = BTreeSet::new();
-        for seed in [0, 1, u64::from(u32::MAX)] {
-            for meta_step in [0, 1, 20, 1 << 20, (1 << 22) - 1] {
-                assert_eq!(
-                    seed_of(seed, meta_step, 0),
-                    seed + ((meta_step as u64) << 32)
-                );
+    fn no_two_uses_share_a_seed_whatever_the_seed_the_meta_iteration_and_the_draw() {
+        let mut found = BTreeSet::new();
+        let mut insert = |what: String, seed| assert!(found.insert(seed), "{what}");
+        // Multiples of 2^32 and 2^54 among them, by which seeds were once told apart.
+        let words = [0, 1 << 31, 1 << 32, 2 << 32, 1 << 54, 3 << 54, 1 << 63];
+        for seed in words.into_iter().flat_map(|word| [word, word + 1, !word]) {
+            for meta_step in [0, 1, 2, 20, 1 << 20, 1 << 22] {
                 for draw in [0, 1, 2, MOST_DRAWS - 1] {
-                    assert!(seeds.insert(seed_of(seed, meta_step, draw)));
+                    let of = Use::Draw { meta_step, draw };
+                    insert(format!("{of:?} of {seed}"), of.of(seed));
                 }
             }
+            let others = [
+                Use::Pool,
+                Use::Shard(0),
+                Use::Shard(1),
+                Use::Shard(MOST_DRAWS - 1),
+                Use::WrongLabels,
+                Use::FreshBatches,
+                Use::Direction,
+                Use::DropOuts,
+            ];
+            for of in others {
+                insert(format!("{of:?} of {seed}"), of.of(seed));
+            }
+            insert(format!("{seed} itself"), seed);
         }
     }
 }

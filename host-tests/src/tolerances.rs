@@ -1,5 +1,10 @@
 //! Every tolerance of the tests and of `drmad check`, with its reason. What is not here is compared
-//! bit for bit. Errors are relative to the largest magnitude of the vector compared.
+//! bit for bit. Errors are relative to the largest magnitude of the vector compared; of exact methods to
+//! each entry, or to [`FLOOR`] of that magnitude where it is more.
+
+/// The share of the largest magnitude of a vector below which an entry is not held to be known on its own:
+/// it may be a sum whose terms, of the order of the largest, cancel to a thousandth.
+pub const FLOOR: f64 = 1e-3;
 
 /// Half a unit in the last place of an f32 near 1: the relative error of one rounding.
 pub const F32_ROUNDING: f64 = 5.960_464_477_539_063e-8;

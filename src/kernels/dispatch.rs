@@ -124,8 +124,22 @@ pub(crate) trait Kernel {
 /// Runs a closure on the present [`level`], but for AVX-512: what is bound by memory gains nothing by longer
 /// vectors, and the compiler pairs short ones at the cost of shuffles. It must be `#[inline(always)]`, and
 /// `move`: what it holds by reference might alias what it writes, and then nothing vectorises.
+///
+/// The loops of an objective of one's own belong into it: outside of it a multiply-add of
+/// [`Fused`](crate::Fused) is a call where the target alone has no instruction for it. The bits are the same.
+///
+/// ```
+/// use drmad::{kernels::dispatch::run, Arithmetic, Fused};
+/// let (x, w) = ([1.0f32, 2.0], [3.0, 4.0]);
+/// let (x, w) = (&x, &w);
+/// let z = run(
+///     #[inline(always)]
+///     move || x.iter().zip(w).fold(0.0, |z, (x, w)| Fused::mul_add(*x, *w, z)),
+/// );
+/// assert_eq!(z, 11.0);
+/// ```
 #[inline]
-pub(crate) fn run<R>(body: impl FnOnce() -> R) -> R {
+pub fn run<R>(body: impl FnOnce() -> R) -> R {
     // The bound makes the closure one that is called once. A closure of another kind would be called
     // through a shim of the compiler's, which is not inlined and so not compiled for the level.
     struct Closure<F>(F);

@@ -4,8 +4,9 @@
 //! v <- gamma v - (1 - gamma) g        w <- w + alpha v
 //! ```
 //!
-//! Both work on a range of weights that share a rate `alpha` and a momentum `gamma`; a schedule
-//! calls them once a group. Refused: checking `gamma`, which the trainer does at its door.
+//! Both work on a range of weights that share a rate `alpha` and a momentum `gamma`, or on the rows of a
+//! block, each with its own: so a schedule calls them once a block, also where each weight has its rate.
+//! Refused: checking `gamma`, which the trainer does at its door.
 
 use super::dispatch::run;
 use crate::dual::Dual;
@@ -19,6 +20,55 @@ pub struct Step<S> {
     pub rate: S,
     /// The momentum `gamma`, in [0, 1).
     pub momentum: S,
+}
+
+/// The steps of the rows of a block of weights, rows x columns.
+#[derive(Clone, Copy, Debug)]
+pub struct RowSteps<'a, S> {
+    /// The weights of a row.
+    pub columns: usize,
+    /// The rate of each row, before it is scaled.
+    pub rates: &'a [S],
+    /// What the rates are multiplied by.
+    pub rate_scale: S,
+    /// The momentum of each row.
+    pub momenta: &'a [S],
+}
+
+/// Moves `y` and `z` by `x`, weight by weight: `f(step, x, y, z)` gives the new `y` and `z`.
+#[inline(always)]
+pub(super) fn move_rows<S: Scalar>(
+    by: RowSteps<'_, S>,
+    x: &[S],
+    y: &mut [S],
+    z: &mut [S],
+    f: impl Fn(Step<S>, S, S, S) -> (S, S),
+) {
+    let scale = by.rate_scale;
+    let steps = by.rates.iter().zip(by.momenta).map(
+        #[inline(always)]
+        |(rate, momentum)| Step {
+            rate: *rate * scale,
+            momentum: *momentum,
+        },
+    );
+    if by.columns == 1 {
+        // A loop over weights, so that it vectorises.
+        for (((by, x), y), z) in steps.zip(x).zip(y).zip(z) {
+            (*y, *z) = f(by, *x, *y, *z);
+        }
+        return;
+    }
+    let columns = by.columns.max(1);
+    let rows = x
+        .chunks_exact(columns)
+        .zip(y.chunks_exact_mut(columns))
+        .zip(z.chunks_exact_mut(columns));
+    for (by, ((x, y), z)) in steps.zip(rows) {
+        for ((x, y), z) in x.iter().zip(y).zip(z) {
+            (*y, *z) = f(by, *x, *y, *z);
+        }
+    }
 }
 
 /// The new velocity of a weight, and the new weight.
@@ -44,6 +94,22 @@ pub fn step<A: Arithmetic, S: Scalar>(by: Step<S>, g: &[S], v: &mut [S], w: &mut
                 (*v, *w) = moved::<A, S>(by, *g, *v, *w);
             }
         },
+    );
+}
+
+/// The [`step`] of each row.
+///
+/// ```
+/// use drmad::{kernels::momentum::{step_rows, RowSteps}, Fused};
+/// let by = RowSteps { columns: 1, rates: &[0.5, 1.0], rate_scale: 1.0, momenta: &[0.75, 0.5] };
+/// let (mut w, mut v) = ([1.0f32, 1.0], [0.0, 0.0]);
+/// step_rows::<Fused, _>(by, &[4.0, 4.0], &mut v, &mut w);
+/// assert_eq!((w, v), ([0.5, -1.0], [-1.0, -2.0]));
+/// ```
+pub fn step_rows<A: Arithmetic, S: Scalar>(by: RowSteps<'_, S>, g: &[S], v: &mut [S], w: &mut [S]) {
+    run(
+        #[inline(always)]
+        move || move_rows(by, g, v, w, moved::<A, S>),
     );
 }
 
@@ -128,16 +194,41 @@ pub fn tangent<A: Arithmetic, S: Scalar>(
 /// assert_eq!((d_v, d_g), ([1.5], [-0.5]));
 /// ```
 pub fn adjoint<A: Arithmetic, S: Scalar>(by: Step<S>, d_w: &[S], d_v: &mut [S], d_g: &mut [S]) {
-    let Step { rate, momentum } = by;
-    let share = momentum - S::ONE;
     run(
         #[inline(always)]
         move || {
             for ((d_v, d_g), d_w) in d_v.iter_mut().zip(d_g).zip(d_w) {
-                let d = A::mul_add(rate, *d_w, *d_v);
-                *d_g = share * d;
-                *d_v = momentum * d;
+                (*d_v, *d_g) = moved_back::<A, S>(by, *d_w, *d_v);
             }
+        },
+    );
+}
+
+/// The adjoint of the velocity before a step, and the direction.
+#[inline(always)]
+fn moved_back<A: Arithmetic, S: Scalar>(by: Step<S>, d_w: S, d_v: S) -> (S, S) {
+    let d = A::mul_add(by.rate, d_w, d_v);
+    (by.momentum * d, (by.momentum - S::ONE) * d)
+}
+
+/// The [`adjoint`] of each row.
+pub fn adjoint_rows<A: Arithmetic, S: Scalar>(
+    by: RowSteps<'_, S>,
+    d_w: &[S],
+    d_v: &mut [S],
+    d_g: &mut [S],
+) {
+    run(
+        #[inline(always)]
+        move || {
+            move_rows(
+                by,
+                d_w,
+                d_v,
+                d_g,
+                #[inline(always)]
+                |by, d_w, d_v, _| moved_back::<A, S>(by, d_w, d_v),
+            );
         },
     );
 }

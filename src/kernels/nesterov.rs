@@ -15,7 +15,7 @@
 //! Refused: checking `gamma`, which the trainer does at its door.
 
 use super::dispatch::run;
-use super::momentum::{Moving, Step, move_tangents};
+use super::momentum::{Moving, RowSteps, Step, move_rows, move_tangents};
 use super::reduce::total;
 use crate::dual::Dual;
 use crate::scalar::{Arithmetic, Scalar};
@@ -46,6 +46,26 @@ pub fn step<A: Arithmetic, S: Scalar>(by: Step<S>, g: &[S], v: &mut [S], w: &mut
                 *v = velocity;
                 *w = A::mul_add(by.rate, u, *w);
             }
+        },
+    );
+}
+
+/// The [`step`] of each row.
+pub fn step_rows<A: Arithmetic, S: Scalar>(by: RowSteps<'_, S>, g: &[S], v: &mut [S], w: &mut [S]) {
+    run(
+        #[inline(always)]
+        move || {
+            move_rows(
+                by,
+                g,
+                v,
+                w,
+                #[inline(always)]
+                |by, g, v, w| {
+                    let (velocity, u) = moved::<A, S>(by, g, v);
+                    (velocity, A::mul_add(by.rate, u, w))
+                },
+            );
         },
     );
 }
@@ -84,17 +104,42 @@ pub fn tangent<A: Arithmetic, S: Scalar>(
 /// assert_eq!((d_v, d_g), ([0.75], [-1.25]));
 /// ```
 pub fn adjoint<A: Arithmetic, S: Scalar>(by: Step<S>, d_w: &[S], d_v: &mut [S], d_g: &mut [S]) {
-    let Step { rate, momentum } = by;
-    let share = momentum - S::ONE;
     run(
         #[inline(always)]
         move || {
             for ((d_v, d_g), d_w) in d_v.iter_mut().zip(d_g).zip(d_w) {
-                let d_u = rate * *d_w;
-                let d = A::mul_add(momentum, d_u, *d_v);
-                *d_g = share * (d + d_u);
-                *d_v = momentum * d;
+                (*d_v, *d_g) = moved_back::<A, S>(by, *d_w, *d_v);
             }
+        },
+    );
+}
+
+/// The adjoint of the velocity before a step, and the direction.
+#[inline(always)]
+fn moved_back<A: Arithmetic, S: Scalar>(by: Step<S>, d_w: S, d_v: S) -> (S, S) {
+    let d_u = by.rate * d_w;
+    let d = A::mul_add(by.momentum, d_u, d_v);
+    (by.momentum * d, (by.momentum - S::ONE) * (d + d_u))
+}
+
+/// The [`adjoint`] of each row.
+pub fn adjoint_rows<A: Arithmetic, S: Scalar>(
+    by: RowSteps<'_, S>,
+    d_w: &[S],
+    d_v: &mut [S],
+    d_g: &mut [S],
+) {
+    run(
+        #[inline(always)]
+        move || {
+            move_rows(
+                by,
+                d_w,
+                d_v,
+                d_g,
+                #[inline(always)]
+                |by, d_w, d_v, _| moved_back::<A, S>(by, d_w, d_v),
+            );
         },
     );
 }
@@ -108,13 +153,18 @@ pub fn by_step<A: Arithmetic, S: Scalar>(
     d_w: &[S],
     d_v: &[S],
 ) -> Step<S> {
-    let terms = || v.iter().zip(g).zip(d_w.iter().zip(d_v));
-    let rate = total(terms().map(|((v, g), (d_w, _))| *d_w * moved::<A, S>(by, *g, *v).1));
-    let momentum = total(terms().map(|((v, g), (d_w, d_v))| {
-        let d_u = by.rate * *d_w;
-        let d = A::mul_add(by.momentum, d_u, *d_v);
-        let (new, _) = moved::<A, S>(by, *g, *v);
-        A::mul_add(d, *v + *g, d_u * (new + *g))
-    }));
-    Step { rate, momentum }
+    run(
+        #[inline(always)]
+        move || {
+            let terms = || v.iter().zip(g).zip(d_w.iter().zip(d_v));
+            let rate = total(terms().map(|((v, g), (d_w, _))| *d_w * moved::<A, S>(by, *g, *v).1));
+            let momentum = total(terms().map(|((v, g), (d_w, d_v))| {
+                let d_u = by.rate * *d_w;
+                let d = A::mul_add(by.momentum, d_u, *d_v);
+                let (new, _) = moved::<A, S>(by, *g, *v);
+                A::mul_add(d, *v + *g, d_u * (new + *g))
+            }));
+            Step { rate, momentum }
+        },
+    )
 }

@@ -227,6 +227,26 @@ pub fn all_finite<S: Scalar>(x: &[S]) -> bool {
     .is_finite()
 }
 
+/// The greatest magnitude of some numbers; 0 of none.
+pub(crate) fn greatest<S: Scalar>(x: &[S]) -> S {
+    let greater = |top, x: S| if x > top { x } else { top };
+    x.iter().fold(S::ZERO, |top, x| greater(top, x.abs()))
+}
+
+/// A power of two by which numbers are divided before they are squared, so that no square is infinite or
+/// vanishes: the one of the greatest magnitude, within a factor of 2; 1 where that is 0 or no number.
+/// Nothing is rounded by it, so it changes no bit of what needs it not.
+fn unit<S: Scalar>(x: &[S]) -> f64 {
+    const EXPONENT: u64 = 0x7ff0_0000_0000_0000;
+    let bits = greatest(x).to_f64().to_bits();
+    match bits & EXPONENT {
+        // Of subnormal numbers the quotients are no less than 2^-52.
+        0 if bits > 0 => f64::MIN_POSITIVE,
+        0 | EXPONENT => 1.0,
+        power => f64::from_bits(power),
+    }
+}
+
 /// Cosine of the angle between two vectors, in float64; 0 where one of them vanishes.
 ///
 /// ```
@@ -235,8 +255,9 @@ pub fn all_finite<S: Scalar>(x: &[S]) -> bool {
 /// ```
 pub fn cosine<S: Scalar>(x: &[S], y: &[S]) -> f64 {
     let (mut xx, mut yy, mut xy) = (0.0f64, 0.0f64, 0.0f64);
+    let (unit_x, unit_y) = (unit(x), unit(y));
     for (x, y) in x.iter().zip(y) {
-        let (x, y) = (x.to_f64(), y.to_f64());
+        let (x, y) = (x.to_f64() / unit_x, y.to_f64() / unit_y);
         xx += x * x;
         yy += y * y;
         xy += x * y;
@@ -251,7 +272,8 @@ pub fn cosine<S: Scalar>(x: &[S], y: &[S]) -> f64 {
 /// assert_eq!(drmad::kernels::reduce::norm(&[3.0f32, 4.0]), 5.0);
 /// ```
 pub fn norm<S: Scalar>(x: &[S]) -> f64 {
+    let unit = unit(x);
+    let square = |x: &S| (x.to_f64() / unit) * (x.to_f64() / unit);
     // From 0: an iterator's own sum of nothing is -0.
-    let square = |x: &S| x.to_f64() * x.to_f64();
-    Scalar::sqrt(x.iter().fold(0.0, |sum, x| sum + square(x)))
+    unit * Scalar::sqrt(x.iter().fold(0.0, |sum, x| sum + square(x)))
 }

@@ -20,6 +20,7 @@ use super::softmax_loss::{Example, check_classes};
 use super::{Adjoint, Examples};
 use crate::error::{Error, cut, exactly};
 use crate::kernels::activation::softmax;
+use crate::kernels::dispatch::run;
 use crate::kernels::reduce::Total;
 use crate::objective::{At, Objective};
 use crate::pieces::{copy, split, split_mut};
@@ -106,6 +107,27 @@ impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
         &self,
         at: At<'_, S>,
         g: &mut [S],
+        d_h: Option<&mut [S]>,
+        scratch: &mut [S],
+    ) -> Result<S, Error> {
+        run(
+            #[inline(always)]
+            move || self.evaluate(at, g, d_h, scratch),
+        )
+    }
+
+    fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
+        self.examples.visit_blocks(visit);
+    }
+}
+
+impl<D: Examples, A: Arithmetic> Logistic<D, A> {
+    /// The gradient, compiled for the level that it is called on.
+    #[inline(always)]
+    fn evaluate<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        g: &mut [S],
         mut d_h: Option<&mut [S]>,
         mut scratch: &mut [S],
     ) -> Result<S, Error> {
@@ -185,9 +207,5 @@ impl<D: Examples, A: Arithmetic> Objective for Logistic<D, A> {
             d_h.finish();
         }
         Ok(loss.value() * share)
-    }
-
-    fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
-        self.examples.visit_blocks(visit);
     }
 }

@@ -7,6 +7,7 @@
 use core::marker::PhantomData;
 
 use crate::error::{Error, exactly};
+use crate::kernels::dispatch::run;
 use crate::objective::{At, Objective};
 use crate::scalar::{Arithmetic, Scalar};
 
@@ -58,12 +59,19 @@ impl<A: Arithmetic> Objective for Quadratic<'_, A> {
         exactly("w", at.w, self.weights())?;
         exactly("h", at.h, self.hypers())?;
         exactly("g", g, self.weights())?;
-        let mut twice = S::ZERO;
-        for (((g, a), w), h) in g.iter_mut().zip(self.curvature).zip(at.w).zip(at.h) {
-            let miss = *w - *h;
-            *g = S::from_f32(*a) * miss;
-            twice = A::mul_add(*g, miss, twice);
-        }
+        let place = &mut *g;
+        let twice = run(
+            #[inline(always)]
+            move || {
+                let mut twice = S::ZERO;
+                for (((g, a), w), h) in place.iter_mut().zip(self.curvature).zip(at.w).zip(at.h) {
+                    let miss = *w - *h;
+                    *g = S::from_f32(*a) * miss;
+                    twice = A::mul_add(*g, miss, twice);
+                }
+                twice
+            },
+        );
         if let Some(d_h) = d_h {
             exactly("d_h", d_h, self.hypers())?;
             for (d_h, g) in d_h.iter_mut().zip(g.iter()) {

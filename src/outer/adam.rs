@@ -110,7 +110,7 @@ impl<S: Scalar> Outer<S> for Adam<'_, S> {
     fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
         fields.same("kind of optimiser", 3)?;
         fields.same("moments", self.m.len() as u64)?;
-        fields.short("steps taken", &mut self.taken)?;
+        fields.short("steps taken", &mut self.taken, u32::MAX)?;
         fields.numbers(self.m)?;
         fields.numbers(self.v)
     }

@@ -393,7 +393,7 @@ impl<S: Scalar> Path<S> for Checkpoints<'_, S> {
             let next = self.next_snapshot(at, t);
             for step in at..next {
                 steps.replay(step, w, v, g)?;
-                self.recomputed += 1;
+                self.recomputed = self.recomputed.saturating_add(1);
             }
             at = next;
             if at < t {
@@ -416,12 +416,27 @@ impl<S: Scalar> Path<S> for Checkpoints<'_, S> {
         // Of an unknown number of steps it is a level.
         let greatest = if steps == 0 { usize::MAX } else { steps };
         fields.count("snapshot to come", place, greatest)?;
-        fields.count("steps recorded", &mut self.next, greatest)?;
-        fields.count("snapshots taken", &mut self.taken, snapshots)?;
+        let next = fields.count("steps recorded", &mut self.next, greatest)?;
+        let taken = fields.count("snapshots taken", &mut self.taken, snapshots)?;
         fields.flag("end of the training", &mut self.finished)?;
         fields.long(&mut self.recomputed)?;
-        for mark in self.marks.iter_mut() {
-            fields.count("step of a snapshot", &mut mark.step, greatest)?;
+        let mut due = 0;
+        for (i, mark) in self.marks.iter_mut().enumerate() {
+            // The first is of step 0, and each of those taken of a later step than the one before.
+            let last = match i {
+                _ if i >= taken => greatest,
+                0 => 0,
+                _ => next.saturating_sub(1),
+            };
+            let step = fields.count("step of a snapshot", &mut mark.step, last)?;
+            if i < taken && step < due {
+                return Err(Error::Saved {
+                    what: "step of a snapshot",
+                    want: due as u64,
+                    got: step as u64,
+                });
+            }
+            due = step.saturating_add(1);
             fields.count("level of a snapshot", &mut mark.level, usize::MAX)?;
             fields.count(
                 "place of a snapshot",

@@ -26,6 +26,7 @@ use super::rows::block_of;
 use super::{Kind, Path, Rows, Spare, Steps, fields_len, slope};
 use crate::error::{Error, exactly, same};
 use crate::kernels::accumulate::add_scaled;
+use crate::kernels::dispatch::run;
 use crate::kernels::interpolate::{between, weights};
 use crate::kernels::math::{exp, ln};
 use crate::kernels::quantise::MOST;
@@ -272,9 +273,15 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
             let (last, x) = (&mut last[..b.len()], &mut x[..b.len()]);
             self.origin.fill(first, last);
             self.rows.read(k - 1, first, last);
-            for ((x, b), last) in x.iter_mut().zip(b).zip(last.iter()) {
-                *x = A::mul_add(by_last, *last, by_b * *b);
-            }
+            let (place, before) = (&mut *x, &*last);
+            run(
+                #[inline(always)]
+                move || {
+                    for ((x, b), last) in place.iter_mut().zip(b).zip(before) {
+                        *x = A::mul_add(by_last, *last, by_b * *b);
+                    }
+                },
+            );
             self.rows.write(k, first, x, last);
         }
     }
@@ -287,10 +294,15 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
             let first = i * block;
             self.origin.fill(first, c);
             self.rows.read(k, first, c);
-            if let Some(after) = after {
-                for (c, after) in c.iter_mut().zip(after.iter().skip(first)) {
-                    *c = A::mul_add(-u, *after, (S::ONE + u) * *c);
-                }
+            if let Some(after) = after.and_then(|after| after.get(first..)) {
+                run(
+                    #[inline(always)]
+                    move || {
+                        for (c, after) in c.iter_mut().zip(after) {
+                            *c = A::mul_add(-u, *after, (S::ONE + u) * *c);
+                        }
+                    },
+                );
             }
         }
     }

@@ -178,6 +178,15 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
         self.count.saturating_mul(self.stride)
     }
 
+    /// The steps between knots after so many steps: the least power of two that leaves room for all.
+    fn stride_of(&self, steps: usize) -> usize {
+        let (mut stride, mut last) = (1usize, steps.saturating_sub(1));
+        while last > 0 && last >= self.intervals {
+            (stride, last) = (stride.saturating_mul(2), last / 2);
+        }
+        stride
+    }
+
     /// Whether step `t` is that of the newest knot.
     fn is_newest(&self, t: usize) -> bool {
         self.count
@@ -375,9 +384,22 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Knots<A, S,
     fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
         let cubic = usize::from(self.changes.is_some());
         fields.path(Kind::Knots, &[self.weights, self.intervals, cubic])?;
-        fields.count("steps between knots", &mut self.stride, usize::MAX)?;
-        fields.count("knots", &mut self.count, self.intervals)?;
-        fields.count("steps recorded", &mut self.next, usize::MAX)?;
+        let stride = fields.count("steps between knots", &mut self.stride, usize::MAX)?;
+        let knots = fields.count("knots", &mut self.count, self.intervals)?;
+        let next = fields.count("steps recorded", &mut self.next, usize::MAX)?;
+        // No number of steps is planned, but each has its stride and its knots.
+        for (what, want, got) in [
+            ("steps between knots", self.stride_of(next), stride),
+            ("knots", next.div_ceil(stride.max(1)), knots),
+        ] {
+            if got != want {
+                return Err(Error::Saved {
+                    what,
+                    want: want as u64,
+                    got: got as u64,
+                });
+            }
+        }
         fields.flag("end of the training", &mut self.finished)?;
         fields.count("interval in hand", &mut self.interval, self.intervals)?;
         fields.flag("ends swapped", &mut self.swapped)?;

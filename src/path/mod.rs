@@ -325,6 +325,7 @@ fn walks_every_step<S: Scalar>(path: &impl Path<S>, trained: usize) -> Result<()
 
 /// A path behind a pointer, as a program has it that chooses one at run time.
 #[cfg(feature = "std")]
+#[deny(clippy::missing_trait_methods)]
 impl<S: Scalar, P: Path<S> + ?Sized> Path<S> for std::boxed::Box<P> {
     fn floats(&self) -> usize {
         (**self).floats()

@@ -500,7 +500,8 @@ impl<S: Real> Path<S> for Reversible<'_> {
         fields.count("steps taken", &mut due, self.steps.saturating_add(1))?;
         self.next = due.checked_sub(1);
         fields.count("spills", &mut self.spills, self.spilled.len())?;
-        fields.short("bound of what is lost", &mut self.bound)?;
+        let greatest = self.least.grow(FULL - 1);
+        fields.short("bound of what is lost", &mut self.bound, greatest)?;
         fields.words(bytemuck::cast_slice_mut(self.w))?;
         fields.words(bytemuck::cast_slice_mut(self.v))?;
         fields.words(self.x)?;

@@ -286,6 +286,7 @@ impl<const LEVELS: u32, A: Arithmetic, S: Real> Rows<S> for Quantised<'_, LEVELS
 
 /// Rows behind a pointer, as a program has them that chooses their bits at run time.
 #[cfg(feature = "std")]
+#[deny(clippy::missing_trait_methods)]
 impl<S, R: Rows<S> + ?Sized> Rows<S> for std::boxed::Box<R> {
     fn floats(&self) -> usize {
         (**self).floats()

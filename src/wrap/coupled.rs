@@ -12,6 +12,9 @@
 //! M d     2 <w_j - w_k, d_j - d_k> by A_jk;  2 <w_j, d_j> by A_jj
 //! ```
 //!
+//! and along `(w_dot, A_dot)` the gradient moves by `grad_w` with `w_dot` for `w`, and by `grad_w` with
+//! `A_dot` for `A`.
+//!
 //! The block of `h` is the upper triangle of `A` row by row, the numbers themselves and no logarithms:
 //! a coupling may vanish. The papers sum over ordered pairs, so their coefficients of a pair are half
 //! of these. Differences are taken before they are squared, since strongly coupled tasks nearly agree.
@@ -26,7 +29,7 @@
 use crate::error::{Error, cut, exactly, same};
 use crate::kernels::dispatch::run;
 use crate::kernels::reduce::dot;
-use crate::objective::{At, Objective, Products};
+use crate::objective::{At, Directions, Objective, Products};
 use crate::pieces::copy;
 use crate::scalar::{Arithmetic, Scalar};
 
@@ -281,6 +284,7 @@ impl<O: Objective> Coupled<O> {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl<O: Objective> Objective for Coupled<O> {
     type Arithmetic = O::Arithmetic;
 
@@ -373,6 +377,41 @@ impl<O: Objective> Objective for Coupled<O> {
             }
         }
         Ok(())
+    }
+
+    fn tangents_scratch_len(&self, count: usize) -> usize {
+        let inner = self.inner.tangents_scratch_len(count);
+        self.own_scratch_len().max(inner)
+    }
+
+    fn tangents<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        along: Directions<'_, S>,
+        g: &mut [S],
+        g_dot: &mut [S],
+        mut scratch: &mut [S],
+    ) -> Result<S, Error> {
+        along.check(self, g, g_dot)?;
+        let (h, a) = self.split(&at)?;
+        let inner_at = At { h, ..at };
+        let loss = self.inner.tangents(inner_at, along, g, g_dot, scratch)?;
+        let coupled = self.value(at.w, a, Some(g), None, scratch)?;
+        if self.is_off() {
+            return Ok(loss);
+        }
+        let tasks = self.tasks();
+        let x = cut("scratch", &mut scratch, tasks.each(at.w.len()))?;
+        for ((w_dot, h_dot), g_dot) in along.rows().zip(g_dot.chunks_exact_mut(at.w.len().max(1))) {
+            let a_dot = h_dot.get(h.len()..self.hypers()).unwrap_or(&[]);
+            for ((pair, a), a_dot) in tasks.pairs().zip(a).zip(a_dot) {
+                for (w, a) in [(w_dot, *a), (at.w, *a_dot)] {
+                    tasks.difference(pair, w, x);
+                    tasks.add::<O::Arithmetic, S>(pair, a + a, x, g_dot);
+                }
+            }
+        }
+        Ok(loss + coupled)
     }
 
     fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {

@@ -1,5 +1,10 @@
 //! Objectives around objectives: each adds one kind of hyperparameter and owns one block of `h`.
 //! [`Psd`] adds none: it changes what a sweep sees of the curvature.
+//!
+//! Each of them says what becomes of every method of the inner objective. One left out would be the
+//! trait's own, by dual numbers: slower, in more scratch and with other bits, without a word. So a method
+//! that is left out is refused by a lint (`clippy::missing_trait_methods`), here as in every type that
+//! stands for another.
 
 mod coupled;
 mod penalty;

@@ -252,6 +252,7 @@ impl<S: Scalar> Parts<'_, S> {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl<O: Objective, R: Term> Objective for Penalty<'_, O, R> {
     type Arithmetic = O::Arithmetic;
 

@@ -11,11 +11,12 @@
 //! **This is by intention not the derivative of its gradient**: [`check`](crate::check) reports it
 //! wherever a product was dropped, and on an exact path it spoils an exact hypergradient. The
 //! products are dropped whole, for each step and batch by itself; wrapped innermost it judges the
-//! inner curvature without penalties and scales, outermost that of the whole training loss.
+//! inner curvature without penalties and scales, outermost that of the whole training loss. Forward mode grows by no adjoint: its tangents are those of
+//! the inner objective.
 
 use crate::error::{Error, cut, exactly};
 use crate::kernels::reduce::dot;
-use crate::objective::{At, Objective, Products};
+use crate::objective::{At, Directions, Objective, Products};
 use crate::scalar::Scalar;
 
 /// An objective without products of negative curvature.
@@ -39,6 +40,7 @@ pub struct Psd<O> {
     pub inner: O,
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl<O: Objective> Objective for Psd<O> {
     type Arithmetic = O::Arithmetic;
 
@@ -102,6 +104,21 @@ impl<O: Objective> Objective for Psd<O> {
             *sum += *h_d;
         }
         Ok(())
+    }
+
+    fn tangents_scratch_len(&self, count: usize) -> usize {
+        self.inner.tangents_scratch_len(count)
+    }
+
+    fn tangents<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        along: Directions<'_, S>,
+        g: &mut [S],
+        g_dot: &mut [S],
+        scratch: &mut [S],
+    ) -> Result<S, Error> {
+        self.inner.tangents(at, along, g, g_dot, scratch)
     }
 
     fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {

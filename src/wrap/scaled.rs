@@ -102,6 +102,7 @@ impl<'a, O: Objective> Scaled<'a, O> {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl<O: Objective> Objective for Scaled<'_, O> {
     type Arithmetic = O::Arithmetic;
 

@@ -12,6 +12,18 @@ operations! {
     momentum_adjoint(x) { let [a, b, c, ..] = &mut x.f; momentum::adjoint::<Plain, _>(x.by, a, b, c); }
     momentum_undo_weights(x) { let [a, b, ..] = &mut x.f; momentum::undo_weights::<Plain, _>(x.by, a, b); }
     momentum_undo_velocity(x) { let [a, b, ..] = &mut x.f; momentum::undo_velocity::<Plain, _>(x.by, a, b); }
+    momentum_rows(x) {
+        let [g, v, w, rates, momenta, ..] = &mut x.f;
+        let by = momentum::RowSteps { columns: x.n[0], rates, rate_scale: x.x[0], momenta };
+        momentum::step_rows::<Plain, _>(by, g, v, w);
+        momentum::adjoint_rows::<Plain, _>(by, g, v, w);
+    }
+    nesterov_rows(x) {
+        let [g, v, w, rates, momenta, ..] = &mut x.f;
+        let by = momentum::RowSteps { columns: x.n[0], rates, rate_scale: x.x[0], momenta };
+        nesterov::step_rows::<Plain, _>(by, g, v, w);
+        nesterov::adjoint_rows::<Plain, _>(by, g, v, w);
+    }
     nesterov_step(x) { let [g, v, w, ..] = &mut x.f; nesterov::step::<Plain, _>(x.by, g, v, w); }
     nesterov_tangent(x) {
         let [g, g_dot, v, v_dot, w, w_dot, ..] = &mut x.f;
@@ -184,6 +196,7 @@ operations! {
         for block in groups.blocks() {
             let [a, b, c, d, ..] = &mut x.f;
             x.n[1] += block.of(a).len() + block.of_mut(b).len() + block.len();
+            x.flag |= block.row_of(x.n[1]) == Some((x.n[2], x.n[3]));
             x.n[2] += block.hypers(c).len() + block.hypers_mut(d).len();
             x.flag |= block.is_empty() | groups.is_empty();
         }
@@ -210,6 +223,7 @@ operations! {
         let result = x.batches().fill(x.n[3], x.words[0]);
         put(&mut x.failed, result);
     }
+    random_mix(x) { x.n[1] = random::mix(x.n[0] as u64, &[x.n[1] as u64, x.n[2] as u64]) as usize; }
     random_choose(x) {
         let [pool, chosen, ..] = &mut x.words;
         put(&mut x.failed, random::choose(x.n[0] as u64, pool, chosen));

@@ -358,6 +358,17 @@ static void check_chacha8(void) {
     u32s("words", word("count"), got);
 }
 
+static void check_mix(void) {
+    const Entry *e = input("u64", "counters");
+    uint64_t counters[16];
+    size_t n = e->len / 2;
+    if (n > 16) die("too many", "counters");
+    for (size_t i = 0; i < n; i++) counters[i] = high_first(e->words + 2 * i);
+    uint64_t mixed = mix(long_word("seed"), n, counters);
+    uint32_t both[2] = {(uint32_t)(mixed >> 32), (uint32_t)mixed};
+    compare("u64", "mixed", 2, both);
+}
+
 static void check_batches(void) {
     uint32_t size = word("size"), steps = word("steps");
     for (uint32_t t = 0; t < steps; t++) batch_of(long_word("seed"), word("examples"), size, t, got + t * size);
@@ -533,7 +544,7 @@ static const struct { const char *name; void (*check)(void); } KERNELS[] = {
     {"momentum_adjoint", check_momentum_adjoint}, {"momentum_undo", check_momentum_undo},
     {"nesterov_adjoint", check_nesterov_adjoint}, {"momentum_tangent", check_tangent},
     {"nesterov_tangent", check_tangent}, {"adam_step", check_adam_step}, {"adam_adjoint", check_adam_adjoint},
-    {"adam_tangent", check_adam_tangent}, {"chacha8", check_chacha8}, {"batches", check_batches},
+    {"adam_tangent", check_adam_tangent}, {"chacha8", check_chacha8}, {"mix", check_mix}, {"batches", check_batches},
     {"choose", check_choose}, {"normal", check_normal}, {"groups", check_groups}, {"grid", check_grid},
     {"objective", check_objective}, {"objective_pixels", check_objective_pixels}, {"quantise", check_quantise}, {"ratio", check_ratio},
     {"reversible_step", check_reversible_step}, {"run_tape", check_run}, {"run_line", check_run},

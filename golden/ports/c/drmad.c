@@ -491,6 +491,19 @@ uint32_t random_word(uint64_t seed, uint64_t stream, uint64_t position) {
     return s[position % 16] + start[position % 16];
 }
 
+static uint64_t permuted(uint64_t x) {
+    uint64_t z = x + 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+uint64_t mix(uint64_t seed, size_t count, const uint64_t *counters) {
+    seed = permuted(seed);
+    for (size_t i = 0; i < count; i++) seed = permuted(seed ^ counters[i]);
+    return seed;
+}
+
 static uint64_t below(uint64_t n, uint32_t word) { return word * n >> 32; }
 
 static uint64_t divisor(uint64_t a, uint64_t b) { return b == 0 ? a : divisor(b, a % b); }

@@ -75,6 +75,7 @@ void adam_tangent(Adam by, float rate_dot, float b1_dot, size_t p, const float *
 
 /* Random numbers */
 uint32_t random_word(uint64_t seed, uint64_t stream, uint64_t position);
+uint64_t mix(uint64_t seed, size_t count, const uint64_t *counters);
 void batch_of(uint64_t seed, uint32_t examples, uint32_t size, uint32_t t, uint32_t *batch);
 void choose(uint64_t seed, uint32_t n, uint32_t *pool, uint32_t m, uint32_t *chosen);
 

@@ -233,6 +233,11 @@ def _(A, i, _):
     return {"words": [drmad.random_word(i.int("seed"), i.int("stream"), position + k) for k in range(count)]}
 
 
+@kernel("mix")
+def _(A, i, _):
+    return {"mixed": np.array([drmad.mix(i.int("seed"), [int(c) for c in i.counters])], np.uint64)}
+
+
 @kernel("batches")
 def _(A, i, _):
     of = i.int("seed"), i.int("examples"), i.int("size")

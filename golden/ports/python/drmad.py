@@ -416,6 +416,20 @@ def random_word(seed, stream, position):
     return (s[word] + start[word]) & 0xFFFFFFFF
 
 
+def permuted(x):
+    z = (x + 0x9E3779B97F4A7C15) & M64
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & M64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & M64
+    return z ^ z >> 31
+
+
+def mix(seed, counters):
+    seed = permuted(seed)
+    for counter in counters:
+        seed = permuted(seed ^ counter)
+    return seed
+
+
 def below(n, word):
     return word * n >> 32
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
 use crate::experiment::{Counts, Experiment};
-use crate::problem::{Population, SHARED, seed_of, those};
+use crate::problem::{Population, Use, those};
 
 /// The kinds of shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -89,7 +89,7 @@ impl Shards {
         );
         let mut shard = vec![0; len];
         let places = &mut vec![0; pooled.len()];
-        choose(seed_of(seed, SHARED + 1, client), places, &mut shard)?;
+        choose(Use::Shard(client).of(seed), places, &mut shard)?;
         Ok(those(&shard, &pooled))
     }
 }

@@ -35,7 +35,7 @@ use rayon::prelude::*;
 
 use crate::data::{Dataset, Split};
 use crate::experiment::Experiment;
-use crate::problem::{Population, diverges, those};
+use crate::problem::{Population, Use, diverges, those};
 use crate::recipe::Recipe;
 use crate::reduction::Reduction;
 use crate::tune::step;
@@ -172,7 +172,7 @@ impl Weather {
                 *seconds *= self.slowdown;
             }
         }
-        for client in those(self.dropped, !seed)? {
+        for client in those(self.dropped, Use::DropOuts.of(seed))? {
             if let Some(seconds) = seconds.get_mut(client as usize) {
                 *seconds = None;
             }

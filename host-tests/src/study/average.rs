@@ -13,7 +13,7 @@
 //! of `n` and `n` were `n c / (1 + (n - 1) c)` (Spearman 1910, Brown 1910); it stands beside the measured
 //! one.
 //!
-//! Refused: fewer draws than 2, and more than a seed has.
+//! Refused: fewer draws than 2, and more than a meta-iteration has.
 
 use std::ops::Range;
 use std::path::Path;

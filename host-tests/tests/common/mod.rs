@@ -17,7 +17,7 @@ use drmad::path::{Path, Steps};
 use drmad::random::{Batches, Origin};
 use drmad::train::{Rule, Run, Schedule, Step};
 use drmad::{Error, Scalar};
-use drmad_host::tolerances::{CENTRAL_DIFFERENCES, CENTRAL_STEP, SAME_FORMULA_F64};
+use drmad_host::tolerances::{CENTRAL_DIFFERENCES, CENTRAL_STEP, FLOOR, SAME_FORMULA_F64};
 
 /// Something is missing: says what to install, and fails with `CI_REQUIRED=1`, where it should be there.
 #[track_caller]
@@ -126,16 +126,18 @@ pub(crate) fn on_every_level(mut body: impl FnMut(Level)) {
 
 /// The largest difference between two vectors, beside the largest magnitude in the second.
 pub(crate) fn relative_error(got: &[f64], want: &[f64]) -> f64 {
+    error_beside(got, want, 1.0)
+}
+
+/// The largest difference between two entries, beside the second of them, or this share of the largest
+/// magnitude among the second ones where that is more.
+fn error_beside(got: &[f64], want: &[f64], floor: f64) -> f64 {
     assert_eq!(got.len(), want.len());
     assert!(!want.is_empty());
-    let difference = got
-        .iter()
-        .zip(want)
-        .map(|(got, want)| (got - want).abs())
-        .fold(0.0, nan_max);
     let size = want.iter().map(|x| x.abs()).fold(0.0, nan_max);
     assert!(size > 0.0, "a comparison with nothing but zeros");
-    difference / size
+    let error = |(got, want): (&f64, &f64)| (got - want).abs() / want.abs().max(floor * size);
+    got.iter().zip(want).map(error).fold(0.0, nan_max)
 }
 
 /// A maximum that a NaN survives.
@@ -151,6 +153,18 @@ pub(crate) fn assert_close<S: Scalar>(what: &str, got: &[S], want: &[f64], toler
     assert!(
         error <= tolerance,
         "{what}: relative error {error:e}, more than {tolerance:e}\n got {got:?}\nwant {want:?}"
+    );
+}
+
+/// The same entry by entry, for what is exact: an entry that is small beside the others is held to its own
+/// size, down to [`FLOOR`] of the largest.
+#[track_caller]
+pub(crate) fn assert_each_close<S: Scalar>(what: &str, got: &[S], want: &[f64], tolerance: f64) {
+    let got: Vec<f64> = got.iter().map(|x| x.to_f64()).collect();
+    let error = error_beside(&got, want, FLOOR);
+    assert!(
+        error <= tolerance,
+        "{what}: an entry is {error:e} off, more than {tolerance:e}\n got {got:?}\nwant {want:?}"
     );
 }
 

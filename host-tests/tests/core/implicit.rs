@@ -2,7 +2,9 @@
 //! differences of trainings in nested loops, and linear systems solved by elimination.
 
 use crate::common::plain::{self, Training};
-use crate::common::{Data, Noise, all_batches, assert_close, hypergradient, wide};
+use crate::common::{
+    Data, Noise, all_batches, assert_close, assert_each_close, hypergradient, wide,
+};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Workspace};
 use drmad::implicit::{Implicit, Solved, Solver, Stopped, scratch_len};
@@ -156,17 +158,17 @@ fn both_solvers_solve_a_quadratic_with_any_damping() {
             let x: Vec<f64> = (0..6)
                 .map(|i| right[i] / (f64::from(CURVATURES[i]) + damping))
                 .collect();
-            assert_close("x", &got.minus_x, &minus(&x), SOLVED);
-            assert_close("by h", &got.d_h, &bowl.d_h(&got.w, &x), SOLVED);
+            assert_each_close("x", &got.minus_x, &minus(&x), SOLVED);
+            assert_each_close("by h", &got.d_h, &bowl.d_h(&got.w, &x), SOLVED);
             let loss: f64 = (0..6)
                 .map(|i| 0.5 * right[i] * (got.w[i] - bowl.h[i]))
                 .sum();
-            assert_close("E", &[got.solved.valid_loss], &[loss], SAME_FORMULA_F64);
+            assert_each_close("E", &[got.solved.valid_loss], &[loss], SAME_FORMULA_F64);
             let slope: Vec<f64> = (0..6)
                 .map(|i| f64::from(CURVATURES[i]) * (got.w[i] - bowl.h[i]))
                 .collect();
             let slope = [length(&slope)];
-            assert_close("slope", &[got.solved.slope], &slope, SAME_FORMULA_F64);
+            assert_each_close("slope", &[got.solved.slope], &slope, SAME_FORMULA_F64);
         }
     }
 }
@@ -221,12 +223,12 @@ fn a_truncated_series_is_its_closed_form() {
             x.push(right[i] * (1.0 - power) / a);
             left.push(right[i] * power);
         }
-        assert_close("x", &got.minus_x, &minus(&x), SAME_FORMULA_F64);
+        assert_each_close("x", &got.minus_x, &minus(&x), SAME_FORMULA_F64);
         let want = bowl.d_h(&got.w, &x);
-        assert_close("by h", &got.d_h, &want, SAME_FORMULA_F64);
+        assert_each_close("by h", &got.d_h, &want, SAME_FORMULA_F64);
         let residual = [length(&left) / length(&right)];
         let got = [got.solved.residual];
-        assert_close("residual", &got, &residual, SAME_FORMULA_F64);
+        assert_each_close("residual", &got, &residual, SAME_FORMULA_F64);
     }
 }
 
@@ -307,7 +309,62 @@ fn a_validation_gradient_of_zero_or_almost_zero_is_solved_too() {
     let x: Vec<f64> = (0..6)
         .map(|i| right[i] / (f64::from(CURVATURES[i]) + 1.0))
         .collect();
-    assert_close("by h", &got.d_h, &bowl.d_h(&w, &x), F32_SWEEP);
+    assert_each_close("by h", &got.d_h, &bowl.d_h(&w, &x), F32_SWEEP);
+}
+
+#[test]
+fn right_hand_sides_from_the_least_number_to_the_greatest_have_their_closed_form() {
+    let (a, h, w0) = ([1.0f32, 2.0, 3.0], [0.25f32, -0.5, 0.125], [0.5; 3]);
+    let least = f64::from(f32::from_bits(1));
+    for size in [
+        1e-45f32, 1e-44, 2.9e-39, 1e-38, 1e-30, 1e-20, 1e-10, 1.0, 1e10, 1e20, 1e30, 1e38,
+    ] {
+        for solver in [Solver::ConjugateGradients, neumann(0.4)] {
+            let what = format!("{size:e}, {solver:?}");
+            let (training, b) = (Quadratic::<Fused>::new(&a), [size; 3]);
+            let outside = Quadratic::<Fused>::new(&b);
+            let run = Run {
+                objective: &training,
+                h: &h,
+                schedule: Schedule {
+                    rule: Rule::HeavyBall,
+                    groups: Groups::global(3),
+                    rates: &[0.1],
+                    momenta: &[0.5],
+                },
+                batches: Batches {
+                    seed: 0,
+                    examples: 1,
+                    size: 1,
+                },
+                steps: 3,
+            };
+            let validation = Validation {
+                objective: &outside,
+                examples: &[],
+            };
+            let settings = Implicit {
+                examples: &[],
+                solver,
+                iterations: 50,
+                tolerance: 1e-6,
+                damping: 1.0,
+            };
+            let got = implicit(&run, &validation, &w0, &settings).expect(&what);
+            assert_eq!(got.solved.stopped, Stopped::Tolerance, "{what}");
+            assert!(got.solved.residual <= 2e-6, "{what}: {:?}", got.solved);
+            for i in 0..3 {
+                // dE/dw and the direct term are products in f32; (a + 1) x is dE/dw.
+                let right = f64::from(size * (got.w[i] - h[i]));
+                let x = right / (f64::from(a[i]) + 1.0);
+                let near = |got: f32, want: f64| {
+                    (f64::from(got) - want).abs() <= F32_SWEEP * right.abs() + 3.0 * least
+                };
+                assert!(near(got.minus_x[i], -x), "{what}: {:?}", got.minus_x);
+                assert!(near(got.d_h[i], -x), "{what}: {:?}", got.d_h);
+            }
+        }
+    }
 }
 
 // ------------------------------------------------------------------------- negative curvature
@@ -355,11 +412,11 @@ fn conjugate_gradients_stop_at_negative_curvature_with_what_they_have() {
             assert_eq!(got.d_h, minus(&right));
             assert_eq!(got.solved.residual, 1.0);
         } else {
-            assert_close("x", &got.minus_x, &minus(&x), SOLVED);
-            assert_close("by h", &got.d_h, &bowl.d_h(&got.w, &x), SOLVED);
+            assert_each_close("x", &got.minus_x, &minus(&x), SOLVED);
+            assert_each_close("by h", &got.d_h, &bowl.d_h(&got.w, &x), SOLVED);
             let left: Vec<f64> = (0..6).map(|i| right[i] - a[i] * x[i]).collect();
             let residual = [length(&left) / length(&right)];
-            assert_close("residual", &[got.solved.residual], &residual, SOLVED);
+            assert_each_close("residual", &[got.solved.residual], &residual, SOLVED);
         }
     }
 }
@@ -601,7 +658,7 @@ fn after_convergence_it_is_the_hypergradient_of_the_exact_sweep() {
             assert_eq!(got.solved.stopped, Stopped::Tolerance);
             assert!(got.solved.slope < CONVERGED, "{}", got.solved.slope);
             assert!(got.solved.residual < SOLVED, "{}", got.solved.residual);
-            assert_close("by h", &got.d_h, &want, SOLVED);
+            assert_each_close("by h", &got.d_h, &want, SOLVED);
         }
     }
 }
@@ -621,7 +678,7 @@ fn after_convergence_it_is_the_difference_of_trainings_in_nested_loops() {
             })
             .collect();
         let got = convex.answer(&SETTINGS).unwrap();
-        assert_close("by h", &got.d_h, &want, WHOLE_TRAINING);
+        assert_each_close("by h", &got.d_h, &want, WHOLE_TRAINING);
         // A penalty on weights that nothing moves changes nothing.
         assert!(trained.biases || (got.d_h[4], want[4]) == (0.0, 0.0));
     }
@@ -650,7 +707,7 @@ fn the_residual_and_the_slope_are_the_true_ones() {
                 }
                 let want = [length(&left) / length(&right[..last])];
                 assert!(want[0] > 1e-3, "nothing left to compare");
-                assert_close(
+                assert_each_close(
                     "residual",
                     &[got.solved.residual],
                     &want,
@@ -680,7 +737,7 @@ fn the_residual_and_the_slope_are_the_true_ones() {
     let slope: Vec<f64> = (0..P).map(|i| g[i] + penalty[i] - all[i]).collect();
     let want = [length(&slope)];
     assert!(want[0] > 1e-2);
-    assert_close("slope", &[got.solved.slope], &want, SAME_FORMULA_F64);
+    assert_each_close("slope", &[got.solved.slope], &want, SAME_FORMULA_F64);
 }
 
 #[test]
@@ -699,7 +756,7 @@ fn a_damped_system_is_solved_as_by_elimination() {
             matrix[i][i] += damping;
         }
         let x = plain::solve(matrix, convex.right(&got.w));
-        assert_close("x", &got.minus_x, &minus(&x), HESSIAN_BY_DIFFERENCES);
+        assert_each_close("x", &got.minus_x, &minus(&x), HESSIAN_BY_DIFFERENCES);
     }
 }
 
@@ -758,8 +815,8 @@ fn the_direct_term_is_what_the_sweep_starts_from() {
     let mut d_h = vec![f64::NAN; 6];
     run.direct(&validation, &mut workspace, &mut d_h).unwrap();
     let right = bowl.right(&bowl.w0);
-    assert_close("dE/dw", workspace.d_w, &right, SAME_FORMULA_F64);
-    assert_close("dE/dh", &d_h, &minus(&right), SAME_FORMULA_F64);
+    assert_each_close("dE/dw", workspace.d_w, &right, SAME_FORMULA_F64);
+    assert_each_close("dE/dh", &d_h, &minus(&right), SAME_FORMULA_F64);
     let error = run.direct(&validation, &mut workspace, &mut d_h[1..]);
     let want = Error::Length {
         what: "d_h",

@@ -3,7 +3,8 @@
 use crate::common::{Noise, bits, on_every_level, wide};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::kernels::matmul::{self, Form, MatMul};
-use drmad::kernels::momentum::{self, Step};
+use drmad::kernels::momentum::{self, RowSteps, Step};
+use drmad::kernels::nesterov;
 use drmad::kernels::quantise::{self, block};
 use drmad::kernels::{accumulate, interpolate, reduce};
 use drmad::models::Quadratic;
@@ -35,6 +36,60 @@ const SHAPES: [(usize, usize, usize); 19] = [
     (0, 0, 0),
     (31, 1, 41),
 ];
+
+fn rows_step_as_each_alone<A: Arithmetic>() {
+    let mut noise = Noise(90);
+    for (rows, columns) in [(1, 83), (83, 1), (7, 13), (1, 1), (3, 0), (0, 3)] {
+        let n = rows * columns;
+        let [rates, momenta] = [0.3, 0.5].map(|scale| noise.f32s(rows, scale));
+        let momenta: Vec<f32> = momenta.iter().map(|x| x.abs()).collect();
+        let [x, y, z] = [(); 3].map(|()| noise.f32s(n, 1.3));
+        let rate_scale = 0.7;
+        let by = RowSteps {
+            columns,
+            rates: &rates,
+            rate_scale,
+            momenta: &momenta,
+        };
+        type Alone = fn(Step<f32>, &[f32], &mut [f32], &mut [f32]);
+        type Together = fn(RowSteps<'_, f32>, &[f32], &mut [f32], &mut [f32]);
+        let kernels: [(Alone, Together); 4] = [
+            (momentum::step::<A, f32>, momentum::step_rows::<A, f32>),
+            (
+                momentum::adjoint::<A, f32>,
+                momentum::adjoint_rows::<A, f32>,
+            ),
+            (nesterov::step::<A, f32>, nesterov::step_rows::<A, f32>),
+            (
+                nesterov::adjoint::<A, f32>,
+                nesterov::adjoint_rows::<A, f32>,
+            ),
+        ];
+        for (alone, together) in kernels {
+            let (mut y1, mut z1) = (y.clone(), z.clone());
+            for r in 0..rows {
+                let by = Step {
+                    rate: rates[r] * rate_scale,
+                    momentum: momenta[r],
+                };
+                let row = r * columns..(r + 1) * columns;
+                alone(by, &x[row.clone()], &mut y1[row.clone()], &mut z1[row]);
+            }
+            on_every_level(|level| {
+                let (mut y2, mut z2) = (y.clone(), z.clone());
+                together(by, &x, &mut y2, &mut z2);
+                assert_eq!(bits(&y1), bits(&y2), "{rows} x {columns} on {level:?}");
+                assert_eq!(bits(&z1), bits(&z2), "{rows} x {columns} on {level:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_step_of_rows_has_the_bits_of_a_step_of_each_row() {
+    rows_step_as_each_alone::<Plain>();
+    rows_step_as_each_alone::<Fused>();
+}
 
 fn products_equal_the_reference<A: Arithmetic, S: Scalar>(convert: impl Fn(f32) -> S) {
     on_every_level(|level| {
@@ -231,6 +286,33 @@ fn cosine_and_norm_are_those_of_float64() {
     assert!((reduce::cosine(&x, &y) - cosine).abs() <= SAME_FORMULA_F64);
     assert!((reduce::norm(&x) - dot(&x, &x).sqrt()).abs() <= SAME_FORMULA_F64 * 10.0);
     assert_eq!(reduce::cosine(&x, &[0.0; 100]), 0.0);
+    // 3, 4 and 5 at either end of the numbers; in f64 their squares do not exist.
+    for unit in [
+        f64::from_bits(1),
+        1e-320,
+        1e-200,
+        1e-160,
+        1e160,
+        1e200,
+        1e307,
+    ] {
+        let (x, y) = ([3.0 * unit, 4.0 * unit], [4.0 * unit, -3.0 * unit]);
+        let off = reduce::norm(&x) / unit / 5.0 - 1.0;
+        assert!(off.abs() <= SAME_FORMULA_F64, "{unit:e}: off by {off:e}");
+        // The unit may be rounded, as 1e-320 is.
+        let one = reduce::cosine(&x, &x);
+        assert!((one - 1.0).abs() <= SAME_FORMULA_F64, "{unit:e}: {one}");
+        assert_eq!(reduce::cosine(&x, &y), 0.0, "{unit:e}");
+    }
+    for unit in [f32::from_bits(1), f32::MIN_POSITIVE, (2.0f32).powi(125)] {
+        assert_eq!(
+            reduce::norm(&[3.0 * unit, 4.0 * unit]),
+            5.0 * f64::from(unit)
+        );
+    }
+    assert_eq!(reduce::norm::<f64>(&[]), 0.0);
+    assert_eq!(reduce::norm(&[f64::INFINITY, 1.0]), f64::INFINITY);
+    assert!(reduce::norm(&[1.0, f64::NAN]).is_nan());
 }
 
 /// With zeros of both signs.

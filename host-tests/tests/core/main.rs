@@ -29,4 +29,5 @@ mod reversible;
 mod rules;
 mod sparse;
 mod tails;
+mod work;
 mod wraps;

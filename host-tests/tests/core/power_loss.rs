@@ -690,6 +690,115 @@ fn bytes_that_pass_the_checksum_and_cannot_be_never_panic() {
     assert!(taken > 100, "only {taken} were taken");
 }
 
+/// A saved state with this number in place of the 8 bytes at `at`, under the checksum that it needs.
+fn forged(saved: &[u8], at: usize, value: u64) -> Vec<u8> {
+    // The buffer may be longer than the state.
+    let len = u64::from_le_bytes(saved[16..24].try_into().unwrap()) as usize;
+    let mut forged = saved[..len].to_vec();
+    let end = len - 4;
+    forged[at..at + 8].copy_from_slice(&value.to_le_bytes());
+    let checksum = crc32(&forged[..end]);
+    forged[end..].copy_from_slice(&checksum.to_le_bytes());
+    forged
+}
+
+/// Where the steps walked lie in a trainer's state, and the steps swept behind them: after the header,
+/// what every state begins with, and the thirteen parts of the fingerprint.
+const WALKED: usize = 32 + 8 * (3 + 13);
+
+#[test]
+fn counts_beyond_their_plan_are_refused_by_name_and_change_nothing() {
+    for made in all() {
+        let (_, steps) = uninterrupted(&made);
+        let back = (steps - T) as u64;
+        for (cut, at, value, want) in [
+            (5, WALKED, T as u64 + 1, ("steps walked", T as u64)),
+            (5, WALKED, u64::MAX, ("steps walked", T as u64)),
+            (5, WALKED, 1 << 32, ("steps walked", T as u64)),
+            // There is no step back before the last one there.
+            (5, WALKED + 8, 1, ("steps swept", 0)),
+            (T + 2, WALKED + 8, back + 1, ("steps swept", back)),
+            (T + 2, WALKED + 8, T as u64 + 1, ("steps swept", back)),
+            (T + 2, WALKED + 8, u64::MAX, ("steps swept", back)),
+        ] {
+            let (_, saved) = boot(&made, None, cut);
+            let forged = forged(&saved, at, value);
+            Boot {
+                made: &made,
+                body: &mut |machine, trainer, len| {
+                    machine.advance(trainer, 3).unwrap();
+                    let mut state = machine.run.state(trainer, made.tag);
+                    let (mut before, mut after) = (vec![0; len], vec![0; len]);
+                    state::save(2, &mut state, &mut before).unwrap();
+                    let (what, want) = want;
+                    let refused = Error::Saved {
+                        what,
+                        want,
+                        got: value,
+                    };
+                    let got = state::restore(&forged, &mut state);
+                    assert_eq!(got, Err(refused), "{}", made.path);
+                    state::save(2, &mut state, &mut after).unwrap();
+                    assert_eq!(before, after, "{}", made.path);
+                },
+            }
+            .go();
+        }
+    }
+}
+
+/// Every field that may be a count is forged: the training is refused, fails, or comes to its end.
+#[test]
+fn whatever_count_is_forged_a_training_that_is_restored_comes_to_its_end() {
+    let (mut taken, mut refused) = (0, 0);
+    for made in all() {
+        let (_, steps) = uninterrupted(&made);
+        for cut in [1, 5, T, T + 2] {
+            let (_, saved) = boot(&made, None, cut);
+            let is_count = |at: &usize| {
+                let count = u64::from_le_bytes(saved[*at..at + 8].try_into().unwrap());
+                (1..100).contains(&count) || count == u64::MAX
+            };
+            let end = saved.len() - 4;
+            for at in (WALKED..end - 8).step_by(4).filter(is_count) {
+                let values = [
+                    0,
+                    T as u64,
+                    T as u64 + 1,
+                    1 << 20,
+                    1 << 32,
+                    u64::MAX - 1,
+                    u64::MAX,
+                ];
+                for value in values {
+                    let forged = forged(&saved, at, value);
+                    Boot {
+                        made: &made,
+                        body: &mut |machine, trainer, _| {
+                            let what = format!("{}, cut {cut}, {value} at {at}", made.path);
+                            let mut state = machine.run.state(trainer, made.tag);
+                            if let Err(error) = state::restore(&forged, &mut state) {
+                                assert!(matches!(error, Error::Saved { .. }), "{what}: {error}");
+                                refused += 1;
+                                return;
+                            }
+                            drop(state);
+                            taken += 1;
+                            // One step at a time, and no more of them than there are.
+                            let ended = (0..=steps)
+                                .any(|_| !matches!(machine.advance(trainer, 1), Ok(None)));
+                            assert!(ended, "{what}: never done");
+                        },
+                    }
+                    .go();
+                }
+            }
+        }
+    }
+    println!("{taken} taken, {refused} refused");
+    assert!(taken > 100 && refused > 1000);
+}
+
 /// An optimiser that has taken some steps, saved, and the same hyperparameters from there on.
 fn tuned(outer: &mut dyn Outer<f32>, from: Option<&[u8]>, steps: u64) -> (Vec<u32>, Vec<u8>) {
     let (mut h, mut step) = ([f32::NAN; 3], u64::MAX);
@@ -868,6 +977,19 @@ fn tuning_in_real_time_cut_after_any_block_goes_on_with_the_same_bits() {
         let (_, saved) = in_real_time(None, cut);
         assert_eq!(in_real_time(Some(&saved), 6 - cut).0, want, "cut at {cut}");
     }
+    // Behind the tuner's fields, what every state begins with and four lengths is the step that is due.
+    let (_, saved) = in_real_time(None, 2);
+    let at = Tuner::<f32>::state_len(2, Adam::<f32>::state_len(2)) - 4 + 8 * (3 + 4);
+    assert_eq!(saved[at..at + 8], 6u64.to_le_bytes());
+    for t in [101, 1 << 32, u64::MAX] {
+        let forged = forged(&saved, at, t);
+        let refused = std::panic::catch_unwind(|| in_real_time(Some(&forged), 1)).unwrap_err();
+        let said = refused.downcast_ref::<String>().unwrap();
+        assert!(
+            said.contains(r#"Saved { what: "step", want: 100,"#),
+            "{said}"
+        );
+    }
 }
 
 /// A state of one of everything.
@@ -963,8 +1085,13 @@ fn the_layout_is_the_documented_one() {
     forged[end..].copy_from_slice(&checksum.to_le_bytes());
     state.numbers = [7.0, 7.0];
     let error = state::restore(&forged, &mut state).unwrap_err();
-    let (what, index, len) = ("count", 11, 11);
-    assert_eq!(error, Error::Index { what, index, len });
+    let (what, want_at_most, got) = ("count", 10, 11);
+    let want_at_most = Error::Saved {
+        what,
+        want: want_at_most,
+        got,
+    };
+    assert_eq!(error, want_at_most);
     assert_eq!(state.numbers, [7.0, 7.0]);
     assert_eq!(state::restore(&want, &mut state), Ok(0x0a0b));
     assert_eq!(state.numbers, [1.0, -2.0]);

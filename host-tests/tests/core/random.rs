@@ -2,7 +2,7 @@
 
 use crate::common::{WIDTHS, all_batches, bits};
 use drmad::group::{Granularity, Groups, Layout};
-use drmad::random::{Batches, Normal, Origin, choose};
+use drmad::random::{Batches, Normal, Origin, choose, mix};
 use drmad_host::tolerances::*;
 
 /// Examples and batch size: equal, prime, one, a batch larger than several epochs, a power of two
@@ -252,6 +252,109 @@ fn different_seeds_give_unrelated_weights() {
 }
 
 #[test]
+fn every_bit_of_a_seed_and_of_a_counter_matters_alone() {
+    let seed = 0x0123_4567_89ab_cdef;
+    let w = |seed| {
+        let mut w = [0.0f32; 4];
+        Normal {
+            seed,
+            groups: Groups::global(4),
+            log_scales: &[0.0],
+        }
+        .fill(0, &mut w);
+        bits(&w)
+    };
+    let batch = |seed| {
+        let mut batch = [0; 4];
+        Batches {
+            seed,
+            examples: 1_000_003,
+            size: 4,
+        }
+        .fill(3, &mut batch)
+        .unwrap();
+        batch.to_vec()
+    };
+    let chosen = |seed| {
+        let (mut pool, mut chosen) = ([0; 1000], [0; 4]);
+        choose(seed, &mut pool, &mut chosen).unwrap();
+        chosen.to_vec()
+    };
+    let mixed = |counter| mix(seed, &[counter, 7]);
+    for bit in 0..64 {
+        let other = seed ^ (1 << bit);
+        assert_ne!(w(seed), w(other), "weights, bit {bit}");
+        assert_ne!(batch(seed), batch(other), "batches, bit {bit}");
+        assert_ne!(chosen(seed), chosen(other), "choice, bit {bit}");
+        // Half of the bits change, as in a random function: 16 is 4 standard deviations off.
+        for (a, b) in [
+            (mix(seed, &[]), mix(other, &[])),
+            (mix(seed, &[3, 7]), mix(other, &[3, 7])),
+            (mixed(seed), mixed(other)),
+        ] {
+            let changed = (a ^ b).count_ones();
+            assert!((16..=48).contains(&changed), "bit {bit}: {changed} change");
+        }
+    }
+}
+
+#[test]
+fn mixing_is_the_written_formula_and_counters_are_not_summed() {
+    // SplitMix64 as published, in integers of 128 bits that are cut to 64.
+    let f = |x: u128| {
+        let cut = |x: u128| x & u128::from(u64::MAX);
+        let z = cut(x + 0x9e37_79b9_7f4a_7c15);
+        let z = cut((z ^ (z >> 30)) * 0xbf58_476d_1ce4_e5b9);
+        let z = cut((z ^ (z >> 27)) * 0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    let words = [0, 1, 2, 20, 1 << 32, 1 << 54, 3 << 54, u64::MAX];
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in words {
+        assert_eq!(u128::from(mix(seed, &[])), f(u128::from(seed)));
+        assert!(seen.insert(mix(seed, &[])));
+        for a in words {
+            assert!(seen.insert(mix(seed, &[a])), "{seed}, {a}");
+            for b in words {
+                let want = f(f(f(u128::from(seed)) ^ u128::from(a)) ^ u128::from(b));
+                assert_eq!(u128::from(mix(seed, &[a, b])), want, "{seed}, {a}, {b}");
+                assert!(seen.insert(mix(seed, &[a, b])), "{seed}, {a}, {b}");
+            }
+        }
+    }
+    // What was once one seed: 2^32 of the seed for one meta-iteration.
+    assert_ne!(mix(1 << 32, &[0, 0]), mix(0, &[1, 0]));
+}
+
+/// A piece far behind: what lies before it is not looked at, or this would not end.
+#[test]
+fn a_piece_of_initial_weights_costs_no_more_for_the_rows_before_it() {
+    let far = 1usize << 60;
+    let wide = [1usize << 40, 1 << 20];
+    for (layout, by) in [
+        (Layout::Flat(far), Granularity::Parameter),
+        (Layout::Layers(&wide), Granularity::Parameter),
+        (Layout::Layers(&wide), Granularity::Unit),
+    ] {
+        let groups = Groups {
+            layout,
+            by,
+            biases: true,
+        };
+        let normal = Normal {
+            seed: 5,
+            groups,
+            log_scales: &[0.0f32],
+        };
+        let mut piece = [f32::NAN; 81];
+        let first = groups.weights() - piece.len();
+        normal.fill(first, &mut piece);
+        // A group without a scale starts at 0.
+        assert_eq!(piece, [0.0; 81], "{layout:?} by {by:?}");
+    }
+}
+
+#[test]
 fn a_choice_is_of_different_indices_and_a_function_of_its_seed() {
     for n in [0, 1, 2, 10, 1000] {
         for wanted in [0, 1, n / 2, n] {
@@ -274,6 +377,9 @@ fn a_choice_is_of_different_indices_and_a_function_of_its_seed() {
             }
         }
     }
+    let error = choose(7, &mut [], &mut [0]).unwrap_err();
+    let (what, want, got) = ("pool", 1, 0);
+    assert_eq!(error, drmad::Error::Length { what, want, got });
 }
 
 #[test]

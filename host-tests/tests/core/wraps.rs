@@ -2,18 +2,19 @@
 //! dropped, on curvature that is known and on a training that walks round a hill.
 
 use crate::common::{
-    All, Data, Noise, assert_close, bits, hypergradient, keeps_the_identities, wide,
+    All, Data, Noise, WIDTHS, assert_each_close, bits, hypergradient, keeps_the_identities, wide,
 };
 use drmad::group::Groups;
 use drmad::hypergradient::Validation;
 use drmad::kernels::reduce::norm;
-use drmad::models::{Logistic, Quadratic};
-use drmad::objective::{At, Objective, Products};
+use drmad::models::{Logistic, Mlp, Quadratic};
+use drmad::objective::{At, Directions, Objective, Products};
 use drmad::path::{Line, Path, Tape};
 use drmad::random::Batches;
 use drmad::train::{Rule, Run, Schedule};
-use drmad::wrap::{Coupled, Coupling, L2, Psd, Scaled, Strength, Tasks};
+use drmad::wrap::{Coupled, Coupling, L1, L2, Psd, Scaled, Strength, Tasks};
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
+use drmad_host::counted::{Counted, Counts};
 use drmad_host::tolerances::*;
 
 const BATCH: &[u32] = &[3, 0, 7, 7, 1, 11, 4];
@@ -25,6 +26,144 @@ fn all_of<O: Objective, S: Scalar>(objective: &O, w: &[S], h: &[S], d: &[S]) -> 
 
 fn logistic<A: Arithmetic>(data: &Data) -> Logistic<drmad::models::Features<'_>, A> {
     Logistic::new(data.features(), 3).unwrap()
+}
+
+// ------------------------------------------------------------------ what every wrapper hands on
+
+/// The scratch of loss, gradient, products and three tangents, and the bits of all of them, with `own`
+/// for each hyperparameter after the first.
+fn handed_on<O: Objective>(objective: &O, own: f32) -> ([usize; 4], Vec<u32>) {
+    let (p, hypers, count) = (objective.weights(), objective.hypers(), 3);
+    let mut noise = Noise(44);
+    let (w, d, w_dot) = (
+        noise.f32s(p, 1.0),
+        noise.f32s(p, 1.0),
+        noise.f32s(count * p, 1.0),
+    );
+    let mut h = vec![own; hypers];
+    h[0] = 0.75;
+    // Along the first one alone.
+    let mut h_dot = vec![0.0; count * hypers];
+    for row in h_dot.chunks_mut(hypers) {
+        row[0] = noise.number();
+    }
+    let at = At {
+        w: &w,
+        h: &h,
+        batch: BATCH,
+    };
+    let lens = [
+        objective.loss_scratch_len(),
+        objective.scratch_len(),
+        objective.second_order_scratch_len(),
+        objective.tangents_scratch_len(count),
+    ];
+    // Exactly as much as is said.
+    let [mut a, mut b, mut c, mut e] = lens.map(|len| vec![f32::NAN; len]);
+    let mut found = bits(&[objective.loss(at, &mut a).unwrap()]);
+    let (mut g, mut d_h) = (vec![f32::NAN; p], vec![f32::NAN; hypers]);
+    found.extend(bits(&[objective
+        .gradient(at, &mut g, Some(&mut d_h), &mut b)
+        .unwrap()]));
+    found.extend(bits(&g));
+    found.extend(bits(&d_h[..1]));
+    let (mut h_d, mut m_d) = (vec![0.0; p], vec![0.0; hypers]);
+    let out = Products {
+        g: Some(&mut g),
+        h_d: &mut h_d,
+        m_d: &mut m_d,
+    };
+    objective.second_order(at, &d, out, &mut c).unwrap();
+    found.extend(bits(&g));
+    found.extend(bits(&h_d));
+    found.extend(bits(&m_d[..1]));
+    let along = Directions {
+        count,
+        w: &w_dot,
+        h: &h_dot,
+    };
+    let mut g_dot = vec![f32::NAN; count * p];
+    let loss = objective.tangents(at, along, &mut g, &mut g_dot, &mut e);
+    found.extend(bits(&[loss.unwrap()]));
+    found.extend(bits(&g));
+    found.extend(bits(&g_dot));
+    (lens, found)
+}
+
+#[test]
+fn every_wrapper_hands_on_the_scratch_and_the_bits_of_a_network() {
+    let data = Data::small();
+    let net = || {
+        let net = Mlp::<_, Fused>::new(data.features(), WIDTHS, 3).unwrap();
+        let groups = Groups::global(net.weights());
+        // Strong enough that no curvature is negative.
+        L2::new(net, Strength::Tuned(groups))
+    };
+    let p = net().weights();
+    let groups = Groups::global(p);
+    let (inner, want) = handed_on(&net(), 0.0);
+    let tasks = Tasks::Stacked(1);
+    let beside = |own: [usize; 4]| [0, 1, 2, 3].map(|i| inner[i] + own[i]);
+    let cases = [
+        (
+            "Psd",
+            beside([0, 0, p, 0]),
+            handed_on(&Psd { inner: net() }, 0.0),
+        ),
+        (
+            "Coupled",
+            inner,
+            handed_on(
+                &Coupled {
+                    inner: net(),
+                    coupling: Coupling::Off(tasks),
+                },
+                0.5,
+            ),
+        ),
+        (
+            "L2",
+            inner,
+            handed_on(&L2::new(net(), Strength::Off(groups)), 0.5),
+        ),
+        (
+            "L1",
+            inner,
+            handed_on(&L1::new(net(), Strength::Off(groups)), 0.5),
+        ),
+        (
+            "Scaled",
+            beside([p, p, 4 * p, 4 * p]),
+            handed_on(
+                &Scaled {
+                    inner: net(),
+                    groups,
+                },
+                1.0,
+            ),
+        ),
+        (
+            "Counted",
+            inner,
+            handed_on(
+                &Counted {
+                    inner: &net(),
+                    counts: &Counts::default(),
+                },
+                0.0,
+            ),
+        ),
+    ];
+    for (what, lens, (got_lens, got)) in cases {
+        assert_eq!(got_lens, lens, "{what}");
+        assert_eq!(got, want, "{what}");
+    }
+    // The couplings' own part needs no more than its squares and a task's weights.
+    let tuned = Coupled {
+        inner: net(),
+        coupling: Coupling::Tuned(tasks),
+    };
+    assert_eq!(tuned.tangents_scratch_len(3), inner[3].max(1 + p));
 }
 
 // -------------------------------------------------------------------------------- couplings
@@ -137,16 +276,16 @@ fn couplings_agree_with_nested_loops<A: Arithmetic>() {
             coupling: Coupling::Tuned(tasks),
         };
         let got = all_of(&coupled, &wide(&w), &wide(&h), &wide(&d));
-        assert_close("loss", &[got.loss], &[loss], SAME_FORMULA_F64);
-        assert_close("gradient", &got.g, &g, SAME_FORMULA_F64);
-        assert_close("by couplings", &got.d_h[20..], &d_a, SAME_FORMULA_F64);
-        assert_close("H d", &got.h_d, &h_d, SAME_FORMULA_F64);
-        assert_close("M d", &got.m_d[20..], &m_d, SAME_FORMULA_F64);
+        assert_each_close("loss", &[got.loss], &[loss], SAME_FORMULA_F64);
+        assert_each_close("gradient", &got.g, &g, SAME_FORMULA_F64);
+        assert_each_close("by couplings", &got.d_h[20..], &d_a, SAME_FORMULA_F64);
+        assert_each_close("H d", &got.h_d, &h_d, SAME_FORMULA_F64);
+        assert_each_close("M d", &got.m_d[20..], &m_d, SAME_FORMULA_F64);
         let got = all_of(&coupled, &w, &h, &d);
-        assert_close("loss in f32", &[got.loss], &[loss], SAME_FORMULA_F32);
-        assert_close("gradient in f32", &got.g, &g, SAME_FORMULA_F32);
-        assert_close("H d in f32", &got.h_d, &h_d, SAME_FORMULA_F32);
-        assert_close("M d in f32", &got.m_d[20..], &m_d, SAME_FORMULA_F32);
+        assert_each_close("loss in f32", &[got.loss], &[loss], SAME_FORMULA_F32);
+        assert_each_close("gradient in f32", &got.g, &g, SAME_FORMULA_F32);
+        assert_each_close("H d in f32", &got.h_d, &h_d, SAME_FORMULA_F32);
+        assert_each_close("M d in f32", &got.m_d[20..], &m_d, SAME_FORMULA_F32);
     }
 }
 

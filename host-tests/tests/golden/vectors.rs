@@ -887,6 +887,17 @@ fn random_numbers(files: &mut Files) {
             .output("batches", &all_batches(&batches, steps));
     }
 
+    for (case, seed, counters) in [
+        ("", 1u64, &[20u64, 3][..]),
+        ("wide", u64::MAX, &[1 << 32, u64::MAX, 0, 1 << 54]),
+    ] {
+        files
+            .at("mix", case)
+            .scalar("seed", seed)
+            .input("counters", counters)
+            .output("mixed", &[random::mix(seed, counters)]);
+    }
+
     let (mut pool, mut chosen) = ([0; 50], [0; 20]);
     random::choose(9, &mut pool, &mut chosen).unwrap();
     files
