@@ -120,6 +120,7 @@ impl From<Error> for Code {
             Error::EmptySet { .. } => Code::EmptySet,
             Error::Index { .. } => Code::Index,
             Error::Overflow { .. } => Code::Overflow,
+            Error::Moment { .. } => Code::Diverged,
             Error::Unsupported { .. } => Code::Unsupported,
             // Order is kept by the crate itself, levels are not chosen here.
             _ => Code::Internal,

@@ -66,6 +66,7 @@ impl Memory {
 }
 
 fn train(path: &mut Checkpoints<'_, f64>, steps: usize) {
+    let path: &mut dyn Path<Fused, f64> = path;
     let (mut a, mut b) = ([f64::NAN; 2], [f64::NAN; 2]);
     let mut spare = Spare {
         a: &mut a,
@@ -86,6 +87,7 @@ fn recall(path: &mut Checkpoints<'_, f64>, t: usize, counting: &mut Counting) ->
         a: &mut a,
         b: &mut b,
     };
+    let path: &mut dyn Path<Fused, f64> = path;
     path.recall(t, &mut w, Some(&mut v), counting, spare)?;
     assert_eq!((w, v), ([t as f64; 2], [-(t as f64); 2]));
     Ok(())
@@ -311,7 +313,7 @@ impl Small {
     fn answer<A: Arithmetic>(
         &self,
         rule: Rule,
-        path: &mut dyn Path<f32>,
+        path: &mut dyn Path<A, f32>,
         schedule: bool,
     ) -> Answer<f32> {
         let (training, validation) = (self.objective::<A>(false), self.objective::<A>(true));
@@ -347,9 +349,9 @@ struct Watched<'a> {
     recalled: usize,
 }
 
-impl Path<f32> for Watched<'_> {
+impl<A: Arithmetic> Path<A, f32> for Watched<'_> {
     fn floats(&self) -> usize {
-        self.checkpoints.floats()
+        Path::<A, f32>::floats(&self.checkpoints)
     }
     fn record(
         &mut self,
@@ -358,11 +360,11 @@ impl Path<f32> for Watched<'_> {
         v: &[f32],
         mut spare: Spare<f32>,
     ) -> Result<(), Error> {
-        self.tape.record(t, w, v, spare.again())?;
-        self.checkpoints.record(t, w, v, spare)
+        Path::<A, f32>::record(&mut self.tape, t, w, v, spare.again())?;
+        Path::<A, f32>::record(&mut self.checkpoints, t, w, v, spare)
     }
     fn finish(&mut self, w: &[f32], v: &[f32], spare: Spare<f32>) -> Result<(), Error> {
-        self.checkpoints.finish(w, v, spare)
+        Path::<A, f32>::finish(&mut self.checkpoints, w, v, spare)
     }
     fn recall(
         &mut self,
@@ -373,14 +375,15 @@ impl Path<f32> for Watched<'_> {
         mut spare: Spare<f32>,
     ) -> Result<(), Error> {
         let mut want = (vec![0.0; P], vec![0.0; self.slots * P]);
-        self.tape
-            .recall(t, &mut want.0, Some(&mut want.1), steps, spare.again())?;
+        let tape: &mut dyn Path<A, f32> = &mut self.tape;
+        tape.recall(t, &mut want.0, Some(&mut want.1), steps, spare.again())?;
+        let checkpoints: &mut dyn Path<A, f32> = &mut self.checkpoints;
         match v {
             Some(v) => {
-                self.checkpoints.recall(t, w, Some(&mut *v), steps, spare)?;
+                checkpoints.recall(t, w, Some(&mut *v), steps, spare)?;
                 assert_eq!(bits(v), bits(&want.1), "v of step {t}");
             }
-            None => self.checkpoints.recall(t, w, None, steps, spare)?,
+            None => checkpoints.recall(t, w, None, steps, spare)?,
         }
         assert_eq!(bits(w), bits(&want.0), "w of step {t}");
         self.recalled += 1;

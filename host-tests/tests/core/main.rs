@@ -16,6 +16,7 @@ mod hypergradients;
 mod implicit;
 mod interpolants;
 mod kernels;
+mod kinks;
 mod math;
 mod objectives;
 mod power_loss;
