@@ -268,7 +268,7 @@ impl<'a, A: Arithmetic, S: Scalar> Trainer<'a, A, S> {
 }
 
 /// A [`Trainer`] with the run that it belongs to: [`Run::state`].
-struct Saved<'r, 't, 'a, O: Objective, S> {
+struct Saved<'r, 't, 'a, O: Objective, S: Scalar> {
     run: &'r Run<'r, O, S>,
     trainer: &'t mut Trainer<'a, O::Arithmetic, S>,
     tag: u64,

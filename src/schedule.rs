@@ -247,14 +247,22 @@ impl<S: Scalar> Schedule<'_, S> {
         let (rate, momentum) = (S::ZERO, S::ZERO);
         let by = self.rule.adam(taken, Step { rate, momentum });
         let (_, n) = v.split_at(g.len().min(v.len()));
-        match adam::too_great(by, n.iter().copied()) {
-            None => Ok(()),
-            Some(weight) => Err(Error::Moment {
+        let Some(weight) = adam::too_great(by, n.iter().copied()) else {
+            return Ok(());
+        };
+        let gradient = g.get(weight).copied().unwrap_or(S::ZERO).to_f64();
+        Err(if gradient.is_finite() {
+            Error::Moment {
                 step: t,
                 weight,
-                gradient: g.get(weight).copied().unwrap_or(S::ZERO).to_f64(),
-            }),
-        }
+                gradient,
+            }
+        } else {
+            Error::Diverged {
+                what: "gradient",
+                step: t,
+            }
+        })
     }
 
     /// Checks all that a training of `weights` weights and `steps` steps presumes.

@@ -11,9 +11,10 @@
 //!
 //! and at the end `d_w` is the derivative by the initial weights. Another [`Rule`] has another `d_g`;
 //! the rest is the same. Where a [`Path`] takes the steps in an arithmetic of its own, `alpha` and `gamma`
-//! are what those steps made of them ([`Path::taken`]). Rates and momenta of the heavy ball cost nothing but two dot products; where
-//! nobody asks for them, velocities are not recalled at all. Adam's direction depends on the gradient,
-//! and so do the rates of Nesterov's step: there each step back takes the gradient once more.
+//! are what those steps made of them ([`Path::taken`]). Rates and momenta of the heavy ball cost nothing but
+//! two dot products; where nobody asks for them, velocities are not recalled at all. Adam's direction depends
+//! on the gradient, and so do the rates of Nesterov's step: there each step back takes the gradient once
+//! more.
 //!
 //! Refused: adjoints that are no longer finite, with the step at which that was seen. A path far
 //! from the true one can make them grow without bound.

@@ -809,9 +809,7 @@ impl<'m> Task for Back<'m> {
             return Err(Code::Unsupported);
         }
         let recalls = rule.recalls(schedule);
-        let chosen = self
-            .method
-            .choose(&c.schedule, steps, recalls)?;
+        let chosen = self.method.choose(&c.schedule, steps, recalls)?;
         let if_wanted = |wanted: bool, len: usize| if wanted { len } else { 0 };
         let sizes = c.shape.sizes();
         let workspace_len =

@@ -1,6 +1,7 @@
 //! Every length that is planned with, for whatever sizes: none overflows, and a greater training never
 //! needs less.
 
+use drmad::Fused;
 use drmad::forward::Forward;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Trainer, Workspace};
@@ -13,7 +14,6 @@ use drmad::path::{
     Truncated,
 };
 use drmad::schedule::Rule;
-use drmad::Fused;
 
 use crate::bytes::Bytes;
 

@@ -541,7 +541,7 @@ fn checkpoints_refuse_steps_out_of_turn_and_beyond_the_end() {
             a: &mut [0.0; 2],
             b: &mut [0.0; 2],
         };
-        path.record(t, w, v, spare)
+        Path::<Fused, f64>::record(path, t, w, v, spare)
     };
     let x = [0.0; 2];
     let counting = &mut Counting(vec![0; 9]);
@@ -573,10 +573,10 @@ fn checkpoints_refuse_steps_out_of_turn_and_beyond_the_end() {
         a: &mut [],
         b: &mut [],
     };
-    path.finish(&x, &x, spare()).unwrap();
+    Path::<Fused, f64>::finish(&mut path, &x, &x, spare()).unwrap();
     let mut memory = Memory::new(2);
     let mut untrained = memory.online();
-    untrained.finish(&x, &x, spare()).unwrap();
+    Path::<Fused, f64>::finish(&mut untrained, &x, &x, spare()).unwrap();
     check(recall(&mut untrained, 0, counting), index(0, 0));
 }
 
@@ -592,7 +592,8 @@ fn checkpoints_refuse_other_lengths() {
             a: &mut [0.0; 2],
             b: &mut [0.0; 2],
         };
-        assert_eq!(path.record(0, &x[..w], &x[..v], spare), Err(error));
+        let done = Path::<Fused, f64>::record(&mut path, 0, &x[..w], &x[..v], spare);
+        assert_eq!(done, Err(error));
     }
     for (w, v, a, b, error) in [
         (3, Some(2), 2, 2, length("w", 2, 3)),
@@ -608,6 +609,7 @@ fn checkpoints_refuse_other_lengths() {
         };
         let v = v.map(|v| &mut y[..v]);
         let counting = &mut Counting(vec![0; 3]);
+        let path: &mut dyn Path<Fused, f64> = &mut path;
         let done = path.recall(2, &mut x[..w], v, counting, spare);
         assert_eq!(done, Err(error));
     }
@@ -643,7 +645,8 @@ fn what_stops_a_replay_stops_the_sweep_and_leaves_the_snapshots_whole() {
         a: &mut a,
         b: &mut b,
     };
-    let done = path.recall(3, &mut w, Some(&mut v), &mut Refusing, spare);
+    let steps = &mut Refusing;
+    let done = Path::<Fused, f64>::recall(&mut path, 3, &mut w, Some(&mut v), steps, spare);
     assert_eq!(done, Err(Error::NonFinite { what: "x", step: 0 }));
     assert_eq!(path.recomputed(), 0);
     recall(&mut path, 3, &mut Counting(vec![0; 5])).unwrap();

@@ -824,30 +824,32 @@ fn rows_by_themselves_can_be_copied_and_rows_out_of_reach_are_left() {
     let zeros = [0.0; 100];
     let mut storage = vec![0; Quantised::<255>::required_len(100, 3)];
     let mut rows = Quantised::<255>::new(100, 3, &mut storage).unwrap();
+    let rows: &mut dyn Rows<Fused, f32> = &mut rows;
     rows.write(2, 0, &x[..BLOCK], &zeros);
     rows.write(2, BLOCK, &x[BLOCK..], &zeros);
-    let read = |rows: &Quantised<'_, 255>, k| {
+    let read = |rows: &dyn Rows<Fused, f32>, k| {
         let mut y = [0.0; 100];
         let (low, high) = y.split_at_mut(BLOCK);
         rows.read_alone(k, 0, low);
         rows.read_alone(k, BLOCK, high);
         y
     };
-    let two = read(&rows, 2);
-    Rows::<f32>::copy(&mut rows, 2, 1);
-    assert_eq!(read(&rows, 1), two);
+    let two = read(rows, 2);
+    rows.copy(2, 1);
+    assert_eq!(read(rows, 1), two);
     assert!(two.iter().zip(&x).all(|(y, x)| (y - x).abs() <= 0.25));
-    Rows::<f32>::copy(&mut rows, 1, 4);
-    Rows::<f32>::copy(&mut rows, 4, 2);
-    Rows::<f32>::copy(&mut rows, usize::MAX, usize::MAX);
-    assert_eq!(read(&rows, 2), two);
+    rows.copy(1, 4);
+    rows.copy(4, 2);
+    rows.copy(usize::MAX, usize::MAX);
+    assert_eq!(read(rows, 2), two);
 
     let mut y = [7.0; BLOCK];
     rows.write(usize::MAX, usize::MAX, &x[..BLOCK], &zeros);
     rows.read_alone(usize::MAX, usize::MAX, &mut y);
-    assert_eq!((read(&rows, 2), y), (two, [7.0; BLOCK]));
+    assert_eq!((read(rows, 2), y), (two, [7.0; BLOCK]));
     let mut storage = [1.0; 4];
     let mut full = Full::new(2, 2, &mut storage).unwrap();
+    let full: &mut dyn Rows<Fused, f32> = &mut full;
     full.write(usize::MAX, usize::MAX, &[3.0], &[0.0]);
     full.read(usize::MAX, 1, &mut y);
     assert_eq!((storage, y), ([1.0; 4], [7.0; BLOCK]));

@@ -1175,7 +1175,7 @@ fn a_path_made_for_another_number_of_steps_is_refused() {
         examples: &[],
     };
     let w0 = [0.0f32; 4];
-    let with = |path: &mut dyn Path<Plain, f32>| {
+    let with = |path: &mut dyn Path<Fused, f32>| {
         hypergradient(&run, &validation, &&w0[..], path, false).map(|_| ())
     };
     with(&mut Line::new(&w0[..], 10)).unwrap();
@@ -1369,7 +1369,8 @@ fn a_fit_that_was_never_finished_is_not_swept() {
         b: &mut b,
     };
     let want = Error::Order { want: 0, got: 10 };
-    refused(hats.open(&origin, spare), want, &["step 10", "step 0"]);
+    let open = Path::<Fused, f32>::open(&mut hats, &origin, spare);
+    refused(open, want, &["step 10", "step 0"]);
 }
 
 #[test]

@@ -300,7 +300,7 @@ impl Training {
     fn train<O: Objective>(
         &self,
         objective: &O,
-        path: &mut dyn Path<Fused, f32>,
+        path: &mut dyn Path<O::Arithmetic, f32>,
     ) -> Result<(Vec<f32>, Vec<f32>), Error> {
         let (mut w, mut v) = (self.w0.clone(), vec![0.0; P]);
         let (mut g, mut a, mut b) = (vec![0.0; P], vec![0.0; P], vec![0.0; P]);
@@ -601,7 +601,7 @@ fn walk_back<O: Objective>(
             a: &mut a,
             b: &mut b,
         };
-        path.recall(t, w, None, &mut steps, spare)?;
+        Path::<O::Arithmetic, f32>::recall(path, t, w, None, &mut steps, spare)?;
     }
     Ok(())
 }
@@ -614,7 +614,7 @@ fn after_as_many_steps_back_the_walk_is_where_it_began_bit_for_bit() {
     let mut path = training.path(&mut storage);
     // The start as the path rounds it.
     let mut w0 = training.w0.clone();
-    path.start(&mut w0).unwrap();
+    Path::<Fused, f32>::start(&mut path, &mut w0).unwrap();
     let fixed = path.weights().to_vec();
     assert!(path.is_at_start());
 
@@ -827,6 +827,7 @@ fn steps_out_of_order_are_refused() {
     };
     let mut storage = vec![0; Reversible::required_len(4, 2, 0.9)];
     let mut path = Reversible::new(4, 2, 0.9, &mut storage).unwrap();
+    let path: &mut dyn Path<Fused, f32> = &mut path;
     let steps = &mut NoTraining(4);
     let error = path.record(0, w, v, spare.again()).unwrap_err();
     assert!(error.to_string().contains("not started"));
@@ -1014,6 +1015,7 @@ fn other_rules_are_refused() {
     });
     let mut storage = vec![0; Reversible::required_len(4, 2, 0.9)];
     let mut path = Reversible::new(4, 2, 0.9, &mut storage).unwrap();
+    let path: &mut dyn Path<Fused, f32> = &mut path;
     let (w, v) = (&mut [0.5f32; 4], &mut [0.0; 4]);
     path.start(w).unwrap();
     let error = path.advance(0, w, v, &[0.0; 4], &mut other).unwrap_err();
