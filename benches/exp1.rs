@@ -103,17 +103,16 @@ fn ten_steps<D: Examples + Copy>(c: &mut Criterion, name: &str, pixels: D) {
     };
     let mut stored = vec![0.0; Tape::<f32>::required_len(P, STEPS, 0)];
     let mut tape = Tape::new(P, STEPS, 0, &mut stored).expect("long enough");
-    let mut line = Line::<Fused, _>::new(origin, STEPS);
+    let mut line = Line::new(origin, STEPS);
     let grid = Grid {
         steps: STEPS,
         intervals: 4,
         spacing: Grid::SPACING,
     };
-    let mut words = vec![0; Quantised::<11, Fused>::required_len(P, 4)];
+    let mut words = vec![0; Quantised::<11>::required_len(P, 4)];
     let mut factors = [0.0; 5];
-    let rows = Quantised::<11, Fused>::new(P, 4, &mut words).expect("long enough");
-    let mut hats =
-        Hats::<Fused, f32, _, _>::new(P, grid, origin, rows, &mut factors).expect("good knots");
+    let rows = Quantised::<11>::new(P, 4, &mut words).expect("long enough");
+    let mut hats = Hats::new(P, grid, origin, rows, &mut factors).expect("good knots");
 
     let mut snapshots = vec![0.0; Checkpoints::<f32>::required_len(P, 3, 1)];
     let mut marks = [Mark::default(); 3];
@@ -121,16 +120,16 @@ fn ten_steps<D: Examples + Copy>(c: &mut Criterion, name: &str, pixels: D) {
         Checkpoints::new(P, STEPS, 1, &mut snapshots, &mut marks).expect("long enough");
     let mut lost = vec![0; Reversible::required_len(P, STEPS, 0.95)];
     let mut reversible = Reversible::new(P, STEPS, 0.95, &mut lost).expect("long enough");
-    let mut points = vec![0; Quantised::<255, Fused>::required_len(P, 4)];
-    let rows = Quantised::<255, Fused>::new(P, 4, &mut points).expect("long enough");
-    let mut knots = Knots::<Fused, f32, _, _>::new(P, 4, origin, rows).expect("good knots");
-    let mut sums = vec![0.0; Legendre::<Fused, f32>::required_len(P, 4)];
-    let mut legendre = Legendre::<Fused, f32>::new(P, STEPS, 4, &mut sums).expect("long enough");
-    let mut reversed = Reversed::<Fused>::new();
+    let mut points = vec![0; Quantised::<255>::required_len(P, 4)];
+    let rows = Quantised::<255>::new(P, 4, &mut points).expect("long enough");
+    let mut knots = Knots::<f32, _, _>::new(P, 4, origin, rows).expect("good knots");
+    let mut sums = vec![0.0; Legendre::<f32>::required_len(P, 4)];
+    let mut legendre = Legendre::<f32>::new(P, STEPS, 4, &mut sums).expect("long enough");
+    let mut reversed = Reversed;
 
     let mut group = c.benchmark_group(name);
     group.throughput(Throughput::Elements(STEPS as u64));
-    let paths: [(&str, &mut dyn Path<f32>); 8] = [
+    let paths: [(&str, &mut dyn Path<Fused, f32>); 8] = [
         ("tape", &mut tape),
         ("checkpoints", &mut checkpoints),
         ("reversible", &mut reversible),

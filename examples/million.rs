@@ -97,7 +97,7 @@ fn there_and_back(
     run: &Run<'_, Loss<'_>, f32>,
     outside: &Loss<'_>,
     origin: &Normal<'_, f32>,
-    path: &mut dyn Path<f32>,
+    path: &mut dyn Path<Fused, f32>,
 ) -> Result<Outcome, Error> {
     let examples: Vec<u32> = (TRAINED as u32..EXAMPLES as u32).collect();
     let validation = Validation {
@@ -165,17 +165,17 @@ fn main() -> Result<(), Error> {
     );
     let hats = |steps| {
         let run = run(&objective, &h, steps);
-        let tail = Reversed::<Fused>::reach(&run.schedule, steps);
+        let tail = Reversed::reach(&run.schedule, steps);
         let knots = Grid {
             steps: steps - tail,
             intervals: K,
             spacing: Grid::spacing(K),
         };
-        let mut storage = [0; Quantised::<11, Fused>::required_len(P, K)];
-        let rows = Quantised::<11, Fused>::new(P, K, &mut storage)?;
+        let mut storage = [0; Quantised::<11>::required_len(P, K)];
+        let rows = Quantised::<11>::new(P, K, &mut storage)?;
         let mut factors = [0.0; K + 1];
-        let hats = Hats::<Fused, f32, _, _>::new(P, knots, origin, rows, &mut factors)?;
-        let mut path = Tail::<Fused, _>::new(hats, steps, tail)?;
+        let hats = Hats::new(P, knots, origin, rows, &mut factors)?;
+        let mut path = Tail::new(hats, steps, tail)?;
         there_and_back("hats", &run, &outside, &origin, &mut path)
     };
     let short = hats(SHORT)?;

@@ -272,7 +272,7 @@ typedef struct {
   float b1;
   // How much of the second moment stays, in [0, 1).
   float b2;
-  // What is added to the root, at least 0.
+  // What is added to the root, at least `2^-55 / sqrt(1 - b2)`: 8.8e-16 for .999.
   float eps;
   // How much a weight shrinks, divided by the rate (PyTorch's `weight_decay` of `AdamW`), at least 0.
   float decay;

@@ -5,9 +5,9 @@
 //! with exactly the arithmetic the plain number would use, so the values of a dual computation have
 //! the bits of the plain one. Nesting (`Dual<Dual<f64>>`) gives higher derivatives.
 //!
-//! Refused: a derivative where there is none. `abs` and comparisons look at the value alone, and
-//! the square root of zero has tangent 0, the one-sided limit for a second moment that is and stays
-//! zero, where others return NaN.
+//! At a kink the derivative is 0: the convention of [all scalars](crate::scalar#kinks). Comparisons, `==`
+//! among them, look at the value alone. The square root of zero has tangent 0, the one-sided limit for a
+//! second moment that is and stays zero, where others return NaN.
 
 use core::cmp::Ordering;
 use core::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -26,7 +26,7 @@ use crate::state::{Fields, State};
 /// let y = x * x + x;
 /// assert_eq!((y.value(), y.tangent()), (12.0, 7.0));
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, TransparentWrapper)]
+#[derive(Clone, Copy, Debug, Default, TransparentWrapper)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(transparent)]
 pub struct Dual<S>([S; 2]);
@@ -54,6 +54,13 @@ impl<S: Scalar> Dual<S> {
     #[inline]
     pub(crate) fn view(buffer: &mut [S]) -> &mut [Dual<S>] {
         Dual::wrap_slice_mut(buffer.as_chunks_mut::<2>().0)
+    }
+}
+
+impl<S: Scalar> PartialEq for Dual<S> {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        self.value() == other.value()
     }
 }
 
@@ -165,6 +172,11 @@ impl<S: Scalar> Scalar for Dual<S> {
             self.0[1] / (root + root)
         };
         Dual([root, slope])
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        let [value, tangent] = self.0;
+        Dual([value.abs(), value.sign() * tangent])
     }
     #[inline(always)]
     fn exp<A: Arithmetic>(self) -> Self {

@@ -118,6 +118,16 @@ pub enum Error {
         /// The greatest number there is.
         greatest: f64,
     },
+    /// A second moment of Adam near or beyond the greatest number, where its root and the quotients of
+    /// the way back overflow.
+    Moment {
+        /// The training step.
+        step: usize,
+        /// The weight.
+        weight: usize,
+        /// Its gradient there.
+        gradient: f64,
+    },
     /// A combination that does not exist.
     Unsupported {
         /// What, and what to do.
@@ -211,6 +221,14 @@ impl fmt::Display for Error {
             } => write!(
                 f,
                 "{what} of weight {weight} is {value} at step {step}: the fraction bits leave room for {least} ..= {greatest}: lower the rate, or take fewer of them"
+            ),
+            Error::Moment {
+                step,
+                weight,
+                gradient,
+            } => write!(
+                f,
+                "second moment of weight {weight} is too great at step {step}, where the gradient is {gradient:e}: divide the loss by a constant, which leaves Adam's steps as they are"
             ),
             Error::Unsupported { what } => write!(f, "not possible: {what}"),
             Error::Saved { what, want, got } => {

@@ -104,6 +104,9 @@ pub struct Forward<'a, S> {
     pub scratch: &'a mut [S],
     /// The steps of the training it was made for: what a saved step is held to.
     steps: usize,
+    /// Steps taken since what the rule remembers was 0: since [`start`](Self::start) or
+    /// [`restart`](Self::restart). Adam corrects its bias by this number, whatever step it is.
+    pub taken: usize,
 }
 
 /// Scratch that a training on `objective` with `count` tangents and a validation on `validation` need.
@@ -160,6 +163,7 @@ impl<'a, S: Scalar> Forward<'a, S> {
             h_dot: vector(count, hypers)?,
             scratch: buffer,
             steps: run.steps,
+            taken: 0,
         };
         run.check_forward(&forward)?;
         forward.h_dot.fill(S::ZERO);
@@ -191,6 +195,7 @@ impl<'a, S: Scalar> Forward<'a, S> {
     /// A warm restart: the weights stay and are from now on a constant, their tangents and all that the
     /// rule remembers 0.
     pub fn restart(&mut self) {
+        self.taken = 0;
         self.v.fill(S::ZERO);
         self.w_dot.fill(S::ZERO);
         self.v_dot.fill(S::ZERO);
@@ -238,7 +243,7 @@ impl<S: Scalar> Stepped<'_, '_, S> {
         let one = weights.saturating_mul(1 + rule.slots());
         let tangents = count.saturating_mul(one.saturating_add(hypers));
         let numbers = one.saturating_add(tangents).saturating_mul(S::BYTES);
-        with_header(numbers.saturating_add(KIND + 5 * FIELD))
+        with_header(numbers.saturating_add(KIND + 6 * FIELD))
     }
 }
 
@@ -255,6 +260,7 @@ impl<S: Scalar> State for Stepped<'_, '_, S> {
             fields.same(what, len as u64)?;
         }
         fields.count("step", self.t, forward.steps)?;
+        fields.count("steps since the restart", &mut forward.taken, usize::MAX)?;
         fields.numbers(forward.w)?;
         fields.numbers(forward.v)?;
         fields.numbers(forward.w_dot)?;
@@ -278,7 +284,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// # Errors
     /// As [`check`](Self::check); [`Error::Range`] for steps beyond the training's; [`Error::Length`];
     /// [`Error::Index`] for a coordinate that does not exist; [`Error::Diverged`] where loss, weights or
-    /// tangents are no longer finite.
+    /// tangents are no longer finite; [`Error::Moment`] where a second moment of Adam was too great.
     pub fn forward(
         &self,
         steps: Range<usize>,
@@ -307,19 +313,23 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                 .objective
                 .tangents(at, along, g, g_dot, forward.scratch)?;
             self.step_tangents(t, forward);
+            let taken = forward.taken;
             self.schedule
-                .apply::<O::Arithmetic>(t, forward.g, forward.v, forward.w);
+                .apply::<O::Arithmetic>(t, taken, forward.g, forward.v, forward.w);
+            forward.taken = taken.saturating_add(1);
             if !loss.is_finite() {
                 return Err(Error::Diverged {
                     what: "training loss",
                     step: t,
                 });
             }
+            self.schedule
+                .check_moments(t, taken, forward.g, forward.v)?;
             each(t, loss);
         }
         for (what, x) in [
             ("weights", &*forward.w),
-            ("weights", &*forward.v),
+            (self.schedule.rule.remembered(), &*forward.v),
             ("tangents", &*forward.w_dot),
             ("tangents", &*forward.v_dot),
         ] {
@@ -356,7 +366,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                 let w = moving(forward.w, w_dot, &range);
                 self.schedule
                     .rule
-                    .tangent::<O::Arithmetic, S>(t, by, g, v, n, w);
+                    .tangent::<O::Arithmetic, S>(forward.taken, by, g, v, n, w);
             });
         }
     }

@@ -39,7 +39,6 @@ pub struct Validation<'a, E> {
 ///
 /// ```
 /// use drmad::{hypergradient::*, models::{Inputs, Network}, path::Quantised, train::Rule};
-/// use drmad::Fused;
 ///
 /// const WIDTHS: &[usize] = &[16, 12, 4];
 /// const NETWORK: Network = Network { widths: WIDTHS, chunk: 8, inputs: Inputs::Gathered };
@@ -47,7 +46,7 @@ pub struct Validation<'a, E> {
 /// const SCRATCH: usize = NETWORK.second_order_scratch_len();
 /// const VECTORS: usize = Workspace::<f32>::required_len(P, SCRATCH, Rule::HeavyBall, false);
 /// // Hats over 8 intervals: their rows and factors.
-/// const PATH: usize = Quantised::<11, Fused>::required_len(P, 8) + 9;
+/// const PATH: usize = Quantised::<11>::required_len(P, 8) + 9;
 /// // Rate and penalty with their hypergradient and Adam's two moments, and a batch of 8 examples.
 /// const BYTES: usize = 4 * (VECTORS + PATH + 2 * 4 + 8);
 /// const { assert!(BYTES <= 16 * 1024, "the network does not fit") };
@@ -57,14 +56,13 @@ pub struct Validation<'a, E> {
 ///
 /// ```compile_fail,E0080
 /// use drmad::{hypergradient::*, models::{Inputs, Network}, path::Quantised, train::Rule};
-/// use drmad::Fused;
 ///
 /// const WIDTHS: &[usize] = &[16, 17, 17, 4];
 /// const NETWORK: Network = Network { widths: WIDTHS, chunk: 8, inputs: Inputs::Gathered };
 /// const P: usize = NETWORK.weights();
 /// const SCRATCH: usize = NETWORK.second_order_scratch_len();
 /// const VECTORS: usize = Workspace::<f32>::required_len(P, SCRATCH, Rule::HeavyBall, false);
-/// const PATH: usize = Quantised::<11, Fused>::required_len(P, 8) + 9;
+/// const PATH: usize = Quantised::<11>::required_len(P, 8) + 9;
 /// const BYTES: usize = 4 * (VECTORS + PATH + 2 * 4 + 8);
 /// const { assert!(BYTES <= 16 * 1024, "the network does not fit") };
 /// ```
@@ -177,7 +175,7 @@ pub struct Progress<S> {
 /// const RULE: Rule = Rule::HeavyBall;
 /// const SPACE: usize = Workspace::<f32>::required_len(2, dual_required_len(2, 2, 0), RULE, false);
 /// const TAPE: usize = Tape::<f32>::required_len(2, 20, 0);
-/// const LEN: usize = Trainer::<f32>::state_len(2, 2, RULE, None, Tape::<f32>::state_len(2, 20, 0));
+/// const LEN: usize = Trainer::<Fused, f32>::state_len(2, 2, RULE, None, Tape::<f32>::state_len(2, 20, 0));
 ///
 /// /// Goes on from what is in `flash` until the power goes after `steps` steps, or to the end.
 /// fn boot(flash: &mut [u8; LEN], steps: usize) -> Result<Option<[f32; 2]>, Error> {
@@ -206,9 +204,9 @@ pub struct Progress<S> {
 /// assert_eq!(boot(&mut flash, 40)?, uninterrupted);
 /// # Ok::<(), Error>(())
 /// ```
-pub struct Trainer<'a, S> {
+pub struct Trainer<'a, A: Arithmetic, S: Scalar> {
     /// What remembers the walk.
-    pub path: &'a mut dyn Path<S>,
+    pub path: &'a mut dyn Path<A, S>,
     /// The vectors: in the end with the derivative by the initial weights in `d_w`.
     pub workspace: Workspace<'a, S>,
     /// One element for each example of a batch.
@@ -218,10 +216,10 @@ pub struct Trainer<'a, S> {
     progress: Progress<S>,
 }
 
-impl<'a, S: Scalar> Trainer<'a, S> {
+impl<'a, A: Arithmetic, S: Scalar> Trainer<'a, A, S> {
     /// A hypergradient that has not begun.
     pub fn new(
-        path: &'a mut dyn Path<S>,
+        path: &'a mut dyn Path<A, S>,
         workspace: Workspace<'a, S>,
         batch: &'a mut [u32],
         wanted: Wanted<'a, S>,
@@ -272,9 +270,9 @@ impl<'a, S: Scalar> Trainer<'a, S> {
 }
 
 /// A [`Trainer`] with the run that it belongs to: [`Run::state`].
-struct Saved<'r, 't, 'a, O, S> {
+struct Saved<'r, 't, 'a, O: Objective, S: Scalar> {
     run: &'r Run<'r, O, S>,
-    trainer: &'t mut Trainer<'a, S>,
+    trainer: &'t mut Trainer<'a, O::Arithmetic, S>,
     tag: u64,
 }
 
@@ -369,7 +367,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     pub fn walk(
         &self,
         origin: &dyn Origin<S>,
-        path: &mut dyn Path<S>,
+        path: &mut dyn Path<O::Arithmetic, S>,
         workspace: &mut Workspace<'_, S>,
         batch: &mut [u32],
         each: &mut dyn FnMut(usize, S),
@@ -391,7 +389,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     fn walk_over(
         &self,
         steps: Range<usize>,
-        path: &mut dyn Path<S>,
+        path: &mut dyn Path<O::Arithmetic, S>,
         workspace: &mut Workspace<'_, S>,
         batch: &mut [u32],
         each: &mut dyn FnMut(usize, S),
@@ -482,7 +480,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     pub fn back<E: Objective>(
         &self,
         validation: &Validation<'_, E>,
-        path: &mut dyn Path<S>,
+        path: &mut dyn Path<O::Arithmetic, S>,
         workspace: &mut Workspace<'_, S>,
         batch: &mut [u32],
         mut wanted: Wanted<'_, S>,
@@ -515,7 +513,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     fn back_over(
         &self,
         steps: Range<usize>,
-        path: &mut dyn Path<S>,
+        path: &mut dyn Path<O::Arithmetic, S>,
         workspace: &mut Workspace<'_, S>,
         batch: &mut [u32],
         wanted: &mut Wanted<'_, S>,
@@ -563,7 +561,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// As those two. After an error it has to begin again, and does.
     pub fn advance<E: Objective>(
         &self,
-        trainer: &mut Trainer<'_, S>,
+        trainer: &mut Trainer<'_, O::Arithmetic, S>,
         origin: &dyn Origin<S>,
         validation: &Validation<'_, E>,
         steps: usize,
@@ -611,7 +609,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// with the same bits. Neither the objective's data nor the origin are part of it.
     pub fn state<'t, 'a>(
         &'t self,
-        trainer: &'t mut Trainer<'a, S>,
+        trainer: &'t mut Trainer<'a, O::Arithmetic, S>,
         tag: u64,
     ) -> impl State + use<'t, 'a, O, S> {
         Saved {

@@ -173,7 +173,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// let mut buffer = vec![0.0; Workspace::<f32>::required_len(2, scratch_len(&held, &bowl), Rule::HeavyBall, false)];
     /// let mut workspace = Workspace::new(&mut buffer, 2, Rule::HeavyBall, false)?;
     /// let (start, mut batch, mut d_h) = ([0.0; 2], [0], [0.0; 2]);
-    /// let mut line = Line::<Fused, _>::new(&start[..], 200);
+    /// let mut line = Line::new(&start[..], 200);
     /// run.walk(&&start[..], &mut line, &mut workspace, &mut batch, &mut |_, _| ())?;
     /// let implicit = Implicit {
     ///     examples: &[0],

@@ -8,6 +8,15 @@
 //! [`Scalar`] is `f32` in earnest, `f64` where a test needs a reference, and
 //! [`Dual`](crate::dual::Dual) of either where a derivative of a gradient is wanted. It refuses
 //! integers and complex numbers.
+//!
+//! # Kinks
+//! There is one convention for the derivative where a function has none: **at a kink it is 0**, in every
+//! mode and of every order. `|x|` has the slope [`sign(x)`](Scalar::sign), which is 0 at 0 and itself a
+//! constant, and the square root has the slope 0 at 0. So the derivative of `|x|` is the same whether a
+//! gradient is written by hand (the penalty [`L1`](crate::wrap::L1)) or dual numbers find it. Comparisons
+//! of dual numbers, `==` among them, see the values alone: a branch is taken as with plain numbers, and
+//! has the derivative of the side that is taken. `if x > S::ZERO { x } else { S::ZERO }` keeps the
+//! convention, and with `>=` it would not.
 
 use core::fmt::Debug;
 use core::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -111,10 +120,19 @@ pub trait Scalar:
     /// The hyperbolic tangent.
     fn tanh<A: Arithmetic>(self) -> Self;
 
-    /// The absolute value.
+    /// The absolute value, which has the slope [`sign`](Self::sign); of -0 it is +0.
+    fn abs(self) -> Self;
+
+    /// 1, -1, or 0 for a zero; without a derivative anywhere.
     #[inline(always)]
-    fn abs(self) -> Self {
-        if self < Self::ZERO { -self } else { self }
+    fn sign(self) -> Self {
+        if self > Self::ZERO {
+            Self::ONE
+        } else if self < Self::ZERO {
+            -Self::ONE
+        } else {
+            Self::ZERO
+        }
     }
 
     /// Neither infinite nor NaN.
@@ -182,6 +200,10 @@ impl Scalar for f32 {
         sqrt_f32(self)
     }
     #[inline(always)]
+    fn abs(self) -> Self {
+        f32::abs(self)
+    }
+    #[inline(always)]
     fn exp<A: Arithmetic>(self) -> Self {
         math::exp::<A>(self)
     }
@@ -224,6 +246,10 @@ impl Scalar for f64 {
     #[inline(always)]
     fn sqrt(self) -> Self {
         sqrt_f64(self)
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        f64::abs(self)
     }
     #[inline(always)]
     fn exp<A: Arithmetic>(self) -> Self {

@@ -78,7 +78,7 @@ impl Rule {
     /// Moves the tangents by the derivative of the step.
     pub(crate) fn tangent<A: Arithmetic, S: Scalar>(
         &self,
-        t: usize,
+        taken: usize,
         by: Step<Dual<S>>,
         g: [&[S]; 2],
         v: Moving<'_, S>,
@@ -88,40 +88,33 @@ impl Rule {
         match self {
             Rule::HeavyBall => momentum::tangent::<A, S>(by, g, v, w),
             Rule::Nesterov => nesterov::tangent::<A, S>(by, g, v, w),
-            Rule::Adam { .. } => adam::tangent::<A, S>(self.adam(t, by), g, v, n, w),
+            Rule::Adam { .. } => adam::tangent::<A, S>(self.adam(taken, by), g, v, n, w),
         }
     }
 
-    /// Adam's step of these rates.
-    pub(crate) fn adam<S: Scalar>(&self, t: usize, by: Step<S>) -> adam::Step<S> {
+    /// Adam's step of these rates, after `taken` others.
+    pub(crate) fn adam<S: Scalar>(&self, taken: usize, by: Step<S>) -> adam::Step<S> {
         let (b2, eps, decay) = match *self {
             Rule::Adam { b2, eps, decay } => (b2, eps, decay),
             _ => (0.0, 0.0, 0.0),
         };
         let [b2, eps, decay] = [b2, eps, decay].map(S::from_f32);
-        adam::Step::new(t, by.rate, by.momentum, b2, eps, decay)
+        adam::Step::after(taken, by.rate, by.momentum, b2, eps, decay)
     }
 
     fn check(&self) -> Result<(), Error> {
-        let Rule::Adam { b2, eps, decay } = *self else {
-            return Ok(());
-        };
-        let below_one = 1.0 - f32::EPSILON / 2.0;
-        for (what, value, least, greatest) in [
-            ("b2", b2, 0.0, below_one),
-            ("eps", eps, f32::MIN_POSITIVE, f32::MAX),
-            ("decay", decay, 0.0, f32::MAX),
-        ] {
-            if !(least..=greatest).contains(&value) {
-                return Err(Error::Range {
-                    what,
-                    value: f64::from(value),
-                    least: f64::from(least),
-                    greatest: f64::from(greatest),
-                });
-            }
+        match *self {
+            Rule::HeavyBall | Rule::Nesterov => Ok(()),
+            Rule::Adam { b2, eps, decay } => adam::check(b2, eps, decay),
         }
-        Ok(())
+    }
+
+    /// What it remembers, in words.
+    pub(crate) const fn remembered(&self) -> &'static str {
+        match self {
+            Rule::HeavyBall | Rule::Nesterov => "velocity",
+            Rule::Adam { .. } => "first moment of Adam",
+        }
     }
 }
 
@@ -227,8 +220,16 @@ impl<S: Scalar> Schedule<'_, S> {
         }
     }
 
-    /// Moves `w` and `v` by the gradient `g` of step `t`.
-    pub(crate) fn apply<A: Arithmetic>(&self, t: usize, g: &[S], v: &mut [S], w: &mut [S]) {
+    /// Moves `w` and `v` by the gradient `g` with the rates and momenta of step `t`, `taken` steps after
+    /// `v` was 0.
+    pub(crate) fn apply<A: Arithmetic>(
+        &self,
+        t: usize,
+        taken: usize,
+        g: &[S],
+        v: &mut [S],
+        w: &mut [S],
+    ) {
         let (first, second) = v.split_at_mut(w.len().min(v.len()));
         let step_rows = match self.rule {
             Rule::HeavyBall => momentum::step_rows::<A, S>,
@@ -239,7 +240,7 @@ impl<S: Scalar> Schedule<'_, S> {
                     let m = first.get_mut(range.clone()).unwrap_or_default();
                     let n = second.get_mut(range.clone()).unwrap_or_default();
                     let w = w.get_mut(range).unwrap_or_default();
-                    adam::step::<A, S>(self.rule.adam(t, by), g, m, n, w);
+                    adam::step::<A, S>(self.rule.adam(taken, by), g, m, n, w);
                 });
                 return;
             }
@@ -247,6 +248,39 @@ impl<S: Scalar> Schedule<'_, S> {
         self.each_block(t, |block, by| {
             step_rows(by, block.of(g), block.of_mut(first), block.of_mut(w));
         });
+    }
+
+    /// Refuses what step `t` has left of Adam's second moments where one has outgrown the numbers.
+    pub(crate) fn check_moments(
+        &self,
+        t: usize,
+        taken: usize,
+        g: &[S],
+        v: &[S],
+    ) -> Result<(), Error> {
+        let Rule::Adam { .. } = self.rule else {
+            return Ok(());
+        };
+        // The bias of the second moment is the same in all groups.
+        let (rate, momentum) = (S::ZERO, S::ZERO);
+        let by = self.rule.adam(taken, Step { rate, momentum });
+        let (_, n) = v.split_at(g.len().min(v.len()));
+        let Some(weight) = adam::too_great(by, n.iter().copied()) else {
+            return Ok(());
+        };
+        let gradient = g.get(weight).copied().unwrap_or(S::ZERO).to_f64();
+        Err(if gradient.is_finite() {
+            Error::Moment {
+                step: t,
+                weight,
+                gradient,
+            }
+        } else {
+            Error::Diverged {
+                what: "gradient",
+                step: t,
+            }
+        })
     }
 
     /// Checks all that a training of `weights` weights and `steps` steps presumes.

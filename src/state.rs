@@ -63,8 +63,8 @@
 
 use crate::error::{Error, cut};
 
-/// The version of the layout.
-pub const LAYOUT: u32 = 1;
+/// The version of the layout. Since 2 a training with tangents knows the steps since its restart.
+pub const LAYOUT: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"drmad st";
 const HEADER: usize = 32;

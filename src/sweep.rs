@@ -10,9 +10,11 @@
 //! ```
 //!
 //! and at the end `d_w` is the derivative by the initial weights. Another [`Rule`] has another `d_g`;
-//! the rest is the same. Rates and momenta of the heavy ball cost nothing but two dot products; where
-//! nobody asks for them, velocities are not recalled at all. Adam's direction depends on the gradient,
-//! and so do the rates of Nesterov's step: there each step back takes the gradient once more.
+//! the rest is the same. Where a [`Path`] takes the steps in an arithmetic of its own, `alpha` and `gamma`
+//! are what those steps made of them ([`Path::taken`]). Rates and momenta of the heavy ball cost nothing but
+//! two dot products; where nobody asks for them, velocities are not recalled at all. Adam's direction depends
+//! on the gradient, and so do the rates of Nesterov's step: there each step back takes the gradient once
+//! more.
 //!
 //! Refused: adjoints that are no longer finite, with the step at which that was seen. A path far
 //! from the true one can make them grow without bound.
@@ -26,7 +28,7 @@ use crate::kernels::{adam, momentum, nesterov};
 use crate::objective::{At, Objective, Products};
 use crate::path::{Path, Spare};
 use crate::scalar::Scalar;
-use crate::schedule::{Rule, Tables, add};
+use crate::schedule::{Rule, Step, Tables, add};
 use crate::train::{Replay, Run, Scratch};
 
 /// The vectors of a sweep, `P` numbers each unless said otherwise.
@@ -68,7 +70,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// [`Error::Range`] where it takes back none, or more than there are; what the run, the objective or the path refuse.
     pub fn sweep(
         &self,
-        path: &mut dyn Path<S>,
+        path: &mut dyn Path<O::Arithmetic, S>,
         adjoints: &mut Adjoints<'_, S>,
         scratch: &mut Scratch<'_, S>,
     ) -> Result<usize, Error> {
@@ -85,7 +87,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     pub fn sweep_over(
         &self,
         steps: Range<usize>,
-        path: &mut dyn Path<S>,
+        path: &mut dyn Path<O::Arithmetic, S>,
         adjoints: &mut Adjoints<'_, S>,
         scratch: &mut Scratch<'_, S>,
     ) -> Result<(), Error> {
@@ -129,7 +131,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             let velocity = adjoints.state.as_mut().map(|state| &mut *state.v);
             let mut replay = Replay { run: self, scratch };
             path.recall(s, adjoints.w, velocity, &mut replay, adjoints.spare.again())?;
-            back.step(adjoints, scratch)?;
+            back.step(path, adjoints, scratch)?;
             if !all_finite(adjoints.d_w) {
                 return Err(Error::Diverged {
                     what: "adjoint of the weights",
@@ -199,11 +201,28 @@ struct Back<'r, 'a, O, S> {
 }
 
 impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
-    /// Calls `body` with each piece of the weights, its group and its rate and momentum.
-    fn each(&self, mut body: impl FnMut(Range<usize>, usize, momentum::Step<S>)) {
-        self.run.schedule.each(self.t, |range, group, mut by| {
-            by.rate *= self.rate_scale;
-            body(range, group, by);
+    /// Calls `body` with each piece of the weights and its group.
+    fn each(&self, mut body: impl FnMut(Range<usize>, usize)) {
+        let schedule = &self.run.schedule;
+        schedule.each(self.t, |range, group, _| body(range, group));
+    }
+
+    /// The same with the rate and the momentum of the step that was taken.
+    fn each_taken(
+        &self,
+        path: &dyn Path<O::Arithmetic, S>,
+        mut body: impl FnMut(Range<usize>, usize, Step<S>),
+    ) {
+        // Pieces often share their step.
+        let mut last: Option<[Step<S>; 2]> = None;
+        self.run.schedule.each(self.t, |range, group, by| {
+            let mut taken = match last {
+                Some([scheduled, taken]) if scheduled == by => taken,
+                _ => path.taken(by),
+            };
+            last = Some([by, taken]);
+            taken.rate *= self.rate_scale;
+            body(range, group, taken);
         });
     }
 
@@ -220,7 +239,7 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
             return;
         }
         let groups = self.run.schedule.groups.len();
-        self.each(|range, group, _| {
+        self.each(|range, group| {
             if let (Some(d_w), Some(v)) = (adjoints.d_w.get(range.clone()), state.v.get(range)) {
                 let d = self.rate_scale * dot::<O::Arithmetic, S>(d_w, v);
                 add(tables.rates, groups, self.t, group, d);
@@ -229,12 +248,16 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
     }
 
     /// `d_gamma += d_v . (v_t + g_t)`, with `d_g = -(1 - gamma) d_v`.
-    fn momenta_of_the_heavy_ball(&self, adjoints: &mut Adjoints<'_, S>) {
+    fn momenta_of_the_heavy_ball(
+        &self,
+        path: &dyn Path<O::Arithmetic, S>,
+        adjoints: &mut Adjoints<'_, S>,
+    ) {
         let (Some(state), Some(tables)) = (&adjoints.state, &mut adjoints.schedule) else {
             return;
         };
         let groups = self.run.schedule.groups.len();
-        self.each(|range, group, by| {
+        self.each_taken(path, |range, group, by| {
             if let (Some(d_g), Some(v), Some(g)) = (
                 adjoints.d_g.get(range.clone()),
                 state.v.get(range.clone()),
@@ -250,6 +273,7 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
     /// The step back at the recalled weights.
     fn step(
         &self,
+        path: &dyn Path<O::Arithmetic, S>,
         adjoints: &mut Adjoints<'_, S>,
         scratch: &mut Scratch<'_, S>,
     ) -> Result<(), Error> {
@@ -263,7 +287,7 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
         {
             run.gradient(self.t, adjoints.w, state.g, scratch)?;
         }
-        self.direction(adjoints);
+        self.direction(path, adjoints);
         run.batches.fill(self.t, scratch.batch)?;
         let at = At {
             w: &*adjoints.w,
@@ -279,14 +303,14 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
         run.objective
             .second_order(at, adjoints.d_g, products, scratch.numbers)?;
         if beside {
-            self.momenta_of_the_heavy_ball(adjoints);
+            self.momenta_of_the_heavy_ball(path, adjoints);
         }
         Ok(())
     }
 
     /// The rule's part: takes `d_v` (and `d_w`) back over the step, writes `d_g`, and adds the
     /// derivatives by rate and momentum where they are wanted and need the gradient.
-    fn direction(&self, adjoints: &mut Adjoints<'_, S>) {
+    fn direction(&self, path: &dyn Path<O::Arithmetic, S>, adjoints: &mut Adjoints<'_, S>) {
         let schedule = &self.run.schedule;
         let by_rows = match schedule.rule {
             Rule::HeavyBall => Some(momentum::adjoint_rows::<O::Arithmetic, S> as AdjointRows<S>),
@@ -315,7 +339,7 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
             None => (&[][..], &[][..]),
         };
         let (first, second) = v.split_at(p.min(v.len()));
-        self.each(|range, group, by| {
+        self.each_taken(path, |range, group, by| {
             let (Some(d_w), Some(d_v), Some(d_g)) = (
                 adjoints.d_w.get_mut(range.clone()),
                 d_first.get_mut(range.clone()),

@@ -113,10 +113,11 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     ///
     /// # Errors
     /// As [`check`](Self::check); [`Error::Diverged`] with the step at which the loss or the
-    /// weights were no longer finite; what the objective or the path refuse.
+    /// weights were no longer finite; [`Error::Moment`] where a second moment of Adam was too great;
+    /// what the objective or the path refuse.
     pub fn train(
         &self,
-        path: &mut dyn Path<S>,
+        path: &mut dyn Path<O::Arithmetic, S>,
         walk: &mut Walk<'_, S>,
         scratch: &mut Scratch<'_, S>,
         each: &mut dyn FnMut(usize, S),
@@ -132,7 +133,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     pub fn train_over(
         &self,
         steps: Range<usize>,
-        path: &mut dyn Path<S>,
+        path: &mut dyn Path<O::Arithmetic, S>,
         walk: &mut Walk<'_, S>,
         scratch: &mut Scratch<'_, S>,
         each: &mut dyn FnMut(usize, S),
@@ -178,16 +179,18 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                     step: t,
                 });
             }
+            self.schedule.check_moments(t, t, walk.g, walk.v)?;
             each(t, loss);
         }
         if end < self.steps {
             return Ok(());
         }
-        if !(all_finite(walk.w) && all_finite(walk.v)) {
-            return Err(Error::Diverged {
-                what: "weights",
-                step: self.steps,
-            });
+        let remembered = self.schedule.rule.remembered();
+        for (what, x) in [("weights", &*walk.w), (remembered, &*walk.v)] {
+            if !all_finite(x) {
+                let step = self.steps;
+                return Err(Error::Diverged { what, step });
+            }
         }
         path.finish(walk.w, walk.v, walk.spare.again())
     }
@@ -201,7 +204,7 @@ pub(crate) struct Replay<'r, 'a, 's, 'b, O, S> {
 
 impl<O: Objective, S: Scalar> Replay<'_, '_, '_, '_, O, S> {
     fn step(&self, t: usize, w: &mut [S], v: &mut [S], g: &[S]) {
-        self.run.schedule.apply::<O::Arithmetic>(t, g, v, w);
+        self.run.schedule.apply::<O::Arithmetic>(t, t, g, v, w);
     }
 }
 

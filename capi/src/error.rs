@@ -96,7 +96,9 @@ impl Code {
             Code::Range => c"a number is outside its range: see the argument's description",
             Code::Index => c"an index, label or example does not exist: compare it with the counts",
             Code::Order => c"indices do not ascend: sort them, each only once",
-            Code::Diverged => c"training or sweep diverged: lower the rate or the scale, or take fewer steps",
+            Code::Diverged => {
+                c"training or sweep diverged: lower the rate or the scale, take fewer steps, or bring Adam's gradients below 9e18"
+            }
             Code::Overflow => c"a number does not fit its fixed-point integer: lower the rate or the bits",
             Code::Unsolved => c"the linear system has no solution: add damping or lower the series' rate",
             Code::Unsupported => c"this combination does not exist: see the description of the method",
@@ -122,6 +124,7 @@ impl From<Error> for Code {
             Error::EmptySet { .. } => Code::EmptySet,
             Error::Index { .. } => Code::Index,
             Error::Overflow { .. } => Code::Overflow,
+            Error::Moment { .. } => Code::Diverged,
             Error::Unsupported { .. } => Code::Unsupported,
             // Order is kept by the crate itself, levels are not chosen here.
             _ => Code::Internal,

@@ -180,7 +180,7 @@ pub struct AdamStep {
     pub b1: f32,
     /// How much of the second moment stays, in [0, 1).
     pub b2: f32,
-    /// What is added to the root, at least 0.
+    /// What is added to the root, at least `2^-55 / sqrt(1 - b2)`: 8.8e-16 for .999.
     pub eps: f32,
     /// How much a weight shrinks, divided by the rate (PyTorch's `weight_decay` of `AdamW`), at least 0.
     pub decay: f32,
@@ -197,11 +197,19 @@ impl AdamStep {
             decay,
         } = *self;
         finite(&[&[rate, b1, b2, eps, decay]])?;
-        let inside = (0.0..1.0).contains(&b1) && (0.0..1.0).contains(&b2);
-        if !inside || eps < 0.0 || decay < 0.0 {
-            return Err(Code::Range);
-        }
-        Ok(adam::Step::new(t as usize, rate, b1, b2, eps, decay))
+        Ok(adam::Step::new(t as usize, rate, b1, b2, eps, decay)?)
+    }
+}
+
+/// Refuses gradients after which a second moment would outgrow the numbers.
+fn no_great(arithmetic: i32, by: adam::Step<f32>, g: &[f32], second: &[f32]) -> Result<(), Code> {
+    let outgrown = in_arithmetic!(arithmetic, A => {
+        let after = g.iter().zip(second).map(|(g, n)| by.second::<A>(*g, *n));
+        adam::too_great(by, after)
+    });
+    match outgrown {
+        None => Ok(()),
+        Some(_) => Err(Code::Diverged),
     }
 }
 
@@ -237,6 +245,7 @@ pub extern "C" fn drmad_adam_step(
         let (second, w) = (second.slice(&open), w.slice(&open));
         finite(&[g, m, second, w])?;
         no_negative(second)?;
+        no_great(arithmetic, by, g, second)?;
         in_arithmetic!(arithmetic, A => adam::step::<A, f32>(by, g, m, second, w));
         Ok(())
     })
@@ -270,6 +279,7 @@ pub extern "C" fn drmad_adam_adjoint(
         let (d_second, d_g) = (d_second.slice(&open), d_g.slice(&open));
         finite(&[g, m, second, d_w, d_m, d_second])?;
         no_negative(second)?;
+        no_great(arithmetic, by, g, second)?;
         let before = adam::Before { g, m, n: second };
         in_arithmetic!(arithmetic, A => {
             adam::adjoint::<A, f32>(by, before, d_w, d_m, d_second, d_g);
@@ -306,6 +316,7 @@ pub extern "C" fn drmad_adam_by_step(
         let (w, d_w, d_m) = (w.slice(&open), d_w.slice(&open), d_m.slice(&open));
         finite(&[g, m, second, w, d_w, d_m])?;
         no_negative(second)?;
+        no_great(arithmetic, by, g, second)?;
         let before = adam::Before { g, m, n: second };
         let d = in_arithmetic!(arithmetic, A => {
             adam::by_step::<A, f32>(by, before, w, d_w, d_m)

@@ -6,10 +6,10 @@
 use drmad::kernels::quantise;
 use drmad::path::{
     Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Plan, Quantised, Reversed,
-    Reversible, Rows, Spare, Steps, Tail, Tape, Truncated,
+    Reversible, Rows, Spare, Steps, Stored, Tail, Tape, Truncated,
 };
 use drmad::random::{Normal, Origin};
-use drmad::train::{Rule, Schedule};
+use drmad::train::{Rule, Schedule, Step};
 use drmad::{Arithmetic, Error};
 
 use crate::raw::{place, words_for};
@@ -115,7 +115,7 @@ pub(crate) struct Chosen {
 
 impl Method {
     /// The method for a training; `recalls` says that what the rule remembers will be asked for.
-    pub(crate) fn choose<A: Arithmetic>(
+    pub(crate) fn choose(
         &self,
         schedule: &Schedule<'_, f32>,
         steps: usize,
@@ -167,7 +167,7 @@ impl Method {
             TAIL_NONE => 0,
             // As the harness does: shorter trainings are half tail, and a step is left for each hat.
             0 if way == Way::Hats && schedule.rule == Rule::HeavyBall => {
-                let reach = Reversed::<A>::reach(schedule, steps);
+                let reach = Reversed::reach(schedule, steps);
                 reach.min(steps / 2).min(steps.saturating_sub(size))
             }
             tail => tail,
@@ -254,7 +254,7 @@ impl Chosen {
             }
             Way::Knots => self.rows_len(size)?,
             Way::Hermite => self.rows_len(size)?.saturating_add(self.rows_len(more)?),
-            Way::Legendre => Legendre::<drmad::Plain, f32>::required_len(p, size),
+            Way::Legendre => Legendre::<f32>::required_len(p, size),
             Way::Hats => self.rows_len(size)?.saturating_add(more),
         };
         if len == usize::MAX {
@@ -268,9 +268,9 @@ impl Chosen {
         &self,
         origin: Start<'_>,
         storage: &mut [u32],
-        body: impl FnOnce(&mut dyn Path<f32>) -> Result<R, Code>,
+        body: impl FnOnce(&mut dyn Path<A, f32>) -> Result<R, Code>,
     ) -> Result<R, Code> {
-        let path = self.path::<A>(origin, storage)?;
+        let path = self.path(origin, storage)?;
         let Chosen {
             tail, last, steps, ..
         } = *self;
@@ -280,19 +280,15 @@ impl Chosen {
                 body(&mut Truncated::new(path, steps, last)?)
             }
             (false, true) => body(&mut Truncated::early(path, steps, last)?),
-            (true, false) => body(&mut Tail::<A, _>::new(path, steps, tail)?),
+            (true, false) => body(&mut Tail::new(path, steps, tail)?),
             (true, true) => {
-                let tail = Tail::<A, _>::new(path, steps, tail)?;
+                let tail = Tail::new(path, steps, tail)?;
                 body(&mut Truncated::early(tail, steps, last)?)
             }
         }
     }
 
-    fn path<'a, A: Arithmetic>(
-        &self,
-        origin: Start<'a>,
-        storage: &'a mut [u32],
-    ) -> Result<AnyPath<'a, A>, Code> {
+    fn path<'a>(&self, origin: Start<'a>, storage: &'a mut [u32]) -> Result<AnyPath<'a>, Code> {
         let (p, size, steps) = (self.weights, self.size, self.seen());
         Ok(match self.way {
             Way::Tape => {
@@ -339,7 +335,7 @@ impl Chosen {
                 let rows = AnyRows::new(self.levels, p, size, rows)?;
                 AnyPath::Hats(Hats::new(p, grid, origin, rows, factors)?)
             }
-            Way::Reversed => AnyPath::Reversed(Reversed::new()),
+            Way::Reversed => AnyPath::Reversed(Reversed),
         })
     }
 }
@@ -349,16 +345,16 @@ fn split(storage: &mut [u32], at: usize) -> Result<(&mut [u32], &mut [u32]), Cod
 }
 
 /// Rows of whichever levels.
-enum AnyRows<'a, A> {
+enum AnyRows<'a> {
     Full(Full<'a, f32>),
-    Three(Quantised<'a, 3, A>),
-    Seven(Quantised<'a, 7, A>),
-    Eleven(Quantised<'a, 11, A>),
-    Fifteen(Quantised<'a, 15, A>),
-    Most(Quantised<'a, 255, A>),
+    Three(Quantised<'a, 3>),
+    Seven(Quantised<'a, 7>),
+    Eleven(Quantised<'a, 11>),
+    Fifteen(Quantised<'a, 15>),
+    Most(Quantised<'a, 255>),
 }
 
-impl<'a, A: Arithmetic> AnyRows<'a, A> {
+impl<'a> AnyRows<'a> {
     fn new(levels: u32, p: usize, rows: usize, storage: &'a mut [u32]) -> Result<Self, Code> {
         Ok(match levels {
             3 => AnyRows::Three(Quantised::new(p, rows, storage)?),
@@ -384,46 +380,48 @@ macro_rules! each_rows {
     };
 }
 
-impl<A: Arithmetic> Rows<f32> for AnyRows<'_, A> {
+impl Stored for AnyRows<'_> {
     fn floats(&self) -> usize {
-        each_rows!(self, rows => Rows::<f32>::floats(rows))
-    }
-
-    fn block(&self) -> usize {
-        each_rows!(self, rows => Rows::<f32>::block(rows))
+        each_rows!(self, rows => rows.floats())
     }
 
     fn check(&self, weights: usize, rows: usize) -> Result<(), Error> {
-        each_rows!(self, of => Rows::<f32>::check(of, weights, rows))
-    }
-
-    fn read(&self, k: usize, first: usize, x: &mut [f32]) {
-        each_rows!(self, rows => rows.read(k, first, x));
-    }
-
-    fn write(&mut self, k: usize, first: usize, x: &[f32], before: &[f32]) {
-        each_rows!(self, rows => rows.write(k, first, x, before));
-    }
-
-    fn read_alone(&self, k: usize, first: usize, x: &mut [f32]) {
-        each_rows!(self, rows => rows.read_alone(k, first, x));
+        each_rows!(self, of => of.check(weights, rows))
     }
 
     fn copy(&mut self, from: usize, to: usize) {
-        each_rows!(self, rows => Rows::<f32>::copy(rows, from, to));
+        each_rows!(self, rows => rows.copy(from, to));
+    }
+}
+
+impl<A: Arithmetic> Rows<A, f32> for AnyRows<'_> {
+    fn block(&self) -> usize {
+        each_rows!(self, rows => Rows::<A, f32>::block(rows))
+    }
+
+    fn read(&self, k: usize, first: usize, x: &mut [f32]) {
+        each_rows!(self, rows => Rows::<A, f32>::read(rows, k, first, x));
+    }
+
+    fn write(&mut self, k: usize, first: usize, x: &[f32], before: &[f32]) {
+        each_rows!(self, rows => Rows::<A, f32>::write(rows, k, first, x, before));
+    }
+
+    fn read_alone(&self, k: usize, first: usize, x: &mut [f32]) {
+        each_rows!(self, rows => Rows::<A, f32>::read_alone(rows, k, first, x));
     }
 }
 
 /// A path of whichever kind.
-enum AnyPath<'a, A> {
+enum AnyPath<'a> {
     Tape(Tape<'a, f32>),
     Checkpoints(Checkpoints<'a, f32>),
     Reversible(Reversible<'a>),
-    Line(Line<A, Start<'a>>),
-    Knots(Knots<A, f32, Start<'a>, AnyRows<'a, A>>),
-    Legendre(Legendre<'a, A, f32>),
-    Hats(Hats<'a, A, f32, Start<'a>, AnyRows<'a, A>>),
-    Reversed(Reversed<A>),
+    Line(Line<Start<'a>>),
+    Knots(Knots<f32, Start<'a>, AnyRows<'a>>),
+    Legendre(Legendre<'a, f32>),
+    Hats(Hats<'a, f32, Start<'a>, AnyRows<'a>>),
+    Reversed(Reversed),
 }
 
 macro_rules! each_path {
@@ -441,13 +439,13 @@ macro_rules! each_path {
     };
 }
 
-impl<A: Arithmetic> Path<f32> for AnyPath<'_, A> {
+impl<A: Arithmetic> Path<A, f32> for AnyPath<'_> {
     fn floats(&self) -> usize {
-        each_path!(self, path => Path::<f32>::floats(path))
+        each_path!(self, path => Path::<A, f32>::floats(path))
     }
 
     fn start(&mut self, w: &mut [f32]) -> Result<(), Error> {
-        each_path!(self, path => path.start(w))
+        each_path!(self, path => Path::<A, f32>::start(path, w))
     }
 
     fn record(
@@ -457,7 +455,7 @@ impl<A: Arithmetic> Path<f32> for AnyPath<'_, A> {
         v: &[f32],
         spare: Spare<'_, f32>,
     ) -> Result<(), Error> {
-        each_path!(self, path => path.record(t, w, v, spare))
+        each_path!(self, path => Path::<A, f32>::record(path, t, w, v, spare))
     }
 
     fn advance(
@@ -468,15 +466,19 @@ impl<A: Arithmetic> Path<f32> for AnyPath<'_, A> {
         g: &[f32],
         steps: &mut dyn Steps<f32>,
     ) -> Result<bool, Error> {
-        each_path!(self, path => path.advance(t, w, v, g, steps))
+        each_path!(self, path => Path::<A, f32>::advance(path, t, w, v, g, steps))
+    }
+
+    fn taken(&self, by: Step<f32>) -> Step<f32> {
+        each_path!(self, path => Path::<A, f32>::taken(path, by))
     }
 
     fn finish(&mut self, w: &[f32], v: &[f32], spare: Spare<'_, f32>) -> Result<(), Error> {
-        each_path!(self, path => path.finish(w, v, spare))
+        each_path!(self, path => Path::<A, f32>::finish(path, w, v, spare))
     }
 
     fn open(&mut self, w: &[f32], spare: Spare<'_, f32>) -> Result<(), Error> {
-        each_path!(self, path => path.open(w, spare))
+        each_path!(self, path => Path::<A, f32>::open(path, w, spare))
     }
 
     fn recall(
@@ -487,10 +489,10 @@ impl<A: Arithmetic> Path<f32> for AnyPath<'_, A> {
         steps: &mut dyn Steps<f32>,
         spare: Spare<'_, f32>,
     ) -> Result<(), Error> {
-        each_path!(self, path => path.recall(t, w, v, steps, spare))
+        each_path!(self, path => Path::<A, f32>::recall(path, t, w, v, steps, spare))
     }
 
     fn plan(&self, trained: usize) -> Plan {
-        each_path!(self, path => Path::<f32>::plan(path, trained))
+        each_path!(self, path => Path::<A, f32>::plan(path, trained))
     }
 }

@@ -74,8 +74,7 @@ pub extern "C" fn drmad_outer_adam(
         let (d_h, m) = (d_h.slice(&open), m.slice(&open));
         let (second, h) = (second.slice(&open), h.slice(&open));
         finite(&[&[by.rate, by.b1, by.b2, by.eps], d_h, m, second, h])?;
-        let inside = |b: f32| (0.0..1.0).contains(&b);
-        if !inside(by.b1) || !inside(by.b2) || by.eps < 0.0 || second.iter().any(|x| *x < 0.0) {
+        if second.iter().any(|x| *x < 0.0) {
             return Err(Code::Range);
         }
         let mut outer = Adam::new(by.rate, m, second)?;

@@ -542,7 +542,7 @@ impl<O: Objective, E: Objective> On<'_, O, E> {
         let mut workspace =
             self.workspace(memory.take(self.workspace_len(scratch, false))?, false)?;
         let batch = memory.take(c.run.batch)?;
-        let mut line = Line::<O::Arithmetic, _>::new(c.origin, c.run.steps);
+        let mut line = Line::new(c.origin, c.run.steps);
         let each = &mut c.each();
         self.training
             .walk(&c.origin, &mut line, &mut workspace, batch, each)?;
@@ -817,9 +817,7 @@ impl<'m> Task for Back<'m> {
             return Err(Code::Unsupported);
         }
         let recalls = rule.recalls(schedule);
-        let chosen = self
-            .method
-            .choose::<O::Arithmetic>(&c.schedule, steps, recalls)?;
+        let chosen = self.method.choose(&c.schedule, steps, recalls)?;
         let if_wanted = |wanted: bool, len: usize| if wanted { len } else { 0 };
         let sizes = c.shape.sizes();
         let workspace_len =

@@ -798,3 +798,55 @@ fn a_step_that_overflows_is_refused_as_a_whole() {
         Code::Range as i32
     );
 }
+
+/// Where Adam's quotient would be 0 / 0, or a square beyond the numbers, nothing is written.
+#[test]
+fn constants_and_gradients_at_the_ends_of_adam_are_refused_as_in_a_training() {
+    let good = AdamStep {
+        t: 0,
+        rate: 0.1,
+        b1: 0.9,
+        b2: 0.999,
+        eps: 1e-8,
+        decay: 0.0,
+    };
+    let step = |by: AdamStep, g: f32| {
+        let (g, mut m, mut n, mut w) = ([g], [0.0f32], [0.0f32], [1.0f32]);
+        // SAFETY: buffers of one number each.
+        let code = unsafe {
+            drmad_adam_step(
+                0,
+                In::new(&raw const by),
+                In::new(g.as_ptr()),
+                Out::new(m.as_mut_ptr()),
+                Out::new(n.as_mut_ptr()),
+                Out::new(w.as_mut_ptr()),
+                1,
+            )
+        };
+        (code, [m[0], n[0], w[0]])
+    };
+    let untouched = [0.0, 0.0, 1.0];
+    assert_eq!(step(good, 0.0), (0, untouched));
+    let (code, [_, _, w]) = step(good, 9e18);
+    assert!(code == 0 && (w - 0.9).abs() < 1e-6, "{code}, {w}");
+    // 2^-55 / sqrt(.001) is 8.8e-16.
+    for eps in [0.0, f32::MIN_POSITIVE, 8.7e-16] {
+        let by = AdamStep { eps, ..good };
+        assert_eq!(step(by, 0.0), (Code::Range as i32, untouched), "{eps:e}");
+    }
+    for by in [
+        AdamStep { b1: 1.0, ..good },
+        AdamStep { b2: 1.0, ..good },
+        AdamStep { b2: -0.1, ..good },
+        AdamStep {
+            decay: -1.0,
+            ..good
+        },
+    ] {
+        assert_eq!(step(by, 1.0), (Code::Range as i32, untouched), "{by:?}");
+    }
+    for g in [2e19, 1e25, -3e38] {
+        assert_eq!(step(good, g), (Code::Diverged as i32, untouched), "{g:e}");
+    }
+}

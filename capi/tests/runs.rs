@@ -268,7 +268,7 @@ fn over_rust<O: Objective, E: Objective>(
     owned: &Owned,
     objective: &O,
     outside: &E,
-    path: &mut dyn Path<f32>,
+    path: &mut dyn Path<O::Arithmetic, f32>,
 ) -> All {
     let run = train::Run {
         objective,
@@ -335,14 +335,14 @@ fn rounding<A: Arithmetic>() -> Rounding {
 fn hats<'a, A: Arithmetic>(
     owned: &'a Owned,
     steps: usize,
-    rows: impl Rows<f32> + 'a,
-) -> impl Path<f32> + 'a {
+    rows: impl Rows<A, f32> + 'a,
+) -> impl Path<A, f32> + 'a {
     let knots = Grid {
         steps,
         intervals: 8,
         spacing: Grid::spacing(8),
     };
-    Hats::<A, _, _, _>::new(P, knots, origin(owned), rows, vec![0.0; 9].leak()).unwrap()
+    Hats::new(P, knots, origin(owned), rows, vec![0.0; 9].leak()).unwrap()
 }
 
 fn default_method_on_pixels<A: Arithmetic>() {
@@ -367,12 +367,12 @@ fn default_method_on_pixels<A: Arithmetic>() {
         rates: &owned.rates[..],
         momenta: &owned.momenta,
     };
-    let tail = Reversed::<A>::reach(&schedule, STEPS).min(STEPS / 2);
+    let tail = Reversed::reach(&schedule, STEPS).min(STEPS / 2);
     assert!(tail > 0);
-    let mut storage = vec![0; Quantised::<11, A>::required_len(P, 8)];
-    let rows = Quantised::<11, A>::new(P, 8, &mut storage).unwrap();
+    let mut storage = vec![0; Quantised::<11>::required_len(P, 8)];
+    let rows = Quantised::<11>::new(P, 8, &mut storage).unwrap();
     let path = hats::<A>(&owned, STEPS - tail, rows);
-    let mut path = Tail::<A, _>::new(path, STEPS, tail).unwrap();
+    let mut path = Tail::new(path, STEPS, tail).unwrap();
     let want = over_rust(&owned, &training, &scaled, &mut path);
     assert_eq!(over_c(&owned.run, DEFAULT), want);
 }
@@ -391,11 +391,11 @@ fn knots_and_lines_on_features<A: Arithmetic>() {
 
     let mut storage = vec![0.0; Full::<f32>::required_len(P, 16)];
     let rows = Full::new(P, 16, &mut storage).unwrap();
-    let mut knots = Knots::<A, _, _, _>::new(P, 16, origin(&owned), rows).unwrap();
+    let mut knots = Knots::new(P, 16, origin(&owned), rows).unwrap();
     let want = over_rust(&owned, &training, &outside, &mut knots);
     assert_eq!(over_c(&owned.run, way(Way::Knots)), want);
 
-    let mut line = Line::<A, _>::new(origin(&owned), STEPS).with(Plan::published(STEPS));
+    let mut line = Line::new(origin(&owned), STEPS).with(Plan::published(STEPS));
     let want = over_rust(&owned, &training, &outside, &mut line);
     assert_eq!(want.steps_back, STEPS / 10);
     assert_eq!(over_c(&owned.run, way(Way::LinePublished)), want);

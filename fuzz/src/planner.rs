@@ -1,6 +1,7 @@
 //! Every length that is planned with, for whatever sizes: none overflows, and a greater training never
 //! needs less.
 
+use drmad::Fused;
 use drmad::forward::Forward;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Trainer, Workspace};
@@ -13,7 +14,6 @@ use drmad::path::{
     Truncated,
 };
 use drmad::schedule::Rule;
-use drmad::{Fused, Plain};
 
 use crate::bytes::Bytes;
 
@@ -27,11 +27,11 @@ pub fn planner(data: &[u8]) {
     let plans = |more: usize| {
         let weights = weights.saturating_add(more);
         let tables = schedule.then_some((hypers, steps));
-        let row = Quantised::<11, Fused>::state_len(weights, rows);
+        let row = Quantised::<11>::state_len(weights, rows);
         let path = Tape::<f32>::state_len(weights, steps, slots);
         [
             Workspace::<f32>::required_len(weights, scratch, rule, schedule),
-            Trainer::<f64>::state_len(weights, hypers, rule, tables, path),
+            Trainer::<Fused, f64>::state_len(weights, hypers, rule, tables, path),
             Tape::<f32>::required_len(weights, steps, slots),
             path,
             Checkpoints::<f32>::required_len(weights, rows, slots),
@@ -40,14 +40,14 @@ pub fn planner(data: &[u8]) {
             Reversible::state_len(weights, steps, momentum),
             Full::<f32>::required_len(weights, rows),
             Full::<f64>::state_len(weights, rows),
-            Quantised::<3, Plain>::required_len(weights, rows),
-            Quantised::<255, Plain>::required_len(weights, rows),
+            Quantised::<3>::required_len(weights, rows),
+            Quantised::<255>::required_len(weights, rows),
             row,
-            Hats::<Fused, f32, &[f32], Quantised<'_, 11, Fused>>::state_len(rows, row),
-            Knots::<Fused, f32, &[f32], Quantised<'_, 11, Fused>>::state_len(row, Some(row)),
-            Legendre::<Fused, f32>::required_len(weights, rows),
-            Legendre::<Fused, f32>::state_len(weights, rows),
-            Tail::<Fused, Tape<'_, f32>>::state_len(path),
+            Hats::<f32, &[f32], Quantised<'_, 11>>::state_len(rows, row),
+            Knots::<f32, &[f32], Quantised<'_, 11>>::state_len(row, Some(row)),
+            Legendre::<f32>::required_len(weights, rows),
+            Legendre::<f32>::state_len(weights, rows),
+            Tail::<Tape<'_, f32>>::state_len(path),
             Truncated::<Tape<'_, f32>>::state_len(path),
             Forward::<'_, f32>::required_len(weights, hypers, rule, slots, scratch),
             Tuner::<f32>::state_len(weights, Adam::<f32>::state_len(weights)),

@@ -116,7 +116,7 @@ fn trainer(kind: usize, steps: usize, meet: Meet<'_>) {
         intervals: 3,
         spacing: 2.0,
     };
-    let row = |words| Quantised::<11, Fused>::new(P, 4, words).expect("rows");
+    let row = |words| Quantised::<11>::new(P, 4, words).expect("rows");
     match kind {
         1 => on(
             rule,
@@ -136,47 +136,43 @@ fn trainer(kind: usize, steps: usize, meet: Meet<'_>) {
             steps,
             meet,
         ),
-        4 => on(rule, &mut Line::<Fused, _>::new(ORIGIN, T), steps, meet),
+        4 => on(rule, &mut Line::new(ORIGIN, T), steps, meet),
         5 => {
-            let mut path =
-                Knots::<Fused, f32, _, _>::new(P, 4, ORIGIN, row(&mut words)).expect("path");
+            let mut path = Knots::<f32, _, _>::new(P, 4, ORIGIN, row(&mut words)).expect("path");
             on(rule, &mut path, steps, meet);
         }
         6 => {
-            let rows = Quantised::<11, Fused>::new(P, 5, &mut more_words).expect("rows");
-            let mut path = Knots::<Fused, f32, _, _>::hermite(P, 4, ORIGIN, row(&mut words), rows)
-                .expect("path");
+            let rows = Quantised::<11>::new(P, 5, &mut more_words).expect("rows");
+            let mut path =
+                Knots::<f32, _, _>::hermite(P, 4, ORIGIN, row(&mut words), rows).expect("path");
             on(rule, &mut path, steps, meet);
         }
         7 => on(
             rule,
-            &mut Legendre::<Fused, _>::new(P, T, 3, &mut numbers).expect("path"),
+            &mut Legendre::new(P, T, 3, &mut numbers).expect("path"),
             steps,
             meet,
         ),
         8 => {
             let rows = Full::new(P, 3, &mut numbers).expect("rows");
-            let mut path = Hats::<Fused, f32, _, _>::new(P, grid(T), ORIGIN, rows, &mut factors)
-                .expect("path");
+            let mut path = Hats::new(P, grid(T), ORIGIN, rows, &mut factors).expect("path");
             on(rule, &mut path, steps, meet);
         }
         9 | 10 => {
             let tail = 3 * (kind - 9);
-            let rows = Quantised::<11, Fused>::new(P, 3, &mut words).expect("rows");
-            let mut hats =
-                Hats::<Fused, f32, _, _>::new(P, grid(T - tail), ORIGIN, rows, &mut factors)
-                    .expect("path");
+            let rows = Quantised::<11>::new(P, 3, &mut words).expect("rows");
+            let mut hats = Hats::new(P, grid(T - tail), ORIGIN, rows, &mut factors).expect("path");
             match tail {
                 0 => on(rule, &mut hats, steps, meet),
                 _ => on(
                     rule,
-                    &mut Tail::<Fused, _>::new(hats, T, tail).expect("path"),
+                    &mut Tail::new(hats, T, tail).expect("path"),
                     steps,
                     meet,
                 ),
             }
         }
-        11 => on(rule, &mut Reversed::<Fused>::new(), steps, meet),
+        11 => on(rule, &mut Reversed, steps, meet),
         12 => {
             let tape = Tape::new(P, 5, 1, &mut numbers).expect("path");
             on(
@@ -199,7 +195,7 @@ fn trainer(kind: usize, steps: usize, meet: Meet<'_>) {
 }
 
 /// A training on this path that is some steps under way when the state comes.
-fn on(rule: Rule, path: &mut dyn Path<f32>, steps: usize, meet: Meet<'_>) {
+fn on(rule: Rule, path: &mut dyn Path<Fused, f32>, steps: usize, meet: Meet<'_>) {
     let bowl = Quadratic::<Fused>::new(&[1.0, 4.0, 0.5]);
     let schedule = Schedule {
         groups: Groups::global(P),
@@ -232,7 +228,7 @@ fn on(rule: Rule, path: &mut dyn Path<f32>, steps: usize, meet: Meet<'_>) {
         objective: &bowl,
         examples: &[],
     };
-    let go = |trainer: &mut Trainer<'_, f32>, steps| {
+    let go = |trainer: &mut Trainer<'_, Fused, f32>, steps| {
         run.advance(trainer, &ORIGIN, &validation, steps, &mut |_, _| ())
     };
     let _ = go(&mut trainer, steps);

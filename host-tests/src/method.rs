@@ -426,18 +426,16 @@ impl Table {
         levels: u32,
         weights: usize,
         count: usize,
-    ) -> Result<Box<dyn Rows<f32> + '_>> {
+    ) -> Result<Box<dyn Rows<A, f32> + '_>> {
         const WHAT: &str = "the path";
         fn quantised<const LEVELS: u32, A: Arithmetic>(
             words: &mut Vec<u32>,
             weights: usize,
             count: usize,
-        ) -> Result<Box<dyn Rows<f32> + '_>> {
-            let len = Quantised::<LEVELS, A>::required_len(weights, count);
+        ) -> Result<Box<dyn Rows<A, f32> + '_>> {
+            let len = Quantised::<LEVELS>::required_len(weights, count);
             *words = zeros(WHAT, len)?;
-            Ok(Box::new(Quantised::<LEVELS, A>::new(
-                weights, count, words,
-            )?))
+            Ok(Box::new(Quantised::<LEVELS>::new(weights, count, words)?))
         }
         let words = &mut self.words;
         match levels {
@@ -518,7 +516,7 @@ impl Method {
         training: Shape,
         origin: impl Origin<f32> + 's,
         storage: &'s mut Storage,
-    ) -> Result<Box<dyn Path<f32> + 's>> {
+    ) -> Result<Box<dyn Path<A, f32> + 's>> {
         let steps = training.steps;
         let last = self.last.unwrap_or(steps);
         let tail = self.tail_of(steps, training.reach)?;
@@ -533,7 +531,7 @@ impl Method {
         };
         let mut path = self.inner::<A>(inner, origin, storage)?;
         if tail > 0 {
-            path = Box::new(Tail::<A, _>::new(path, seen, tail)?);
+            path = Box::new(Tail::new(path, seen, tail)?);
         }
         if last < steps {
             path = Box::new(if sees_the_end_alone {
@@ -550,7 +548,7 @@ impl Method {
         training: Shape,
         origin: impl Origin<f32> + 's,
         storage: &'s mut Storage,
-    ) -> Result<Box<dyn Path<f32> + 's>> {
+    ) -> Result<Box<dyn Path<A, f32> + 's>> {
         let Shape {
             weights,
             steps,
@@ -573,7 +571,7 @@ impl Method {
                 storage.numbers = zeros("the tape", len)?;
                 Box::new(Tape::new(weights, steps, slots, &mut storage.numbers)?)
             }
-            Name::Reversed => Box::new(Reversed::<A>::new()),
+            Name::Reversed => Box::new(Reversed),
             Name::Checkpoints => {
                 // The sweep takes steps again, with what the rule remembers at least once.
                 let slots = slots.max(1);
@@ -603,17 +601,17 @@ impl Method {
             | Name::Neumann
             | Name::Direct
             | Name::Random
-            | Name::AllUp => Box::new(Line::<A, _>::new(origin, steps)),
+            | Name::AllUp => Box::new(Line::new(origin, steps)),
             Name::LinePublished => {
                 let plan = Plan {
                     rate_scale: self.rate_scale,
                     ..Plan::published(steps)
                 };
-                Box::new(Line::<A, _>::new(origin, steps).with(plan))
+                Box::new(Line::new(origin, steps).with(plan))
             }
             Name::Knots => {
                 let rows = storage.rows.of::<A>(self.levels, weights, self.knots)?;
-                let knots = Knots::<A, f32, _, _>::new(weights, self.knots, origin, rows)?;
+                let knots = Knots::<f32, _, _>::new(weights, self.knots, origin, rows)?;
                 Box::new(knots)
             }
             Name::Hermite => {
@@ -621,16 +619,16 @@ impl Method {
                 let changes = storage
                     .changes
                     .of::<A>(self.levels, weights, self.knots + 1)?;
-                Box::new(Knots::<A, f32, _, _>::hermite(
+                Box::new(Knots::<f32, _, _>::hermite(
                     weights, self.knots, origin, rows, changes,
                 )?)
             }
             Name::Legendre => {
                 enough("polynomials")?;
-                let len = Legendre::<A, f32>::required_len(weights, self.knots);
+                let len = Legendre::<f32>::required_len(weights, self.knots);
                 storage.numbers = zeros("the polynomials", len)?;
                 let numbers = &mut storage.numbers;
-                Box::new(Legendre::<A, _>::new(weights, steps, self.knots, numbers)?)
+                Box::new(Legendre::new(weights, steps, self.knots, numbers)?)
             }
             Name::Hats => {
                 enough("hats")?;
@@ -642,9 +640,7 @@ impl Method {
                 let rows = storage.rows.of::<A>(self.levels, weights, self.knots)?;
                 storage.factors = zeros("the hats", self.knots + 1)?;
                 let factors = &mut storage.factors;
-                Box::new(Hats::<A, f32, _, _>::new(
-                    weights, grid, origin, rows, factors,
-                )?)
+                Box::new(Hats::new(weights, grid, origin, rows, factors)?)
             }
         })
     }

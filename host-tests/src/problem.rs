@@ -897,7 +897,7 @@ impl<'a> Problem<'a> {
             steps,
             slots: usize::from(schedules),
             momentum: tables.momenta.iter().copied().fold(1.0, f32::min),
-            reach: Reversed::<A>::reach(&run.schedule, steps),
+            reach: Reversed::reach(&run.schedule, steps),
         };
         let mut path = method.path::<A>(shape, origin, &mut storage)?;
 
@@ -954,7 +954,7 @@ impl<'a> Problem<'a> {
         run: &Run<'_, O, f32>,
         outside: &Loss<'_, A>,
         method: Method,
-        path: &mut dyn Path<f32>,
+        path: &mut dyn Path<A, f32>,
         workspace: &mut Workspace<'_, f32>,
         batch: &mut [u32],
         (hyper, tables): (&[f32], &Tables<'_>),

@@ -472,7 +472,7 @@ fn refused(axis: Axis, method: &Method, e: &Experiment, curve: &Curve) -> Option
             rates: &[e.rate],
             momenta: &[e.momentum],
         };
-        let reach = Reversed::<Fused>::reach(&schedule, e.steps);
+        let reach = Reversed::reach(&schedule, e.steps);
         if reach < e.steps {
             return absent(
                 None,

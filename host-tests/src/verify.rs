@@ -148,8 +148,8 @@ struct Hypers {
 type Penalised<'a> = L2<'a, Scaled<'a, Mlp<'a, Pixels<'a>, Fused>>>;
 
 /// Which path a [`Training`] is swept over.
-type MakePath<'m> =
-    dyn Fn(&Normal<'_, f64>, &mut dyn FnMut(&mut dyn Path<f64>) -> Result<f64>) -> Result<f64> + 'm;
+type MakePath<'m> = dyn Fn(&Normal<'_, f64>, &mut dyn FnMut(&mut dyn Path<Fused, f64>) -> Result<f64>) -> Result<f64>
+    + 'm;
 
 impl Training<'_> {
     /// Calls `body` with the training's run, the validation loss and the initial weights.
@@ -524,25 +524,13 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
         let mut storage = vec![0.0; Full::<f64>::required_len(p, 8)];
         let mut factors = [0.0; 9];
         let rows = Full::new(p, 8, &mut storage)?;
-        sweep(&mut Hats::<Fused, f64, _, _>::new(
-            p,
-            grid,
-            *origin,
-            rows,
-            &mut factors,
-        )?)
+        sweep(&mut Hats::new(p, grid, *origin, rows, &mut factors)?)
     };
     let hats_11: &MakePath<'_> = &|origin, sweep| {
-        let mut storage = vec![0; Quantised::<11, Fused>::required_len(p, 8)];
+        let mut storage = vec![0; Quantised::<11>::required_len(p, 8)];
         let mut factors = [0.0; 9];
-        let rows = Quantised::<11, Fused>::new(p, 8, &mut storage)?;
-        sweep(&mut Hats::<Fused, f64, _, _>::new(
-            p,
-            grid,
-            *origin,
-            rows,
-            &mut factors,
-        )?)
+        let rows = Quantised::<11>::new(p, 8, &mut storage)?;
+        sweep(&mut Hats::new(p, grid, *origin, rows, &mut factors)?)
     };
     let left_over = Cell::new(true);
     let reversible: &MakePath<'_> = &|_, sweep| {
@@ -555,24 +543,23 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
     let knots: &MakePath<'_> = &|origin, sweep| {
         let mut storage = vec![0.0; Full::<f64>::required_len(p, 16)];
         let rows = Full::new(p, 16, &mut storage)?;
-        sweep(&mut Knots::<Fused, f64, _, _>::new(p, 16, *origin, rows)?)
+        sweep(&mut Knots::<f64, _, _>::new(p, 16, *origin, rows)?)
     };
     let hermite: &MakePath<'_> = &|origin, sweep| {
         let mut storage = [(); 2].map(|()| vec![0.0; Full::<f64>::required_len(p, 17)]);
         let [rows, changes] = &mut storage;
         let (rows, changes) = (Full::new(p, 16, rows)?, Full::new(p, 17, changes)?);
-        sweep(&mut Knots::<Fused, f64, _, _>::hermite(
+        sweep(&mut Knots::<f64, _, _>::hermite(
             p, 16, *origin, rows, changes,
         )?)
     };
     let legendre: &MakePath<'_> = &|_, sweep| {
-        let mut storage = vec![0.0; Legendre::<Fused, f64>::required_len(p, 8)];
-        sweep(&mut Legendre::<Fused, f64>::new(p, STEPS, 8, &mut storage)?)
+        let mut storage = vec![0.0; Legendre::<f64>::required_len(p, 8)];
+        sweep(&mut Legendre::<f64>::new(p, STEPS, 8, &mut storage)?)
     };
-    let line: &MakePath<'_> = &|origin, sweep| sweep(&mut Line::<Fused, _>::new(*origin, STEPS));
-    let published: &MakePath<'_> = &|origin, sweep| {
-        sweep(&mut Line::<Fused, _>::new(*origin, STEPS).with(Plan::published(STEPS)))
-    };
+    let line: &MakePath<'_> = &|origin, sweep| sweep(&mut Line::new(*origin, STEPS));
+    let published: &MakePath<'_> =
+        &|origin, sweep| sweep(&mut Line::new(*origin, STEPS).with(Plan::published(STEPS)));
     for (what, path, tolerance) in [
         (
             "hats, K = 8, in full",

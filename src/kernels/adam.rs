@@ -19,14 +19,59 @@
 //! goes to 0 with it, since `u` does and `g / r` is bounded. Programs that differentiate the square
 //! root return 0 / 0 here, which is NaN.
 //!
-//! Refused: derivatives by `b2`, `eps` and `decay`; AMSGrad.
+//! # The ends of f32
+//! A square that rounds to 0 is missing from `n`: of gradients below `2^-75 / sqrt(1 - b2)`, which is
+//! 8.4e-22 for `b2 = .999`. No root is off by more than that number, so an `eps` from `2^20` times it on,
+//! the [`least_eps`], hides it: `u` is off by at most one in a million. From a root of 9.2e18 on, quotients
+//! of the adjoint overflow, and soon the square itself: [`too_great`] finds such moments, and trainings
+//! stop at them. In between, steps and adjoints are Adam's.
+//!
+//! Refused: an `eps` below the least one, 0 with it; derivatives by `b2`, `eps` and `decay`; AMSGrad.
 
 use super::dispatch::run;
 use super::math::power;
 use super::momentum::Moving;
 use super::reduce::total;
 use crate::dual::Dual;
+use crate::error::Error;
 use crate::scalar::{Arithmetic, Scalar};
+
+/// The least `eps` that hides the squares which round to 0 ([above](self#the-ends-of-f32)):
+/// `2^-55 / sqrt(1 - b2)`.
+///
+/// ```
+/// use drmad::kernels::adam::least_eps;
+/// assert_eq!(least_eps(0.0), (-55f32).exp2());
+/// assert!((8.7e-16..8.8e-16).contains(&least_eps(0.999)));
+/// ```
+pub fn least_eps(b2: f32) -> f32 {
+    const HIDDEN: f32 = 1.0 / (1u64 << 55) as f32;
+    HIDDEN / Scalar::sqrt(1.0 - b2)
+}
+
+/// The door of Adam's constants, of all who take its steps.
+///
+/// # Errors
+/// [`Error::Range`] for a `b2` outside [0, 1), an `eps` below [`least_eps`], a `decay` below 0, and
+/// numbers that are not finite.
+pub fn check(b2: f32, eps: f32, decay: f32) -> Result<(), Error> {
+    let below_one = 1.0 - f32::EPSILON / 2.0;
+    for (what, value, least, greatest) in [
+        ("b2", b2, 0.0, below_one),
+        ("eps", eps, least_eps(b2), f32::MAX),
+        ("decay", decay, 0.0, f32::MAX),
+    ] {
+        if !(least..=greatest).contains(&value) {
+            return Err(Error::Range {
+                what,
+                value: f64::from(value),
+                least: f64::from(least),
+                greatest: f64::from(greatest),
+            });
+        }
+    }
+    Ok(())
+}
 
 /// The constants of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,8 +90,28 @@ pub struct Step<S> {
 }
 
 impl<S: Scalar> Step<S> {
-    /// Step `t` (from 0) with rate `alpha`, first decay `b1`, and the rest.
-    pub fn new(t: usize, rate: S, b1: S, b2: S, eps: S, decay: S) -> Self {
+    /// The step after `t` others with rate `alpha`, first decay `b1`, and the rest.
+    ///
+    /// # Errors
+    /// As [`check`]; [`Error::Momentum`] for a `b1` outside [0, 1); [`Error::NonFinite`] for a rate.
+    pub fn new(t: usize, rate: S, b1: S, b2: S, eps: S, decay: S) -> Result<Self, Error> {
+        let [narrow_b2, narrow_eps, narrow_decay] = [b2, eps, decay].map(|x| x.to_f64() as f32);
+        check(narrow_b2, narrow_eps, narrow_decay)?;
+        if !(b1 >= S::ZERO && b1 < S::ONE) {
+            let value = b1.to_f64();
+            return Err(Error::Momentum { value, step: t });
+        }
+        if !rate.is_finite() {
+            return Err(Error::NonFinite {
+                what: "rate",
+                step: t,
+            });
+        }
+        Ok(Step::after(t, rate, b1, b2, eps, decay))
+    }
+
+    /// The same of constants that were checked.
+    pub(crate) fn after(t: usize, rate: S, b1: S, b2: S, eps: S, decay: S) -> Self {
         let taken = u32::try_from(t).unwrap_or(u32::MAX).min(u32::MAX - 1);
         let before = power(b1, taken);
         let c1 = S::ONE / (S::ONE - before * b1);
@@ -62,11 +127,17 @@ impl<S: Scalar> Step<S> {
         }
     }
 
+    /// The new second moment.
+    #[inline(always)]
+    pub fn second<A: Arithmetic>(&self, g: S, n: S) -> S {
+        A::mul_add(self.b2, n, (S::ONE - self.b2) * g * g)
+    }
+
     /// New moments; the root, the divisor and `u`.
     #[inline(always)]
     fn moved<A: Arithmetic>(&self, g: S, m: S, n: S) -> Moved<S> {
         let m = A::mul_add(self.b1, m, (S::ONE - self.b1) * g);
-        let n = A::mul_add(self.b2, n, (S::ONE - self.b2) * g * g);
+        let n = self.second::<A>(g, n);
         // A path that recalls a second moment nearly may recall one below 0.
         let scaled = self.c2 * n;
         let root = if scaled > S::ZERO {
@@ -107,13 +178,27 @@ struct Moved<S> {
     u: S,
 }
 
+/// The first of the new second moments whose root, or a quotient by its square, overflows: none where
+/// `4 c2 n` is finite.
+pub fn too_great<S: Scalar>(by: Step<S>, n: impl Iterator<Item = S> + Clone) -> Option<usize> {
+    let four = by.c2 + by.c2 + by.c2 + by.c2;
+    let fits = |n: S| (four * n).is_finite();
+    // All of them first, without a branch for each.
+    if n.clone().fold(true, |all, n| all & fits(n)) {
+        return None;
+    }
+    n.enumerate().find(|(_, n)| !fits(*n)).map(|(i, _)| i)
+}
+
 /// One step of the moments `m` and `n` and of the weights, all of one length.
 ///
 /// ```
 /// use drmad::{kernels::adam::{step, Step}, Fused};
 /// let (mut w, mut m, mut n) = ([1.0f32], [0.0], [0.0]);
-/// step::<Fused, _>(Step::new(0, 0.25, 0.5, 0.75, 0.0, 0.0), &[3.0], &mut m, &mut n, &mut w);
+/// let by = Step::new(0, 0.25, 0.5, 0.75, 1e-16, 0.0)?;
+/// step::<Fused, _>(by, &[3.0], &mut m, &mut n, &mut w);
 /// assert_eq!(w, [0.75]); // the first step is as long as the rate
+/// # Ok::<(), drmad::Error>(())
 /// ```
 pub fn step<A: Arithmetic, S: Scalar>(by: Step<S>, g: &[S], m: &mut [S], n: &mut [S], w: &mut [S]) {
     let kept = S::ONE - by.rate * by.decay;

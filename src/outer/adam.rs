@@ -9,10 +9,12 @@
 //! is fused. A derivative that is and stays 0 moves nothing. `eps` is small beside the hypergradients of single
 //! weights, which may be 1e-9: the default is far below Adam's usual one.
 //!
-//! Refused: a hypergradient whose square is not finite.
+//! Refused: constants that the [training's Adam](crate::kernels::adam#the-ends-of-f32) refuses; a
+//! hypergradient whose square is not finite.
 
 use super::{Outer, check, check_moved};
 use crate::error::{Error, exactly};
+use crate::kernels::adam;
 use crate::kernels::math::power;
 use crate::scalar::Scalar;
 use crate::state::{FIELD, Fields};
@@ -73,14 +75,9 @@ impl<S: Scalar> Outer<S> for Adam<'_, S> {
     fn step(&mut self, h: &mut [S], d_h: &[S]) -> Result<(), Error> {
         exactly("moments", self.m, h.len())?;
         let taken = self.taken as usize;
+        // The constants, as at the doors of all who take such steps.
+        adam::Step::new(taken, self.rate, self.b1, self.b2, self.eps, S::ZERO)?;
         check(h, d_h, taken)?;
-        // A second moment once infinite would stop its hyperparameter for ever, without a word.
-        if !d_h.iter().all(|d| (*d * *d).is_finite()) {
-            return Err(Error::NonFinite {
-                what: "square of the hypergradient",
-                step: taken,
-            });
-        }
         let Adam {
             rate, b1, b2, eps, ..
         } = *self;
@@ -93,6 +90,16 @@ impl<S: Scalar> Outer<S> for Adam<'_, S> {
             (h - rate * (m * first) / ((v * second).sqrt() + eps), m, v)
         };
         let before = h.iter().zip(d_h).zip(self.m.iter()).zip(self.v.iter());
+        // A second moment that is infinite would stop its hyperparameter, without a word.
+        let mut squares = before
+            .clone()
+            .map(|(((h, d), m), v)| moved(*h, *d, *m, *v).2 * second);
+        if !squares.all(|square| square.is_finite()) {
+            return Err(Error::NonFinite {
+                what: "square of the hypergradient",
+                step: taken,
+            });
+        }
         let after = before.map(|(((h, d), m), v)| moved(*h, *d, *m, *v).0);
         check_moved(after, taken)?;
         self.taken = now;

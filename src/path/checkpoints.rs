@@ -34,7 +34,7 @@
 use super::{Kind, Path, Spare, Steps, fields_len};
 use crate::error::{Error, cut, exactly};
 use crate::pieces::{copy, split_mut};
-use crate::scalar::Scalar;
+use crate::scalar::{Arithmetic, Scalar};
 use crate::state::{FIELD, Fields};
 
 /// Which step a snapshot is of; a buffer with one for each snapshot is the caller's.
@@ -296,7 +296,7 @@ impl<'a, S: Scalar> Checkpoints<'a, S> {
     }
 }
 
-impl<S: Scalar> Path<S> for Checkpoints<'_, S> {
+impl<A: Arithmetic, S: Scalar> Path<A, S> for Checkpoints<'_, S> {
     fn floats(&self) -> usize {
         self.storage.len() + size_of_val(self.marks) / size_of::<f32>()
     }

@@ -23,7 +23,7 @@
 //! Refused: fewer steps than knots' intervals, and a horizon that is not known beforehand.
 
 use super::rows::block_of;
-use super::{Kind, Path, Rows, Spare, Steps, fields_len, slope};
+use super::{Kind, Path, Rows, Spare, Steps, Stored, fields_len, slope};
 use crate::error::{Error, exactly, same};
 use crate::kernels::accumulate::add_scaled;
 use crate::kernels::dispatch::run;
@@ -33,8 +33,6 @@ use crate::kernels::quantise::MOST;
 use crate::random::Origin;
 use crate::scalar::{Arithmetic, Plain, Scalar};
 use crate::state::Fields;
-
-use core::marker::PhantomData;
 
 /// Where the knots lie: `K + 1` of them over `T` steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -171,17 +169,16 @@ impl Grid {
 ///
 /// ```
 /// use drmad::path::{Hats, Grid, Quantised};
-/// use drmad::Fused;
 /// let knots = Grid { steps: 1000, intervals: 8, spacing: Grid::SPACING };
 /// let w0 = [0.0f32; 100];
-/// let mut storage = [0; Quantised::<11, Fused>::required_len(100, 8)];
-/// let rows = Quantised::<11, Fused>::new(100, 8, &mut storage)?;
+/// let mut storage = [0; Quantised::<11>::required_len(100, 8)];
+/// let rows = Quantised::<11>::new(100, 8, &mut storage)?;
 /// let mut factors = [0.0; 9];
-/// let hats = Hats::<Fused, _, _, _>::new(100, knots, &w0[..], rows, &mut factors)?;
+/// let hats = Hats::new(100, knots, &w0[..], rows, &mut factors)?;
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Hats<'a, A, S, G, R> {
+pub struct Hats<'a, S, G, R> {
     weights: usize,
     knots: Grid,
     origin: G,
@@ -194,7 +191,6 @@ pub struct Hats<'a, A, S, G, R> {
     next: usize,
     /// Whether all hats are closed.
     finished: bool,
-    arithmetic: PhantomData<A>,
 }
 
 /// What the Gram matrix gets from an interval of `n` steps: its left hat's square with the left
@@ -208,7 +204,7 @@ fn gram(n: usize) -> (f64, f64, f64) {
     )
 }
 
-impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R> {
+impl<'a, S: Scalar, G: Origin<S>, R: Stored> Hats<'a, S, G, R> {
     /// A fit of `weights` weights. `origin` is `w_0`, from which the fit starts; `factors`
     /// are `K + 1` numbers of storage.
     ///
@@ -236,7 +232,6 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
             swapped: false,
             next: 0,
             finished: false,
-            arithmetic: PhantomData,
         })
     }
 
@@ -253,7 +248,10 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
     }
 
     /// Eliminates hat `k`, whose right-hand side is `b`.
-    fn close(&mut self, k: usize, b: &[S]) {
+    fn close<A: Arithmetic>(&mut self, k: usize, b: &[S])
+    where
+        R: Rows<A, S>,
+    {
         if k == 0 {
             // Its coefficient is known.
             if let Some(u) = self.factors.first_mut() {
@@ -287,7 +285,10 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
     }
 
     /// Writes `c_k = (1 + u_k) x_k - u_k c_{k+1}`.
-    fn coefficients(&self, k: usize, after: Option<&[S]>, c: &mut [S]) {
+    fn coefficients<A: Arithmetic>(&self, k: usize, after: Option<&[S]>, c: &mut [S])
+    where
+        R: Rows<A, S>,
+    {
         let u = self.factors.get(k).copied().unwrap_or(S::ZERO);
         let block = block_of(&self.rows);
         for (i, c) in c.chunks_mut(block).enumerate() {
@@ -308,7 +309,7 @@ impl<'a, A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Hats<'a, A, S, G, R
     }
 }
 
-impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Hats<'_, A, S, G, R> {
+impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<A, S>> Path<A, S> for Hats<'_, S, G, R> {
     fn floats(&self) -> usize {
         self.rows.floats() + self.origin.floats() + self.factors.len()
     }

@@ -33,7 +33,7 @@
 //! Refused: knots elsewhere than the walk puts them, and a sweep before the training has ended.
 
 use super::rows::block_of;
-use super::{Kind, Path, Rows, Spare, Steps, fields_len, one_velocity, slope};
+use super::{Kind, Path, Rows, Spare, Steps, Stored, fields_len, one_velocity, slope};
 use crate::error::{Error, exactly, same};
 use crate::kernels::interpolate::{bend, between};
 use crate::kernels::quantise::MOST;
@@ -47,21 +47,20 @@ use core::marker::PhantomData;
 ///
 /// ```
 /// use drmad::path::{Full, Knots, Quantised};
-/// use drmad::Fused;
 /// let w0 = [0.0f32; 100];
 /// let mut storage = [0.0; Full::<f32>::required_len(100, 16)];
 /// let rows = Full::new(100, 16, &mut storage)?;
-/// let lines = Knots::<Fused, _, _, _>::new(100, 16, &w0[..], rows)?;
+/// let lines = Knots::<f32, _, _>::new(100, 16, &w0[..], rows)?;
 ///
-/// let mut storage = [[0; Quantised::<255, Fused>::required_len(100, 17)]; 2];
+/// let mut storage = [[0; Quantised::<255>::required_len(100, 17)]; 2];
 /// let [rows, changes] = &mut storage;
-/// let rows = Quantised::<255, Fused>::new(100, 16, rows)?;
-/// let changes = Quantised::<255, Fused>::new(100, 17, changes)?;
-/// let cubics = Knots::<Fused, f32, _, _>::hermite(100, 16, &w0[..], rows, changes)?;
+/// let rows = Quantised::<255>::new(100, 16, rows)?;
+/// let changes = Quantised::<255>::new(100, 17, changes)?;
+/// let cubics = Knots::<f32, _, _>::hermite(100, 16, &w0[..], rows, changes)?;
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Knots<A, S, G, R> {
+pub struct Knots<S, G, R> {
     weights: usize,
     intervals: usize,
     origin: G,
@@ -77,7 +76,7 @@ pub struct Knots<A, S, G, R> {
     /// The interval in hand, and whether its left end is the second spare vector.
     interval: usize,
     swapped: bool,
-    types: PhantomData<(A, S)>,
+    scalar: PhantomData<S>,
 }
 
 /// `g_0` and `g_1` at step `i` of `n`, where `last` says that `w_T` is the right end.
@@ -102,7 +101,7 @@ fn factors(i: usize, n: usize, last: bool) -> [f64; 2] {
     }
 }
 
-impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
+impl<S: Scalar, G: Origin<S>, R: Stored> Knots<S, G, R> {
     /// Lines over at most `intervals` intervals `K`. `origin` is `w_0`, which quantised rows are
     /// differences to; `rows` are `K`, since the first knot is `w_0`.
     ///
@@ -131,7 +130,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
             finished: false,
             interval: 0,
             swapped: false,
-            types: PhantomData,
+            scalar: PhantomData,
         })
     }
 
@@ -207,7 +206,10 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
     }
 
     /// Stores `w` as knot `k`.
-    fn write(&mut self, k: usize, w: &[S], w0: &[S]) {
+    fn write<A: Arithmetic>(&mut self, k: usize, w: &[S], w0: &[S])
+    where
+        R: Rows<A, S>,
+    {
         let block = block_of(&self.rows);
         for (i, (w, w0)) in w.chunks(block).zip(w0.chunks(block)).enumerate() {
             self.rows.write(k, i * block, w, w0);
@@ -215,7 +217,10 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
     }
 
     /// Stores the change from the weights `last` to `w` as that of knot `k`.
-    fn write_change(&mut self, k: usize, w: &[S], last: &[S]) {
+    fn write_change<A: Arithmetic>(&mut self, k: usize, w: &[S], last: &[S])
+    where
+        R: Rows<A, S>,
+    {
         let Some(changes) = &mut self.changes else {
             return;
         };
@@ -231,7 +236,10 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
     }
 
     /// Writes knot `k` to `w`.
-    fn read(&self, k: usize, w: &mut [S]) {
+    fn read<A: Arithmetic>(&self, k: usize, w: &mut [S])
+    where
+        R: Rows<A, S>,
+    {
         self.origin.fill(0, w);
         let block = block_of(&self.rows);
         for (i, w) in w.chunks_mut(block).enumerate() {
@@ -240,7 +248,10 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
     }
 
     /// Adds what the changes at the ends of the interval in hand, of `n` steps, make of its line.
-    fn bend(&self, g: [f64; 2], n: usize, ends: [&[S]; 2], y: &mut [S]) {
+    fn bend<A: Arithmetic>(&self, g: [f64; 2], n: usize, ends: [&[S]; 2], y: &mut [S])
+    where
+        R: Rows<A, S>,
+    {
         let Some(changes) = &self.changes else { return };
         if g == [0.0; 2] {
             return;
@@ -273,9 +284,9 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Knots<A, S, G, R> {
     }
 }
 
-impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<S>> Path<S> for Knots<A, S, G, R> {
+impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<A, S>> Path<A, S> for Knots<S, G, R> {
     fn floats(&self) -> usize {
-        let changes = self.changes.as_ref().map_or(0, Rows::floats);
+        let changes = self.changes.as_ref().map_or(0, Stored::floats);
         self.rows.floats() + changes + self.origin.floats()
     }
 

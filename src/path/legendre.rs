@@ -75,13 +75,13 @@ impl<A: Arithmetic> Iterator for Polynomials<A> {
 /// The fit.
 ///
 /// ```
-/// use drmad::{path::Legendre, Fused};
-/// let mut storage = [0.0f32; Legendre::<Fused, f32>::required_len(100, 16)];
-/// let path = Legendre::<Fused, _>::new(100, 1000, 16, &mut storage)?;
+/// use drmad::path::Legendre;
+/// let mut storage = [0.0f32; Legendre::<f32>::required_len(100, 16)];
+/// let path = Legendre::new(100, 1000, 16, &mut storage)?;
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Legendre<'a, A, S> {
+pub struct Legendre<'a, S> {
     weights: usize,
     steps: usize,
     /// `c_0 .. c_{r-1}`, one after the other.
@@ -91,10 +91,9 @@ pub struct Legendre<'a, A, S> {
     /// The step that is due.
     next: usize,
     finished: bool,
-    arithmetic: PhantomData<A>,
 }
 
-impl<'a, A: Arithmetic, S: Scalar> Legendre<'a, A, S> {
+impl<'a, S: Scalar> Legendre<'a, S> {
     /// Numbers of storage for `weights` and `r` polynomials: their coefficients, and a value each.
     pub const fn required_len(weights: usize, polynomials: usize) -> usize {
         weights.saturating_add(1).saturating_mul(polynomials)
@@ -141,12 +140,11 @@ impl<'a, A: Arithmetic, S: Scalar> Legendre<'a, A, S> {
             values,
             next: 0,
             finished: false,
-            arithmetic: PhantomData,
         })
     }
 
     /// Adds the point `w_t` to the sums.
-    fn add(&mut self, t: usize, w: &[S]) {
+    fn add<A: Arithmetic>(&mut self, t: usize, w: &[S]) {
         for (value, p) in self
             .values
             .iter_mut()
@@ -165,7 +163,7 @@ impl<'a, A: Arithmetic, S: Scalar> Legendre<'a, A, S> {
     }
 }
 
-impl<A: Arithmetic, S: Scalar> Path<S> for Legendre<'_, A, S> {
+impl<A: Arithmetic, S: Scalar> Path<A, S> for Legendre<'_, S> {
     fn floats(&self) -> usize {
         self.coefficients.len() + self.values.len()
     }
@@ -186,7 +184,7 @@ impl<A: Arithmetic, S: Scalar> Path<S> for Legendre<'_, A, S> {
                 len: self.steps,
             });
         }
-        self.add(t, w);
+        self.add::<A>(t, w);
         self.next += 1;
         Ok(())
     }
@@ -196,7 +194,7 @@ impl<A: Arithmetic, S: Scalar> Path<S> for Legendre<'_, A, S> {
         if self.finished || self.next != self.steps {
             return Err(self.order(self.steps));
         }
-        self.add(self.steps, w);
+        self.add::<A>(self.steps, w);
         self.finished = true;
         Ok(())
     }

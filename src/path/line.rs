@@ -21,8 +21,6 @@ use crate::random::Origin;
 use crate::scalar::{Arithmetic, Scalar};
 use crate::state::Fields;
 
-use core::marker::PhantomData;
-
 /// Which batches a shortened sweep runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -95,25 +93,23 @@ impl Plan {
 /// The straight line.
 ///
 /// ```
-/// use drmad::{path::{Line, Plan}, Fused};
+/// use drmad::path::{Line, Plan};
 /// let w0 = [0.0f32; 10];
-/// let paper = Line::<Fused, _>::new(&w0[..], 100);
-/// let code = Line::<Fused, _>::new(&w0[..], 100).with(Plan::published(100));
+/// let paper = Line::new(&w0[..], 100);
+/// let code = Line::new(&w0[..], 100).with(Plan::published(100));
 /// ```
 #[derive(Debug)]
-pub struct Line<A, G> {
+pub struct Line<G> {
     origin: G,
     plan: Plan,
-    arithmetic: PhantomData<A>,
 }
 
-impl<A: Arithmetic, G> Line<A, G> {
+impl<G> Line<G> {
     /// The line from `origin` over a training of `steps` steps, each walked back.
     pub const fn new(origin: G, steps: usize) -> Self {
         Line {
             origin,
             plan: Plan::every(steps),
-            arithmetic: PhantomData,
         }
     }
 
@@ -127,7 +123,7 @@ impl<A: Arithmetic, G> Line<A, G> {
     }
 }
 
-impl<A: Arithmetic, S: Scalar, G: Origin<S>> Path<S> for Line<A, G> {
+impl<A: Arithmetic, S: Scalar, G: Origin<S>> Path<A, S> for Line<G> {
     fn floats(&self) -> usize {
         self.origin.floats()
     }

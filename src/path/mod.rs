@@ -43,7 +43,7 @@ pub use legendre::Legendre;
 pub use line::{Line, Plan, Replayed};
 pub use reversed::Reversed;
 pub use reversible::{Real, Reversible};
-pub use rows::{Full, Quantised, Rows};
+pub use rows::{Full, Quantised, Rows, Stored};
 pub use tail::Tail;
 pub use tape::Tape;
 pub use truncated::Truncated;
@@ -51,7 +51,7 @@ pub use truncated::Truncated;
 use core::ops::Range;
 
 use crate::error::{Error, exactly, same};
-use crate::scalar::Scalar;
+use crate::scalar::{Arithmetic, Scalar};
 use crate::schedule::{Rule, Step};
 use crate::state::{FIELD, Fields};
 
@@ -145,16 +145,30 @@ pub trait Steps<S: Scalar> {
     }
 }
 
-/// A memory of the walk.
+/// A memory of the walk, in the arithmetic `A` of the run that it belongs to. The crate's paths have none
+/// of their own, and the run's is its objective's, so there is no other to be had:
+///
+/// ```compile_fail,E0308
+/// use drmad::{Error, Fused, Plain, hypergradient::Workspace, models::Quadratic, path::Path, train::Run};
+/// fn walk(
+///     run: &Run<'_, Quadratic<'_, Plain>, f32>,
+///     path: &mut dyn Path<Fused, f32>,
+///     workspace: &mut Workspace<'_, f32>,
+/// ) -> Result<(), Error> {
+///     run.walk(&&[0.0][..], path, workspace, &mut [0], &mut |_, _| ())
+/// }
+/// ```
+///
+/// One of the user's:
 ///
 /// ```
 /// use drmad::path::{Path, Spare, Steps};
-/// use drmad::Error;
+/// use drmad::{Arithmetic, Error};
 ///
 /// /// Remembers nothing and says that the weights never moved from 0.
 /// struct Nowhere;
 ///
-/// impl Path<f32> for Nowhere {
+/// impl<A: Arithmetic> Path<A, f32> for Nowhere {
 ///     fn floats(&self) -> usize { 0 }
 ///     fn record(&mut self, _: usize, _: &[f32], _: &[f32], _: Spare<f32>) -> Result<(), Error> {
 ///         Ok(())
@@ -172,7 +186,7 @@ pub trait Steps<S: Scalar> {
 ///     }
 /// }
 /// ```
-pub trait Path<S: Scalar> {
+pub trait Path<A: Arithmetic, S: Scalar> {
     /// Memory it uses beside the spare vectors, in numbers of 32 bits (of `S`, where it stores `S`).
     fn floats(&self) -> usize;
 
@@ -207,6 +221,12 @@ pub trait Path<S: Scalar> {
     ) -> Result<bool, Error> {
         let _ = (t, w, v, g, steps);
         Ok(false)
+    }
+
+    /// What the steps that it [takes](Self::advance) make of rate and momentum: the sweep is the derivative
+    /// of the steps that were taken.
+    fn taken(&self, by: Step<S>) -> Step<S> {
+        by
     }
 
     /// Sees `w_T` and `v_T`; the last call of the training.
@@ -312,7 +332,10 @@ fn slope<S: Scalar>(n: usize, left: &[S], right: &[S], v: &mut [S]) {
 
 /// Refuses a path inside another that is made for another number of steps, or that walks back in a
 /// way of its own, of which the outer one knows nothing.
-fn walks_every_step<S: Scalar>(path: &impl Path<S>, trained: usize) -> Result<(), Error> {
+fn walks_every_step<A: Arithmetic, S: Scalar>(
+    path: &impl Path<A, S>,
+    trained: usize,
+) -> Result<(), Error> {
     let plan = path.plan(trained);
     same("steps of the inner path's plan", trained, plan.trained)?;
     if plan != Plan::every(trained) {
@@ -326,7 +349,7 @@ fn walks_every_step<S: Scalar>(path: &impl Path<S>, trained: usize) -> Result<()
 /// A path behind a pointer, as a program has it that chooses one at run time.
 #[cfg(feature = "std")]
 #[deny(clippy::missing_trait_methods)]
-impl<S: Scalar, P: Path<S> + ?Sized> Path<S> for std::boxed::Box<P> {
+impl<A: Arithmetic, S: Scalar, P: Path<A, S> + ?Sized> Path<A, S> for std::boxed::Box<P> {
     fn floats(&self) -> usize {
         (**self).floats()
     }
@@ -348,6 +371,10 @@ impl<S: Scalar, P: Path<S> + ?Sized> Path<S> for std::boxed::Box<P> {
         steps: &mut dyn Steps<S>,
     ) -> Result<bool, Error> {
         (**self).advance(t, w, v, g, steps)
+    }
+
+    fn taken(&self, by: Step<S>) -> Step<S> {
+        (**self).taken(by)
     }
 
     fn finish(&mut self, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {

@@ -13,8 +13,6 @@
 //! Refused: momentum 0, where nothing of the velocity is left to be found; other rules than the heavy
 //! ball.
 
-use core::marker::PhantomData;
-
 use super::{Kind, Path, Spare, Steps, fields_len, one_velocity};
 use crate::error::{Error, exactly};
 use crate::kernels::momentum::{undo_velocity, undo_weights};
@@ -25,27 +23,18 @@ use crate::state::Fields;
 /// The naive reversal.
 ///
 /// ```
-/// use drmad::{group::Groups, path::Reversed, train::*, Fused};
+/// use drmad::{group::Groups, path::Reversed, train::*};
 /// let reach = |momentum: f32| {
 ///     let (groups, rule) = (Groups::global(10), Rule::HeavyBall);
 ///     let schedule = Schedule { groups, rule, rates: &[0.1f32], momenta: &[momentum] };
-///     Reversed::<Fused>::reach(&schedule, 1000)
+///     Reversed::reach(&schedule, 1000)
 /// };
 /// assert_eq!([0.95, 0.1, 0.0].map(reach), [202, 4, 0]);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Reversed<A> {
-    arithmetic: PhantomData<A>,
-}
+pub struct Reversed;
 
-impl<A: Arithmetic> Reversed<A> {
-    /// A reversal.
-    pub const fn new() -> Self {
-        Reversed {
-            arithmetic: PhantomData,
-        }
-    }
-
+impl Reversed {
     /// Bytes of its [state](Path::state).
     pub const STATE_LEN: usize = fields_len(0, 0);
 
@@ -74,7 +63,7 @@ impl<A: Arithmetic> Reversed<A> {
     }
 }
 
-impl<A: Arithmetic, S: Scalar> Path<S> for Reversed<A> {
+impl<A: Arithmetic, S: Scalar> Path<A, S> for Reversed {
     fn floats(&self) -> usize {
         0
     }

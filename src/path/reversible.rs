@@ -22,8 +22,8 @@
 //! after it. So what suffices for a momentum suffices for all greater ones, step by step and group
 //! by group; groups share the bound, so the least momentum of a step decides.
 //!
-//! Momenta are taken to be the nearest fractions `n / d` with `d` at most 1024, in the training alone;
-//! the derivatives take them as they are in the schedule. Refused: momenta below 1/1024, 0 first of all,
+//! Momenta are taken to be the nearest fractions `n / d` with `d` at most 1024, in the training and in the
+//! sweep, whose derivatives are those at these fractions ([`Path::taken`]). Refused: momenta below 1/1024, 0 first of all,
 //! and above 1023/1024; rules other than the heavy ball; dual numbers, whose tangents no integer holds;
 //! an objective that does not give the same gradient twice.
 
@@ -32,7 +32,7 @@ use core::ops::Range;
 use super::{Kind, Path, Spare, Steps, fields_len, one_velocity};
 use crate::error::{Error, cut, exactly};
 use crate::kernels::reversible::{self as kernel, Bits, FULL, Fixed, Overflow, Ratio, Turn, What};
-use crate::scalar::Scalar;
+use crate::scalar::{Arithmetic, Scalar};
 use crate::schedule::{Rule, Step};
 use crate::state::Fields;
 
@@ -341,7 +341,7 @@ impl<'a> Reversible<'a> {
     }
 }
 
-impl<S: Real> Path<S> for Reversible<'_> {
+impl<A: Arithmetic, S: Real> Path<A, S> for Reversible<'_> {
     fn floats(&self) -> usize {
         self.words
     }
@@ -427,6 +427,17 @@ impl<S: Real> Path<S> for Reversible<'_> {
         self.bound = bound;
         self.next = Some(t + 1);
         Ok(true)
+    }
+
+    fn taken(&self, by: Step<S>) -> Step<S> {
+        match Ratio::nearest(by.momentum.to_f64()) {
+            Some(ratio) => Step {
+                momentum: S::from_f64(ratio.value()),
+                ..by
+            },
+            // No step of it was taken.
+            None => by,
+        }
     }
 
     fn recall(

@@ -10,34 +10,18 @@ use crate::pieces::{copy, piece_mut, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
 use crate::state::{FIELD, Fields};
 
-use core::marker::PhantomData;
 use core::ops::Range;
 
-/// Storage of `K` vectors of weights, rows `1 ..= K`, by blocks of weights. Row 0 is a vector that the
-/// caller can make again, such as `w_0`.
-pub trait Rows<S> {
+/// Storage of `K` vectors of weights, whatever their numbers.
+pub trait Stored {
     /// Numbers of 32 bits in use.
     fn floats(&self) -> usize;
-
-    /// Weights in a block: at most [`MOST`].
-    fn block(&self) -> usize;
 
     /// Whether it holds `rows` rows of `weights`.
     ///
     /// # Errors
     /// [`Error::Length`] where it was made for others.
     fn check(&self, weights: usize, rows: usize) -> Result<(), Error>;
-
-    /// Writes the block of row `k` that begins with weight `first` to `x`, which holds row 0 and is
-    /// left as it is for it. Each row was written with the one before.
-    fn read(&self, k: usize, first: usize, x: &mut [S]);
-
-    /// Stores `x` as that block of row `k`; `before` is the block of row `k - 1` as read. Row 0 is not
-    /// stored.
-    fn write(&mut self, k: usize, first: usize, x: &[S], before: &[S]);
-
-    /// [`read`](Self::read) of a row that was written with row 0 as the one before.
-    fn read_alone(&self, k: usize, first: usize, x: &mut [S]);
 
     /// Copies row `from` to row `to`.
     fn copy(&mut self, from: usize, to: usize);
@@ -54,8 +38,26 @@ pub trait Rows<S> {
     }
 }
 
+/// The vectors of a [`Stored`], rows `1 ..= K`, by blocks of weights, in the arithmetic `A` of the
+/// training. Row 0 is a vector that the caller can make again, such as `w_0`.
+pub trait Rows<A, S>: Stored {
+    /// Weights in a block: at most [`MOST`].
+    fn block(&self) -> usize;
+
+    /// Writes the block of row `k` that begins with weight `first` to `x`, which holds row 0 and is
+    /// left as it is for it. Each row was written with the one before.
+    fn read(&self, k: usize, first: usize, x: &mut [S]);
+
+    /// Stores `x` as that block of row `k`; `before` is the block of row `k - 1` as read. Row 0 is not
+    /// stored.
+    fn write(&mut self, k: usize, first: usize, x: &[S], before: &[S]);
+
+    /// [`read`](Self::read) of a row that was written with row 0 as the one before.
+    fn read_alone(&self, k: usize, first: usize, x: &mut [S]);
+}
+
 /// The block of some rows, within the bounds of the arrays that hold one.
-pub(super) fn block_of<S>(rows: &impl Rows<S>) -> usize {
+pub(super) fn block_of<A, S>(rows: &impl Rows<A, S>) -> usize {
     rows.block().clamp(1, MOST)
 }
 
@@ -94,7 +96,7 @@ impl<'a, S: Scalar> Full<'a, S> {
         weights.saturating_mul(rows)
     }
 
-    /// Bytes of its [state](Rows::state).
+    /// Bytes of its [state](Stored::state).
     pub const fn state_len(weights: usize, rows: usize) -> usize {
         Self::required_len(weights, rows)
             .saturating_mul(S::BYTES)
@@ -119,19 +121,31 @@ impl<'a, S: Scalar> Full<'a, S> {
     }
 }
 
-impl<S: Scalar> Rows<S> for Full<'_, S> {
+impl<S: Scalar> Stored for Full<'_, S> {
     fn floats(&self) -> usize {
         self.storage.len()
-    }
-
-    fn block(&self) -> usize {
-        MOST
     }
 
     fn check(&self, weights: usize, rows: usize) -> Result<(), Error> {
         same("weights of the rows", weights, self.weights)?;
         let want = Self::required_len(weights, rows);
         same("storage of the rows", want, self.storage.len())
+    }
+
+    fn copy(&mut self, from: usize, to: usize) {
+        copy_row(self.storage, self.weights, from, to);
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        fields.same("levels of the rows", 0)?;
+        fields.same("numbers of the rows", self.storage.len() as u64)?;
+        fields.numbers(self.storage)
+    }
+}
+
+impl<A, S: Scalar> Rows<A, S> for Full<'_, S> {
+    fn block(&self) -> usize {
+        MOST
     }
 
     fn read(&self, k: usize, first: usize, x: &mut [S]) {
@@ -155,17 +169,7 @@ impl<S: Scalar> Rows<S> for Full<'_, S> {
     }
 
     fn read_alone(&self, k: usize, first: usize, x: &mut [S]) {
-        self.read(k, first, x);
-    }
-
-    fn copy(&mut self, from: usize, to: usize) {
-        copy_row(self.storage, self.weights, from, to);
-    }
-
-    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
-        fields.same("levels of the rows", 0)?;
-        fields.same("numbers of the rows", self.storage.len() as u64)?;
-        fields.numbers(self.storage)
+        Rows::<A, S>::read(self, k, first, x);
     }
 }
 
@@ -173,18 +177,17 @@ impl<S: Scalar> Rows<S> for Full<'_, S> {
 /// ([`quantise`]).
 ///
 /// ```
-/// use drmad::{path::Quantised, Fused};
+/// use drmad::path::Quantised;
 /// // .99 words a weight.
-/// assert_eq!(Quantised::<11, Fused>::required_len(44_860, 8), 44_320);
+/// assert_eq!(Quantised::<11>::required_len(44_860, 8), 44_320);
 /// ```
 #[derive(Debug)]
-pub struct Quantised<'a, const LEVELS: u32, A> {
+pub struct Quantised<'a, const LEVELS: u32> {
     blocks: usize,
     storage: &'a mut [u32],
-    arithmetic: PhantomData<A>,
 }
 
-impl<'a, const LEVELS: u32, A: Arithmetic> Quantised<'a, LEVELS, A> {
+impl<'a, const LEVELS: u32> Quantised<'a, LEVELS> {
     const BLOCK: usize = {
         let block = quantise::block(LEVELS);
         assert!(block > 0, "3, 7, 11, 15 or 255 levels");
@@ -197,7 +200,7 @@ impl<'a, const LEVELS: u32, A: Arithmetic> Quantised<'a, LEVELS, A> {
         (weights.div_ceil(Self::BLOCK) * Self::WORDS).saturating_mul(rows)
     }
 
-    /// Bytes of its [state](Rows::state).
+    /// Bytes of its [state](Stored::state).
     pub const fn state_len(weights: usize, rows: usize) -> usize {
         Self::required_len(weights, rows)
             .saturating_mul(4)
@@ -215,7 +218,6 @@ impl<'a, const LEVELS: u32, A: Arithmetic> Quantised<'a, LEVELS, A> {
         Ok(Quantised {
             blocks: weights.div_ceil(Self::BLOCK),
             storage,
-            arithmetic: PhantomData,
         })
     }
 
@@ -230,13 +232,9 @@ impl<'a, const LEVELS: u32, A: Arithmetic> Quantised<'a, LEVELS, A> {
     }
 }
 
-impl<const LEVELS: u32, A: Arithmetic, S: Real> Rows<S> for Quantised<'_, LEVELS, A> {
+impl<const LEVELS: u32> Stored for Quantised<'_, LEVELS> {
     fn floats(&self) -> usize {
         self.storage.len()
-    }
-
-    fn block(&self) -> usize {
-        Self::BLOCK
     }
 
     fn check(&self, weights: usize, rows: usize) -> Result<(), Error> {
@@ -244,19 +242,6 @@ impl<const LEVELS: u32, A: Arithmetic, S: Real> Rows<S> for Quantised<'_, LEVELS
         same("blocks of the rows", blocks, self.blocks)?;
         let want = Self::required_len(weights, rows);
         same("storage of the rows", want, self.storage.len())
-    }
-
-    fn read(&self, k: usize, first: usize, x: &mut [S]) {
-        for j in 1..=k {
-            self.read_alone(j, first, x);
-        }
-    }
-
-    fn read_alone(&self, k: usize, first: usize, x: &mut [S]) {
-        if k > 0 {
-            let code = self.storage.get(self.place(k, first));
-            quantise::decode::<LEVELS, A, S>(code.unwrap_or_default(), x);
-        }
     }
 
     fn copy(&mut self, from: usize, to: usize) {
@@ -267,6 +252,25 @@ impl<const LEVELS: u32, A: Arithmetic, S: Real> Rows<S> for Quantised<'_, LEVELS
         fields.same("levels of the rows", u64::from(LEVELS))?;
         fields.same("numbers of the rows", self.storage.len() as u64)?;
         fields.words(self.storage)
+    }
+}
+
+impl<const LEVELS: u32, A: Arithmetic, S: Real> Rows<A, S> for Quantised<'_, LEVELS> {
+    fn block(&self) -> usize {
+        Self::BLOCK
+    }
+
+    fn read(&self, k: usize, first: usize, x: &mut [S]) {
+        for j in 1..=k {
+            Rows::<A, S>::read_alone(self, j, first, x);
+        }
+    }
+
+    fn read_alone(&self, k: usize, first: usize, x: &mut [S]) {
+        if k > 0 {
+            let code = self.storage.get(self.place(k, first));
+            quantise::decode::<LEVELS, A, S>(code.unwrap_or_default(), x);
+        }
     }
 
     fn write(&mut self, k: usize, first: usize, x: &[S], before: &[S]) {
@@ -287,17 +291,29 @@ impl<const LEVELS: u32, A: Arithmetic, S: Real> Rows<S> for Quantised<'_, LEVELS
 /// Rows behind a pointer, as a program has them that chooses their bits at run time.
 #[cfg(feature = "std")]
 #[deny(clippy::missing_trait_methods)]
-impl<S, R: Rows<S> + ?Sized> Rows<S> for std::boxed::Box<R> {
+impl<R: Stored + ?Sized> Stored for std::boxed::Box<R> {
     fn floats(&self) -> usize {
         (**self).floats()
     }
 
-    fn block(&self) -> usize {
-        (**self).block()
-    }
-
     fn check(&self, weights: usize, rows: usize) -> Result<(), Error> {
         (**self).check(weights, rows)
+    }
+
+    fn copy(&mut self, from: usize, to: usize) {
+        (**self).copy(from, to);
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        (**self).state(fields)
+    }
+}
+
+/// As [`Stored`] behind a pointer.
+#[cfg(feature = "std")]
+impl<A, S, R: Rows<A, S> + ?Sized> Rows<A, S> for std::boxed::Box<R> {
+    fn block(&self) -> usize {
+        (**self).block()
     }
 
     fn read(&self, k: usize, first: usize, x: &mut [S]) {
@@ -310,13 +326,5 @@ impl<S, R: Rows<S> + ?Sized> Rows<S> for std::boxed::Box<R> {
 
     fn read_alone(&self, k: usize, first: usize, x: &mut [S]) {
         (**self).read_alone(k, first, x);
-    }
-
-    fn copy(&mut self, from: usize, to: usize) {
-        (**self).copy(from, to);
-    }
-
-    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
-        (**self).state(fields)
     }
 }

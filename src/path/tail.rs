@@ -18,22 +18,21 @@ use crate::state::Fields;
 ///
 /// ```
 /// use drmad::path::{Line, Tail};
-/// use drmad::Fused;
 /// let w0 = [0.0f32; 10];
-/// let line = Line::<Fused, _>::new(&w0[..], 800);
-/// let path = Tail::<Fused, _>::new(line, 1000, 200)?;
+/// let line = Line::new(&w0[..], 800);
+/// let path = Tail::new(line, 1000, 200)?;
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Tail<A, P> {
+pub struct Tail<P> {
     path: P,
-    tail: Reversed<A>,
+    tail: Reversed,
     trained: usize,
     /// The first step of the tail.
     first: usize,
 }
 
-impl<A: Arithmetic, P> Tail<A, P> {
+impl<P> Tail<P> {
     /// Bytes of its [state](Path::state), with a path of so many.
     pub const fn state_len(path: usize) -> usize {
         path.saturating_add(fields_len(2, 0))
@@ -55,14 +54,14 @@ impl<A: Arithmetic, P> Tail<A, P> {
         }
         Ok(Tail {
             path,
-            tail: Reversed::new(),
+            tail: Reversed,
             trained,
             first: trained - steps,
         })
     }
 }
 
-impl<A: Arithmetic, S: Scalar, P: Path<S>> Path<S> for Tail<A, P> {
+impl<A: Arithmetic, S: Scalar, P: Path<A, S>> Path<A, S> for Tail<P> {
     fn floats(&self) -> usize {
         self.path.floats()
     }
@@ -99,7 +98,7 @@ impl<A: Arithmetic, S: Scalar, P: Path<S>> Path<S> for Tail<A, P> {
         mut spare: Spare<'_, S>,
     ) -> Result<(), Error> {
         if t >= self.first {
-            return self.tail.recall(t, w, v, steps, spare);
+            return Path::<A, S>::recall(&mut self.tail, t, w, v, steps, spare);
         }
         if t + 1 == self.first {
             // The reversal has left here what its training ended with.

@@ -9,7 +9,7 @@
 use super::{Kind, Path, Spare, Steps, fields_len, one_velocity};
 use crate::error::{Error, cut, exactly};
 use crate::pieces::{copy, split_mut};
-use crate::scalar::Scalar;
+use crate::scalar::{Arithmetic, Scalar};
 use crate::state::Fields;
 
 /// The stored walk.
@@ -80,7 +80,7 @@ impl<'a, S: Scalar> Tape<'a, S> {
     }
 }
 
-impl<S: Scalar> Path<S> for Tape<'_, S> {
+impl<A: Arithmetic, S: Scalar> Path<A, S> for Tape<'_, S> {
     fn floats(&self) -> usize {
         self.storage.len()
     }

@@ -11,7 +11,7 @@ use core::ops::Range;
 
 use super::{Kind, Path, Plan, Replayed, Spare, Steps, fields_len, walks_every_step};
 use crate::error::Error;
-use crate::scalar::Scalar;
+use crate::scalar::{Arithmetic, Scalar};
 use crate::schedule::{Rule, Step};
 use crate::state::Fields;
 
@@ -109,7 +109,7 @@ impl<S: Scalar> Steps<S> for Later<'_, S> {
     }
 }
 
-impl<S: Scalar, P: Path<S>> Path<S> for Truncated<P> {
+impl<A: Arithmetic, S: Scalar, P: Path<A, S>> Path<A, S> for Truncated<P> {
     fn floats(&self) -> usize {
         self.path.floats()
     }
@@ -142,6 +142,10 @@ impl<S: Scalar, P: Path<S>> Path<S> for Truncated<P> {
             Some(t) => self.path.advance(t, w, v, g, &mut Later { first, steps }),
             None => Ok(false),
         }
+    }
+
+    fn taken(&self, by: Step<S>) -> Step<S> {
+        self.path.taken(by)
     }
 
     fn finish(&mut self, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {

@@ -56,7 +56,7 @@ impl Term for Square {
     }
 }
 
-/// `r(w) = |w|`, with slope 0 at 0.
+/// `r(w) = |w|`, with the slope [`sign`](Scalar::sign): 0 at 0, as at all [kinks](crate::scalar#kinks).
 #[derive(Clone, Copy, Debug)]
 pub struct Absolute;
 
@@ -68,13 +68,7 @@ impl Term for Absolute {
     }
     #[inline(always)]
     fn slope<S: Scalar>(w: S) -> S {
-        if w > S::ZERO {
-            S::ONE
-        } else if w < S::ZERO {
-            -S::ONE
-        } else {
-            S::ZERO
-        }
+        w.sign()
     }
     #[inline(always)]
     fn curvature<S: Scalar>() -> S {

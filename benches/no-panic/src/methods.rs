@@ -19,7 +19,7 @@ fn schedule<'s>(
 }
 
 /// All that a run does with a path: there, back, by pieces, and its state saved and restored.
-fn all(x: In<'_, '_>, path: &mut dyn Path<f32>) {
+fn all(x: In<'_, '_>, path: &mut dyn Path<Plain, f32>) {
     let (groups, batches, rule, steps) = (x.groups(), x.batches(), x.rule, x.n[3]);
     let [
         curvatures,
@@ -124,7 +124,7 @@ fn other<'a>(x: In<'_, 'a>) -> &'a mut [f32] {
     bytemuck_f32(core::mem::take(&mut x.wide[3]))
 }
 
-type Eleven<'a> = Quantised<'a, 11, Plain>;
+type Eleven<'a> = Quantised<'a, 11>;
 
 operations! {
     path_tape(x) {
@@ -163,7 +163,7 @@ operations! {
     }
     path_line(x) {
         let origin = &*other(x);
-        all(x, &mut Line::<Plain, _>::new(origin, x.n[0]).with(x.plan));
+        all(x, &mut Line::new(origin, x.n[0]).with(x.plan));
     }
     path_plan(x) {
         x.plan = if x.flag { Plan::every(x.n[0]) } else { Plan::published(x.n[0]) };
@@ -173,7 +173,7 @@ operations! {
     path_knots(x) {
         let (origin, storage) = (&*other(x), core::mem::take(&mut x.words[3]));
         if let Some(rows) = put(&mut x.failed, Eleven::new(x.n[4], x.n[5], storage))
-            && let Some(mut path) = put(&mut x.failed, Knots::<Plain, f32, _, _>::new(x.n[4], x.n[5], origin, rows))
+            && let Some(mut path) = put(&mut x.failed, Knots::<f32, _, _>::new(x.n[4], x.n[5], origin, rows))
         {
             all(x, &mut path);
         }
@@ -185,7 +185,7 @@ operations! {
             && let Some(changes) = put(&mut x.failed, Eleven::new(x.n[4], x.n[6], changes))
             && let Some(mut path) = put(
                 &mut x.failed,
-                Knots::<Plain, f32, _, _>::hermite(x.n[4], x.n[5], origin, rows, changes),
+                Knots::<f32, _, _>::hermite(x.n[4], x.n[5], origin, rows, changes),
             )
         {
             all(x, &mut path);
@@ -193,7 +193,7 @@ operations! {
     }
     path_legendre(x) {
         let storage = other(x);
-        if let Some(mut path) = put(&mut x.failed, Legendre::<Plain, _>::new(x.n[0], x.n[1], x.n[2], storage)) {
+        if let Some(mut path) = put(&mut x.failed, Legendre::new(x.n[0], x.n[1], x.n[2], storage)) {
             all(x, &mut path);
         }
     }
@@ -203,7 +203,7 @@ operations! {
         if let Some(rows) = put(&mut x.failed, Eleven::new(x.n[4], x.n[5], storage))
             && let Some(mut path) = put(
                 &mut x.failed,
-                Hats::<Plain, _, _, _>::new(x.n[4], knots, origin, rows, factors),
+                Hats::new(x.n[4], knots, origin, rows, factors),
             )
         {
             all(x, &mut path);
@@ -215,7 +215,7 @@ operations! {
         if let Some(rows) = rows(x)
             && let Some(mut path) = put(
                 &mut x.failed,
-                Hats::<Plain, _, _, _>::new(x.n[4], knots, origin, rows, factors),
+                Hats::new(x.n[4], knots, origin, rows, factors),
             )
         {
             all(x, &mut path);
@@ -229,12 +229,12 @@ operations! {
     path_reversed(x) {
         let (groups, rule) = (x.groups(), x.rule);
         let [rates, momenta, ..] = &mut x.f;
-        x.n[0] = Reversed::<Plain>::reach(&schedule(rule, groups, rates, momenta), x.n[1]);
-        all(x, &mut Reversed::<Plain>::new());
+        x.n[0] = Reversed::reach(&schedule(rule, groups, rates, momenta), x.n[1]);
+        all(x, &mut Reversed);
     }
     path_tail(x) {
-        let line = Line::<Plain, _>::new(&*other(x), x.n[0]);
-        if let Some(mut path) = put(&mut x.failed, Tail::<Plain, _>::new(line, x.n[1], x.n[2])) {
+        let line = Line::new(&*other(x), x.n[0]);
+        if let Some(mut path) = put(&mut x.failed, Tail::new(line, x.n[1], x.n[2])) {
             all(x, &mut path);
         }
     }
@@ -258,12 +258,12 @@ operations! {
         let [a, b, c, d, ..] = x.n;
         x.n = [
             Tape::<f32>::state_len(a, b, c),
-            Checkpoints::<f32>::state_len(a, b, c) + Legendre::<Plain, f32>::state_len(a, b),
+            Checkpoints::<f32>::state_len(a, b, c) + Legendre::<f32>::state_len(a, b),
             Reversible::state_len(a, b, x.x[0]),
             Full::<f32>::state_len(a, b) + Eleven::state_len(a, b),
-            Knots::<Plain, f32, &[f32], Eleven<'_>>::state_len(a, Some(b)),
-            Hats::<Plain, f32, &[f32], Eleven<'_>>::state_len(a, b),
-            Trainer::<f32>::state_len(a, b, x.rule, x.flag.then_some((c, d)), d),
+            Knots::<f32, &[f32], Eleven<'_>>::state_len(a, Some(b)),
+            Hats::<f32, &[f32], Eleven<'_>>::state_len(a, b),
+            Trainer::<Plain, f32>::state_len(a, b, x.rule, x.flag.then_some((c, d)), d),
             Tuner::<f32>::state_len(a, b) + Stepped::<f32>::state_len(a, b, x.rule, c),
         ];
     }

@@ -67,7 +67,7 @@ fn ours<D: Examples>(examples: D) -> Result<impl FnMut() -> Vec<f32>, drmad::Err
         };
         let mut workspace =
             Workspace::new(&mut buffer, p, Rule::HeavyBall, false).expect("long enough");
-        let (mut path, mut losses) = (Line::<Fused, _>::new(ORIGIN, STEPS), vec![]);
+        let (mut path, mut losses) = (Line::new(ORIGIN, STEPS), vec![]);
         let each = &mut |_, loss| losses.push(loss);
         run.walk(&ORIGIN, &mut path, &mut workspace, &mut batch, each)
             .expect("training converges");

@@ -1070,6 +1070,15 @@ static void reversible_recall(const Run *r, Path *path, uint32_t t, const uint32
     view_all(r, path, w, v);
 }
 
+/* Rate and momentum of the step that was taken. */
+static Step taken(const Run *r, Step by) {
+    if (r->path == REVERSIBLE) {
+        Ratio ratio = ratio_of(by.momentum);
+        by.momentum = (float)((double)ratio.n / ratio.d);
+    }
+    return by;
+}
+
 void run(Run *r) {
     static Path path;
     size_t mark = scratch_used, p = r->origin.weights, bytes = p * sizeof(float);
@@ -1130,12 +1139,12 @@ void run(Run *r) {
             else memset(v, 0, bytes);
         }
         for (size_t state = 0; next_piece(r, t, &state, &piece);)
-            momentum_adjoint(piece.by, piece.len, d_w + piece.start, d_v + piece.start, d_g + piece.start);
+            momentum_adjoint(taken(r, piece.by), piece.len, d_w + piece.start, d_v + piece.start, d_g + piece.start);
         second_order(o, w, r->h, r->size, batch, d_g, g, d_w, r->d_h);
         for (size_t state = 0; next_piece(r, t, &state, &piece);) {
             const float *of = d_g + piece.start;
             float both = dot(piece.len, of, v + piece.start) + dot(piece.len, of, g + piece.start);
-            r->d_momenta[piece.momentum] += both / (piece.by.momentum - 1);
+            r->d_momenta[piece.momentum] += both / (taken(r, piece.by).momentum - 1);
         }
     }
     scratch_used = mark;

@@ -957,6 +957,13 @@ class Run:
         path.finish(w)
         w_T = w.copy()
 
+        def taken(by):
+            """The rate and the momentum of the step that was taken."""
+            if not own_steps:
+                return by
+            n, d = ratio_of(float(by[1]))
+            return by[0], f32(n / d)
+
         valid_loss, d_w, d_h = self.objective.gradient(A, w, self.h, valid, on=False)
         d_rates, d_momenta = (np.zeros_like(table) for table in self.schedule.tables)
         d_v, d_g = np.zeros_like(w), np.zeros_like(w)
@@ -965,8 +972,9 @@ class Run:
                 d_rates[place] += dot(A, d_w[i], v[i])
             w, v = path.recall(t)
             for i, _, by in self.schedule.each(t):
-                d_v[i], d_g[i] = momentum_adjoint(A, by, d_w[i], d_v[i])
+                d_v[i], d_g[i] = momentum_adjoint(A, taken(by), d_w[i], d_v[i])
             g, d_w, d_h = self.objective.second_order(A, w, self.h, self.batches[t], d_g, d_w, d_h)
-            for i, (_, place), (_, momentum) in self.schedule.each(t):
-                d_momenta[place] += (dot(A, d_g[i], v[i]) + dot(A, d_g[i], g[i])) / (momentum - 1)
+            for i, (_, place), by in self.schedule.each(t):
+                both = dot(A, d_g[i], v[i]) + dot(A, d_g[i], g[i])
+                d_momenta[place] += both / (taken(by)[1] - 1)
         return np.array(losses, f32), w_T, valid_loss, d_rates, d_momenta, d_h, d_w

@@ -310,16 +310,16 @@ impl<'j> Sides<'j> {
             steps: e.steps,
             origin,
             way: match method {
-                Some(method) => Some(self.way::<A>(method)?),
+                Some(method) => Some(self.way(method)?),
                 None => None,
             },
             wants_schedule: e.tunes_schedule(),
         })
     }
 
-    fn way<A: Arithmetic>(&self, method: &Method) -> Result<cuda::Way> {
+    fn way(&self, method: &Method) -> Result<cuda::Way> {
         let steps = self.job.problem.experiment.steps;
-        let reach = Reversed::<A>::reach(&self.schedule(), steps);
+        let reach = Reversed::reach(&self.schedule(), steps);
         let recall = match method.name {
             Name::Tape => cuda::Recall::Tape,
             Name::Checkpoints => cuda::Recall::Checkpoints {

@@ -202,7 +202,7 @@ impl<O: Objective, E: Objective> Training<'_, O, E> {
         tuning: &Tuning,
         h: &[S],
         w0: &[S],
-        path: &mut dyn Path<S>,
+        path: &mut dyn Path<O::Arithmetic, S>,
     ) -> Result<Found<S>, drmad::Error> {
         let p = self.objective.weights();
         let (rates, momenta) = ([S::from_f32(tuning.rate)], [S::from_f32(tuning.momentum)]);
@@ -269,7 +269,7 @@ impl<O: Objective, E: Objective> Training<'_, O, E> {
             steps: tuning.steps,
             slots: 0,
             momentum: tuning.momentum,
-            reach: Reversed::<Fused>::reach(&schedule(weights, &rates, &momenta), tuning.steps),
+            reach: Reversed::reach(&schedule(weights, &rates, &momenta), tuning.steps),
         };
         let mut storage = Storage::default();
         let mut tuned = Tuned::default();
@@ -278,7 +278,7 @@ impl<O: Objective, E: Objective> Training<'_, O, E> {
             let mut rho = log_rho;
             Parametrisation::Log.value::<Fused, _>(&mut rho);
             let h = [&rho, &spread(sharing, &numbers)[..]].concat();
-            let mut path = Method::new(tuning.method).path::<Fused>(shape, w0, &mut storage)?;
+            let mut path = Method::new(tuning.method).path::<O::Arithmetic>(shape, w0, &mut storage)?;
             let found = self
                 .hypergradient(tuning, &h, w0, &mut *path)
                 .with_context(|| format!("meta-iteration {step}"))?;

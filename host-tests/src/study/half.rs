@@ -106,6 +106,9 @@ impl Scalar for Half {
     fn sqrt(self) -> Self {
         round(self.to_f64().sqrt())
     }
+    fn abs(self) -> Self {
+        Half(self.0.abs())
+    }
     fn exp<A: Arithmetic>(self) -> Self {
         round(self.to_f64().exp())
     }

@@ -24,7 +24,7 @@ use drmad::kernels::reversible::{Bits, FULL, Ratio};
 use drmad::objective::{At, Objective};
 use drmad::path::{Path, Real, Reversed, Reversible, Spare, Steps};
 use drmad::random::Batches;
-use drmad::schedule::{Rule, Schedule};
+use drmad::schedule::{Rule, Schedule, Step};
 use drmad::train::Run;
 use drmad::{Arithmetic, Error, Plain, Scalar};
 use serde::Deserialize;
@@ -147,7 +147,7 @@ type Place<S> = [Vec<S>; 2];
 /// A path under watch: where it was on the way there, and where it says it was on the way back. It can
 /// also remember, and then needs no way back of its own.
 struct Watched<'p, S> {
-    path: Box<dyn Path<S> + 'p>,
+    path: Box<dyn Path<Plain, S> + 'p>,
     remembers: bool,
     there: Vec<Place<S>>,
     end: Option<Place<S>>,
@@ -155,7 +155,7 @@ struct Watched<'p, S> {
     back: Vec<Place<S>>,
 }
 
-impl<S: Scalar> Path<S> for Watched<'_, S> {
+impl<S: Scalar> Path<Plain, S> for Watched<'_, S> {
     fn floats(&self) -> usize {
         self.path.floats()
     }
@@ -180,6 +180,10 @@ impl<S: Scalar> Path<S> for Watched<'_, S> {
         steps: &mut dyn Steps<S>,
     ) -> Result<bool, Error> {
         self.path.advance(t, w, v, g, steps)
+    }
+
+    fn taken(&self, by: Step<S>) -> Step<S> {
+        self.path.taken(by)
     }
 
     fn finish(&mut self, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
@@ -213,7 +217,7 @@ impl<S: Scalar> Path<S> for Watched<'_, S> {
 fn hypergradient<S: Scalar>(
     start: [f64; 2],
     training: Training,
-    path: &mut dyn Path<S>,
+    path: &mut dyn Path<Plain, S>,
 ) -> Result<Vec<f64>, Error> {
     let Training {
         steps,
@@ -348,8 +352,8 @@ pub fn measure<S: Real>(
     let mut words = vec![0; if fixed.is_some() { len } else { 0 }];
     // Without weights and velocities.
     let buffer = words.len().saturating_sub(4) * 4;
-    let path: Box<dyn Path<S>> = match fixed {
-        None => Box::new(Reversed::<Plain>::new()),
+    let path: Box<dyn Path<Plain, S>> = match fixed {
+        None => Box::new(Reversed),
         Some(bits) => Box::new(Reversible::new(2, steps, momentum, &mut words)?.with(bits)?),
     };
     let mut path = Watched {

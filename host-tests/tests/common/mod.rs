@@ -337,7 +337,7 @@ pub(crate) fn hypergradient<O: Objective, E: Objective, S: Scalar>(
     run: &Run<'_, O, S>,
     validation: &Validation<'_, E>,
     origin: &dyn Origin<S>,
-    path: &mut dyn Path<S>,
+    path: &mut dyn Path<O::Arithmetic, S>,
     schedule: bool,
 ) -> Result<Answer<S>, Error> {
     let p = run.objective.weights();

@@ -46,7 +46,7 @@ fn grouped(n: u64) -> String {
 
 #[test]
 fn the_pages_table_of_memory_is_what_the_code_says() {
-    let hats = |_| Quantised::<11, Fused>::required_len(P, 8) + 9;
+    let hats = |_| Quantised::<11>::required_len(P, 8) + 9;
     let tangent = |count| Forward::<f32>::required_len(P, 1, Rule::HeavyBall, count, 0);
     type Length<'a> = &'a dyn Fn(usize) -> usize;
     let rows: [(&str, Length<'_>); 8] = [
@@ -58,14 +58,14 @@ fn the_pages_table_of_memory_is_what_the_code_says() {
             Checkpoints::<f32>::required_len(P, 20, 1)
         }),
         ("`Knots`, 32 in 255 levels", &|_| {
-            Quantised::<255, Fused>::required_len(P, 32)
+            Quantised::<255>::required_len(P, 32)
         }),
         ("`Legendre`, 16 polynomials", &|_| {
-            Legendre::<Fused, f32>::required_len(P, 16)
+            Legendre::<f32>::required_len(P, 16)
         }),
         ("`Hats`, 8 in 11 levels", &hats),
         ("`Line`, from a seed", &|_| {
-            Path::<f32>::floats(&Line::<Fused, _>::new(seeded(P), 1))
+            Path::<f32>::floats(&Line::new(seeded(P), 1))
         }),
         ("`Forward`, each hyperparameter", &|_| {
             tangent(1) - tangent(0)
@@ -98,8 +98,8 @@ fn seeded(weights: usize) -> Normal<'static, f32> {
 fn paths_of_constant_memory_use_what_the_table_says_for_a_million_steps() {
     let weights = 100;
     for steps in LENGTHS {
-        let mut storage = vec![0; Quantised::<11, Fused>::required_len(weights, 8)];
-        let rows = Quantised::<11, Fused>::new(weights, 8, &mut storage).unwrap();
+        let mut storage = vec![0; Quantised::<11>::required_len(weights, 8)];
+        let rows = Quantised::<11>::new(weights, 8, &mut storage).unwrap();
         let floats = Rows::<f32>::floats(&rows) + 9;
         let grid = Grid {
             steps,
@@ -107,16 +107,16 @@ fn paths_of_constant_memory_use_what_the_table_says_for_a_million_steps() {
             spacing: Grid::SPACING,
         };
         let mut factors = [0.0f32; 9];
-        let hats = Hats::<Fused, _, _, _>::new(weights, grid, seeded(weights), rows, &mut factors);
+        let hats = Hats::new(weights, grid, seeded(weights), rows, &mut factors);
         assert_eq!(Path::<f32>::floats(&hats.unwrap()), floats);
 
         let mut storage = vec![0.0f32; Full::<f32>::required_len(weights, 8)];
         let rows = Full::new(weights, 8, &mut storage).unwrap();
-        let knots = Knots::<Fused, f32, _, _>::new(weights, 8, seeded(weights), rows).unwrap();
+        let knots = Knots::<f32, _, _>::new(weights, 8, seeded(weights), rows).unwrap();
         assert_eq!(Path::<f32>::floats(&knots), 800);
 
-        let mut storage = vec![0.0f32; Legendre::<Fused, f32>::required_len(weights, 8)];
-        let fit = Legendre::<Fused, f32>::new(weights, steps, 8, &mut storage).unwrap();
+        let mut storage = vec![0.0f32; Legendre::<f32>::required_len(weights, 8)];
+        let fit = Legendre::<f32>::new(weights, steps, 8, &mut storage).unwrap();
         assert_eq!(Path::<f32>::floats(&fit), 808);
 
         let mut storage = vec![0.0f32; Checkpoints::<f32>::required_len(weights, 8, 1)];
@@ -533,7 +533,7 @@ fn a_line_across_a_hill_is_an_error_with_its_step_where_the_tape_is_finite() {
     let mut tape = Tape::new(2, steps, 0, &mut storage).unwrap();
     let exact = hypergradient(&run, &validation, &&w0[..], &mut tape, false).unwrap();
     assert!(exact.w[0] < -0.9, "it ends on the other side");
-    let mut line = Line::<Fused, _>::new(&w0[..], steps);
+    let mut line = Line::new(&w0[..], steps);
     let error = hypergradient(&run, &validation, &&w0[..], &mut line, false).unwrap_err();
     let Error::Diverged { what, step } = error else {
         panic!("{error}");

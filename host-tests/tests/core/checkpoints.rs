@@ -66,6 +66,7 @@ impl Memory {
 }
 
 fn train(path: &mut Checkpoints<'_, f64>, steps: usize) {
+    let path: &mut dyn Path<Fused, f64> = path;
     let (mut a, mut b) = ([f64::NAN; 2], [f64::NAN; 2]);
     let mut spare = Spare {
         a: &mut a,
@@ -86,6 +87,7 @@ fn recall(path: &mut Checkpoints<'_, f64>, t: usize, counting: &mut Counting) ->
         a: &mut a,
         b: &mut b,
     };
+    let path: &mut dyn Path<Fused, f64> = path;
     path.recall(t, &mut w, Some(&mut v), counting, spare)?;
     assert_eq!((w, v), ([t as f64; 2], [-(t as f64); 2]));
     Ok(())
@@ -311,7 +313,7 @@ impl Small {
     fn answer<A: Arithmetic>(
         &self,
         rule: Rule,
-        path: &mut dyn Path<f32>,
+        path: &mut dyn Path<A, f32>,
         schedule: bool,
     ) -> Answer<f32> {
         let (training, validation) = (self.objective::<A>(false), self.objective::<A>(true));
@@ -347,9 +349,9 @@ struct Watched<'a> {
     recalled: usize,
 }
 
-impl Path<f32> for Watched<'_> {
+impl<A: Arithmetic> Path<A, f32> for Watched<'_> {
     fn floats(&self) -> usize {
-        self.checkpoints.floats()
+        Path::<A, f32>::floats(&self.checkpoints)
     }
     fn record(
         &mut self,
@@ -358,11 +360,11 @@ impl Path<f32> for Watched<'_> {
         v: &[f32],
         mut spare: Spare<f32>,
     ) -> Result<(), Error> {
-        self.tape.record(t, w, v, spare.again())?;
-        self.checkpoints.record(t, w, v, spare)
+        Path::<A, f32>::record(&mut self.tape, t, w, v, spare.again())?;
+        Path::<A, f32>::record(&mut self.checkpoints, t, w, v, spare)
     }
     fn finish(&mut self, w: &[f32], v: &[f32], spare: Spare<f32>) -> Result<(), Error> {
-        self.checkpoints.finish(w, v, spare)
+        Path::<A, f32>::finish(&mut self.checkpoints, w, v, spare)
     }
     fn recall(
         &mut self,
@@ -373,14 +375,15 @@ impl Path<f32> for Watched<'_> {
         mut spare: Spare<f32>,
     ) -> Result<(), Error> {
         let mut want = (vec![0.0; P], vec![0.0; self.slots * P]);
-        self.tape
-            .recall(t, &mut want.0, Some(&mut want.1), steps, spare.again())?;
+        let tape: &mut dyn Path<A, f32> = &mut self.tape;
+        tape.recall(t, &mut want.0, Some(&mut want.1), steps, spare.again())?;
+        let checkpoints: &mut dyn Path<A, f32> = &mut self.checkpoints;
         match v {
             Some(v) => {
-                self.checkpoints.recall(t, w, Some(&mut *v), steps, spare)?;
+                checkpoints.recall(t, w, Some(&mut *v), steps, spare)?;
                 assert_eq!(bits(v), bits(&want.1), "v of step {t}");
             }
-            None => self.checkpoints.recall(t, w, None, steps, spare)?,
+            None => checkpoints.recall(t, w, None, steps, spare)?,
         }
         assert_eq!(bits(w), bits(&want.0), "w of step {t}");
         self.recalled += 1;
@@ -538,7 +541,7 @@ fn checkpoints_refuse_steps_out_of_turn_and_beyond_the_end() {
             a: &mut [0.0; 2],
             b: &mut [0.0; 2],
         };
-        path.record(t, w, v, spare)
+        Path::<Fused, f64>::record(path, t, w, v, spare)
     };
     let x = [0.0; 2];
     let counting = &mut Counting(vec![0; 9]);
@@ -570,10 +573,10 @@ fn checkpoints_refuse_steps_out_of_turn_and_beyond_the_end() {
         a: &mut [],
         b: &mut [],
     };
-    path.finish(&x, &x, spare()).unwrap();
+    Path::<Fused, f64>::finish(&mut path, &x, &x, spare()).unwrap();
     let mut memory = Memory::new(2);
     let mut untrained = memory.online();
-    untrained.finish(&x, &x, spare()).unwrap();
+    Path::<Fused, f64>::finish(&mut untrained, &x, &x, spare()).unwrap();
     check(recall(&mut untrained, 0, counting), index(0, 0));
 }
 
@@ -589,7 +592,8 @@ fn checkpoints_refuse_other_lengths() {
             a: &mut [0.0; 2],
             b: &mut [0.0; 2],
         };
-        assert_eq!(path.record(0, &x[..w], &x[..v], spare), Err(error));
+        let done = Path::<Fused, f64>::record(&mut path, 0, &x[..w], &x[..v], spare);
+        assert_eq!(done, Err(error));
     }
     for (w, v, a, b, error) in [
         (3, Some(2), 2, 2, length("w", 2, 3)),
@@ -605,6 +609,7 @@ fn checkpoints_refuse_other_lengths() {
         };
         let v = v.map(|v| &mut y[..v]);
         let counting = &mut Counting(vec![0; 3]);
+        let path: &mut dyn Path<Fused, f64> = &mut path;
         let done = path.recall(2, &mut x[..w], v, counting, spare);
         assert_eq!(done, Err(error));
     }
@@ -640,7 +645,8 @@ fn what_stops_a_replay_stops_the_sweep_and_leaves_the_snapshots_whole() {
         a: &mut a,
         b: &mut b,
     };
-    let done = path.recall(3, &mut w, Some(&mut v), &mut Refusing, spare);
+    let steps = &mut Refusing;
+    let done = Path::<Fused, f64>::recall(&mut path, 3, &mut w, Some(&mut v), steps, spare);
     assert_eq!(done, Err(Error::NonFinite { what: "x", step: 0 }));
     assert_eq!(path.recomputed(), 0);
     recall(&mut path, 3, &mut Counting(vec![0; 5])).unwrap();

@@ -136,7 +136,7 @@ impl Inputs {
     fn over(
         &self,
         rule: Rule,
-        path: &mut dyn Path<f32>,
+        path: &mut dyn Path<Fused, f32>,
         schedule: bool,
     ) -> Result<Answer<f32>, Error> {
         self.with(rule, |run, validation| {
@@ -214,39 +214,29 @@ impl Inputs {
                 &mut Reversible::new(P, STEPS, 0.6, &mut words)?,
                 false,
             ),
-            "line" => self.over(rule, &mut Line::<Fused, _>::new(w0, STEPS), false),
+            "line" => self.over(rule, &mut Line::new(w0, STEPS), false),
             "knots" => {
-                let rows = Quantised::<11, Fused>::new(P, 3, &mut words)?;
-                self.over(
-                    rule,
-                    &mut Knots::<Fused, f32, _, _>::new(P, 3, w0, rows)?,
-                    false,
-                )
+                let rows = Quantised::<11>::new(P, 3, &mut words)?;
+                self.over(rule, &mut Knots::<f32, _, _>::new(P, 3, w0, rows)?, false)
             }
             "hermite" => {
                 let rows = Full::new(P, 3, &mut numbers)?;
                 let changes = Full::new(P, 4, &mut more_numbers)?;
-                let mut path = Knots::<Fused, f32, _, _>::hermite(P, 3, w0, rows, changes)?;
+                let mut path = Knots::<f32, _, _>::hermite(P, 3, w0, rows, changes)?;
                 self.over(rule, &mut path, false)
             }
-            "legendre" => self.over(
-                rule,
-                &mut Legendre::<Fused, _>::new(P, STEPS, 3, &mut numbers)?,
-                false,
-            ),
+            "legendre" => self.over(rule, &mut Legendre::new(P, STEPS, 3, &mut numbers)?, false),
             "hats in full" => {
                 let rows = Full::new(P, 3, &mut numbers)?;
-                let mut path =
-                    Hats::<Fused, f32, _, _>::new(P, grid(STEPS), w0, rows, &mut factors)?;
+                let mut path = Hats::new(P, grid(STEPS), w0, rows, &mut factors)?;
                 self.over(rule, &mut path, false)
             }
             "tail of hats" => {
-                let rows = Quantised::<11, Fused>::new(P, 3, &mut words)?;
-                let hats =
-                    Hats::<Fused, f32, _, _>::new(P, grid(STEPS - 3), w0, rows, &mut factors)?;
-                self.over(rule, &mut Tail::<Fused, _>::new(hats, STEPS, 3)?, false)
+                let rows = Quantised::<11>::new(P, 3, &mut words)?;
+                let hats = Hats::new(P, grid(STEPS - 3), w0, rows, &mut factors)?;
+                self.over(rule, &mut Tail::new(hats, STEPS, 3)?, false)
             }
-            "reversed" => self.over(rule, &mut Reversed::<Fused>::new(), false),
+            "reversed" => self.over(rule, &mut Reversed, false),
             other => panic!("no method {other}"),
         }
     }
@@ -410,7 +400,7 @@ fn one_weight_one_step_and_one_example_are_a_training() {
         examples: &[0],
     };
     let origin = &[0.5f32, -0.5][..];
-    let mut line = Line::<Fused, _>::new(origin, 1);
+    let mut line = Line::new(origin, 1);
     let answer = hypergradient(&run, &validation, &origin, &mut line, false).unwrap();
     assert_eq!((answer.valid_loss, answer.w), (0.0, origin.to_vec()));
     assert_eq!(answer.d_w0, [0.0, 0.0]);
@@ -422,7 +412,7 @@ fn a_hundred_thousand_steps_there_and_back_are_exact_where_the_path_is() {
     const LONG: usize = 100_000;
     let inputs = Inputs::new();
     let w0 = &inputs.w0[..];
-    let over = |path: &mut dyn Path<f32>| {
+    let over = |path: &mut dyn Path<Fused, f32>| {
         inputs.with(Rule::HeavyBall, |run, validation| {
             let run = Run {
                 steps: LONG,
@@ -451,15 +441,15 @@ fn a_hundred_thousand_steps_there_and_back_are_exact_where_the_path_is() {
     let reversible = over(&mut path).unwrap();
     assert!(reversible.numbers().iter().all(|x| x.is_finite()));
 
-    let mut words = vec![!0; Quantised::<11, Fused>::required_len(P, 64)];
+    let mut words = vec![!0; Quantised::<11>::required_len(P, 64)];
     let mut factors = [f32::NAN; 65];
-    let rows = Quantised::<11, Fused>::new(P, 64, &mut words).unwrap();
+    let rows = Quantised::<11>::new(P, 64, &mut words).unwrap();
     let grid = Grid {
         steps: LONG,
         intervals: 64,
         spacing: 1.5,
     };
-    let mut path = Hats::<Fused, f32, _, _>::new(P, grid, w0, rows, &mut factors).unwrap();
+    let mut path = Hats::new(P, grid, w0, rows, &mut factors).unwrap();
     // A fit so coarse may diverge on the way back; then it says at which step.
     match over(&mut path) {
         Ok(answer) => assert!(answer.numbers().iter().all(|x| x.is_finite())),
@@ -520,8 +510,8 @@ fn ten_million_weights_are_trained_and_swept_in_the_line_s_memory() {
         log_scales: &[-5.0f32],
     };
     assert_eq!(Origin::<f32>::floats(&origin), 0);
-    let mut line = Line::<Fused, _>::new(origin, 2);
-    assert_eq!(Path::<f32>::floats(&line), 0);
+    let mut line = Line::new(origin, 2);
+    assert_eq!(Path::<Fused, f32>::floats(&line), 0);
     let answer = hypergradient(&run, &validation, &origin, &mut line, false).unwrap();
     assert!(answer.w.iter().chain(&answer.d_h).all(|x| x.is_finite()));
     assert!(answer.d_h[0] != 0.0);

@@ -2,7 +2,7 @@
 //! of a training; in real time.
 
 use crate::common::{Answer, Data, Noise, WIDTHS, assert_close, bits, hypergradient, wide};
-use drmad::forward::{Forward, Wrt, scratch_len};
+use drmad::forward::{Forward, Stepped, Wrt, scratch_len};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::models::{Features, Mlp, Quadratic};
@@ -12,7 +12,7 @@ use drmad::path::Tape;
 use drmad::random::{Batches, Normal, Origin};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
-use drmad::{Error, Fused, Plain, Scalar};
+use drmad::{Error, Fused, Plain, Scalar, state};
 use drmad_host::data::Dataset;
 use drmad_host::experiment::Experiment;
 use drmad_host::method::{Method, Name};
@@ -318,6 +318,74 @@ fn a_warm_restart_forgets_how_the_weights_came_about() {
     let (_, fresh) = train(&end, false);
     assert_eq!(restarted, fresh);
     assert_ne!(restarted, once);
+}
+
+#[test]
+fn the_first_step_after_a_restart_of_adam_is_the_first_of_a_new_training() {
+    // So far from its middle that the gradient is nearly the same at every step: Adam's first step is as
+    // long as the rate.
+    let bowl = Quadratic::<Plain>::new(&[1.0f32, 0.5]);
+    let rates = [0.1f64];
+    let run = Run {
+        objective: &bowl,
+        h: &[1e6, -1e6],
+        schedule: Schedule {
+            rule: Rule::ADAM,
+            groups: Groups::global(2),
+            rates: &rates,
+            momenta: &[0.9],
+        },
+        batches: BATCHES,
+        steps: 1002,
+    };
+    let wrt = [Wrt::Hyper(0), Wrt::Rate(0), Wrt::Momentum(0)];
+    let mut buffers = [(); 3].map(|()| vec![0.0; Forward::required_len(2, 2, Rule::ADAM, 3, 50)]);
+    let [first, second, third] = &mut buffers;
+    let mut batch = [0; 5];
+
+    let mut long = Forward::new(first, &run, &wrt).unwrap();
+    long.start(&&[1.0, 2.0][..]).unwrap();
+    run.forward(0..1000, &mut long, &mut batch, &mut |_, _| ())
+        .unwrap();
+    assert_eq!(long.taken, 1000);
+    let before = long.w.to_vec();
+    long.restart();
+    run.forward(1000..1001, &mut long, &mut batch, &mut |_, _| ())
+        .unwrap();
+    let moved = [long.w[0] - before[0], long.w[1] - before[1]];
+    assert_close("the step after the restart", &moved, &[0.1, -0.1], 1e-12);
+
+    let mut new = Forward::new(second, &run, &wrt).unwrap();
+    new.start(&&before[..]).unwrap();
+    run.forward(0..1, &mut new, &mut batch, &mut |_, _| ())
+        .unwrap();
+    assert_eq!(long.w, new.w);
+    assert_eq!((&*long.w_dot, &*long.v_dot), (&*new.w_dot, &*new.v_dot));
+
+    // A saved state knows how long ago the restart was.
+    const LEN: usize = Stepped::<f64>::state_len(2, 2, Rule::ADAM, 3);
+    let mut flash = [0xff; LEN];
+    let mut stepped = Stepped {
+        forward: &mut long,
+        t: &mut 1001,
+        tag: 0,
+    };
+    assert_eq!(state::save(1, &mut stepped, &mut flash), Ok(LEN));
+    let mut restored = Forward::new(third, &run, &wrt).unwrap();
+    let mut t = 0;
+    let mut stepped = Stepped {
+        forward: &mut restored,
+        t: &mut t,
+        tag: 0,
+    };
+    state::restore(&flash, &mut stepped).unwrap();
+    assert_eq!((restored.taken, t), (1, 1001));
+    for forward in [&mut long, &mut restored] {
+        run.forward(1001..1002, forward, &mut batch, &mut |_, _| ())
+            .unwrap();
+    }
+    assert_eq!(long.w, restored.w);
+    assert_eq!(long.w_dot, restored.w_dot);
 }
 
 #[test]

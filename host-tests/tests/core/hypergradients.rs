@@ -205,7 +205,7 @@ impl Small {
         &self,
         inputs: &Inputs<S>,
         origin: &dyn Origin<S>,
-        path: &mut dyn Path<S>,
+        path: &mut dyn Path<A, S>,
         schedule: bool,
     ) -> Result<Answer<S>, Error> {
         let (training, validation) = (self.objective::<A>(false), self.objective::<A>(true));
@@ -389,7 +389,7 @@ fn the_sweep_agrees_with_forward_mode_through_the_whole_training() {
                 let mut moved = inputs.clone();
                 let x = &mut field(&mut moved)[i];
                 *x = Dual::new(x.value(), 1.0);
-                let mut line = Line::<Fused, _>::new(&moved.w0[..], STEPS);
+                let mut line = Line::new(&moved.w0[..], STEPS);
                 let answer = small.answer::<Fused, _>(&moved, &&moved.w0[..], &mut line, false);
                 answer.unwrap().valid_loss.tangent()
             })
@@ -497,7 +497,7 @@ struct Again<S> {
     replayed: usize,
 }
 
-impl<S: Scalar> Path<S> for Again<S> {
+impl<A: Arithmetic, S: Scalar> Path<A, S> for Again<S> {
     fn floats(&self) -> usize {
         self.w0.len() + self.g.len()
     }
@@ -566,8 +566,8 @@ fn line_meets_both_ends<A: Arithmetic>() {
     (w0[1], w1[1]) = (1.0, -0.0);
     for steps in [1, 2, 7, 1000] {
         let (mut a, mut b) = (vec![f32::NAN; n], vec![f32::NAN; n]);
-        let mut line = Line::<A, _>::new(&w0[..], steps);
-        let path: &mut dyn Path<f32> = &mut line;
+        let mut line = Line::new(&w0[..], steps);
+        let path: &mut dyn Path<A, f32> = &mut line;
         let mut spare = Spare {
             a: &mut a,
             b: &mut b,
@@ -634,7 +634,7 @@ impl<O: Objective> Objective for Spy<'_, O> {
 /// A training of 30 steps watched by a spy: the answer, what the sweep saw, and `w_0`.
 #[allow(clippy::type_complexity)] // what a spy sees
 fn watched(
-    path: impl FnOnce(Line<Fused, &'static [f32]>) -> Line<Fused, &'static [f32]>,
+    path: impl FnOnce(Line<&'static [f32]>) -> Line<&'static [f32]>,
 ) -> (Answer<f32>, Vec<(Vec<f64>, Vec<u32>)>, Vec<f32>) {
     let small = Small::new();
     let seen = RefCell::default();
@@ -722,7 +722,10 @@ const MANY: usize = 2 * MOST + 17;
 
 /// Drives a path through a walk `w_0 ..= w_T` and back; returns the weights it recalls for
 /// `t = 0 .. T` and the velocities.
-fn recalled<S: Scalar>(path: &mut dyn Path<S>, walk: &[Vec<S>]) -> (Vec<Vec<S>>, Vec<Vec<S>>) {
+fn recalled<S: Scalar>(
+    path: &mut dyn Path<Plain, S>,
+    walk: &[Vec<S>],
+) -> (Vec<Vec<S>>, Vec<Vec<S>>) {
     let (n, steps) = (walk[0].len(), walk.len() - 1);
     let nan = S::from_f64(f64::NAN);
     let (mut a, mut b) = (vec![nan; n], vec![nan; n]);
@@ -755,7 +758,7 @@ fn full_hats(knots: Grid, walk: &[Vec<f64>]) -> (Vec<f64>, Vec<Vec<f64>>, Vec<Ve
     let mut storage = vec![f64::NAN; Full::<f64>::required_len(n, knots.intervals)];
     let rows = Full::new(n, knots.intervals, &mut storage).unwrap();
     let mut factors = vec![f64::NAN; knots.intervals + 1];
-    let mut hats = Hats::<Plain, _, _, _>::new(n, knots, &walk[0][..], rows, &mut factors).unwrap();
+    let mut hats = Hats::new(n, knots, &walk[0][..], rows, &mut factors).unwrap();
     let (ws, vs) = recalled(&mut hats, walk);
     (storage, ws, vs)
 }
@@ -913,14 +916,11 @@ fn quantised_hats_stay_close<const LEVELS: u32>() {
     for knots in all_knots() {
         let walk = some_walk(knots.steps, MANY);
         let (rows, full, _) = full_hats(knots, &walk);
-        let mut storage =
-            vec![u32::MAX; Quantised::<LEVELS, Plain>::required_len(MANY, knots.intervals)];
-        let quantised =
-            Quantised::<LEVELS, Plain>::new(MANY, knots.intervals, &mut storage).unwrap();
+        let mut storage = vec![u32::MAX; Quantised::<LEVELS>::required_len(MANY, knots.intervals)];
+        let quantised = Quantised::<LEVELS>::new(MANY, knots.intervals, &mut storage).unwrap();
         let mut factors = vec![f64::NAN; knots.intervals + 1];
         let origin = &walk[0][..];
-        let mut hats =
-            Hats::<Plain, _, _, _>::new(MANY, knots, origin, quantised, &mut factors).unwrap();
+        let mut hats = Hats::new(MANY, knots, origin, quantised, &mut factors).unwrap();
         let (ws, _) = recalled(&mut hats, &walk);
         // The largest difference that had to be stored sets the step.
         let mut before = walk[0].clone();
@@ -978,7 +978,7 @@ fn hats_with_a_knot_for_each_step_give_the_hypergradient_of_the_tape() {
         spacing: 1.0,
     };
     let origin = &inputs.w0[..];
-    let mut hats = Hats::<Fused, _, _, _>::new(P, knots, origin, rows, &mut factors).unwrap();
+    let mut hats = Hats::new(P, knots, origin, rows, &mut factors).unwrap();
     let mut again = || {
         small
             .answer::<Fused, _>(&inputs, &origin, &mut hats, false)
@@ -996,7 +996,7 @@ const LONG: usize = 200;
 
 /// A training of 200 steps from normal weights; `h` are the scales of units.
 fn long<A: Arithmetic>(
-    path: &mut dyn Path<f32>,
+    path: &mut dyn Path<A, f32>,
     origin: &dyn Origin<f32>,
     data: &Data,
 ) -> Answer<f32> {
@@ -1042,10 +1042,10 @@ fn hats_of_15_levels<G: Origin<f32>>(origin: G, data: &Data) -> Answer<f32> {
         intervals: 8,
         spacing: Grid::SPACING,
     };
-    let mut storage = vec![0; Quantised::<15, Fused>::required_len(P, 8)];
-    let rows = Quantised::<15, Fused>::new(P, 8, &mut storage).unwrap();
+    let mut storage = vec![0; Quantised::<15>::required_len(P, 8)];
+    let rows = Quantised::<15>::new(P, 8, &mut storage).unwrap();
     let mut factors = vec![0.0; 9];
-    let mut hats = Hats::<Fused, _, _, _>::new(P, knots, origin, rows, &mut factors).unwrap();
+    let mut hats = Hats::new(P, knots, origin, rows, &mut factors).unwrap();
     long::<Fused>(&mut hats, &NORMAL, data)
 }
 
@@ -1081,9 +1081,9 @@ fn initial_weights_from_their_seed_give_the_bits_of_those_from_memory() {
         hats_of_15_levels(&w0[..], &data),
     );
     assert_eq!(bits(&seed.d_h), bits(&memory.d_h));
-    let mut line = Line::<Fused, _>::new(NORMAL, LONG).with(Plan::published(LONG));
+    let mut line = Line::new(NORMAL, LONG).with(Plan::published(LONG));
     let seed = long::<Fused>(&mut line, &NORMAL, &data);
-    let mut line = Line::<Fused, _>::new(&w0[..], LONG).with(Plan::published(LONG));
+    let mut line = Line::new(&w0[..], LONG).with(Plan::published(LONG));
     let memory = long::<Fused>(&mut line, &&w0[..], &data);
     assert_eq!(bits(&seed.d_h), bits(&memory.d_h));
 }
@@ -1093,10 +1093,10 @@ fn paths_say_how_much_they_remember() {
     let mut storage = vec![0.0f32; 1000];
     let tape = Tape::new(10, 20, 1, &mut storage).unwrap();
     assert_eq!(Path::<f32>::floats(&tape), 400);
-    let line = Line::<Fused, _>::new(NORMAL, 20);
+    let line = Line::new(NORMAL, 20);
     assert_eq!(Path::<f32>::floats(&line), 0);
     let mut storage = vec![0; 1000];
-    let rows = Quantised::<15, Fused>::new(100, 8, &mut storage).unwrap();
+    let rows = Quantised::<15>::new(100, 8, &mut storage).unwrap();
     // Two blocks of 11 words in each of eight rows.
     assert_eq!(Rows::<f32>::floats(&rows), 176);
 }

@@ -39,7 +39,7 @@ fn implicit<O: Objective, E: Objective, S: Scalar>(
         vec![S::ZERO; Workspace::<S>::required_len(p, scratch, Rule::HeavyBall, false)];
     let mut workspace = Workspace::new(&mut buffer, p, Rule::HeavyBall, false)?;
     let mut batch = vec![0; run.batches.size];
-    let mut line = Line::<Fused, _>::new(w0, run.steps);
+    let mut line = Line::new(w0, run.steps);
     run.walk(&w0, &mut line, &mut workspace, &mut batch, &mut |_, _| ())?;
     let w = workspace.w.to_vec();
     // What was there is overwritten.

@@ -22,7 +22,7 @@ const BLOCK: usize = block(255);
 const MANY: usize = BLOCK + 17;
 
 /// Shows a path a walk `w_0 ..= w_T`; gives the spare vectors of the sweep.
-fn shown<S: Scalar>(path: &mut dyn Path<S>, walk: &[Vec<S>]) -> [Vec<S>; 2] {
+fn shown<A: Arithmetic, S: Scalar>(path: &mut dyn Path<A, S>, walk: &[Vec<S>]) -> [Vec<S>; 2] {
     let (n, steps) = (walk[0].len(), walk.len() - 1);
     let nan = || vec![S::from_f64(f64::NAN); n];
     let mut vectors = [nan(), nan()];
@@ -40,7 +40,10 @@ fn shown<S: Scalar>(path: &mut dyn Path<S>, walk: &[Vec<S>]) -> [Vec<S>; 2] {
 }
 
 /// The weights that a path recalls of a walk for `t = 0 .. T`, and the velocities.
-fn recalled<S: Scalar>(path: &mut dyn Path<S>, walk: &[Vec<S>]) -> (Vec<Vec<S>>, Vec<Vec<S>>) {
+fn recalled<A: Arithmetic, S: Scalar>(
+    path: &mut dyn Path<A, S>,
+    walk: &[Vec<S>],
+) -> (Vec<Vec<S>>, Vec<Vec<S>>) {
     let (n, steps) = (walk[0].len(), walk.len() - 1);
     let [mut a, mut b] = shown(path, walk);
     let nan = S::from_f64(f64::NAN);
@@ -62,7 +65,7 @@ fn with_knots<A: Arithmetic, S: Scalar, R>(
     hermite: bool,
     intervals: usize,
     origin: &[S],
-    body: impl FnOnce(&mut dyn Path<S>) -> R,
+    body: impl FnOnce(&mut dyn Path<A, S>) -> R,
 ) -> R {
     let n = origin.len();
     let len = Full::<S>::required_len(n, intervals + 1);
@@ -71,9 +74,9 @@ fn with_knots<A: Arithmetic, S: Scalar, R>(
     let rows = Full::new(n, intervals, &mut first[0]).unwrap();
     if hermite {
         let changes = Full::new(n, intervals + 1, &mut second[0]).unwrap();
-        body(&mut Knots::<A, S, _, _>::hermite(n, intervals, origin, rows, changes).unwrap())
+        body(&mut Knots::<S, _, _>::hermite(n, intervals, origin, rows, changes).unwrap())
     } else {
-        body(&mut Knots::<A, S, _, _>::new(n, intervals, origin, rows).unwrap())
+        body(&mut Knots::<S, _, _>::new(n, intervals, origin, rows).unwrap())
     }
 }
 
@@ -82,18 +85,18 @@ fn with_quantised<const LEVELS: u32, S: Real, R>(
     hermite: bool,
     intervals: usize,
     origin: impl Origin<S>,
-    body: impl FnOnce(&mut dyn Path<S>) -> R,
+    body: impl FnOnce(&mut dyn Path<Fused, S>) -> R,
 ) -> R {
     let n = origin.weights();
-    let len = Quantised::<LEVELS, Fused>::required_len(n, intervals + 1);
+    let len = Quantised::<LEVELS>::required_len(n, intervals + 1);
     let mut storage = vec![vec![u32::MAX; len]; 2];
     let (first, second) = storage.split_at_mut(1);
-    let rows = Quantised::<LEVELS, Fused>::new(n, intervals, &mut first[0]).unwrap();
+    let rows = Quantised::<LEVELS>::new(n, intervals, &mut first[0]).unwrap();
     if hermite {
-        let changes = Quantised::<LEVELS, Fused>::new(n, intervals + 1, &mut second[0]).unwrap();
-        body(&mut Knots::<Fused, S, _, _>::hermite(n, intervals, origin, rows, changes).unwrap())
+        let changes = Quantised::<LEVELS>::new(n, intervals + 1, &mut second[0]).unwrap();
+        body(&mut Knots::<S, _, _>::hermite(n, intervals, origin, rows, changes).unwrap())
     } else {
-        body(&mut Knots::<Fused, S, _, _>::new(n, intervals, origin, rows).unwrap())
+        body(&mut Knots::<S, _, _>::new(n, intervals, origin, rows).unwrap())
     }
 }
 
@@ -342,11 +345,11 @@ fn with_legendre<A: Arithmetic, S: Scalar, R>(
     n: usize,
     steps: usize,
     polynomials: usize,
-    body: impl FnOnce(&mut dyn Path<S>) -> R,
+    body: impl FnOnce(&mut dyn Path<A, S>) -> R,
 ) -> (R, Vec<S>) {
-    let len = Legendre::<A, S>::required_len(n, polynomials);
+    let len = Legendre::<S>::required_len(n, polynomials);
     let mut storage = vec![S::from_f64(f64::NAN); len];
-    let mut path = Legendre::<A, S>::new(n, steps, polynomials, &mut storage).unwrap();
+    let mut path = Legendre::<S>::new(n, steps, polynomials, &mut storage).unwrap();
     let answer = body(&mut path);
     (answer, storage)
 }
@@ -545,7 +548,11 @@ const NORMAL: Normal<'static, f32> = Normal {
 };
 
 /// A training of 200 steps from normal weights; `h` are the scales of units.
-fn long(path: &mut dyn Path<f32>, steps: usize, schedule: bool) -> Result<Answer<f32>, Error> {
+fn long(
+    path: &mut dyn Path<Fused, f32>,
+    steps: usize,
+    schedule: bool,
+) -> Result<Answer<f32>, Error> {
     let data = Data::learnable(90, 150, WIDTHS[0], WIDTHS[3]);
     let objective = Scaled {
         inner: Mlp::<_, Fused>::new(data.features(), WIDTHS, 16).unwrap(),
@@ -595,7 +602,7 @@ fn up_to_k_steps_knots_are_the_tape_with_its_bits() {
     for steps in [1, 2, 19, 20] {
         let tape = taped(steps, true);
         for hermite in [false, true] {
-            let mut again = |path: &mut dyn Path<f32>| long(path, steps, true).unwrap();
+            let mut again = |path: &mut dyn Path<Fused, f32>| long(path, steps, true).unwrap();
             let got = with_knots::<Fused, f32, _>(hermite, 20, &w0, &mut again);
             assert_eq!(got, tape, "hermite {hermite}, {steps} steps");
         }
@@ -632,7 +639,7 @@ fn interpolants_point_where_the_tape_does() {
         println!("{what}: cosine {cosine}");
         assert!(cosine > INTERPOLANTS_COSINE, "{what}: cosine {cosine}");
     };
-    let run = |path: &mut dyn Path<f32>| long(path, LONG, false).unwrap();
+    let run = |path: &mut dyn Path<Fused, f32>| long(path, LONG, false).unwrap();
     check("lines", with_knots::<Fused, f32, _>(false, 32, &w0, run));
     check("hermite", with_knots::<Fused, f32, _>(true, 32, &w0, run));
     check(
@@ -652,7 +659,7 @@ fn interpolants_point_where_the_tape_does() {
 #[test]
 fn quantised_knots_from_a_seed_have_the_bits_of_those_from_memory() {
     let w0 = start();
-    let run = |path: &mut dyn Path<f32>| long(path, 60, false).unwrap();
+    let run = |path: &mut dyn Path<Fused, f32>| long(path, 60, false).unwrap();
     let seed = with_quantised::<15, f32, _>(true, 8, NORMAL, run);
     let memory = with_quantised::<15, f32, _>(true, 8, &w0[..], run);
     assert_eq!(bits(&seed.d_h), bits(&memory.d_h));
@@ -662,7 +669,7 @@ fn quantised_knots_from_a_seed_have_the_bits_of_those_from_memory() {
 
 #[test]
 fn interpolants_say_how_much_they_remember() {
-    let floats = |path: &mut dyn Path<f32>| path.floats();
+    let floats = |path: &mut dyn Path<Fused, f32>| path.floats();
     let w0 = start();
     // The origin, where it is in memory, counts too.
     assert_eq!(with_knots::<Fused, f32, _>(false, 8, &w0, floats), 9 * P);
@@ -680,10 +687,7 @@ fn interpolants_say_how_much_they_remember() {
         with_legendre::<Fused, f32, _>(P, 20, 8, floats).0,
         8 * P + 8
     );
-    assert_eq!(
-        Legendre::<Fused, f32>::required_len(usize::MAX, 2),
-        usize::MAX
-    );
+    assert_eq!(Legendre::<f32>::required_len(usize::MAX, 2), usize::MAX);
 }
 
 fn range(result: Result<(), Error>) {
@@ -701,13 +705,13 @@ fn length(result: Result<(), Error>, name: &str, numbers: (usize, usize)) {
 
 #[test]
 fn wrong_numbers_of_knots_and_polynomials_are_refused() {
-    let make = |steps, r| Legendre::<Fused, f64>::new(4, steps, r, &mut [0.0; 500]).map(|_| ());
+    let make = |steps, r| Legendre::<f64>::new(4, steps, r, &mut [0.0; 500]).map(|_| ());
     assert_eq!(make(0, 1), Err(Error::NoSteps));
     range(make(10, 0));
     range(make(10, 12));
     range(make(10, usize::MAX));
     make(10, 11).unwrap();
-    let short = Legendre::<Fused, f64>::new(4, 10, 3, &mut [0.0; 14]).map(|_| ());
+    let short = Legendre::<f64>::new(4, 10, 3, &mut [0.0; 14]).map(|_| ());
     length(short, "storage of the polynomials", (15, 14));
 
     let origin = [0.0f64; 4];
@@ -716,7 +720,7 @@ fn wrong_numbers_of_knots_and_polynomials_are_refused() {
         let rows = Full::new(4, rows, &mut first).unwrap();
         let changes = Full::new(4, changes, &mut second).unwrap();
         let origin = &origin[..weights];
-        Knots::<Fused, f64, _, _>::hermite(4, intervals, origin, rows, changes).map(|_| ())
+        Knots::<f64, _, _>::hermite(4, intervals, origin, rows, changes).map(|_| ())
     };
     knots(8, 4, 8, 9).unwrap();
     range(knots(0, 4, 0, 1));
@@ -726,7 +730,12 @@ fn wrong_numbers_of_knots_and_polynomials_are_refused() {
 }
 
 /// What a path says of a walk told in this order, with vectors of this length.
-fn told(path: &mut dyn Path<f32>, n: usize, steps: &[usize], finish: bool) -> Result<(), Error> {
+fn told(
+    path: &mut dyn Path<Fused, f32>,
+    n: usize,
+    steps: &[usize],
+    finish: bool,
+) -> Result<(), Error> {
     let (mut a, mut b, w) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
     let mut spare = Spare {
         a: &mut a,
@@ -745,7 +754,7 @@ fn told(path: &mut dyn Path<f32>, n: usize, steps: &[usize], finish: bool) -> Re
 fn steps_out_of_turn_and_other_lengths_are_refused() {
     let order = |want, got| Err(Error::Order { want, got });
     let w0 = vec![0.0; P];
-    let knots = |path: &mut dyn Path<f32>| {
+    let knots = |path: &mut dyn Path<Fused, f32>| {
         assert_eq!(told(path, P, &[0, 1, 3], false), order(2, 3));
         assert_eq!(told(path, P, &[0, 1, 1], false), order(2, 1));
         length(told(path, 3, &[0], false), "w", (P, 3));
@@ -774,7 +783,7 @@ fn steps_out_of_turn_and_other_lengths_are_refused() {
 #[test]
 fn recalling_too_early_or_out_of_order_is_refused() {
     let walk = rough::<f32>(20, P);
-    let recall = |path: &mut dyn Path<f32>, t, n| {
+    let recall = |path: &mut dyn Path<Fused, f32>, t, n| {
         let (mut a, mut b, mut w) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
         let spare = Spare {
             a: &mut a,
@@ -813,32 +822,34 @@ fn recalling_too_early_or_out_of_order_is_refused() {
 fn rows_by_themselves_can_be_copied_and_rows_out_of_reach_are_left() {
     let x: Vec<f32> = (0..100).map(|i| i as f32 - 50.0).collect();
     let zeros = [0.0; 100];
-    let mut storage = vec![0; Quantised::<255, Fused>::required_len(100, 3)];
-    let mut rows = Quantised::<255, Fused>::new(100, 3, &mut storage).unwrap();
+    let mut storage = vec![0; Quantised::<255>::required_len(100, 3)];
+    let mut rows = Quantised::<255>::new(100, 3, &mut storage).unwrap();
+    let rows: &mut dyn Rows<Fused, f32> = &mut rows;
     rows.write(2, 0, &x[..BLOCK], &zeros);
     rows.write(2, BLOCK, &x[BLOCK..], &zeros);
-    let read = |rows: &Quantised<'_, 255, Fused>, k| {
+    let read = |rows: &dyn Rows<Fused, f32>, k| {
         let mut y = [0.0; 100];
         let (low, high) = y.split_at_mut(BLOCK);
         rows.read_alone(k, 0, low);
         rows.read_alone(k, BLOCK, high);
         y
     };
-    let two = read(&rows, 2);
-    Rows::<f32>::copy(&mut rows, 2, 1);
-    assert_eq!(read(&rows, 1), two);
+    let two = read(rows, 2);
+    rows.copy(2, 1);
+    assert_eq!(read(rows, 1), two);
     assert!(two.iter().zip(&x).all(|(y, x)| (y - x).abs() <= 0.25));
-    Rows::<f32>::copy(&mut rows, 1, 4);
-    Rows::<f32>::copy(&mut rows, 4, 2);
-    Rows::<f32>::copy(&mut rows, usize::MAX, usize::MAX);
-    assert_eq!(read(&rows, 2), two);
+    rows.copy(1, 4);
+    rows.copy(4, 2);
+    rows.copy(usize::MAX, usize::MAX);
+    assert_eq!(read(rows, 2), two);
 
     let mut y = [7.0; BLOCK];
     rows.write(usize::MAX, usize::MAX, &x[..BLOCK], &zeros);
     rows.read_alone(usize::MAX, usize::MAX, &mut y);
-    assert_eq!((read(&rows, 2), y), (two, [7.0; BLOCK]));
+    assert_eq!((read(rows, 2), y), (two, [7.0; BLOCK]));
     let mut storage = [1.0; 4];
     let mut full = Full::new(2, 2, &mut storage).unwrap();
+    let full: &mut dyn Rows<Fused, f32> = &mut full;
     full.write(usize::MAX, usize::MAX, &[3.0], &[0.0]);
     full.read(usize::MAX, 1, &mut y);
     assert_eq!((storage, y), ([1.0; 4], [7.0; BLOCK]));
@@ -847,10 +858,10 @@ fn rows_by_themselves_can_be_copied_and_rows_out_of_reach_are_left() {
 #[test]
 fn rows_for_other_blocks_are_refused_though_they_take_as_much_storage() {
     // Two blocks of 8 rows, one block of 16.
-    let mut storage = vec![0; Quantised::<15, Fused>::required_len(100, 8)];
-    let rows = Quantised::<15, Fused>::new(100, 8, &mut storage).unwrap();
+    let mut storage = vec![0; Quantised::<15>::required_len(100, 8)];
+    let rows = Quantised::<15>::new(100, 8, &mut storage).unwrap();
     assert_eq!(
-        Quantised::<15, Fused>::required_len(64, 16),
+        Quantised::<15>::required_len(64, 16),
         Rows::<f32>::floats(&rows)
     );
     let got = Rows::<f32>::check(&rows, 64, 16);

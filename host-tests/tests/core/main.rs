@@ -17,6 +17,7 @@ mod hypergradients;
 mod implicit;
 mod interpolants;
 mod kernels;
+mod kinks;
 mod math;
 mod means;
 mod objectives;

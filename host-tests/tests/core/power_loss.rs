@@ -15,7 +15,7 @@ use drmad::random::{Batches, Normal, Origin};
 use drmad::state::{self, Fields, Found, State, crc32};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Strength};
-use drmad::{Dual, Error, Fused, Scalar};
+use drmad::{Arithmetic, Dual, Error, Fused, Scalar};
 
 const WIDTHS: &[usize] = &[3, 4, 2];
 const P: usize = 26;
@@ -113,13 +113,13 @@ const PATHS: &[&str] = &[
     "last steps early",
 ];
 
-type Row<'a> = Quantised<'a, 11, Fused>;
+type Row<'a> = Quantised<'a, 11>;
 const fn row_len(rows: usize) -> usize {
     Row::state_len(P, rows)
 }
 
 /// Calls `body` with a path in memory that holds anything, and with the length of its state.
-fn on(made: &Made, body: &mut dyn FnMut(&mut dyn Path<f32>, usize)) {
+fn on(made: &Made, body: &mut dyn FnMut(&mut dyn Path<Fused, f32>, usize)) {
     let (steps, slots) = (made.steps, made.rule.slots());
     let mut numbers = vec![f32::NAN; 10_000];
     let mut words = vec![0xdead_beef; 10_000];
@@ -149,69 +149,61 @@ fn on(made: &Made, body: &mut dyn FnMut(&mut dyn Path<f32>, usize)) {
             Reversible::state_len(P, steps, MOMENTA[0]),
         ),
         "line" => body(
-            &mut Line::<Fused, _>::new(ORIGIN, steps),
-            Line::<Fused, Normal<'_, f32>>::STATE_LEN,
+            &mut Line::new(ORIGIN, steps),
+            Line::<Normal<'_, f32>>::STATE_LEN,
         ),
         "published" => body(
-            &mut Line::<Fused, _>::new(ORIGIN, steps).with(Plan {
+            &mut Line::new(ORIGIN, steps).with(Plan {
                 steps: 5,
                 ..Plan::published(steps)
             }),
-            Line::<Fused, Normal<'_, f32>>::STATE_LEN,
+            Line::<Normal<'_, f32>>::STATE_LEN,
         ),
         "knots" => {
             let rows = Row::new(P, 4, &mut words).unwrap();
             body(
-                &mut Knots::<Fused, f32, _, _>::new(P, 4, ORIGIN, rows).unwrap(),
-                Knots::<Fused, f32, Normal<'_, f32>, Row<'_>>::state_len(row_len(4), None),
+                &mut Knots::<f32, _, _>::new(P, 4, ORIGIN, rows).unwrap(),
+                Knots::<f32, Normal<'_, f32>, Row<'_>>::state_len(row_len(4), None),
             )
         }
         "cubics" => {
             let rows = Row::new(P, 4, &mut words).unwrap();
             let changes = Row::new(P, 5, &mut more_words).unwrap();
-            let len = Knots::<Fused, f32, Normal<'_, f32>, Row<'_>>::state_len(
-                row_len(4),
-                Some(row_len(5)),
-            );
+            let len =
+                Knots::<f32, Normal<'_, f32>, Row<'_>>::state_len(row_len(4), Some(row_len(5)));
             body(
-                &mut Knots::<Fused, f32, _, _>::hermite(P, 4, ORIGIN, rows, changes).unwrap(),
+                &mut Knots::<f32, _, _>::hermite(P, 4, ORIGIN, rows, changes).unwrap(),
                 len,
             )
         }
         "legendre" => body(
-            &mut Legendre::<Fused, _>::new(P, steps, 3, &mut numbers).unwrap(),
-            Legendre::<Fused, f32>::state_len(P, 3),
+            &mut Legendre::new(P, steps, 3, &mut numbers).unwrap(),
+            Legendre::<f32>::state_len(P, 3),
         ),
         "hats in full" => {
             let rows = Full::new(P, 4, &mut numbers).unwrap();
-            let len = Hats::<Fused, f32, Normal<'_, f32>, Full<'_, f32>>::state_len(
+            let len = Hats::<f32, Normal<'_, f32>, Full<'_, f32>>::state_len(
                 4,
                 Full::<f32>::state_len(P, 4),
             );
             body(
-                &mut Hats::<Fused, f32, _, _>::new(P, grid(steps), ORIGIN, rows, &mut factors)
-                    .unwrap(),
+                &mut Hats::new(P, grid(steps), ORIGIN, rows, &mut factors).unwrap(),
                 len,
             )
         }
         "hats" | "tail of hats" => {
             let rows = Row::new(P, 4, &mut words).unwrap();
-            let len = Hats::<Fused, f32, Normal<'_, f32>, Row<'_>>::state_len(4, row_len(4));
+            let len = Hats::<f32, Normal<'_, f32>, Row<'_>>::state_len(4, row_len(4));
             let tail = if made.path == "hats" { 0 } else { 3 };
-            let mut hats =
-                Hats::<Fused, f32, _, _>::new(P, grid(steps - tail), ORIGIN, rows, &mut factors)
-                    .unwrap();
+            let mut hats = Hats::new(P, grid(steps - tail), ORIGIN, rows, &mut factors).unwrap();
             if tail == 0 {
                 body(&mut hats, len)
             } else {
-                let mut tail = Tail::<Fused, _>::new(hats, steps, tail).unwrap();
-                body(
-                    &mut tail,
-                    Tail::<Fused, Line<Fused, Normal<'_, f32>>>::state_len(len),
-                )
+                let mut tail = Tail::new(hats, steps, tail).unwrap();
+                body(&mut tail, Tail::<Line<Normal<'_, f32>>>::state_len(len))
             }
         }
-        "reversed" => body(&mut Reversed::<Fused>::new(), Reversed::<Fused>::STATE_LEN),
+        "reversed" => body(&mut Reversed, Reversed::STATE_LEN),
         "last steps" => {
             let tape = Tape::new(P, 5, slots, &mut numbers).unwrap();
             let len = Tape::<f32>::state_len(P, 5, slots);
@@ -255,7 +247,7 @@ fn data() -> (Vec<f32>, Vec<u8>) {
 struct Boot<'b> {
     made: &'b Made,
     /// Calls with the run, the trainer, the validation examples and the length of the state.
-    body: &'b mut dyn FnMut(&Machine<'_>, &mut Trainer<'_, f32>, usize),
+    body: &'b mut dyn FnMut(&Machine<'_>, &mut Trainer<'_, Fused, f32>, usize),
 }
 
 type Net<'a> = L2<'a, Mlp<'a, Features<'a>, Fused>>;
@@ -277,7 +269,7 @@ impl Machine<'_> {
 
     fn advance(
         &self,
-        trainer: &mut Trainer<'_, f32>,
+        trainer: &mut Trainer<'_, Fused, f32>,
         steps: usize,
     ) -> Result<Option<Answer>, Error> {
         let done = self
@@ -340,7 +332,7 @@ impl Boot<'_> {
                     .then_some((&mut d_rates[..], &mut d_momenta[..])),
             };
             let tables = made.schedule.then_some((1, 1));
-            let state_len = Trainer::<f32>::state_len(P, 1, made.rule, tables, path_len);
+            let state_len = Trainer::<Fused, f32>::state_len(P, 1, made.rule, tables, path_len);
             let mut trainer = Trainer::new(path, workspace, &mut batch, wanted);
             body(&machine, &mut trainer, state_len);
         });
@@ -1036,7 +1028,7 @@ fn the_layout_is_the_documented_one() {
     let mut saved = [0xaa; 150];
     let len = state::save(0x0a0b, &mut state, &mut saved).unwrap();
     let mut want: Vec<u8> = b"drmad st".to_vec();
-    want.extend([1, 0, 0, 0, 0, 0, 0, 0]);
+    want.extend([2, 0, 0, 0, 0, 0, 0, 0]);
     want.extend((len as u64).to_le_bytes());
     want.extend([0x0b, 0x0a, 0, 0, 0, 0, 0, 0]);
     want.extend([42, 0, 0, 0, 0, 0, 0, 0]);
@@ -1098,12 +1090,12 @@ fn the_layout_is_the_documented_one() {
     assert_eq!(state.dual.tangent(), 4.0);
 
     // Another version of the layout says so.
-    let mut later = want;
-    later[8] = 2;
-    let error = state::restore(&later, &mut state).unwrap_err();
+    let mut earlier = want;
+    earlier[8] = 1;
+    let error = state::restore(&earlier, &mut state).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "saved state: layout's version is 0x2, not 0x1"
+        "saved state: layout's version is 0x1, not 0x2"
     );
 }
 
@@ -1126,7 +1118,7 @@ fn after_an_error_a_trainer_begins_again() {
 /// A path of the user's that does not say what its state is.
 struct Nowhere;
 
-impl<S: Scalar> Path<S> for Nowhere {
+impl<A: Arithmetic, S: Scalar> Path<A, S> for Nowhere {
     fn floats(&self) -> usize {
         0
     }
@@ -1154,7 +1146,7 @@ impl<S: Scalar> Path<S> for Nowhere {
 #[test]
 fn a_path_that_does_not_say_what_it_remembers_is_not_saved() {
     struct Of<P>(P);
-    impl<P: Path<f32>> State for Of<P> {
+    impl<P: Path<Fused, f32>> State for Of<P> {
         fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
             self.0.state(fields)
         }
@@ -1169,7 +1161,7 @@ fn a_path_that_does_not_say_what_it_remembers_is_not_saved() {
 fn the_state_of_a_training_that_cannot_be_is_as_long_as_can_be() {
     for rule in [Rule::HeavyBall, Rule::Nesterov, Rule::ADAM] {
         for weights in [usize::MAX, usize::MAX / 2, usize::MAX / 9] {
-            let len = Trainer::<f32>::state_len(weights, 0, rule, None, 0);
+            let len = Trainer::<Fused, f32>::state_len(weights, 0, rule, None, 0);
             assert_eq!(len, usize::MAX, "{weights} weights by {rule:?}");
         }
     }

@@ -195,7 +195,7 @@ impl Case {
     fn answer<S: Scalar>(
         &self,
         inputs: &Inputs<S>,
-        path: &mut dyn Path<S>,
+        path: &mut dyn Path<Fused, S>,
         schedule: bool,
     ) -> Result<Answer<S>, Error> {
         let data = self.data();
@@ -292,7 +292,7 @@ fn stored(case: &Case, kind: Kind, more: isize, fill: u32) -> Result<Answer<f32>
     let (p, steps, slots, k) = (case.weights(), case.steps, case.rule.slots(), case.count);
     let guarded = |len: usize| Guarded::new(len.checked_add_signed(more).unwrap(), fill);
     let exactly = |len: usize| Guarded::new(len, fill);
-    let go = |path: &mut dyn Path<f32>| case.answer(&inputs, path, false);
+    let go = |path: &mut dyn Path<Fused, f32>| case.answer(&inputs, path, false);
     let w0 = &inputs.w0[..];
     match kind {
         Kind::Tape => {
@@ -328,27 +328,20 @@ fn stored(case: &Case, kind: Kind, more: isize, fill: u32) -> Result<Answer<f32>
             go(&mut Reversible::new(p, steps, least, storage.words())?)
         }
         Kind::Knots => {
-            let mut storage = guarded(Quantised::<11, Fused>::required_len(p, k));
-            let rows = Quantised::<11, Fused>::new(p, k, storage.words())?;
-            go(&mut Knots::<Fused, f32, _, _>::new(p, k, w0, rows)?)
+            let mut storage = guarded(Quantised::<11>::required_len(p, k));
+            let rows = Quantised::<11>::new(p, k, storage.words())?;
+            go(&mut Knots::<f32, _, _>::new(p, k, w0, rows)?)
         }
         Kind::Hermite => {
             let mut storage = guarded(Full::<f32>::required_len(p, k));
             let mut changes = exactly(Full::<f32>::required_len(p, k + 1));
             let rows = Full::new(p, k, storage.floats())?;
             let changes = Full::new(p, k + 1, changes.floats())?;
-            go(&mut Knots::<Fused, f32, _, _>::hermite(
-                p, k, w0, rows, changes,
-            )?)
+            go(&mut Knots::<f32, _, _>::hermite(p, k, w0, rows, changes)?)
         }
         Kind::Legendre => {
-            let mut storage = guarded(Legendre::<Fused, f32>::required_len(p, k));
-            go(&mut Legendre::<Fused, _>::new(
-                p,
-                steps,
-                k,
-                storage.floats(),
-            )?)
+            let mut storage = guarded(Legendre::<f32>::required_len(p, k));
+            go(&mut Legendre::new(p, steps, k, storage.floats())?)
         }
         Kind::Hats | Kind::TailOfHats => {
             let tail = match kind {
@@ -356,18 +349,18 @@ fn stored(case: &Case, kind: Kind, more: isize, fill: u32) -> Result<Answer<f32>
                 _ => case.tail,
             };
             let k = k.min(steps - tail);
-            let mut storage = guarded(Quantised::<15, Fused>::required_len(p, k));
+            let mut storage = guarded(Quantised::<15>::required_len(p, k));
             let mut factors = exactly(k + 1);
-            let rows = Quantised::<15, Fused>::new(p, k, storage.words())?;
+            let rows = Quantised::<15>::new(p, k, storage.words())?;
             let grid = Grid {
                 steps: steps - tail,
                 intervals: k,
                 spacing: 1.5,
             };
-            let mut hats = Hats::<Fused, f32, _, _>::new(p, grid, w0, rows, factors.floats())?;
+            let mut hats = Hats::new(p, grid, w0, rows, factors.floats())?;
             match kind {
                 Kind::Hats => go(&mut hats),
-                _ => go(&mut Tail::<Fused, _>::new(hats, steps, tail)?),
+                _ => go(&mut Tail::new(hats, steps, tail)?),
             }
         }
         Kind::Last => {
@@ -516,7 +509,7 @@ proptest! {
         let mut storage = vec![!0; Reversible::required_len(p, case.steps, least)];
         let mut path = Reversible::new(p, case.steps, least, &mut storage).unwrap();
         let mut first = inputs.w0.clone();
-        Path::<f32>::start(&mut path, &mut first).unwrap();
+        Path::<Fused, f32>::start(&mut path, &mut first).unwrap();
         let len = Workspace::<f32>::required_len(p, scratch_len(&objective, &outside), case.rule, false);
         let mut buffer = vec![f32::NAN; len];
         let mut workspace = Workspace::new(&mut buffer, p, case.rule, false).unwrap();
@@ -536,14 +529,14 @@ proptest! {
         let w0 = &inputs.w0[..];
         let mut storage = vec![f64::NAN; Full::<f64>::required_len(p, steps)];
         let rows = Full::new(p, steps, &mut storage).unwrap();
-        let mut knots = Knots::<Fused, f64, _, _>::new(p, steps, w0, rows).unwrap();
+        let mut knots = Knots::<f64, _, _>::new(p, steps, w0, rows).unwrap();
         let got = case.answer(&inputs, &mut knots, false).unwrap();
         prop_assert_eq!(&got.d_h, &want.d_h, "knots have its bits");
         let mut storage = vec![f64::NAN; Full::<f64>::required_len(p, steps)];
         let rows = Full::new(p, steps, &mut storage).unwrap();
         let (mut factors, spacing) = (vec![f64::NAN; steps + 1], 1.0);
         let grid = Grid { steps, intervals: steps, spacing };
-        let mut hats = Hats::<Fused, f64, _, _>::new(p, grid, w0, rows, &mut factors).unwrap();
+        let mut hats = Hats::new(p, grid, w0, rows, &mut factors).unwrap();
         let got = case.answer(&inputs, &mut hats, false).unwrap();
         if want.d_h.iter().any(|d| *d != 0.0) {
             // A solve of a tridiagonal system that is diagonal here, at each step.
@@ -558,25 +551,25 @@ proptest! {
         let want = all_bits(&case.taped(&inputs, false));
         let w0 = &inputs.w0[..];
         let mut numbers = vec![f32::NAN; p];
-        let mut line = Line::<Fused, _>::new(w0, 1);
+        let mut line = Line::new(w0, 1);
         prop_assert_eq!(&all_bits(&case.answer(&inputs, &mut line, false).unwrap()), &want);
-        let mut published = Line::<Fused, _>::new(w0, 1).with(Plan::published(1));
+        let mut published = Line::new(w0, 1).with(Plan::published(1));
         prop_assert_eq!(&all_bits(&case.answer(&inputs, &mut published, false).unwrap()), &want);
         let rows = Full::new(p, 1, &mut numbers).unwrap();
-        let mut knots = Knots::<Fused, f32, _, _>::new(p, 1, w0, rows).unwrap();
+        let mut knots = Knots::<f32, _, _>::new(p, 1, w0, rows).unwrap();
         prop_assert_eq!(&all_bits(&case.answer(&inputs, &mut knots, false).unwrap()), &want);
         let mut factors = [f32::NAN; 2];
         let rows = Full::new(p, 1, &mut numbers).unwrap();
         let grid = Grid { steps: 1, intervals: 1, spacing: 1.5 };
-        let mut hats = Hats::<Fused, f32, _, _>::new(p, grid, w0, rows, &mut factors).unwrap();
+        let mut hats = Hats::new(p, grid, w0, rows, &mut factors).unwrap();
         prop_assert_eq!(&all_bits(&case.answer(&inputs, &mut hats, false).unwrap()), &want);
-        let mut numbers = vec![f32::NAN; Legendre::<Fused, f32>::required_len(p, 1)];
-        let mut legendre = Legendre::<Fused, _>::new(p, 1, 1, &mut numbers).unwrap();
+        let mut numbers = vec![f32::NAN; Legendre::<f32>::required_len(p, 1)];
+        let mut legendre = Legendre::new(p, 1, 1, &mut numbers).unwrap();
         let got = case.answer(&inputs, &mut legendre, false).unwrap();
         // One polynomial is the mean of both ends, and not exact.
         prop_assert!(got.d_h.iter().all(|d| d.is_finite()));
         // Running backwards comes to w_0 but for its rounding.
-        let got = case.answer(&inputs, &mut Reversed::<Fused>::new(), false).unwrap();
+        let got = case.answer(&inputs, &mut Reversed, false).unwrap();
         prop_assert!(got.d_h.iter().all(|d| d.is_finite()));
     }
 

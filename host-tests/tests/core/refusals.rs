@@ -225,7 +225,7 @@ fn train(lengths: [usize; 6]) -> Result<(), Error> {
         batch: &mut batch,
     };
     let origin = [0.0f32; 4];
-    let mut line = Line::<Fused, _>::new(&origin[..], 10);
+    let mut line = Line::new(&origin[..], 10);
     run(&bowl).train(&mut line, &mut walk, &mut scratch, &mut |_, _| ())
 }
 
@@ -291,7 +291,7 @@ fn sweep(lengths: [usize; 11]) -> Result<usize, Error> {
         batch: &mut [0],
     };
     let origin = [0.0f32; 4];
-    let mut line = Line::<Fused, _>::new(&origin[..], 10);
+    let mut line = Line::new(&origin[..], 10);
     run(&bowl).sweep(&mut line, &mut adjoints, &mut scratch)
 }
 
@@ -354,7 +354,7 @@ fn a_workspace_without_room_for_the_schedule_refuses_its_hypergradients() {
     let mut buffer = vec![0.0f32; Workspace::<f32>::required_len(4, 100, Rule::HeavyBall, false)];
     let mut workspace = Workspace::new(&mut buffer, 4, Rule::HeavyBall, false).unwrap();
     let origin = [0.0f32; 4];
-    let mut line = Line::<Fused, _>::new(&origin[..], 10);
+    let mut line = Line::new(&origin[..], 10);
     run.walk(
         &&origin[..],
         &mut line,
@@ -740,7 +740,7 @@ fn bowl(
     w0: [f32; 4],
     rate: f32,
     steps: usize,
-    path: &mut dyn Path<f32>,
+    path: &mut dyn Path<Plain, f32>,
 ) -> (Vec<f32>, Result<(), Error>) {
     let bowl = Quadratic::<Plain>::new(CURVATURE);
     let run = Run {
@@ -776,7 +776,7 @@ fn a_diverging_training_stops_at_the_step_of_its_first_infinite_loss() {
             !CURVATURE.iter().map(|a| loss(*a)).sum::<f32>().is_finite()
         })
         .unwrap();
-    let mut line = Line::<Plain, _>::new(&w0[..], steps);
+    let mut line = Line::new(&w0[..], steps);
     let (losses, done) = bowl([0.0; 4], w0, rate, steps, &mut line);
     let want = Error::Diverged {
         what: "training loss",
@@ -795,7 +795,7 @@ fn a_diverging_training_stops_at_the_step_of_its_first_infinite_loss() {
 #[test]
 fn weights_that_are_infinite_after_the_last_step_are_refused() {
     let w0 = [0.4f32; 4];
-    let mut line = Line::<Plain, _>::new(&w0[..], 1);
+    let mut line = Line::new(&w0[..], 1);
     let (_, done) = bowl([0.0; 4], w0, f32::MAX, 1, &mut line);
     done.unwrap();
     let (losses, done) = bowl([0.0; 4], [9.0; 4], f32::MAX, 1, &mut line);
@@ -830,10 +830,10 @@ fn network(rate: f32, scale: f32) -> Result<Answer<f32>, Error> {
         spacing: 1.5,
     };
     let w0 = Noise(100).f32s(74, scale);
-    let mut storage = vec![0; Quantised::<15, Fused>::required_len(74, 4)];
-    let rows = Quantised::<15, Fused>::new(74, 4, &mut storage).unwrap();
+    let mut storage = vec![0; Quantised::<15>::required_len(74, 4)];
+    let rows = Quantised::<15>::new(74, 4, &mut storage).unwrap();
     let mut factors = [0.0; 5];
-    let mut hats = Hats::<Fused, _, _, _>::new(74, knots, &w0[..], rows, &mut factors).unwrap();
+    let mut hats = Hats::new(74, knots, &w0[..], rows, &mut factors).unwrap();
     let validation = Validation {
         objective: &net,
         examples: &[8, 9, 10, 11],
@@ -913,7 +913,7 @@ fn an_exploding_adjoint_is_refused_with_its_step_though_training_stands_still() 
         objective: &Slope,
         examples: &[],
     };
-    let mut line = Line::<Plain, _>::new(&minimum[..], steps);
+    let mut line = Line::new(&minimum[..], steps);
     let answer = hypergradient(&run, &validation, &&minimum[..], &mut line, false);
     let step = steps - exploded;
     let want = Error::Diverged {
@@ -954,7 +954,7 @@ fn an_infinite_validation_loss_is_refused() {
         examples: &[],
     };
     let w0 = [0.0f32; 4];
-    let mut line = Line::<Fused, _>::new(&w0[..], 10);
+    let mut line = Line::new(&w0[..], 10);
     let answer = hypergradient(&run(&bowl), &validation, &&w0[..], &mut line, false);
     assert_eq!(not_finite(answer, "validation loss"), 10);
 }
@@ -972,7 +972,7 @@ fn hypergradients_of_the_schedule_that_are_not_finite_are_refused() {
         examples: &[],
     };
     let w0 = [3.0f32; 4];
-    let mut line = Line::<Fused, _>::new(&w0[..], 10);
+    let mut line = Line::new(&w0[..], 10);
     let answer = hypergradient(&run, &validation, &&w0[..], &mut line, true);
     not_finite(answer, "hypergradient");
 }
@@ -989,7 +989,7 @@ fn knots(steps: usize, intervals: usize, spacing: f32) -> Result<(), Error> {
     let rows = Full::new(4, intervals, &mut storage).unwrap();
     let mut factors = vec![0.0; intervals + 1];
     let origin = [0.0f32; 4];
-    Hats::<Fused, f32, _, _>::new(4, knots, &origin[..], rows, &mut factors).map(|_| ())
+    Hats::new(4, knots, &origin[..], rows, &mut factors).map(|_| ())
 }
 
 #[test]
@@ -1041,7 +1041,7 @@ fn paths_refuse_storage_that_is_too_short() {
     let hats = "storage of the rows";
     wrong_length(Full::new(4, 10, &mut storage).map(|_| ()), hats, 40, 39);
     let mut words = vec![0; 175];
-    let rows = Quantised::<15, Fused>::new(100, 8, &mut words).map(|_| ());
+    let rows = Quantised::<15>::new(100, 8, &mut words).map(|_| ());
     wrong_length(rows, hats, 176, 175);
     let rows = Full::new(4, 8, &mut storage).unwrap();
     let (origin, mut factors) = ([0.0f32; 4], vec![0.0; 8]);
@@ -1050,12 +1050,12 @@ fn paths_refuse_storage_that_is_too_short() {
         intervals: 8,
         spacing: 1.0,
     };
-    let hats = Hats::<Fused, f32, _, _>::new(4, knots, &origin[..], rows, &mut factors);
+    let hats = Hats::new(4, knots, &origin[..], rows, &mut factors);
     wrong_length(hats.map(|_| ()), "factors", 9, 8);
 }
 
 /// What a path says to being told steps in this order.
-fn told(path: &mut dyn Path<f32>, steps: &[usize], finish: bool) -> Result<(), Error> {
+fn told(path: &mut dyn Path<Plain, f32>, steps: &[usize], finish: bool) -> Result<(), Error> {
     let (w, v) = ([0.0f32; 4], [0.0f32; 4]);
     let (mut a, mut b) = ([0.0f32; 4], [0.0f32; 4]);
     let mut spare = Spare {
@@ -1099,8 +1099,7 @@ fn steps_recorded_out_of_order_are_refused() {
         intervals: 2,
         spacing: 1.0,
     };
-    let mut hats =
-        Hats::<Fused, f32, _, _>::new(4, knots, &origin[..], rows, &mut factors).unwrap();
+    let mut hats = Hats::new(4, knots, &origin[..], rows, &mut factors).unwrap();
     order(told(&mut hats, &[0, 1, 3], false), 2, 3);
     order(told(&mut hats, &[0, 1, 1], false), 2, 1);
     order(told(&mut hats, &[0, 1, 2], true), 3, 10);
@@ -1123,9 +1122,8 @@ fn hats_recalled_out_of_order_are_refused() {
         intervals: 2,
         spacing: 1.0,
     };
-    let mut hats =
-        Hats::<Fused, f32, _, _>::new(4, knots, &origin[..], rows, &mut factors).unwrap();
-    let path: &mut dyn Path<f32> = &mut hats;
+    let mut hats = Hats::new(4, knots, &origin[..], rows, &mut factors).unwrap();
+    let path: &mut dyn Path<Plain, f32> = &mut hats;
     let all: Vec<usize> = (0..10).collect();
     told(path, &all, true).unwrap();
     let (mut a, mut b, mut w) = ([0.0f32; 4], [0.0f32; 4], [0.0f32; 4]);
@@ -1145,7 +1143,7 @@ fn hats_recalled_out_of_order_are_refused() {
 fn a_tape_refuses_to_recall_a_step_that_it_has_not_seen() {
     let mut storage = vec![0.0f32; 40];
     let mut tape = Tape::new(4, 10, 0, &mut storage).unwrap();
-    let path: &mut dyn Path<f32> = &mut tape;
+    let path: &mut dyn Path<Plain, f32> = &mut tape;
     told(path, &[0, 1, 2], false).unwrap();
     let (mut a, mut b, mut w) = ([0.0f32; 4], [0.0f32; 4], [0.0f32; 4]);
     let mut spare = Spare {
@@ -1177,21 +1175,16 @@ fn a_path_made_for_another_number_of_steps_is_refused() {
         examples: &[],
     };
     let w0 = [0.0f32; 4];
-    let with = |path: &mut dyn Path<f32>| {
+    let with = |path: &mut dyn Path<Fused, f32>| {
         hypergradient(&run, &validation, &&w0[..], path, false).map(|_| ())
     };
-    with(&mut Line::<Fused, _>::new(&w0[..], 10)).unwrap();
+    with(&mut Line::new(&w0[..], 10)).unwrap();
     for trained in [9, 11] {
         let what = "steps of the path's plan";
-        wrong_length(
-            with(&mut Line::<Fused, _>::new(&w0[..], trained)),
-            what,
-            10,
-            trained,
-        );
+        wrong_length(with(&mut Line::new(&w0[..], trained)), what, 10, trained);
         let plan = Plan::published(10 * trained);
         wrong_length(
-            with(&mut Line::<Fused, _>::new(&w0[..], 10).with(plan)),
+            with(&mut Line::new(&w0[..], 10).with(plan)),
             what,
             10,
             10 * trained,
@@ -1204,8 +1197,7 @@ fn a_path_made_for_another_number_of_steps_is_refused() {
         let mut storage = vec![0.0f32; 12];
         let rows = Full::new(4, 2, &mut storage).unwrap();
         let mut factors = [0.0; 3];
-        let mut hats =
-            Hats::<Fused, f32, _, _>::new(4, knots, &w0[..], rows, &mut factors).unwrap();
+        let mut hats = Hats::new(4, knots, &w0[..], rows, &mut factors).unwrap();
         assert!(with(&mut hats).is_err());
     }
     let mut storage = vec![0.0f32; 36];
@@ -1230,7 +1222,7 @@ fn a_plan_beyond_the_training_is_refused() {
             batches: Replayed::First,
             rate_scale: 1.0,
         };
-        let mut line = Line::<Fused, _>::new(&w0[..], 10).with(plan);
+        let mut line = Line::new(&w0[..], 10).with(plan);
         let answer = hypergradient(&run, &validation, &&w0[..], &mut line, false);
         let want = Error::Range {
             what: "steps back",
@@ -1350,7 +1342,7 @@ fn hats_with(rows: usize, weights: usize) -> Result<(), Error> {
     let rows = Full::new(4, rows, &mut storage)?;
     let mut factors = [0.0; 5];
     let origin = vec![0.0f32; weights];
-    Hats::<Fused, f32, _, _>::new(4, knots, &origin[..], rows, &mut factors).map(|_| ())
+    Hats::new(4, knots, &origin[..], rows, &mut factors).map(|_| ())
 }
 
 #[test]
@@ -1370,15 +1362,15 @@ fn a_fit_that_was_never_finished_is_not_swept() {
     let mut storage = [0.0; 20];
     let rows = Full::new(4, 4, &mut storage).unwrap();
     let (mut factors, origin) = ([0.0; 5], [0.0f32; 4]);
-    let mut hats =
-        Hats::<Fused, f32, _, _>::new(4, knots, &origin[..], rows, &mut factors).unwrap();
+    let mut hats = Hats::new(4, knots, &origin[..], rows, &mut factors).unwrap();
     let (mut a, mut b) = ([0.0; 4], [0.0; 4]);
     let spare = Spare {
         a: &mut a,
         b: &mut b,
     };
     let want = Error::Order { want: 0, got: 10 };
-    refused(hats.open(&origin, spare), want, &["step 10", "step 0"]);
+    let open = Path::<Fused, f32>::open(&mut hats, &origin, spare);
+    refused(open, want, &["step 10", "step 0"]);
 }
 
 #[test]
@@ -1412,7 +1404,7 @@ fn a_validation_loss_of_other_hyperparameters_is_refused() {
         examples: &[0, 1],
     };
     let w0 = vec![0.1f32; bare.weights()];
-    let mut line = Line::<Fused, _>::new(&w0[..], 3);
+    let mut line = Line::new(&w0[..], 3);
     let answer = hypergradient(&run, &validation, &&w0[..], &mut line, false);
     wrong_length(answer, "hyperparameters of the validation loss", 1, 0);
     let short = &w0[1..];
@@ -1424,7 +1416,7 @@ fn a_validation_loss_of_other_hyperparameters_is_refused() {
 #[test]
 fn numbers_of_any_size_are_taken_without_overflow() {
     const MOST: usize = usize::MAX;
-    let adam = |t| adam::Step::new(t, 0.1f32, 0.9, 0.999, 1e-8, 0.0);
+    let adam = |t| adam::Step::new(t, 0.1f32, 0.9, 0.999, 1e-8, 0.0).unwrap();
     assert_eq!(adam(u32::MAX as usize), adam(u32::MAX as usize - 1));
     adam(MOST);
     assert_eq!(Tape::<f32>::required_len(2, 3, MOST), MOST);

@@ -1,6 +1,7 @@
 //! Training run backwards in fixed point: its integers against wide ones, its way back bit for bit, its
 //! hypergradients against a tape of the same walk.
 
+use crate::common::plain::derivative;
 use crate::common::{
     Answer, Data, NoTraining, Noise, Rates, WIDTHS, bits, hypergradient, on_every_level, wide,
 };
@@ -14,7 +15,7 @@ use drmad::models::{Features, Mlp, Quadratic};
 use drmad::objective::{At, Objective, Products};
 use drmad::path::{Path, Reversible, Spare, Steps, Tape};
 use drmad::random::Batches;
-use drmad::train::{Rule, Run, Schedule, Scratch, Walk};
+use drmad::train::{Rule, Run, Schedule, Scratch, Step, Walk};
 use drmad::{Error, Fused, Scalar};
 use drmad_host::tolerances::*;
 
@@ -286,7 +287,7 @@ impl Training {
         Mlp::new(self.data.features(), WIDTHS, 3).unwrap()
     }
 
-    fn answer(&self, path: &mut dyn Path<f32>) -> Result<Answer<f32>, Error> {
+    fn answer(&self, path: &mut dyn Path<Fused, f32>) -> Result<Answer<f32>, Error> {
         let network = self.network();
         let validation = Validation {
             objective: &network,
@@ -299,7 +300,7 @@ impl Training {
     fn train<O: Objective>(
         &self,
         objective: &O,
-        path: &mut dyn Path<f32>,
+        path: &mut dyn Path<O::Arithmetic, f32>,
     ) -> Result<(Vec<f32>, Vec<f32>), Error> {
         let (mut w, mut v) = (self.w0.clone(), vec![0.0; P]);
         let (mut g, mut a, mut b) = (vec![0.0; P], vec![0.0; P], vec![0.0; P]);
@@ -328,7 +329,7 @@ struct Taped<P> {
     walk: Vec<(Vec<f32>, Vec<f32>)>,
 }
 
-impl<P: Path<f32>> Path<f32> for Taped<P> {
+impl<P: Path<Fused, f32>> Path<Fused, f32> for Taped<P> {
     fn floats(&self) -> usize {
         0
     }
@@ -354,6 +355,9 @@ impl<P: Path<f32>> Path<f32> for Taped<P> {
         steps: &mut dyn Steps<f32>,
     ) -> Result<bool, Error> {
         self.inner.advance(t, w, v, g, steps)
+    }
+    fn taken(&self, by: Step<f32>) -> Step<f32> {
+        self.inner.taken(by)
     }
     fn recall(
         &mut self,
@@ -405,6 +409,108 @@ fn hypergradients_are_those_of_a_tape_of_the_same_walk_bit_for_bit() {
             assert_eq!(bits(got), bits(want), "{what}");
         }
         assert_eq!(got, want);
+    }
+}
+
+/// A heavy ball in a bowl of one weight, in float64; the validation loss is half of `w^2`.
+fn bowl_in_f64(h: f64, rate: f64, momentum: f64, steps: usize) -> f64 {
+    let (mut w, mut v) = (0.75, 0.0);
+    for _ in 0..steps {
+        v = momentum * v - (1.0 - momentum) * 1.5 * (w - h);
+        w += rate * v;
+    }
+    w * w / 2.0
+}
+
+#[test]
+fn hypergradients_are_those_of_the_fractions_that_the_training_took_for_momenta() {
+    let (h, rate, steps) = (0.25, 0.125, 60);
+    for momentum in [0.95f32, 0.95002, 0.50012, 0.899_8, 0.700_3] {
+        // The nearest fraction, by trying all of them.
+        let given = f64::from(momentum);
+        let fraction = (2..=1024)
+            .map(f64::from)
+            .map(|d| ((given * d).round().clamp(1.0, d - 1.0)) / d)
+            .min_by(|a, b| (a - given).abs().total_cmp(&(b - given).abs()))
+            .unwrap();
+        let run = Run {
+            objective: &Quadratic::<Fused>::new(&[1.5]),
+            h: &[h],
+            schedule: Schedule {
+                rule: Rule::HeavyBall,
+                groups: Groups::global(1),
+                rates: &[rate],
+                momenta: &[f64::from(momentum)],
+            },
+            batches: Batches {
+                seed: 0,
+                examples: 1,
+                size: 1,
+            },
+            steps,
+        };
+        let validation = Validation {
+            objective: &Half,
+            examples: &[],
+        };
+        let mut storage = vec![0; Reversible::required_len(1, steps, momentum)];
+        let path = Reversible::new(1, steps, momentum, &mut storage).unwrap();
+        let mut path = path
+            .with(Bits {
+                weight: 30,
+                velocity: 29,
+            })
+            .unwrap();
+        let got = hypergradient(&run, &validation, &&[0.75f64][..], &mut path, true).unwrap();
+        let by = |f: &dyn Fn(f64) -> f64| derivative(1e-4, f);
+        for (what, got, want) in [
+            (
+                "h",
+                got.d_h[0],
+                by(&|s| bowl_in_f64(h + s, rate, fraction, steps)),
+            ),
+            (
+                "the rate",
+                got.d_rates[0],
+                by(&|s| bowl_in_f64(h, rate + s, fraction, steps)),
+            ),
+            (
+                "the momentum",
+                got.d_momenta[0],
+                by(&|s| bowl_in_f64(h, rate, fraction + s, steps)),
+            ),
+        ] {
+            // The integers are of 2^-30; a momentum that is off by 2e-5 shows at 1e-4.
+            assert!(
+                (got / want - 1.0).abs() < 1e-6,
+                "by {what} at {momentum}: {got}, not {want}"
+            );
+        }
+    }
+}
+
+/// Half the square of the weight.
+struct Half;
+
+impl Objective for Half {
+    type Arithmetic = Fused;
+
+    fn weights(&self) -> usize {
+        1
+    }
+    fn hypers(&self) -> usize {
+        1
+    }
+    fn gradient<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        g: &mut [S],
+        d_h: Option<&mut [S]>,
+        _: &mut [S],
+    ) -> Result<S, Error> {
+        g[0] = at.w[0];
+        d_h.into_iter().for_each(|d_h| d_h[0] = S::ZERO);
+        Ok(S::from_f64(0.5) * at.w[0] * at.w[0])
     }
 }
 
@@ -495,7 +601,7 @@ fn walk_back<O: Objective>(
             a: &mut a,
             b: &mut b,
         };
-        path.recall(t, w, None, &mut steps, spare)?;
+        Path::<O::Arithmetic, f32>::recall(path, t, w, None, &mut steps, spare)?;
     }
     Ok(())
 }
@@ -508,7 +614,7 @@ fn after_as_many_steps_back_the_walk_is_where_it_began_bit_for_bit() {
     let mut path = training.path(&mut storage);
     // The start as the path rounds it.
     let mut w0 = training.w0.clone();
-    path.start(&mut w0).unwrap();
+    Path::<Fused, f32>::start(&mut path, &mut w0).unwrap();
     let fixed = path.weights().to_vec();
     assert!(path.is_at_start());
 
@@ -721,6 +827,7 @@ fn steps_out_of_order_are_refused() {
     };
     let mut storage = vec![0; Reversible::required_len(4, 2, 0.9)];
     let mut path = Reversible::new(4, 2, 0.9, &mut storage).unwrap();
+    let path: &mut dyn Path<Fused, f32> = &mut path;
     let steps = &mut NoTraining(4);
     let error = path.record(0, w, v, spare.again()).unwrap_err();
     assert!(error.to_string().contains("not started"));
@@ -908,6 +1015,7 @@ fn other_rules_are_refused() {
     });
     let mut storage = vec![0; Reversible::required_len(4, 2, 0.9)];
     let mut path = Reversible::new(4, 2, 0.9, &mut storage).unwrap();
+    let path: &mut dyn Path<Fused, f32> = &mut path;
     let (w, v) = (&mut [0.5f32; 4], &mut [0.0; 4]);
     path.start(w).unwrap();
     let error = path.advance(0, w, v, &[0.0; 4], &mut other).unwrap_err();

@@ -9,6 +9,7 @@ use drmad::kernels::momentum::Step;
 use drmad::kernels::{adam, momentum, nesterov};
 use drmad::models::{Mlp, Quadratic};
 use drmad::objective::{At, Objective};
+use drmad::outer;
 use drmad::path::Tape;
 use drmad::random::Batches;
 use drmad::train::{Rule, Run, Schedule};
@@ -131,7 +132,7 @@ fn adam_step<S: Scalar>(before: &Before, constants: Constants) -> adam::Step<S> 
     let Constants { b2, eps, decay } = constants;
     let [rate, b1, b2, eps, decay] =
         [before.rate, before.momentum, b2, eps, decay].map(S::from_f64);
-    adam::Step::new(before.t, rate, b1, b2, eps, decay)
+    adam::Step::new(before.t, rate, b1, b2, eps, decay).unwrap()
 }
 
 fn by<S: Scalar>(before: &Before) -> Step<S> {
@@ -658,7 +659,7 @@ fn constants_of_adam_out_of_range_are_refused_with_their_range() {
     };
     let adam = |b2, eps, decay| trained(Rule::Adam { b2, eps, decay }, &[0.9]);
     assert!(adam(b2, eps, decay).is_ok());
-    assert!(adam(0.0, f32::MIN_POSITIVE, 0.0).is_ok());
+    assert!(adam(0.0, adam::least_eps(0.0), 0.0).is_ok());
     assert!(adam(1.0 - f32::EPSILON / 2.0, eps, 2.0).is_ok());
     for (b2, eps, decay, words) in [
         (1.0, eps, decay, "b2 is 1: it must lie in 0 ..= 0.9999999"),
@@ -666,6 +667,14 @@ fn constants_of_adam_out_of_range_are_refused_with_their_range() {
         (f32::NAN, eps, decay, "b2 is NaN"),
         (b2, 0.0, decay, "eps is 0: it must lie in"),
         (b2, -1.0, decay, "eps is -1: it must lie in"),
+        // 2^-55 / sqrt(.001)
+        (
+            b2,
+            8.7e-16,
+            decay,
+            "eps is 0.00000000000000087: it must lie in 0.000000000000000877",
+        ),
+        (b2, f32::MIN_POSITIVE, decay, "eps is 0.0000"),
         (b2, f32::INFINITY, decay, "eps is inf"),
         (b2, eps, -0.25, "decay is -0.25: it must lie in 0 ..="),
         (b2, eps, f32::NAN, "decay is NaN"),
@@ -673,6 +682,203 @@ fn constants_of_adam_out_of_range_are_refused_with_their_range() {
         let error = adam(b2, eps, decay).unwrap_err();
         assert!(matches!(error, Error::Range { .. }), "{error:?}");
         assert!(error.to_string().starts_with(words), "{error}");
+    }
+}
+
+#[test]
+fn a_step_of_adam_and_the_outer_one_have_the_constants_of_a_training_checked() {
+    let new = |b1, b2, eps, decay| adam::Step::new(0, 0.1f32, b1, b2, eps, decay).map(|_| ());
+    assert_eq!(new(0.9, 0.999, 1e-8, 0.0), Ok(()));
+    for (b1, b2, eps, decay) in [
+        (0.9, 0.999, 0.0, 0.0),
+        (0.9, 0.999, f32::MIN_POSITIVE, 0.0),
+        (0.9, 1.0, 1e-8, 0.0),
+        (0.9, f32::NAN, 1e-8, 0.0),
+        (0.9, 0.999, 1e-8, -1.0),
+    ] {
+        let refused = new(b1, b2, eps, decay);
+        assert!(matches!(refused, Err(Error::Range { .. })), "{refused:?}");
+    }
+    for b1 in [1.0, -0.1, f32::NAN] {
+        let refused = new(b1, 0.999, 1e-8, 0.0);
+        assert!(
+            matches!(refused, Err(Error::Momentum { .. })),
+            "{refused:?}"
+        );
+    }
+    let refused = adam::Step::new(7, f32::INFINITY, 0.9, 0.999, 1e-8, 0.0).map(|_| ());
+    assert_eq!(
+        refused,
+        Err(Error::NonFinite {
+            what: "rate",
+            step: 7
+        })
+    );
+
+    let outer = |set: fn(&mut outer::Adam<'_, f32>)| {
+        let (mut m, mut v, mut h) = ([0.0], [0.0], [1.0]);
+        let mut adam = outer::Adam::new(0.1, &mut m, &mut v).unwrap();
+        set(&mut adam);
+        let done = outer::Outer::step(&mut adam, &mut h, &[0.0]);
+        (done, h[0])
+    };
+    assert_eq!(outer(|_| ()), (Ok(()), 1.0));
+    let sets: [fn(&mut outer::Adam<'_, f32>); 3] = [
+        |adam| adam.eps = 0.0,
+        |adam| adam.eps = f32::MIN_POSITIVE,
+        |adam| adam.b2 = 1.0,
+    ];
+    for set in sets {
+        let (refused, h) = outer(set);
+        assert!(matches!(refused, Err(Error::Range { .. })), "{refused:?}");
+        assert_eq!(h, 1.0);
+    }
+    let (refused, _) = outer(|adam| adam.b1 = 1.0);
+    assert!(
+        matches!(refused, Err(Error::Momentum { .. })),
+        "{refused:?}"
+    );
+}
+
+/// A gradient of `scale (h + k)`, where `k` is the number of the step's example: whatever the weight is.
+struct Ramp {
+    scale: f64,
+}
+
+impl Objective for Ramp {
+    type Arithmetic = Fused;
+
+    fn weights(&self) -> usize {
+        1
+    }
+    fn hypers(&self) -> usize {
+        1
+    }
+    fn gradient<S: Scalar>(
+        &self,
+        at: At<'_, S>,
+        g: &mut [S],
+        d_h: Option<&mut [S]>,
+        _: &mut [S],
+    ) -> Result<S, Error> {
+        let scale = S::from_f64(self.scale);
+        let k = S::from_usize(at.batch.first().map_or(0, |i| *i as usize));
+        g[0] = scale * (at.h[0] + k);
+        if let Some(d_h) = d_h {
+            d_h[0] = scale * at.w[0];
+        }
+        Ok(S::ZERO)
+    }
+}
+
+const RAMP_STEPS: usize = 10;
+const RAMP: Batches = Batches {
+    seed: 3,
+    examples: 4,
+    size: 1,
+};
+
+/// Ten steps of Adam on it, from 0, with a validation loss that is the weight.
+fn ramp(scale: f64, rule: Rule) -> Result<Answer<f32>, Error> {
+    struct Weight;
+    impl Objective for Weight {
+        type Arithmetic = Fused;
+        fn weights(&self) -> usize {
+            1
+        }
+        fn hypers(&self) -> usize {
+            1
+        }
+        fn gradient<S: Scalar>(
+            &self,
+            at: At<'_, S>,
+            g: &mut [S],
+            d_h: Option<&mut [S]>,
+            _: &mut [S],
+        ) -> Result<S, Error> {
+            g[0] = S::ONE;
+            d_h.into_iter().for_each(|d_h| d_h[0] = S::ZERO);
+            Ok(at.w[0])
+        }
+    }
+    let run = Run {
+        objective: &Ramp { scale },
+        h: &[0.5f32],
+        schedule: Schedule {
+            rule,
+            groups: Groups::global(1),
+            rates: &[0.125],
+            momenta: &[0.75],
+        },
+        batches: RAMP,
+        steps: RAMP_STEPS,
+    };
+    let validation = Validation {
+        objective: &Weight,
+        examples: &[],
+    };
+    let mut storage = vec![0.0; Tape::<f32>::required_len(1, RAMP_STEPS, 2)];
+    let mut tape = Tape::new(1, RAMP_STEPS, 2, &mut storage).unwrap();
+    hypergradient(&run, &validation, &&[0.0][..], &mut tape, false)
+}
+
+/// The weight that it ends in, in float64.
+fn ramp_in_f64(scale: f64, h: f64, constants: Constants) -> f64 {
+    let (mut v, mut w) = ([0.0; 2], 0.0);
+    for (t, batch) in all_batches(&RAMP, RAMP_STEPS).iter().enumerate() {
+        let g = scale * (h + f64::from(batch[0]));
+        Formula::Adam(constants).step(t, 0.125, 0.75, g, &mut v, &mut w);
+    }
+    w
+}
+
+#[test]
+fn adam_at_the_ends_of_f32_is_adam_in_float64_or_an_error_that_names_the_moment() {
+    let b2 = 0.999f32;
+    for eps in [1e-8, 1e-12, adam::least_eps(b2)] {
+        let (rule, constants) = (
+            Rule::Adam {
+                b2,
+                eps,
+                decay: 0.0,
+            },
+            Constants {
+                b2: f64::from(b2),
+                eps: f64::from(eps),
+                decay: 0.0,
+            },
+        );
+        for exponent in -30..=18 {
+            let scale = f64::from(10f32.powi(exponent));
+            let got = ramp(scale, rule).unwrap();
+            let want = ramp_in_f64(scale, 0.5, constants);
+            let by_h = derivative(1e-3, |s| ramp_in_f64(scale, 0.5 + s, constants));
+            // In units of all ten steps: a millionth of each is what `eps` hides, the rest is rounding.
+            for (what, got, want) in [("w", got.w[0], want), ("d_h", got.d_h[0], by_h)] {
+                let miss = (f64::from(got) - want).abs();
+                assert!(
+                    miss < 4e-6 * 1.25,
+                    "{what} of a gradient of {scale:e} with eps {eps:e}: {got:e}, not {want:e}"
+                );
+            }
+        }
+        // Their squares, or quotients by these, are beyond f32.
+        for scale in [2e19, 1e22, 1e25, 3e37] {
+            let refused = ramp(scale, rule).unwrap_err();
+            let Error::Moment {
+                step: 0,
+                weight: 0,
+                gradient,
+            } = refused
+            else {
+                panic!("{refused:?}")
+            };
+            let first = scale * (0.5 + f64::from(all_batches(&RAMP, 1)[0][0]));
+            assert!((gradient / first - 1.0).abs() < 1e-6);
+            let said = refused.to_string();
+            assert!(said.starts_with("second moment of weight 0 is too great at step 0"));
+            assert!(said.contains("divide the loss by a constant"), "{said}");
+        }
     }
 }
 

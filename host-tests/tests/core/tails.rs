@@ -10,7 +10,7 @@ use drmad::path::{
     Reversible, Spare, Steps, Tail, Tape, Truncated,
 };
 use drmad::random::{Batches, Normal};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{Rule, Run, Schedule, Step};
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
 use drmad_host::tolerances::*;
@@ -75,7 +75,7 @@ impl<S: Scalar> Training<S> {
 
     fn answer<A: Arithmetic>(
         &self,
-        path: &mut dyn Path<S>,
+        path: &mut dyn Path<A, S>,
         schedule: bool,
     ) -> Result<Answer<S>, Error> {
         let data = Data::small();
@@ -103,9 +103,9 @@ impl<S: Scalar> Training<S> {
     /// The same, and all that the path saw and said.
     fn watched<A: Arithmetic>(
         &self,
-        path: impl Path<S>,
+        path: impl Path<A, S>,
         schedule: bool,
-    ) -> (Answer<S>, Watched<S, impl Path<S>>) {
+    ) -> (Answer<S>, Watched<S, impl Path<A, S>>) {
         let mut watched = Watched::new(path);
         let answer = self.answer::<A>(&mut watched, schedule).unwrap();
         (answer, watched)
@@ -132,7 +132,7 @@ impl<S, Q> Watched<S, Q> {
     }
 }
 
-impl<S: Scalar, Q: Path<S>> Path<S> for Watched<S, Q> {
+impl<A: Arithmetic, S: Scalar, Q: Path<A, S>> Path<A, S> for Watched<S, Q> {
     fn floats(&self) -> usize {
         self.path.floats()
     }
@@ -152,6 +152,9 @@ impl<S: Scalar, Q: Path<S>> Path<S> for Watched<S, Q> {
         steps: &mut dyn Steps<S>,
     ) -> Result<bool, Error> {
         self.path.advance(t, w, v, g, steps)
+    }
+    fn taken(&self, by: Step<S>) -> Step<S> {
+        self.path.taken(by)
     }
     fn finish(&mut self, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
         self.walk.push((w.to_vec(), v.to_vec()));
@@ -196,24 +199,24 @@ fn checkpoints<S: Scalar>(steps: usize, slots: usize) -> Checkpoints<'static, S>
     Checkpoints::new(P, steps, slots, storage.leak(), marks).unwrap()
 }
 
-fn line<A: Arithmetic>(w0: &[f32], steps: usize) -> Line<A, &[f32]> {
+fn line(w0: &[f32], steps: usize) -> Line<&[f32]> {
     Line::new(w0, steps)
 }
 
-fn hats<A: Arithmetic>(w0: &[f32], steps: usize) -> impl Path<f32> {
+fn hats<A: Arithmetic>(w0: &[f32], steps: usize) -> impl Path<A, f32> {
     let steps = Grid {
         steps,
         intervals: 3,
         spacing: Grid::SPACING,
     };
-    let storage = vec![0; Quantised::<15, A>::required_len(P, 3)].leak();
-    let rows = Quantised::<15, A>::new(P, 3, storage).unwrap();
-    Hats::<A, _, _, _>::new(P, steps, w0, rows, vec![f32::NAN; 4].leak()).unwrap()
+    let storage = vec![0; Quantised::<15>::required_len(P, 3)].leak();
+    let rows = Quantised::<15>::new(P, 3, storage).unwrap();
+    Hats::new(P, steps, w0, rows, vec![f32::NAN; 4].leak()).unwrap()
 }
 
-fn knots<A: Arithmetic>(w0: &[f32]) -> impl Path<f32> {
+fn knots<A: Arithmetic>(w0: &[f32]) -> impl Path<A, f32> {
     let rows = Full::new(P, 4, vec![f32::NAN; 4 * P].leak()).unwrap();
-    Knots::<A, _, _, _>::new(P, 4, w0, rows).unwrap()
+    Knots::new(P, 4, w0, rows).unwrap()
 }
 
 /// The fixed-point reversal of momenta as they are here.
@@ -264,7 +267,7 @@ fn errors<S: Scalar, Q>(watched: &Watched<S, Q>) -> Vec<[f64; 2]> {
 #[test]
 fn a_reversal_recalls_weights_and_velocities_to_the_rounding_that_has_grown() {
     let training = Training::<f64>::new(Rule::HeavyBall);
-    let (_, watched) = training.watched::<Fused>(Reversed::<Fused>::new(), true);
+    let (_, watched) = training.watched::<Fused>(Reversed, true);
     assert_eq!(watched.recalled.len(), STEPS);
     // At rest there is no velocity to compare with.
     let mut grown = 1.0;
@@ -276,7 +279,7 @@ fn a_reversal_recalls_weights_and_velocities_to_the_rounding_that_has_grown() {
     }
     assert!(grown > 100.0);
     // The velocity of a sweep that does not ask for it is another vector with the same bits.
-    let (_, without) = training.watched::<Fused>(Reversed::<Fused>::new(), false);
+    let (_, without) = training.watched::<Fused>(Reversed, false);
     for (without, with) in without.recalled.iter().zip(&watched.recalled) {
         assert_eq!(without.0, with.0);
     }
@@ -286,10 +289,10 @@ fn a_reversal_recalls_weights_and_velocities_to_the_rounding_that_has_grown() {
 fn rounding_grows_by_the_inverse_momentum_a_step_and_reach_says_how_far_that_is_well() {
     for momentum in [0.5, 0.8, 0.9, 0.95] {
         let mut training = Training::<f32>::constant(1, momentum);
-        let reach = Reversed::<Fused>::reach(&training.schedule(), usize::MAX);
+        let reach = Reversed::reach(&training.schedule(), usize::MAX);
         training.steps = 2 * reach + 10;
         // Nonsense may well diverge.
-        let mut watched = Watched::new(Reversed::<Fused>::new());
+        let mut watched = Watched::new(Reversed);
         let _ = training.answer::<Fused>(&mut watched, true);
         let errors = errors(&watched);
         let velocity = |back: usize| errors[back - 1][1];
@@ -331,7 +334,7 @@ fn reach_by_hand(momenta: &[f32], steps: usize) -> usize {
 fn reach_is_that_of_the_least_momentum_of_each_step() {
     let mut training = Training::<f32>::new(Rule::HeavyBall);
     let reach = |training: &Training<f32>, steps| {
-        let got = Reversed::<Plain>::reach(&training.schedule(), steps);
+        let got = Reversed::reach(&training.schedule(), steps);
         assert_eq!(got, reach_by_hand(&training.momenta, steps));
         got
     };
@@ -362,16 +365,16 @@ fn a_reversal_refuses_momentum_0_and_other_rules() {
     let mut training = Training::<f32>::new(Rule::HeavyBall);
     training.momenta[7 * GROUPS + 3] = 0.0;
     for schedule in [false, true] {
-        let mut path = Watched::new(Reversed::<Fused>::new());
+        let mut path = Watched::new(Reversed);
         let refused = training.answer::<Fused>(&mut path, schedule);
         unsupported(refused, "momentum 0");
         assert_eq!(path.recalled.len(), STEPS - 8, "the step of that momentum");
     }
     for rule in [Rule::Nesterov, Rule::ADAM] {
         let training = Training::<f32>::new(rule);
-        let refused = training.answer::<Fused>(&mut Reversed::<Fused>::new(), true);
+        let refused = training.answer::<Fused>(&mut Reversed, true);
         unsupported(refused, "another rule than the heavy ball");
-        let mut tail = Tail::<Fused, _>::new(tape(STEPS - 1, rule.slots()), STEPS, 1).unwrap();
+        let mut tail = Tail::new(tape(STEPS - 1, rule.slots()), STEPS, 1).unwrap();
         unsupported(
             training.answer::<Fused>(&mut tail, true),
             "another rule than the heavy ball",
@@ -386,9 +389,9 @@ const FIRST: usize = STEPS - LAST;
 
 /// `path`, made for the steps before the tail and told of these, as it recalls them where the tail ended
 /// at `end`.
-fn alone(
+fn alone<A: Arithmetic>(
     training: &Training<f32>,
-    path: &mut dyn Path<f32>,
+    path: &mut dyn Path<A, f32>,
     walk: &[(Vec<f32>, Vec<f32>)],
     end: &(Vec<f32>, Vec<f32>),
 ) -> Vec<(Vec<f32>, Vec<f32>)> {
@@ -419,11 +422,11 @@ fn alone(
 
 fn is_reversed_and_then_the_inner_path<A: Arithmetic>(
     what: &str,
-    make: impl Fn() -> Box<dyn Path<f32>>,
+    make: impl Fn() -> Box<dyn Path<A, f32>>,
 ) {
     let training = Training::<f32>::new(Rule::HeavyBall);
-    let (_, reversed) = training.watched::<A>(Reversed::<A>::new(), true);
-    let tail = || Tail::<A, _>::new(make(), STEPS, LAST).unwrap();
+    let (_, reversed) = training.watched::<A>(Reversed, true);
+    let tail = || Tail::new(make(), STEPS, LAST).unwrap();
     let (_, got) = training.watched::<A>(tail(), true);
     assert_eq!(got.recalled[..LAST], reversed.recalled[..LAST], "{what}");
     let end = &reversed.recalled[LAST - 1];
@@ -439,7 +442,7 @@ fn is_reversed_and_then_the_inner_path<A: Arithmetic>(
 
 fn tails_of_shortcuts<A: Arithmetic>() {
     let w0: &[f32] = Training::<f32>::new(Rule::HeavyBall).w0.leak();
-    is_reversed_and_then_the_inner_path::<A>("line", || Box::new(line::<A>(w0, FIRST)));
+    is_reversed_and_then_the_inner_path::<A>("line", || Box::new(line(w0, FIRST)));
     is_reversed_and_then_the_inner_path::<A>("hats", || Box::new(hats::<A>(w0, FIRST)));
     is_reversed_and_then_the_inner_path::<A>("knots", || Box::new(knots::<A>(w0)));
 }
@@ -453,10 +456,10 @@ fn a_tail_is_the_reversal_and_then_the_inner_path_of_the_steps_before_bit_for_bi
 #[test]
 fn before_the_tail_exact_paths_are_exact_bit_for_bit() {
     let training = Training::<f32>::new(Rule::HeavyBall);
-    let paths: [Box<dyn Path<f32>>; 2] =
+    let paths: [Box<dyn Path<Fused, f32>>; 2] =
         [Box::new(tape(FIRST, 1)), Box::new(checkpoints(FIRST, 1))];
     for path in paths {
-        let tail = Tail::<Fused, _>::new(path, STEPS, LAST).unwrap();
+        let tail = Tail::new(path, STEPS, LAST).unwrap();
         let (_, watched) = training.watched::<Fused>(tail, true);
         let before = watched.walk[..FIRST].iter().rev();
         for (t, (got, want)) in watched.recalled[LAST..].iter().zip(before).enumerate() {
@@ -471,11 +474,11 @@ fn a_tail_of_no_steps_is_the_inner_path() {
     for rule in [Rule::HeavyBall, Rule::Nesterov, Rule::ADAM] {
         let training = Training::<f32>::new(rule);
         let w0 = &training.w0;
-        let all = || -> [Box<dyn Path<f32> + '_>; 4] {
+        let all = || -> [Box<dyn Path<Fused, f32> + '_>; 4] {
             [
                 Box::new(tape(STEPS, rule.slots())),
                 Box::new(checkpoints(STEPS, rule.slots())),
-                Box::new(line::<Fused>(w0, STEPS)),
+                Box::new(line(w0, STEPS)),
                 Box::new(hats::<Fused>(w0, STEPS)),
             ]
         };
@@ -484,7 +487,7 @@ fn a_tail_of_no_steps_is_the_inner_path() {
                 if i > 1 && rule.recalls(schedule) && rule != Rule::HeavyBall {
                     continue; // these have no velocities of other rules
                 }
-                let mut tail = Tail::<Fused, _>::new(inner, STEPS, 0).unwrap();
+                let mut tail = Tail::new(inner, STEPS, 0).unwrap();
                 let got = training.answer::<Fused>(&mut tail, schedule).unwrap();
                 let want = training.answer::<Fused>(&mut path, schedule).unwrap();
                 same_bits(&format!("{rule:?}, path {i}"), &got, &want);
@@ -496,7 +499,7 @@ fn a_tail_of_no_steps_is_the_inner_path() {
 #[test]
 fn a_tail_of_all_steps_is_refused() {
     for (trained, steps) in [(5, 5), (5, 6), (1, 1), (0, 0), (5, usize::MAX)] {
-        let refused = Tail::<Fused, _>::new(tape::<f32>(5, 0), trained, steps).unwrap_err();
+        let refused = Tail::new(tape::<f32>(5, 0), trained, steps).unwrap_err();
         let want = Error::Range {
             what: "steps of the tail",
             value: steps as f64,
@@ -511,25 +514,22 @@ fn a_tail_of_all_steps_is_refused() {
 fn paths_inside_others_must_be_made_for_their_steps_and_walk_back_every_one() {
     let training = Training::<f32>::new(Rule::HeavyBall);
     let w0 = &training.w0[..];
-    let tail = |line| Tail::<Fused, _>::new(line, STEPS, LAST).unwrap();
+    let tail = |line| Tail::new(line, STEPS, LAST).unwrap();
     let early = |line| Truncated::early(line, STEPS, LAST).unwrap();
-    let paths: [(Box<dyn Path<f32> + '_>, usize); 2] = [
-        (Box::new(tail(line::<Fused>(w0, STEPS))), FIRST),
-        (Box::new(early(line::<Fused>(w0, FIRST))), STEPS),
+    let paths: [(Box<dyn Path<Fused, f32> + '_>, usize); 2] = [
+        (Box::new(tail(line(w0, STEPS))), FIRST),
+        (Box::new(early(line(w0, FIRST))), STEPS),
     ];
     for (mut path, want) in paths {
         let refused = training.answer::<Fused>(&mut path, false).unwrap_err();
         let (what, got) = ("steps of the inner path's plan", STEPS + FIRST - want);
         assert_eq!(refused, Error::Length { what, want, got });
     }
-    let published = |steps| line::<Fused>(w0, steps).with(Plan::published(steps));
-    let paths: [Box<dyn Path<f32> + '_>; 4] = [
+    let published = |steps| line(w0, steps).with(Plan::published(steps));
+    let paths: [Box<dyn Path<Fused, f32> + '_>; 4] = [
         Box::new(tail(published(FIRST))),
         Box::new(early(published(STEPS))),
-        Box::new(
-            Tail::<Fused, _>::new(Truncated::new(tape(3, 1), FIRST, 3).unwrap(), STEPS, LAST)
-                .unwrap(),
-        ),
+        Box::new(Tail::new(Truncated::new(tape(3, 1), FIRST, 3).unwrap(), STEPS, LAST).unwrap()),
         Box::new(
             Truncated::early(Truncated::new(tape(9, 1), STEPS, 9).unwrap(), STEPS, 4).unwrap(),
         ),
@@ -541,7 +541,7 @@ fn paths_inside_others_must_be_made_for_their_steps_and_walk_back_every_one() {
 }
 
 /// A training that learns, and the error of its hypergradient over `path` beside the tape's.
-fn learns(seed: u64, path: &mut dyn Path<f32>) -> Answer<f32> {
+fn learns(seed: u64, path: &mut dyn Path<Fused, f32>) -> Answer<f32> {
     let data = Data::learnable(seed, 150, WIDTHS[0], WIDTHS[3]);
     let net = || Mlp::<_, Fused>::new(data.features(), WIDTHS, 16).unwrap();
     let training = L2::new(net(), Strength::Tuned(TENSORS));
@@ -577,15 +577,15 @@ const NORMAL: Normal<'static, f32> = Normal {
     log_scales: &[-1.0],
 };
 
-fn long_hats(steps: usize) -> impl Path<f32> {
+fn long_hats(steps: usize) -> impl Path<Fused, f32> {
     let grid = Grid {
         steps,
         intervals: 4,
         spacing: Grid::SPACING,
     };
-    let storage = vec![0; Quantised::<15, Fused>::required_len(P, 4)].leak();
-    let rows = Quantised::<15, Fused>::new(P, 4, storage).unwrap();
-    Hats::<Fused, _, _, _>::new(P, grid, NORMAL, rows, vec![f32::NAN; 5].leak()).unwrap()
+    let storage = vec![0; Quantised::<15>::required_len(P, 4)].leak();
+    let rows = Quantised::<15>::new(P, 4, storage).unwrap();
+    Hats::new(P, grid, NORMAL, rows, vec![f32::NAN; 5].leak()).unwrap()
 }
 
 #[test]
@@ -594,7 +594,7 @@ fn hats_with_a_tail_come_closer_to_the_tape_than_without() {
     for seed in 400..405 {
         let taped = learns(seed, &mut tape(LONG, 0));
         assert!(taped.losses[LONG - 1] < 0.7 * taped.losses[0]);
-        let error = |path: &mut dyn Path<f32>| {
+        let error = |path: &mut dyn Path<Fused, f32>| {
             let got = learns(seed, path);
             assert_eq!(bits(&got.w), bits(&taped.w));
             let miss = wide(&got.d_h).into_iter().zip(wide(&taped.d_h));
@@ -602,7 +602,7 @@ fn hats_with_a_tail_come_closer_to_the_tape_than_without() {
             length(&miss.map(|(x, y)| x - y).collect::<Vec<_>>()) / length(&wide(&taped.d_h))
         };
         // Half of what momentum 0.9 reaches.
-        let with = error(&mut Tail::<Fused, _>::new(long_hats(LONG - 49), LONG, 49).unwrap());
+        let with = error(&mut Tail::new(long_hats(LONG - 49), LONG, 49).unwrap());
         let without = error(&mut long_hats(LONG));
         println!("{seed}: {with} with a tail, {without} without");
         sums[0] += with;
@@ -624,7 +624,7 @@ struct Cut<Q> {
     trained: usize,
 }
 
-impl<Q: Path<f32>> Path<f32> for Cut<Q> {
+impl<A: Arithmetic, Q: Path<A, f32>> Path<A, f32> for Cut<Q> {
     fn floats(&self) -> usize {
         self.path.floats()
     }
@@ -643,6 +643,9 @@ impl<Q: Path<f32>> Path<f32> for Cut<Q> {
         steps: &mut dyn Steps<f32>,
     ) -> Result<bool, Error> {
         self.path.advance(t, w, v, g, steps)
+    }
+    fn taken(&self, by: Step<f32>) -> Step<f32> {
+        self.path.taken(by)
     }
     fn finish(&mut self, w: &[f32], v: &[f32], spare: Spare<f32>) -> Result<(), Error> {
         self.path.finish(w, v, spare)
@@ -690,11 +693,14 @@ fn exact_paths_of_the_last_steps_are_a_full_tape_cut_off_there() {
                 let mut full = cut(tape(STEPS, slots), last);
                 let want = training.answer::<Fused>(&mut full, schedule).unwrap();
                 let truncated = Truncated::new(tape(last, slots), STEPS, last).unwrap();
-                assert_eq!(Path::<f32>::floats(&truncated), P * last * (1 + slots));
+                assert_eq!(
+                    Path::<Fused, f32>::floats(&truncated),
+                    P * last * (1 + slots)
+                );
                 let few = Truncated::new(checkpoints(last, slots), STEPS, last).unwrap();
-                let alone = checkpoints::<f32>(last, slots).floats();
-                assert_eq!(Path::<f32>::floats(&few), alone);
-                let paths: [Box<dyn Path<f32>>; 2] = [Box::new(truncated), Box::new(few)];
+                let alone = Path::<Fused, f32>::floats(&checkpoints(last, slots));
+                assert_eq!(Path::<Fused, f32>::floats(&few), alone);
+                let paths: [Box<dyn Path<Fused, f32>>; 2] = [Box::new(truncated), Box::new(few)];
                 for mut path in paths {
                     let got = training.answer::<Fused>(&mut path, schedule).unwrap();
                     assert_eq!(got.steps_back, last);
@@ -750,9 +756,9 @@ fn velocities_that_weights_do_not_tell_are_refused() {
     let kept = training.answer::<Fused>(&mut tape(STEPS, 1), true).unwrap();
     assert!(kept.d_rates[..GROUPS].iter().all(|d| *d != 0.0));
     let w0 = &training.w0[..];
-    let weights_alone: [Box<dyn Path<f32> + '_>; 4] = [
+    let weights_alone: [Box<dyn Path<Fused, f32> + '_>; 4] = [
         Box::new(tape(STEPS, 0)),
-        Box::new(line::<Fused>(w0, STEPS)),
+        Box::new(line(w0, STEPS)),
         Box::new(hats::<Fused>(w0, STEPS)),
         Box::new(knots::<Fused>(w0)),
     ];
@@ -762,7 +768,7 @@ fn velocities_that_weights_do_not_tell_are_refused() {
     }
 }
 
-fn early<Q: Path<f32>>(what: &str, training: &Training<f32>, make: impl Fn() -> Q) {
+fn early<Q: Path<Fused, f32>>(what: &str, training: &Training<f32>, make: impl Fn() -> Q) {
     let (whole, all) = training.watched::<Fused>(make(), true);
     for last in [1, LAST, STEPS] {
         for schedule in [false, true] {
@@ -796,13 +802,13 @@ fn truncated_early_a_path_of_all_steps_recalls_the_last_of_them() {
     }
     let training = Training::<f32>::new(Rule::HeavyBall);
     let w0 = &training.w0[..];
-    early("line", &training, || line::<Fused>(w0, STEPS));
+    early("line", &training, || line(w0, STEPS));
     early("hats", &training, || hats::<Fused>(w0, STEPS));
     early("knots", &training, || knots::<Fused>(w0));
     early("reversible", &training, || reversible(STEPS));
-    early("reversed", &training, Reversed::<Fused>::new);
+    early("reversed", &training, || Reversed);
     early("tail", &training, || {
-        Tail::<Fused, _>::new(hats::<Fused>(w0, FIRST), STEPS, LAST).unwrap()
+        Tail::new(hats::<Fused>(w0, FIRST), STEPS, LAST).unwrap()
     });
 }
 

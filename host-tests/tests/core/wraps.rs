@@ -509,7 +509,7 @@ impl Objective for Valley {
 
 /// Trains from the valley's far end to its low one, 200 steps; returns `dE/dh` and the norm of
 /// `dE/dw_0`, where `E` is the distance to `(0, 1)`, halved and squared.
-fn round_the_hill<O: Objective>(valley: &O, path: &mut dyn Path<f64>) -> [f64; 2] {
+fn round_the_hill<O: Objective>(valley: &O, path: &mut dyn Path<O::Arithmetic, f64>) -> [f64; 2] {
     let run = Run {
         objective: valley,
         h: &[0.3],
@@ -562,7 +562,7 @@ const START: &[f64] = &[-1.0, 0.05];
 
 #[test]
 fn the_line_over_a_hill_stays_bounded_without_negative_curvature_and_explodes_with_it() {
-    let line = || Line::<Fused, _>::new(START, 200);
+    let line = || Line::new(START, 200);
     let mut storage = vec![0.0; Tape::<f64>::required_len(2, 200, 0)];
     let mut tape = Tape::new(2, 200, 0, &mut storage).unwrap();
     let exact = round_the_hill(&Valley, &mut tape);

@@ -139,7 +139,7 @@ impl Small {
         &self,
         rule: Rule,
         momenta: &[f32],
-        path: &mut dyn Path<f32>,
+        path: &mut dyn Path<A, f32>,
     ) -> Answer<f32> {
         let training = self.objective::<A>(Strength::Tuned(TENSORS));
         let objective = &self.objective::<A>(Strength::Off(TENSORS));
@@ -171,32 +171,32 @@ fn tape(steps: usize, slots: usize) -> Tape<'static, f32> {
     Tape::new(P, steps, slots, storage.leak()).unwrap()
 }
 
-fn hats<A: Arithmetic>(steps: usize) -> impl Path<f32> {
+fn hats<A: Arithmetic>(steps: usize) -> impl Path<A, f32> {
     let knots = Grid {
         steps,
         intervals: 4,
         spacing: Grid::SPACING,
     };
-    let storage = vec![0; Quantised::<11, A>::required_len(P, 4)].leak();
-    let rows = Quantised::<11, A>::new(P, 4, storage).unwrap();
-    Hats::<A, _, _, _>::new(P, knots, ORIGIN, rows, vec![0.0; 5].leak()).unwrap()
+    let storage = vec![0; Quantised::<11>::required_len(P, 4)].leak();
+    let rows = Quantised::<11>::new(P, 4, storage).unwrap();
+    Hats::new(P, knots, ORIGIN, rows, vec![0.0; 5].leak()).unwrap()
 }
 
 const MOMENTA: &[f32] = &[0.5, 0.6, 0.7, 0.8, 0.9, 0.0];
 
 fn sweeps<A: Arithmetic>(lines: &mut Lines) {
     let small = Small::new::<A>();
-    let mut put = |name: &str, path: &mut dyn Path<f32>| {
+    let mut put = |name: &str, path: &mut dyn Path<A, f32>| {
         let got = small.answer::<A>(Rule::HeavyBall, MOMENTA, path);
         answer::<A>(lines, name, &got, name == "tape");
     };
     put("tape", &mut tape(STEPS, 1));
-    put("line", &mut Line::<A, _>::new(ORIGIN, STEPS));
+    put("line", &mut Line::new(ORIGIN, STEPS));
     put("hats_11_levels", &mut hats::<A>(STEPS));
 }
 
-fn rows<A: Arithmetic>(count: usize) -> Quantised<'static, 255, A> {
-    let storage = vec![0; Quantised::<255, A>::required_len(P, count)];
+fn rows(count: usize) -> Quantised<'static, 255> {
+    let storage = vec![0; Quantised::<255>::required_len(P, count)];
     Quantised::new(P, count, storage.leak()).unwrap()
 }
 
@@ -206,26 +206,25 @@ const HIGH: &[f32] = &[0.8, 0.85, 0.9, 0.95, 0.875, 0.9];
 fn other_paths<A: Arithmetic>(lines: &mut Lines) {
     let small = Small::new::<A>();
     let sweep =
-        |momenta, path: &mut dyn Path<f32>| small.answer::<A>(Rule::HeavyBall, momenta, path);
-    let mut put = |name: &str, path: &mut dyn Path<f32>| {
+        |momenta, path: &mut dyn Path<A, f32>| small.answer::<A>(Rule::HeavyBall, momenta, path);
+    let mut put = |name: &str, path: &mut dyn Path<A, f32>| {
         let whole = name == "reversible";
         answer::<A>(lines, name, &sweep(HIGH, path), whole);
     };
     let storage = vec![0; Reversible::required_len(P, STEPS, 0.8)].leak();
     let mut reversible = Reversible::new(P, STEPS, 0.8, storage).unwrap();
     put("reversible", &mut reversible);
-    put("reversed", &mut Reversed::<A>::new());
-    let mut tail = Tail::<A, _>::new(hats::<A>(STEPS - 8), STEPS, 8).unwrap();
+    put("reversed", &mut Reversed);
+    let mut tail = Tail::new(hats::<A>(STEPS - 8), STEPS, 8).unwrap();
     put("hats_11_levels_tail", &mut tail);
     let mut last = Truncated::new(tape(8, 1), STEPS, 8).unwrap();
     put("last_steps", &mut last);
-    let mut knots = Knots::<A, _, _, _>::new(P, 4, ORIGIN, rows::<A>(4)).unwrap();
+    let mut knots = Knots::new(P, 4, ORIGIN, rows(4)).unwrap();
     put("knots_255_levels", &mut knots);
-    let mut cubics =
-        Knots::<A, f32, _, _>::hermite(P, 4, ORIGIN, rows::<A>(4), rows::<A>(5)).unwrap();
+    let mut cubics = Knots::<f32, _, _>::hermite(P, 4, ORIGIN, rows(4), rows(5)).unwrap();
     put("hermite_255_levels", &mut cubics);
-    let mut storage = vec![0.0; Legendre::<A, f32>::required_len(P, 5)];
-    let mut legendre = Legendre::<A, _>::new(P, STEPS, 5, &mut storage).unwrap();
+    let mut storage = vec![0.0; Legendre::<f32>::required_len(P, 5)];
+    let mut legendre = Legendre::new(P, STEPS, 5, &mut storage).unwrap();
     put("legendre", &mut legendre);
 
     let mut storage = vec![0.0; Checkpoints::<f32>::required_len(P, 4, 1)];
@@ -284,7 +283,7 @@ fn other_methods<A: Arithmetic>(lines: &mut Lines) {
     let scratch = implicit::scratch_len(&training, objective);
     let mut buffer = vec![0.0; Workspace::<f32>::required_len(p, scratch, rule, false)];
     let mut workspace = Workspace::new(&mut buffer, p, rule, false).unwrap();
-    let mut line = Line::<A, _>::new(ORIGIN, STEPS);
+    let mut line = Line::new(ORIGIN, STEPS);
     run.walk(
         &ORIGIN,
         &mut line,

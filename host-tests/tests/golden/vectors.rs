@@ -324,7 +324,7 @@ fn adams<A: Arithmetic>(files: &mut Files) {
     (g[N - 2], n[N - 2], g[N - 1], n[N - 1]) = (0.0, 0.0, 0.01, -0.5);
     let [d_w, d_m, d_n] = [(); 3].map(|()| noise.f32s(N, ODD));
     let [b1, b2, eps, decay] = ADAM;
-    let by = adam::Step::new(4, BY.rate, b1, b2, eps, decay);
+    let by = adam::Step::new(4, BY.rate, b1, b2, eps, decay).unwrap();
 
     let (mut new_m, mut new_n, mut new_w) = (m.clone(), n.clone(), w.clone());
     adam::step::<A, _>(by, &g, &mut new_m, &mut new_n, &mut new_w);
@@ -370,7 +370,8 @@ fn adams<A: Arithmetic>(files: &mut Files) {
         dual(b2, 0.0),
         dual(eps, 0.0),
         dual(decay, 0.0),
-    );
+    )
+    .unwrap();
     let (mut new_m, mut new_n, mut new_w) = (m_dot.clone(), n_dot.clone(), w_dot.clone());
     adam::tangent::<A, _>(
         by,
@@ -1060,12 +1061,12 @@ impl Wrapped {
 }
 
 /// What is done with an objective: beside the training's there is that of the validation.
-trait With {
+trait With<A: Arithmetic> {
     type Output;
-    fn run<O: Objective>(&mut self, training: &O, outside: &O) -> Self::Output;
+    fn run<O: Objective<Arithmetic = A>>(&mut self, training: &O, outside: &O) -> Self::Output;
 }
 
-fn with<A: Arithmetic, W: With>(wrapped: Wrapped, data: &Data, then: &mut W) -> W::Output {
+fn with<A: Arithmetic, W: With<A>>(wrapped: Wrapped, data: &Data, then: &mut W) -> W::Output {
     let net = || net::<A>(data);
     let scaled = |groups| Scaled {
         inner: net(),
@@ -1095,9 +1096,9 @@ fn many() -> Vec<u32> {
 /// All that an objective computes at one point, of a batch.
 struct Point<'c, 'f>(&'c mut Case<'f>, Vec<f32>, &'c [u32]);
 
-impl With for Point<'_, '_> {
+impl<A: Arithmetic> With<A> for Point<'_, '_> {
     type Output = ();
-    fn run<O: Objective>(&mut self, training: &O, _: &O) {
+    fn run<O: Objective<Arithmetic = A>>(&mut self, training: &O, _: &O) {
         let mut noise = Noise(322);
         let p = training.weights();
         let (w, d) = (noise.f32s(p, ODD), noise.f32s(p, ODD));
@@ -1250,16 +1251,16 @@ const KNOTS: Grid = Grid {
 };
 
 /// A whole run.
-struct Whole<'c, 'f, 'p> {
+struct Whole<'c, 'f, 'p, A> {
     case: &'c mut Case<'f>,
     h: Vec<f32>,
     momenta: &'static [f32],
-    path: &'p mut dyn Path<f32>,
+    path: &'p mut dyn Path<A, f32>,
 }
 
-impl With for Whole<'_, '_, '_> {
+impl<A: Arithmetic> With<A> for Whole<'_, '_, '_, A> {
     type Output = ();
-    fn run<O: Objective>(&mut self, training: &O, outside: &O) {
+    fn run<O: Objective<Arithmetic = A>>(&mut self, training: &O, outside: &O) {
         let mut noise = Noise(323);
         let rates: Vec<f32> = noise.f32s(STEPS * 6, 0.2).iter().map(|x| 0.5 + x).collect();
         let run = Run {
@@ -1317,7 +1318,7 @@ fn runs<A: Arithmetic>(files: &mut Files) {
         penalty: 2,
         of: TENSORS,
     };
-    let mut put = |name: &str, wrapped: Wrapped, momenta, path: &mut dyn Path<f32>| {
+    let mut put = |name: &str, wrapped: Wrapped, momenta, path: &mut dyn Path<A, f32>| {
         let mut case = files.at(name, "");
         match name {
             "run_hats" => {
@@ -1357,18 +1358,19 @@ fn runs<A: Arithmetic>(files: &mut Files) {
         "run_line",
         units,
         ONE_A_GROUP,
-        &mut Line::<A, _>::new(ORIGIN, STEPS),
+        &mut Line::new(ORIGIN, STEPS),
     );
 
-    let mut storage = vec![0; Quantised::<11, A>::required_len(p, KNOTS.intervals)];
-    let rows = Quantised::<11, A>::new(p, KNOTS.intervals, &mut storage).unwrap();
+    let mut storage = vec![0; Quantised::<11>::required_len(p, KNOTS.intervals)];
+    let rows = Quantised::<11>::new(p, KNOTS.intervals, &mut storage).unwrap();
     let mut factors = vec![0.0; KNOTS.intervals + 1];
-    let mut hats = Hats::<A, _, _, _>::new(p, KNOTS, ORIGIN, rows, &mut factors).unwrap();
+    let mut hats = Hats::new(p, KNOTS, ORIGIN, rows, &mut factors).unwrap();
     put("run_hats", scaled, ONE_A_GROUP, &mut hats);
 
     // Momenta that a reversal can undo, small enough that it must spill.
     const LEAST: f32 = 0.4;
-    const ENOUGH: &[f32] = &[0.8, 0.85, LEAST, 0.95, 0.875, 0.9];
+    // The second is no fraction of small numbers: the sweep takes the fraction too.
+    const ENOUGH: &[f32] = &[0.8, 0.85002, LEAST, 0.95, 0.875, 0.9];
     let mut storage = vec![0; Reversible::required_len(p, STEPS, LEAST)];
     let mut reversible = Reversible::new(p, STEPS, LEAST, &mut storage).unwrap();
     put("run_reversible", scaled, ENOUGH, &mut reversible);

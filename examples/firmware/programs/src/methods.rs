@@ -161,7 +161,7 @@ impl Hypergradient {
 fn sweep(
     clouds: &mut Clouds,
     workspace: &mut [f32],
-    path: &mut dyn Path<f32>,
+    path: &mut dyn Path<Plain, f32>,
 ) -> Result<Hypergradient, Error> {
     clouds.fill();
     let [objective, outside] = &clouds.losses()?;
@@ -286,33 +286,33 @@ method!(
 method!(
     /// The straight line.
     line, WORKSPACE, [f32; 0], 0.0, |clouds, workspace, _storage| {
-        sweep(clouds, workspace, &mut Line::<Plain, _>::new(ORIGIN, STEPS))
+        sweep(clouds, workspace, &mut Line::new(ORIGIN, STEPS))
     }
 );
 
 method!(
     /// Lines between some points, in 255 levels.
-    knots, WORKSPACE, [u32; Quantised::<255, Plain>::required_len(P, K)], 0, |clouds, workspace, storage| {
-        let rows = Quantised::<255, Plain>::new(P, K, storage)?;
-        sweep(clouds, workspace, &mut Knots::<Plain, f32, _, _>::new(P, K, ORIGIN, rows)?)
+    knots, WORKSPACE, [u32; Quantised::<255>::required_len(P, K)], 0, |clouds, workspace, storage| {
+        let rows = Quantised::<255>::new(P, K, storage)?;
+        sweep(clouds, workspace, &mut Knots::<f32, _, _>::new(P, K, ORIGIN, rows)?)
     }
 );
 
 method!(
     /// A fit by polynomials.
-    legendre, WORKSPACE, [f32; Legendre::<Plain, f32>::required_len(P, K)], 0.0,
+    legendre, WORKSPACE, [f32; Legendre::<f32>::required_len(P, K)], 0.0,
     |clouds, workspace, storage| {
-        sweep(clouds, workspace, &mut Legendre::<Plain, _>::new(P, STEPS, K, storage)?)
+        sweep(clouds, workspace, &mut Legendre::new(P, STEPS, K, storage)?)
     }
 );
 
 method!(
     /// A fit by hats, in 11 levels.
-    hats, WORKSPACE, [u32; Quantised::<11, Plain>::required_len(P, K)], 0, |clouds, workspace, storage| {
-        let rows = Quantised::<11, Plain>::new(P, K, storage)?;
+    hats, WORKSPACE, [u32; Quantised::<11>::required_len(P, K)], 0, |clouds, workspace, storage| {
+        let rows = Quantised::<11>::new(P, K, storage)?;
         let knots = Grid { steps: STEPS, intervals: K, spacing: Grid::SPACING };
         let mut factors = [0.0f32; K + 1];
-        let hats = &mut Hats::<Plain, _, _, _>::new(P, knots, ORIGIN, rows, &mut factors)?;
+        let hats = &mut Hats::new(P, knots, ORIGIN, rows, &mut factors)?;
         sweep(clouds, workspace, hats)
     }
 );
@@ -320,7 +320,7 @@ method!(
 method!(
     /// Training in floating point, run backwards.
     reversed, WORKSPACE, [f32; 0], 0.0,
-    |clouds, workspace, _storage| sweep(clouds, workspace, &mut Reversed::<Plain>::new())
+    |clouds, workspace, _storage| sweep(clouds, workspace, &mut Reversed)
 );
 
 /// A tangent for each penalty.
@@ -382,7 +382,7 @@ method!(
 /// A path for those that do not come back.
 struct Nowhere;
 
-impl Path<f32> for Nowhere {
+impl Path<Plain, f32> for Nowhere {
     fn floats(&self) -> usize {
         0
     }

@@ -58,7 +58,7 @@ pub struct Plan {
 /// Intervals of the hats.
 pub const HATS: usize = 8;
 
-type Levels<'a> = Quantised<'a, 11, Plain>;
+type Levels<'a> = Quantised<'a, 11>;
 
 impl Plan {
     const fn network(&self) -> Network<'static> {
@@ -198,8 +198,8 @@ impl<const WORKSPACE: usize, const ROWS: usize, const H: usize, const BATCH: usi
             };
             let rows = Levels::new(net.weights(), HATS, &mut self.rows)?;
             let factors = &mut self.factors;
-            let hats = Hats::<Plain, _, _, _>::new(net.weights(), knots, origin, rows, factors)?;
-            let mut path = Tail::<Plain, _>::new(hats, plan.steps, plan.tail)?;
+            let hats = Hats::new(net.weights(), knots, origin, rows, factors)?;
+            let mut path = Tail::new(hats, plan.steps, plan.tail)?;
             let batch = &mut self.batch;
             run.walk(&origin, &mut path, &mut workspace, batch, &mut |_, _| ())?;
             if round == 0 {
