@@ -9,8 +9,8 @@ use drmad::group::Groups;
 use drmad::hypergradient::{Validation, Workspace};
 use drmad::objective::{At, Objective, Products, by_dual_numbers, dual_scratch_len};
 use drmad::path::{
-    Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Quantised, Reversible, Rows,
-    Tape,
+    Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Quantised, Reversible,
+    Stored, Tape,
 };
 use drmad::random::{Batches, Normal};
 use drmad::train::{Rule, Run, Schedule};
@@ -65,7 +65,7 @@ fn the_pages_table_of_memory_is_what_the_code_says() {
         }),
         ("`Hats`, 8 in 11 levels", &hats),
         ("`Line`, from a seed", &|_| {
-            Path::<f32>::floats(&Line::new(seeded(P), 1))
+            Path::<Fused, f32>::floats(&Line::new(seeded(P), 1))
         }),
         ("`Forward`, each hyperparameter", &|_| {
             tangent(1) - tangent(0)
@@ -100,7 +100,7 @@ fn paths_of_constant_memory_use_what_the_table_says_for_a_million_steps() {
     for steps in LENGTHS {
         let mut storage = vec![0; Quantised::<11>::required_len(weights, 8)];
         let rows = Quantised::<11>::new(weights, 8, &mut storage).unwrap();
-        let floats = Rows::<f32>::floats(&rows) + 9;
+        let floats = rows.floats() + 9;
         let grid = Grid {
             steps,
             intervals: 8,
@@ -108,22 +108,22 @@ fn paths_of_constant_memory_use_what_the_table_says_for_a_million_steps() {
         };
         let mut factors = [0.0f32; 9];
         let hats = Hats::new(weights, grid, seeded(weights), rows, &mut factors);
-        assert_eq!(Path::<f32>::floats(&hats.unwrap()), floats);
+        assert_eq!(Path::<Fused, f32>::floats(&hats.unwrap()), floats);
 
         let mut storage = vec![0.0f32; Full::<f32>::required_len(weights, 8)];
         let rows = Full::new(weights, 8, &mut storage).unwrap();
         let knots = Knots::<f32, _, _>::new(weights, 8, seeded(weights), rows).unwrap();
-        assert_eq!(Path::<f32>::floats(&knots), 800);
+        assert_eq!(Path::<Fused, f32>::floats(&knots), 800);
 
         let mut storage = vec![0.0f32; Legendre::<f32>::required_len(weights, 8)];
         let fit = Legendre::<f32>::new(weights, steps, 8, &mut storage).unwrap();
-        assert_eq!(Path::<f32>::floats(&fit), 808);
+        assert_eq!(Path::<Fused, f32>::floats(&fit), 808);
 
         let mut storage = vec![0.0f32; Checkpoints::<f32>::required_len(weights, 8, 1)];
         let mut marks = [Mark::default(); 8];
         let marked = size_of_val(&marks) / 4;
         let few = Checkpoints::new(weights, steps, 1, &mut storage, &mut marks).unwrap();
-        assert_eq!(Path::<f32>::floats(&few), 1600 + marked);
+        assert_eq!(Path::<Fused, f32>::floats(&few), 1600 + marked);
     }
 }
 

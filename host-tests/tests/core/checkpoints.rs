@@ -516,7 +516,7 @@ fn checkpoints_refuse_what_they_cannot_hold() {
         a: &mut [],
         b: &mut [],
     };
-    nothing.record(0, &[], &[], spare).unwrap();
+    Path::<Fused, f64>::record(&mut nothing, 0, &[], &[], spare).unwrap();
 }
 
 fn order(want: usize, got: usize) -> (Error, String) {

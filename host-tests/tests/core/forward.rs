@@ -339,7 +339,8 @@ fn the_first_step_after_a_restart_of_adam_is_the_first_of_a_new_training() {
         steps: 1002,
     };
     let wrt = [Wrt::Hyper(0), Wrt::Rate(0), Wrt::Momentum(0)];
-    let mut buffers = [(); 3].map(|()| vec![0.0; Forward::required_len(2, 2, Rule::ADAM, 3, 50)]);
+    let mut buffers =
+        [(); 3].map(|()| vec![0.0; Forward::<f64>::required_len(2, 2, Rule::ADAM, 3, 50)]);
     let [first, second, third] = &mut buffers;
     let mut batch = [0; 5];
 

@@ -14,7 +14,7 @@ use drmad::kernels::reduce::cosine;
 use drmad::models::{Features, Mlp, Quadratic};
 use drmad::objective::{At, Objective, Products};
 use drmad::path::{
-    Full, Grid, Hats, Line, Path, Plan, Quantised, Replayed, Rows, Spare, Steps, Tape,
+    Full, Grid, Hats, Line, Path, Plan, Quantised, Replayed, Spare, Steps, Stored, Tape,
 };
 use drmad::random::{Batches, Normal, Origin};
 use drmad::train::{Rule, Run, Schedule};
@@ -1092,11 +1092,11 @@ fn initial_weights_from_their_seed_give_the_bits_of_those_from_memory() {
 fn paths_say_how_much_they_remember() {
     let mut storage = vec![0.0f32; 1000];
     let tape = Tape::new(10, 20, 1, &mut storage).unwrap();
-    assert_eq!(Path::<f32>::floats(&tape), 400);
+    assert_eq!(Path::<Fused, f32>::floats(&tape), 400);
     let line = Line::new(NORMAL, 20);
-    assert_eq!(Path::<f32>::floats(&line), 0);
+    assert_eq!(Path::<Fused, f32>::floats(&line), 0);
     let mut storage = vec![0; 1000];
     let rows = Quantised::<15>::new(100, 8, &mut storage).unwrap();
     // Two blocks of 11 words in each of eight rows.
-    assert_eq!(Rows::<f32>::floats(&rows), 176);
+    assert_eq!(rows.floats(), 176);
 }

@@ -9,7 +9,7 @@ use drmad::kernels::quantise::{block, words};
 use drmad::kernels::reduce::cosine;
 use drmad::kernels::{accumulate, interpolate};
 use drmad::models::Mlp;
-use drmad::path::{Full, Grid, Knots, Legendre, Path, Quantised, Real, Rows, Spare, Tape};
+use drmad::path::{Full, Grid, Knots, Legendre, Path, Quantised, Real, Rows, Spare, Stored, Tape};
 use drmad::random::{Batches, Normal, Origin};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
@@ -860,13 +860,10 @@ fn rows_for_other_blocks_are_refused_though_they_take_as_much_storage() {
     // Two blocks of 8 rows, one block of 16.
     let mut storage = vec![0; Quantised::<15>::required_len(100, 8)];
     let rows = Quantised::<15>::new(100, 8, &mut storage).unwrap();
-    assert_eq!(
-        Quantised::<15>::required_len(64, 16),
-        Rows::<f32>::floats(&rows)
-    );
-    let got = Rows::<f32>::check(&rows, 64, 16);
+    assert_eq!(Quantised::<15>::required_len(64, 16), rows.floats());
+    let got = rows.check(64, 16);
     length(got, "blocks of the rows", (1, 2));
-    Rows::<f32>::check(&rows, 100, 8).unwrap();
+    rows.check(100, 8).unwrap();
 }
 
 #[test]
