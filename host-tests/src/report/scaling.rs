@@ -553,7 +553,6 @@ fn points(page: &Page) -> Table {
                     ratio(p.backward_seconds, first.backward_seconds)
                         .as_str()
                         .into(),
-                    ratio(p.backward_seconds, p.forward_seconds).as_str().into(),
                     fixed(p.floats as f64, 0).as_str().into(),
                     p.memory
                         .map_or("–".into(), |n| bytes(n as f64))
@@ -579,7 +578,6 @@ fn points(page: &Page) -> Table {
             "size".into(),
             "forward".into(),
             "backward".into(),
-            "backward / forward".into(),
             "floats".into(),
             "memory".into(),
             "runs".into(),
