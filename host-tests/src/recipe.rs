@@ -134,6 +134,8 @@ impl Recipe {
                 found.with_context(|| format!("like = {like}: there is no such experiment"))?;
             let mut below: Table = text.parse()?;
             below.remove("study");
+            // Its title is of its own network and data.
+            below.insert("title".to_string(), format!("{name}, like {like}").into());
             put_over(&mut below, table);
             table = below;
         }

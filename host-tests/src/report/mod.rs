@@ -552,10 +552,10 @@ fn tiles(report: &Report) -> Vec<Tile> {
     if let Some(cost) = backward().find(|c| !exact(c)).or(backward().next()) {
         tiles.push(Tile {
             label: "memory per weight".into(),
-            value: format!("{} floats", brief(cost.floats_per_weight)),
+            value: floats(cost.floats_per_weight),
             note: match backward().find(exact) {
                 Some(tape) if tape.name != cost.name => {
-                    format!("exact: {} floats", brief(tape.floats_per_weight))
+                    format!("exact: {}", floats(tape.floats_per_weight))
                 }
                 _ => cost.name.clone(),
             },
@@ -580,6 +580,15 @@ fn brief(value: f64) -> String {
     } else {
         number(value)
     }
+}
+
+/// So many floats, which may be a mean.
+fn floats(value: f64) -> String {
+    format!(
+        "{} float{}",
+        brief(value),
+        if value == 1.0 { "" } else { "s" }
+    )
 }
 
 /// The sentence that owns up to what a picture leaves out.

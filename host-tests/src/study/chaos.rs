@@ -122,7 +122,7 @@ pub fn plan(recipe: &Recipe, study: &Study, quick: bool) -> Result<(Experiment, 
         from,
         to,
         window,
-        hats_every,
+        ..
     } = settings;
     ensure!(
         from.is_finite() && to.is_finite() && from < to,

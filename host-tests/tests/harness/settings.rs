@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use drmad_host::cli;
@@ -413,6 +413,13 @@ fn like_units(keys: &str) -> anyhow::Result<Experiment> {
     Recipe::parse("mine", &text)?.experiment()
 }
 
+#[test]
+fn a_file_does_not_take_the_title_of_the_one_it_is_like() {
+    let title = |keys: &str| like_units(keys).expect("in order").title;
+    assert_eq!(title("layers = [4, 2]"), "mine, like mnist-units");
+    assert_eq!(title("title = \"Wine\""), "Wine");
+}
+
 /// What follows `tuned, from`.
 fn start(experiment: &Experiment, what: What) -> f64 {
     let said = experiment.said(what);
@@ -662,6 +669,48 @@ fn a_study_without_a_quick_form_says_so_and_what_to_add() {
     for name in recipe::names() {
         if let Some(study) = Recipe::find(name).expect(name).study {
             assert!(study.quick.is_some(), "{name} has no quick form");
+        }
+    }
+}
+
+/// All Rust files below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let files = paths.flat_map(|path| match path.is_dir() {
+        true => sources(&path),
+        false => vec![path],
+    });
+    files
+        .filter(|path| path.extension().is_some_and(|end| end == "rs"))
+        .collect()
+}
+
+#[test]
+fn nothing_is_said_in_the_form_that_is_for_programmers() {
+    // A type and a shape as NumPy writes them; a number's shortest digits; keys that no person reads.
+    const KNOWN: &[(&str, &str)] = &[
+        ("data.rs", "found type {found:?}"),
+        ("data.rs", "found shape {found:?}"),
+        ("npy.rs", "found type {other:?}"),
+        ("npy.rs", "found shape {shape:?}"),
+        ("setting.rs", "{x:?}"),
+        ("chaos.rs", "{} {} {:?} {}"),
+        ("average.rs", "{} {} {:?}"),
+    ];
+    let all = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert!(all.len() > 50, "{} sources", all.len());
+    for path in all {
+        let text = fs::read_to_string(&path).expect("UTF-8");
+        let text = text.split("#[cfg(test)]\nmod").next().unwrap_or_default();
+        let lines = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        for line in lines.filter(|line| line.contains(":?}")) {
+            let known = KNOWN
+                .iter()
+                .any(|(file, form)| path.ends_with(file) && line.contains(form));
+            assert!(known, "{}: {line}", path.display());
         }
     }
 }
