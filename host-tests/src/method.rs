@@ -313,6 +313,9 @@ pub struct Way {
     pub snapshots: Option<u32>,
 }
 
+/// Whether a method takes an option.
+type Takes = fn(Name) -> bool;
+
 impl Way {
     /// These settings, and `other`'s where there are none; another method takes none of `other`'s.
     pub fn or(self, other: Way) -> Way {
@@ -341,10 +344,10 @@ impl Way {
     }
 
     /// The options that are given, each with whether a method takes it.
-    fn given(&self) -> impl Iterator<Item = (&'static str, fn(Name) -> bool)> {
+    fn given(&self) -> impl Iterator<Item = (&'static str, Takes)> {
         let walks =
             |name: Name| name.has_path() && !matches!(name, Name::Reversible | Name::LinePublished);
-        let all: [(&str, bool, fn(Name) -> bool); 13] = [
+        let all: [(&str, bool, Takes); 13] = [
             ("knots", self.knots.is_some(), |name| {
                 matches!(
                     name,
