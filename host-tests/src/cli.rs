@@ -4,6 +4,7 @@
 //! anything else, with one line on standard error. Numbers on standard output are stable enough to
 //! parse; progress goes to standard error, and only to a terminal.
 
+use std::any::TypeId;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -415,15 +416,23 @@ fn force_level() -> Result<()> {
     }
 }
 
-/// The parser of the command line. A negative number is a value, which what it is for then refuses, and not
-/// an option that nobody knows.
+/// The parser of the command line. What follows an option for a number is its value, also `-0.1` or `-inf`,
+/// which its bounds then refuse, and not an option that nobody knows.
 pub fn parser() -> clap::Command {
-    let option = |arg: Arg| match arg.get_long() {
-        Some(_) if arg.get_action().takes_values() => arg.allow_negative_numbers(true),
-        _ => arg,
+    let numbers = [
+        TypeId::of::<u16>(),
+        TypeId::of::<u32>(),
+        TypeId::of::<u64>(),
+        TypeId::of::<f32>(),
+        TypeId::of::<f64>(),
+    ];
+    let option = |arg: Arg| {
+        let value = arg.get_value_parser().type_id();
+        let is_number = numbers.iter().any(|number| value == *number);
+        arg.allow_hyphen_values(is_number)
     };
-    let numbers = |command: clap::Command| command.mut_args(option);
-    numbers(Cli::command()).mut_subcommands(numbers)
+    let options = |command: clap::Command| command.mut_args(option);
+    options(Cli::command()).mut_subcommands(options)
 }
 
 /// Parses the arguments and does what they say.

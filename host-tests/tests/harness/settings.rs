@@ -45,7 +45,9 @@ const DOORS: &[Door] = &[
         TUNE,
         "--rate",
         // The least that float32 tells from 0 is 1.4e-45, the most 3.4e38.
-        &["-0.1", "-1e-3", "0", "0.0", "1e-46", "1e39", "nan", "inf"],
+        &[
+            "-0.1", "-1e-3", "-inf", "0", "0.0", "1e-46", "1e39", "nan", "inf",
+        ],
         ABOVE_0,
     ),
     (
@@ -294,7 +296,9 @@ fn no_option_takes_a_number_that_nothing_checks() {
             let Some(flag) = option.get_long().filter(|flag| !WORDS.contains(flag)) else {
                 continue;
             };
-            let said = said_by_flag(&[command.get_name()], &format!("--{flag}"), "-1e99");
+            let value = format!("--{flag}=-1e99");
+            let error = cli::check(arguments(&[command.get_name(), &value])).expect_err(flag);
+            let said = error.to_string();
             let words = [
                 "[possible values",
                 "no experiment is called",
