@@ -15,7 +15,7 @@ pub fn experiment(data: &[u8]) {
         return;
     };
     if let Some(study) = &recipe.study {
-        for variant in study.variants.iter().chain([&study.quick]) {
+        for variant in study.variants.iter().chain(&study.quick) {
             hold(recipe.with(&[variant]));
         }
     }
@@ -40,10 +40,7 @@ fn hold(experiment: anyhow::Result<Experiment>) -> bool {
         experiment.l2(),
         experiment.outer.reduction(),
     );
-    let method = experiment
-        .method
-        .method()
-        .expect("a method that was checked");
+    let method = experiment.method().expect("a method that was checked");
     let _ = method.describe();
     true
 }

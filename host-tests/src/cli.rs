@@ -4,13 +4,14 @@
 //! anything else, with one line on standard error. Numbers on standard output are stable enough to
 //! parse; progress goes to standard error, and only to a terminal.
 
+use std::any::TypeId;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use drmad::kernels::dispatch::{self, Level};
 use rayon::ThreadPoolBuilder;
 
@@ -22,15 +23,19 @@ use crate::files;
 use crate::frontier::Frontier;
 use crate::inputs::Inputs;
 use crate::method::{Name, Way};
-use crate::problem::MOST_DRAWS;
 use crate::recipe::{self, Recipe};
 use crate::reduction::Reduction;
+use crate::report::words::several;
 use crate::scaling::{self, Axis, Scaling};
 use crate::server::link::Slow;
 use crate::server::shards::Shards;
 use crate::server::simulation::{Simulation, Weather};
 use crate::server::wire::Wire;
 use crate::server::{self, Absent, Conditions, Server};
+use crate::setting::{
+    Bounds, COUNT, DRAWS, MAYBE_NONE, MOMENTUM, OUTER_RATE, POSITIVE_OR_0, RATE, REPEATS, SEED,
+    SHARE, number, whole,
+};
 use crate::study::{self, Studies};
 use crate::tune::{self, Compare, Resume, Settings, Tuning};
 use crate::verify;
@@ -43,7 +48,7 @@ struct Cli {
     command: Option<Command>,
     /// Threads; the results have the same bits with any number [default: RAYON_NUM_THREADS, or one for
     /// each core].
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, global = true, value_name = "N", value_parser = whole::<u16>(REPEATS))]
     threads: Option<u16>,
     /// Where trainings run: cpu, cuda or cuda:N (an NVIDIA GPU), or emulated (the GPU's kernels on the
     /// processor, to check them); the results have the same bits on each.
@@ -117,13 +122,13 @@ struct Training {
     #[arg(long, value_enum, default_value = "fused")]
     arithmetic: Rounding,
     /// Training steps; the experiment's where left out.
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "T", value_parser = whole::<u32>(COUNT))]
     steps: Option<u32>,
     /// Learning rate; PyTorch's lr is this times 1 - momentum. The experiment's where left out.
-    #[arg(long)]
+    #[arg(long, value_name = "RATE", value_parser = number::<f32>(RATE))]
     rate: Option<f32>,
     /// Momentum in [0, 1); the experiment's where left out.
-    #[arg(long)]
+    #[arg(long, value_name = "MOMENTUM", value_parser = number::<f32>(MOMENTUM))]
     momentum: Option<f32>,
 }
 
@@ -139,10 +144,10 @@ struct Compared {
     #[arg(long)]
     full: bool,
     /// Meta-iterations of tuning with each method; 0 tunes with none.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(MAYBE_NONE))]
     meta_steps: Option<u32>,
     /// Seed of examples, initial weights and batches.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole::<u64>(SEED))]
     seed: u64,
     /// Where the report goes [default: out/frontier-EXPERIMENT].
     #[arg(long, value_name = "DIR")]
@@ -164,7 +169,7 @@ struct Scaled {
     #[arg(long, value_enum)]
     method: Vec<Name>,
     /// Seed of examples, initial weights and batches.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole::<u64>(SEED))]
     seed: u64,
     /// Where the report goes.
     #[arg(long, value_name = "DIR", default_value = "out/scaling")]
@@ -182,7 +187,7 @@ struct Studied {
     #[arg(long)]
     quick: bool,
     /// Seeds of each variant [default: the experiment's].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(REPEATS))]
     seeds: Option<u16>,
     /// Where reports and states go.
     #[arg(long, value_name = "DIR", default_value = "out/all")]
@@ -208,20 +213,20 @@ struct Tune {
     #[arg(long, value_enum)]
     outer: Option<Optimiser>,
     /// Its rate; the experiment's where left out.
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = number::<f32>(OUTER_RATE))]
     outer_rate: Option<f32>,
     /// Meta-iterations; the experiment's where left out.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(COUNT))]
     meta_steps: Option<u32>,
     /// Draws of examples, initial weights and batches in each meta-iteration, which follows the mean of
     /// their hypergradients; they run on all cores, each with its own memory [default: 1].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_DRAWS as i64))]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(DRAWS))]
     draws: Option<u16>,
     /// When to compute the exact hypergradient beside, for the angle; that takes a tape for each thread.
     #[arg(long, value_enum, default_value = "ends")]
     compare: Compare,
     /// Seed of examples, initial weights and batches.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole::<u64>(SEED))]
     seed: u64,
     /// Where the report goes [default: out/EXPERIMENT].
     #[arg(long, value_name = "DIR")]
@@ -240,7 +245,7 @@ struct Served {
     #[arg(default_value = "hyperserver-mnist", value_parser = training)]
     experiment: Recipe,
     /// Clients; the experiment's where left out.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_DRAWS as i64))]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(DRAWS))]
     clients: Option<u16>,
     /// What all follow; the experiment's where left out. The sign vote steps by sgd unless --outer says
     /// otherwise.
@@ -270,13 +275,13 @@ struct Served {
     #[arg(long, value_enum)]
     outer: Option<Optimiser>,
     /// Its rate; the experiment's where left out.
-    #[arg(long, value_name = "RATE", value_parser = outer_rate)]
+    #[arg(long, value_name = "RATE", value_parser = number::<f32>(OUTER_RATE))]
     outer_rate: Option<f32>,
     /// Meta-iterations; the experiment's where left out.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(COUNT))]
     meta_steps: Option<u32>,
     /// Seed of shards, examples, initial weights and batches.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole::<u64>(SEED))]
     seed: u64,
     /// Where the report goes [default: out/server-EXPERIMENT].
     #[arg(long, value_name = "DIR")]
@@ -294,31 +299,31 @@ struct Served {
 #[derive(Debug, Args)]
 struct Simulated {
     /// Clients; tables go up to so many.
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = whole::<u32>(COUNT))]
     clients: u32,
     /// Hyperparameters of the model of time; a second part has 1,000 times as many.
-    #[arg(long, value_name = "H", default_value_t = 934, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "H", default_value_t = 934, value_parser = whole::<u32>(Bounds::Whole(1, 1_000_000)))]
     hypers: u32,
     /// Seconds of a training.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = number::<f64>(POSITIVE_OR_0))]
     training: f64,
     /// The standard deviation of the logarithm of a training's time.
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.1, value_parser = number::<f64>(POSITIVE_OR_0))]
     spread: f64,
     /// The share of clients that are slow.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05, value_parser = number::<f64>(SHARE))]
     slow: f64,
     /// How many times longer these take.
-    #[arg(long, value_name = "TIMES", default_value_t = 10.0)]
+    #[arg(long, value_name = "TIMES", default_value_t = 10.0, value_parser = number::<f64>(POSITIVE_OR_0))]
     slowdown: f64,
     /// The share of clients that drop out of a meta-iteration.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = number::<f64>(SHARE))]
     dropped: f64,
     /// When the server stops waiting [default: never].
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = number::<f64>(POSITIVE_OR_0))]
     deadline: Option<f64>,
     /// Meta-iterations of the tuning, which takes a minute or two; 0 leaves it out.
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = whole::<u32>(MAYBE_NONE))]
     meta_steps: u32,
     #[command(flatten)]
     source: Source,
@@ -329,15 +334,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok();
     let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     time.ok_or_else(|| format!("{text} is no number of seconds"))
-}
-
-/// A rate of the outer optimiser, for the command line.
-fn outer_rate(text: &str) -> Result<f32, String> {
-    let rate = text
-        .parse()
-        .ok()
-        .filter(|rate: &f32| rate.is_finite() && *rate >= 0.0);
-    rate.ok_or_else(|| format!("{text}: it must be a number of at least 0"))
 }
 
 /// `drmad hypergradient`.
@@ -358,7 +354,7 @@ struct Hypergradient {
     #[arg(long, value_name = "FILE")]
     hyper: Option<PathBuf>,
     /// Seed of examples, initial weights and batches.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole::<u64>(SEED))]
     seed: u64,
     /// Write everything that is needed to compute the result again.
     #[arg(long, value_name = "DIR")]
@@ -420,12 +416,31 @@ fn force_level() -> Result<()> {
     }
 }
 
+/// The parser of the command line. What follows an option for a number is its value, also `-0.1` or `-inf`,
+/// which its bounds then refuse, and not an option that nobody knows.
+pub fn parser() -> clap::Command {
+    let numbers = [
+        TypeId::of::<u16>(),
+        TypeId::of::<u32>(),
+        TypeId::of::<u64>(),
+        TypeId::of::<f32>(),
+        TypeId::of::<f64>(),
+    ];
+    let option = |arg: Arg| {
+        let value = arg.get_value_parser().type_id();
+        let is_number = numbers.iter().any(|number| value == *number);
+        arg.allow_hyphen_values(is_number)
+    };
+    let options = |command: clap::Command| command.mut_args(option);
+    options(Cli::command()).mut_subcommands(options)
+}
+
 /// Parses the arguments and does what they say.
 ///
 /// # Errors
 /// Whatever went wrong, in one line. Bad usage ends the process here, with exit code 2.
 pub fn run() -> Result<()> {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&parser().get_matches()).unwrap_or_else(|error| error.exit());
     force_level()?;
     if cli.device != Which::Cpu {
         device::settle(cli.device)?;
@@ -444,7 +459,8 @@ pub fn run() -> Result<()> {
 /// # Errors
 /// What is wrong with them, or the help that they ask for.
 pub fn check(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
-    let experiment = match Cli::try_parse_from(arguments)?.command {
+    let cli = Cli::from_arg_matches(&parser().try_get_matches_from(arguments)?)?;
+    let experiment = match cli.command {
         Some(Command::Tune(tune)) => tune.experiment()?,
         Some(Command::Hypergradient(one)) => one.experiment()?,
         Some(Command::Frontier(compared)) => compared.training.experiment(&compared.experiment)?,
@@ -480,9 +496,6 @@ impl Tune {
         let outer = &mut experiment.outer;
         outer.optimiser = self.outer.unwrap_or(outer.optimiser);
         if let Some(rate) = self.outer_rate {
-            if !(rate.is_finite() && rate >= 0.0) {
-                bail!("--outer-rate is {rate}: it must be a number of at least 0");
-            }
             outer.set_rate(rate);
         }
         outer.meta_steps = self.meta_steps.map_or(outer.meta_steps, |n| n as usize);
@@ -662,7 +675,7 @@ impl Hypergradient {
         let request = Request {
             experiment: &experiment,
             data: &data,
-            method: experiment.method.method()?,
+            method: experiment.method()?,
             hyper: match &self.hyper {
                 Some(file) => files::read_npy(file)?,
                 None => experiment.start(),
@@ -688,8 +701,8 @@ fn list() -> Result<()> {
         if recipe.trains() {
             let e = recipe.experiment()?;
             say!(
-                "  {name:<18} {:>7} hyperparameters  {}",
-                e.hypers(),
+                "  {name:<18} {:>24}  {}",
+                several(e.hypers(), "hyperparameter"),
                 e.title
             );
         }

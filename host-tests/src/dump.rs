@@ -11,10 +11,11 @@ use serde::Serialize;
 
 use crate::data::Dataset;
 use crate::device;
-use crate::experiment::{Experiment, Rounding};
+use crate::experiment::{Experiment, Rounding, What};
 use crate::files::{claim, write, write_npy};
 use crate::method::Method;
 use crate::problem::{Errors, Problem, Trained};
+use crate::report::words::several;
 
 /// One hypergradient to take.
 #[derive(Debug)]
@@ -44,8 +45,8 @@ pub struct Meta {
     pub layers: Vec<usize>,
     pub steps: usize,
     pub batch: usize,
-    pub rate: f32,
-    pub momentum: f32,
+    pub rate: Option<f32>,
+    pub momentum: Option<f32>,
     pub l2: f32,
     pub input_mean: f32,
     pub valid_loss: f32,
@@ -76,8 +77,9 @@ impl Request<'_> {
         let want = self.experiment.hypers();
         if self.hyper.len() != want {
             bail!(
-                "{} has {want} hyperparameters and {} were given",
+                "{} has {} and {} were given",
                 self.experiment.name,
+                several(want, "hyperparameter"),
                 self.hyper.len()
             );
         }
@@ -102,8 +104,8 @@ impl Request<'_> {
             layers: e.layers.clone(),
             steps: self.experiment.steps,
             batch: e.batch,
-            rate: e.rate,
-            momentum: e.momentum,
+            rate: e.block(What::Rate).is_none().then_some(e.rate),
+            momentum: e.block(What::Momentum).is_none().then_some(e.momentum),
             l2: e.l2().unwrap_or(0.0),
             input_mean: problem.mean,
             valid_loss: back.valid_loss,

@@ -9,16 +9,18 @@
 
 use std::ops::Range;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use drmad::Plain;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::outer::Parametrisation;
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
 use crate::inputs::Inputs;
-use crate::method::{Name, Way};
-use crate::problem::MOST_DRAWS;
+use crate::method::{Method, Name, Way};
 use crate::reduction::Reduction;
+use crate::report::words::several;
+use crate::setting::{self, Unknown};
 
 /// What the numbers of a block are. In the objective's `h` they lie in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -53,6 +55,27 @@ impl What {
     /// Whether the objective takes it, as a part of `h`.
     pub const fn in_objective(self) -> bool {
         !matches!(self, What::InitialScale | What::Rate | What::Momentum)
+    }
+
+    /// The key of a file that gives what the block tunes where it is not tuned, and the block's own name
+    /// there.
+    pub const fn fixed(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            What::Rate => Some(("rate", "rate")),
+            What::Momentum => Some(("momentum", "momentum")),
+            What::InitialScale => Some(("log-scale", "initial-scale")),
+            What::Penalty => Some(("log-l2", "penalty")),
+            What::ExampleWeight | What::Pixel | What::Scale => None,
+        }
+    }
+
+    /// What the training takes for a number of the block.
+    pub fn value_of(self, number: f32) -> f32 {
+        let mut value = [number];
+        if let Some(parametrisation) = self.parametrisation() {
+            parametrisation.value::<Plain, _>(&mut value);
+        }
+        value[0]
     }
 
     /// What a number is called.
@@ -169,6 +192,17 @@ pub enum Optimiser {
     Sgd,
 }
 
+impl Optimiser {
+    /// What it is called.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Optimiser::Adam => "Adam",
+            Optimiser::Sign => "sign",
+            Optimiser::Sgd => "SGD",
+        }
+    }
+}
+
 /// The rate of each outer optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -207,7 +241,8 @@ impl Clients {
     pub fn describe(&self) -> String {
         let Clients { count, pool, .. } = self;
         let follow = self.reduction.describe();
-        format!("{count}, with shards of a pool of {pool} examples; all follow {follow}")
+        let pool = several(*pool, "example");
+        format!("{count}, with shards of a pool of {pool}; all follow {follow}")
     }
 }
 
@@ -318,10 +353,13 @@ impl Experiment {
     /// # Errors
     /// The first setting that makes no sense, with its value.
     pub fn check(&self) -> Result<()> {
-        let Experiment { layers, batch, .. } = self;
+        let settings = Table::try_from(self).context("the settings of an experiment")?;
+        setting::check(&settings, setting::EXPERIMENT, Unknown::Refused)?;
+        let layers = &self.layers;
         ensure!(
-            layers.len() >= 2 && layers.iter().all(|width| *width > 0),
-            "layers are {layers:?}: give at least two widths, all above 0"
+            layers.len() >= 2,
+            "layers has {}: give at least two widths",
+            several(layers.len(), "width")
         );
         let product = layers.windows(2).try_fold(0usize, |sum, pair| {
             let [a, b] = pair else { return None };
@@ -329,42 +367,14 @@ impl Experiment {
         });
         ensure!(
             product.is_some_and(|p| u32::try_from(p).is_ok()),
-            "layers are {layers:?}: that is more weights than a network can have"
-        );
-        for (what, value) in [
-            ("batch", *batch),
-            ("steps", self.steps),
-            ("examples.train", self.examples.train),
-            ("examples.valid", self.examples.valid),
-            ("examples.test", self.examples.test),
-            ("outer.draws", self.outer.draws),
-        ] {
-            ensure!(
-                (1..=u32::MAX as usize).contains(&value),
-                "{what} is {value}: it must be from 1 to {}",
-                u32::MAX
-            );
-        }
-        for (what, value) in [
-            ("rate", self.rate),
-            ("log-scale", self.log_scale),
-            ("log-l2", self.log_l2.unwrap_or(0.0)),
-            ("outer.rates.adam", self.outer.rates.adam),
-            ("outer.rates.sign", self.outer.rates.sign),
-            ("outer.rates.sgd", self.outer.rates.sgd),
-        ] {
-            ensure!(value.is_finite(), "{what} is {value}: give a number");
-        }
-        ensure!(
-            (0.0..1.0).contains(&self.momentum),
-            "momentum is {}: it must be at least 0 and below 1",
-            self.momentum
+            "layers are {}: that is more weights than a network can have",
+            self.network()
         );
         ensure!(
             self.examples.wrong_labels <= self.examples.train,
-            "examples.wrong-labels is {}: there are {} training examples",
+            "examples.wrong-labels is {}: there are {}",
             self.examples.wrong_labels,
-            self.examples.train
+            several(self.examples.train, "training example")
         );
         if let Some(clients) = &self.outer.clients {
             self.check_clients(clients)?;
@@ -374,7 +384,7 @@ impl Experiment {
                 || (self.outer.trainings() == 1 && self.block(What::InitialScale).is_none()),
             "outer.warm: a training starts where one other ended; give one draw or client, and no initial scales to tune"
         );
-        let method = self.method.method()?;
+        let method = self.method()?;
         ensure!(
             !self.outer.warm || method.name != Name::Forward,
             "outer.warm: forward mode starts at initial weights of its own; take a method with a path"
@@ -383,26 +393,23 @@ impl Experiment {
             Outside::Valid => self.examples.valid,
             Outside::Train => self.examples.train,
         };
-        ensure!(
-            method
-                .validate_on
-                .is_none_or(|examples| examples <= outside),
-            "method.validate-on is {:?}: there are {outside} examples",
-            method.validate_on
-        );
+        if let Some(examples) = method.validate_on {
+            ensure!(
+                examples <= outside,
+                "method.validate-on is {examples}: there are {}",
+                several(outside, "example")
+            );
+        }
         self.check_blocks()
     }
 
     fn check_clients(&self, clients: &Clients) -> Result<()> {
-        let Clients { count, pool, .. } = *clients;
+        let pool = clients.pool;
         let shard = self.examples.train.saturating_add(self.examples.valid);
         ensure!(
-            (1..=MOST_DRAWS).contains(&count),
-            "outer.clients.count is {count}: it must be from 1 to {MOST_DRAWS}"
-        );
-        ensure!(
             shard <= pool,
-            "outer.clients.pool is {pool}: a shard has {shard} examples"
+            "outer.clients.pool is {pool}: a shard has {}",
+            several(shard, "example")
         );
         ensure!(
             self.outer.draws == 1,
@@ -427,11 +434,6 @@ impl Experiment {
         for (i, block) in self.tuned.iter().enumerate() {
             let what = block.what.as_str();
             ensure!(
-                block.start.is_finite(),
-                "{what} starts at {}: give a number",
-                block.start
-            );
-            ensure!(
                 self.tuned[..i].iter().all(|b| b.what != block.what),
                 "{what} is tuned twice: give each block once"
             );
@@ -444,13 +446,12 @@ impl Experiment {
                 "{what} starts at {} and is natural: only a penalty can be, from at least 0",
                 block.start
             );
-            ensure!(
-                block.total.is_none_or(|total| {
-                    block.what == What::ExampleWeight && total.is_finite() && total >= 0.0
-                }),
-                "{what} has the total {:?}: only weights of examples have one, at least 0",
-                block.total
-            );
+            if let Some(total) = block.total {
+                ensure!(
+                    block.what == What::ExampleWeight,
+                    "{what} has the total {total}: only weights of examples have one"
+                );
+            }
         }
         if let (Some(rate), Some(momentum)) = (self.block(What::Rate), self.block(What::Momentum))
             && rate.by != momentum.by
@@ -470,6 +471,33 @@ impl Experiment {
             );
         }
         Ok(())
+    }
+
+    /// Its method, whose defaults fit its steps.
+    ///
+    /// # Errors
+    /// As [`Way::method`].
+    pub fn method(&self) -> Result<Method> {
+        self.method.method(self.steps)
+    }
+
+    /// A setting of the training for people: where what is tuned starts, and of a penalty that is tuned that
+    /// none is fixed.
+    pub fn said(&self, what: What) -> String {
+        let fixed = match what {
+            What::Rate => Some(self.rate),
+            What::Momentum => Some(self.momentum),
+            What::InitialScale => Some(self.log_scale),
+            What::Penalty => self.log_l2,
+            What::ExampleWeight | What::Pixel | What::Scale => None,
+        };
+        match (self.block(what), fixed) {
+            (Some(block), Some(_)) if what != What::Penalty => {
+                format!("tuned, from {}", what.value_of(block.start))
+            }
+            (None, Some(fixed)) => fixed.to_string(),
+            _ => "none".to_string(),
+        }
     }
 
     /// The block of this kind, where it is tuned.
@@ -583,4 +611,14 @@ pub enum Rounding {
     /// Every multiply-add one rounding.
     #[default]
     Fused,
+}
+
+impl Rounding {
+    /// The name on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Rounding::Plain => "plain",
+            Rounding::Fused => "fused",
+        }
+    }
 }

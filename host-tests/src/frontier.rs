@@ -15,12 +15,13 @@ use rayon::prelude::*;
 
 use crate::data::Dataset;
 use crate::device;
-use crate::experiment::{Experiment, Rounding};
+use crate::experiment::{Experiment, Rounding, What};
 use crate::files::{self, progress};
 use crate::method::{MOST_TANGENTS, Method, Name};
 use crate::problem::{Back, Population, Trained};
 use crate::provenance::{named, versions};
 use crate::report::frontier::{Page, Row, head, line, render};
+use crate::report::words::several;
 
 /// What to compare on.
 #[derive(Debug)]
@@ -38,6 +39,9 @@ pub struct Frontier<'a> {
     /// Where the page goes.
     pub out: PathBuf,
 }
+
+/// Plain trainings, of which the fastest is what times are measured by: the first warms the machine.
+const PLAIN: usize = 2;
 
 /// The rows of the table, the exact method first.
 fn methods(steps: usize, hypers: usize) -> Vec<Method> {
@@ -118,15 +122,16 @@ impl Frontier<'_> {
         let e = self.experiment;
         let hypers = e.hypers();
         say!(
-            "{}: {hypers} hyperparameters, {} steps, momentum {}",
+            "{}: {}, {}, momentum {}",
             e.name,
-            e.steps,
-            e.momentum
+            several(hypers, "hyperparameter"),
+            several(e.steps, "step"),
+            e.said(What::Momentum)
         );
         let methods = methods(e.steps, hypers);
         let population = Population::new(self.experiment, self.data)?;
-        let bar = progress(methods.len() * (1 + self.meta_steps));
-        let mut rows = self.angles::<A>(&population, &methods, &bar)?;
+        let bar = progress(PLAIN + methods.len() * (1 + self.meta_steps));
+        let (plain_seconds, mut rows) = self.angles::<A>(&population, &methods, &bar)?;
         if self.meta_steps > 0 {
             let errors: Vec<Result<f64>> = methods
                 .par_iter()
@@ -148,7 +153,7 @@ impl Frontier<'_> {
         for row in &rows {
             say!("{}", line(row));
         }
-        let page = self.page(rows);
+        let page = self.page(plain_seconds, rows);
         files::write(&self.out.join("frontier.json"), page.to_json()?.as_bytes())?;
         let report = self.out.join("report.html");
         files::write(&report, render(&page)?.as_bytes())?;
@@ -156,15 +161,22 @@ impl Frontier<'_> {
         Ok(())
     }
 
-    /// Every method on the first draw, one after the other.
+    /// The seconds of a training that no method watches, and every method on the first draw, one after the
+    /// other.
     fn angles<A: Arithmetic>(
         &self,
         population: &Population<'_>,
         methods: &[Method],
         bar: &ProgressBar,
-    ) -> Result<Vec<Row>> {
+    ) -> Result<(f64, Vec<Row>)> {
         let problem = population.draw(self.seed, 0, 0)?;
         let hyper = self.experiment.start();
+        let mut plain_seconds = f64::INFINITY;
+        for _ in 0..PLAIN {
+            let trained = device::train::<A>(&problem, &hyper, None, &|| ())?;
+            plain_seconds = plain_seconds.min(trained.forward_seconds);
+            bar.inc(1);
+        }
         let mut exact: Option<Back> = None;
         let mut rows = vec![];
         for method in methods {
@@ -177,7 +189,7 @@ impl Frontier<'_> {
             };
             rows.push(self.row(method, trained, &mut exact)?);
         }
-        Ok(rows)
+        Ok((plain_seconds, rows))
     }
 
     fn row(
@@ -188,7 +200,8 @@ impl Frontier<'_> {
     ) -> Result<Row> {
         let mut row = Row {
             method: method.describe(),
-            family: method.name.family().to_string(),
+            family: method.family().to_string(),
+            exact: method.is_exact(),
             floats_per_weight: f64::NAN,
             forward_seconds: f64::NAN,
             backward_seconds: f64::NAN,
@@ -241,7 +254,7 @@ impl Frontier<'_> {
         Ok(problem.errors::<A>(&hyper, &trained.w)?.test)
     }
 
-    fn page(&self, rows: Vec<Row>) -> Page {
+    fn page(&self, plain_seconds: f64, rows: Vec<Row>) -> Page {
         let e = self.experiment;
         Page {
             experiment: e.name.clone(),
@@ -252,12 +265,13 @@ impl Frontier<'_> {
                 ("hyperparameters", e.hypers().to_string()),
                 ("training steps", e.steps.to_string()),
                 ("batch", e.batch.to_string()),
-                ("rate", e.rate.to_string()),
-                ("momentum", e.momentum.to_string()),
+                ("rate", e.said(What::Rate)),
+                ("momentum", e.said(What::Momentum)),
                 ("tuning", format!("Adam {}", e.outer.rates.adam)),
                 ("seed", self.seed.to_string()),
             ]),
             versions: versions(self.arithmetic),
+            plain_seconds,
             rows,
             tuned_meta_steps: self.meta_steps,
         }

@@ -5,6 +5,7 @@
 //! | [`data`] | MNIST, compiled in, and any other dataset, IDX or NPY |
 //! | [`experiment`] | the settings of each experiment |
 //! | [`recipe`] | experiments as files |
+//! | [`setting`] | what each setting may be, in a file and on the command line |
 //! | [`inputs`] | images as a network reads them: whole or sparse |
 //! | [`method`] | the ways to a hypergradient, with their memory |
 //! | [`problem`] | an experiment with its data drawn: hyperparameters to hypergradients |
@@ -51,6 +52,7 @@ pub mod reduction;
 pub mod report;
 pub mod scaling;
 pub mod server;
+pub mod setting;
 pub mod study;
 pub mod tolerances;
 pub mod tune;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::ValueEnum as _;
 use drmad::Arithmetic;
 use drmad::path::{
     Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Plan, Quantised, Reversed,
@@ -13,6 +13,10 @@ use drmad::random::Origin;
 use serde::{Deserialize, Serialize};
 
 use crate::memory;
+use crate::report::words::several;
+use crate::setting::{
+    COUNT, KNOTS, LEVELS, MAYBE_NONE, POSITIVE_OR_0, RATE, SPACING, number, whole,
+};
 
 /// A method of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -113,7 +117,7 @@ impl Name {
         )
     }
 
-    /// What kind of method it is, for pictures.
+    /// What kind of method it is where all of its settings are the usual ones; see [`Method::family`].
     pub const fn family(self) -> &'static str {
         match self {
             Name::Tape | Name::Checkpoints | Name::Reversible => "exact",
@@ -186,7 +190,16 @@ impl Method {
         }
     }
 
-    /// Whether it is exact.
+    /// The same for a training of so many steps, which no default asks for more of than there are.
+    pub fn fitting(name: Name, steps: usize) -> Self {
+        let mut method = Self::new(name);
+        if matches!(name, Name::Hats | Name::Legendre) {
+            method.knots = method.knots.min(steps).max(1);
+        }
+        method
+    }
+
+    /// Whether it is exact, by what it does and not by any angle.
     pub const fn is_exact(&self) -> bool {
         matches!(
             self.name,
@@ -195,6 +208,15 @@ impl Method {
             && !self.fresh_batches
             && self.validate_on.is_none()
             && self.last.is_none()
+            && matches!(self.tail, None | Some(0))
+    }
+
+    /// What kind of method it is, for pictures: what drops something of an exact one is a shortcut.
+    pub fn family(&self) -> &'static str {
+        match self.name.family() {
+            "exact" if !self.is_exact() => "shortcut",
+            family => family,
+        }
     }
 
     /// One line for people.
@@ -248,22 +270,22 @@ pub struct Way {
     pub name: Option<Name>,
     /// Of hats, knots and hermite: intervals between knots. Of legendre: polynomials [default: 8; of
     /// knots and hermite 32; of legendre 16].
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "K", value_parser = whole::<u32>(KNOTS))]
     pub knots: Option<u32>,
     /// Of hats, knots and hermite: how many values a stored difference can take, 3, 7, 11, 15 or 255
     /// (2, 3.3, 4, 4.4 and 8.4 bits a weight); 0 stores numbers in full [default: 11; of knots and
     /// hermite 255].
-    #[arg(long, value_parser = levels())]
+    #[arg(long, value_name = "LEVELS", value_parser = whole::<u32>(LEVELS))]
     pub levels: Option<u32>,
     /// Of hats: the power by which knots are denser early [default: 2 below 8 knots, else 1.5].
-    #[arg(long)]
+    #[arg(long, value_name = "POWER", value_parser = number::<f32>(SPACING))]
     pub spacing: Option<f32>,
     /// Steps at the end that are run backwards in floating point before the method begins [default:
     /// as many as the momentum allows for hats, none for the others].
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = whole::<u32>(MAYBE_NONE))]
     pub tail: Option<u32>,
     /// Take only the last steps back.
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = whole::<u32>(COUNT))]
     pub last: Option<u32>,
     /// Drop second-order products of negative curvature.
     #[arg(long)]
@@ -272,31 +294,27 @@ pub struct Way {
     #[arg(long)]
     pub fresh_batches: bool,
     /// Take the outer loss over so many of the outer examples, the first, in place of all.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(COUNT))]
     pub validate_on: Option<u32>,
     /// Of line-published: what the rate of its shortened sweep is multiplied by [default: 1].
-    #[arg(long, value_name = "FACTOR")]
+    #[arg(long, value_name = "FACTOR", value_parser = number::<f32>(RATE))]
     pub rate_scale: Option<f32>,
     /// Of implicit and neumann: the most second-order products [default: 20].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(COUNT))]
     pub iterations: Option<u32>,
     /// Of implicit and neumann: what is added to the curvature [default: 0.01].
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, value_name = "DAMPING", value_parser = number::<f32>(POSITIVE_OR_0))]
     pub damping: Option<f32>,
     /// Of neumann: the rate of the series [default: 0.1].
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = number::<f32>(RATE))]
     pub series_rate: Option<f32>,
     /// Of checkpoints: how many snapshots [default: 10].
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "S", value_parser = whole::<u32>(COUNT))]
     pub snapshots: Option<u32>,
 }
 
-/// The values of [`Way::levels`].
-const LEVELS: [&str; 6] = ["0", "3", "7", "11", "15", "255"];
-
-fn levels() -> impl TypedValueParser<Value = u32> {
-    PossibleValuesParser::new(LEVELS).try_map(|levels| levels.parse())
-}
+/// Whether a method takes an option.
+type Takes = fn(Name) -> bool;
 
 impl Way {
     /// These settings, and `other`'s where there are none; another method takes none of `other`'s.
@@ -325,54 +343,86 @@ impl Way {
         }
     }
 
-    /// The method.
+    /// The options that are given, each with whether a method takes it.
+    fn given(&self) -> impl Iterator<Item = (&'static str, Takes)> {
+        let walks =
+            |name: Name| name.has_path() && !matches!(name, Name::Reversible | Name::LinePublished);
+        let all: [(&str, bool, Takes); 13] = [
+            ("knots", self.knots.is_some(), |name| {
+                matches!(
+                    name,
+                    Name::Knots | Name::Hermite | Name::Legendre | Name::Hats
+                )
+            }),
+            ("levels", self.levels.is_some(), |name| {
+                matches!(name, Name::Knots | Name::Hermite | Name::Hats)
+            }),
+            ("spacing", self.spacing.is_some(), |name| name == Name::Hats),
+            ("tail", self.tail.is_some_and(|tail| tail > 0), walks),
+            ("last", self.last.is_some(), |name| {
+                name.has_path() && name != Name::LinePublished
+            }),
+            ("psd", self.psd, |name| {
+                !matches!(name, Name::Direct | Name::Random | Name::AllUp)
+            }),
+            ("fresh-batches", self.fresh_batches, |name| {
+                name.has_path()
+                    && !matches!(name, Name::Checkpoints | Name::Reversible | Name::Reversed)
+            }),
+            // Forward mode validates on all.
+            ("validate-on", self.validate_on.is_some(), |name| {
+                name != Name::Forward
+            }),
+            ("rate-scale", self.rate_scale.is_some(), |name| {
+                name == Name::LinePublished
+            }),
+            ("iterations", self.iterations.is_some(), |name| {
+                matches!(name, Name::Implicit | Name::Neumann)
+            }),
+            ("damping", self.damping.is_some(), |name| {
+                matches!(name, Name::Implicit | Name::Neumann)
+            }),
+            ("series-rate", self.series_rate.is_some(), |name| {
+                name == Name::Neumann
+            }),
+            ("snapshots", self.snapshots.is_some(), |name| {
+                name == Name::Checkpoints
+            }),
+        ];
+        let given = all.into_iter();
+        given.filter_map(|(option, given, takes)| given.then_some((option, takes)))
+    }
+
+    /// The method, for a training of so many steps: a default that asks for more is made to fit.
     ///
     /// # Errors
-    /// Counts that are 0, and numbers of levels that there are not.
-    pub fn method(&self) -> Result<Method> {
-        let default = Method::new(self.name.unwrap_or(Name::Hats));
-        for (what, value) in [
-            ("knots", self.knots),
-            ("iterations", self.iterations),
-            ("snapshots", self.snapshots),
-            ("validate-on", self.validate_on),
-        ] {
-            ensure!(value != Some(0), "{what} is 0: give at least 1");
+    /// Options that it does not take, with the methods that do.
+    pub fn method(&self, steps: usize) -> Result<Method> {
+        let name = self.name.unwrap_or(Name::Hats);
+        for (option, takes) in self.given() {
+            if !takes(name) {
+                let those = Name::value_variants().iter().filter(|name| takes(**name));
+                let those: Vec<&str> = those.map(|name| name.as_str()).collect();
+                bail!(
+                    "{} takes no {option}: leave it out; those that take it are {}",
+                    name.as_str(),
+                    those.join(", ")
+                );
+            }
         }
-        if let Some(levels) = self.levels {
-            ensure!(
-                LEVELS.contains(&levels.to_string().as_str()),
-                "levels is {levels}: a stored difference takes one of {}",
-                LEVELS.join(", ")
-            );
-        }
+        let tail = self.tail.map(|tail| tail as usize);
         ensure!(
-            !self.fresh_batches
-                || match default.name {
-                    Name::Tape
-                    | Name::Line
-                    | Name::LinePublished
-                    | Name::Knots
-                    | Name::Hermite
-                    | Name::Legendre => self.tail.unwrap_or(0) == 0,
-                    Name::Hats => self.tail == Some(0),
-                    _ => false,
-                },
-            "fresh-batches: {} takes steps again or has no sweep, and hats need tail = 0",
-            default.name.as_str()
+            !self.fresh_batches || tail.unwrap_or(usize::from(name == Name::Hats)) == 0,
+            "fresh-batches: a tail takes steps again, with the batches of the training: give tail = 0"
         );
-        ensure!(
-            self.rate_scale
-                .is_none_or(|scale| scale.is_finite() && default.name == Name::LinePublished),
-            "rate-scale: only the sweep of line-published is shortened"
-        );
+        let default = Method::fitting(name, steps.saturating_sub(tail.unwrap_or(0)));
         let or = |value: Option<u32>, default: usize| value.map_or(default, |n| n as usize);
         Ok(Method {
-            name: default.name,
+            name,
             knots: or(self.knots, default.knots),
             levels: self.levels.unwrap_or(default.levels),
             spacing: self.spacing,
-            tail: self.tail.map(|tail| tail as usize),
+            tail,
             last: self.last.map(|last| last as usize),
             snapshots: or(self.snapshots, default.snapshots),
             psd: self.psd,
@@ -486,7 +536,7 @@ impl Method {
     pub fn tail_of(&self, steps: usize, reach: usize) -> Result<usize> {
         let last = self.last.unwrap_or(steps);
         if last > steps || last == 0 {
-            bail!("--last {last}: there are {steps} steps");
+            bail!("last is {last}: there are {}", several(steps, "step"));
         }
         let seen = if self.sees_the_end_alone() {
             last
@@ -495,7 +545,10 @@ impl Method {
         };
         Ok(match self.tail {
             Some(tail) if tail >= seen => {
-                bail!("--tail {tail}: the method needs some of the {seen} steps")
+                bail!(
+                    "tail is {tail}: the method needs some of the {}",
+                    several(seen, "step")
+                )
             }
             Some(tail) => tail,
             // Shorter trainings than that are half tail.
@@ -523,7 +576,7 @@ impl Method {
         let sees_the_end_alone = self.sees_the_end_alone();
         let seen = if sees_the_end_alone { last } else { steps };
         if self.name == Name::Reversible && tail > 0 {
-            bail!("reversible takes all steps itself: leave out --tail");
+            bail!("reversible takes all steps itself: leave out tail");
         }
         let inner = Shape {
             steps: seen - tail,
@@ -559,7 +612,7 @@ impl Method {
         let enough = |what: &str| {
             if self.knots > steps {
                 bail!(
-                    "--knots {}: {what} need at least as many steps and there are {steps}",
+                    "knots is {}: {what} need at least as many steps, and they have {steps}",
                     self.knots
                 );
             }

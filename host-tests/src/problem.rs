@@ -30,6 +30,7 @@ use crate::experiment::{Block, Clients, Counts, Experiment, Outside, What};
 use crate::inputs::{Images, Inputs, Tuned};
 use crate::loss::Loss;
 use crate::method::{MOST_TANGENTS, Method, Name, Shape, Storage, zeros};
+use crate::report::words::several;
 
 /// The images of an experiment, as positions in the data's files.
 #[derive(Clone, Debug)]
@@ -524,7 +525,11 @@ fn one_of_each(labels: &[u8], classes: usize, count: usize) -> Result<Vec<u32>> 
             let of = &found[i % classes];
             let image = of.get(i / classes).copied();
             image.with_context(|| {
-                format!("the data have {} images of class {}", of.len(), i % classes)
+                format!(
+                    "the data have {} of class {}",
+                    several(of.len(), "image"),
+                    i % classes
+                )
             })
         })
         .collect()
@@ -986,9 +991,9 @@ impl<'a> Problem<'a> {
                 };
                 let solved = run.implicit(&validation, &settings, workspace, &mut slopes.h)?;
                 note = Some(format!(
-                    "residual {:.2e} after {} iterations{}",
+                    "residual {:.2e} after {}{}",
                     solved.residual,
-                    solved.iterations,
+                    several(solved.iterations, "iteration"),
                     match solved.stopped {
                         Stopped::Curvature => ", then negative curvature",
                         _ => "",

@@ -14,7 +14,7 @@ pub fn named(pairs: &[(&str, String)]) -> Vec<(String, String)> {
 pub fn versions(arithmetic: Rounding) -> Vec<(String, String)> {
     named(&[
         ("drmad", env!("CARGO_PKG_VERSION").to_string()),
-        ("arithmetic", format!("{arithmetic:?}").to_lowercase()),
+        ("arithmetic", arithmetic.as_str().to_string()),
         (
             "vector level",
             drmad::kernels::dispatch::level().name().to_string(),

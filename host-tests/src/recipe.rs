@@ -13,7 +13,12 @@
 //!
 //! The files in `experiments/` are compiled in. A name that ends in `.toml` is a file of the user's.
 //!
-//! Refused: keys that mean nothing, files that are like themselves.
+//! What a block tunes has no value beside it: with a block of rates, momenta, initial scales or penalties
+//! there is no `rate`, `momentum`, `log-scale` or `log-l2`, and one that comes from below, with `like` or from
+//! the file under a variant, is left out.
+//!
+//! Refused: keys that mean nothing, numbers that are not within their [bounds](crate::setting), values of what
+//! is tuned, files that are like themselves.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +26,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use toml::{Table, Value};
 
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, What};
+use crate::setting::{self, Unknown};
 use crate::study::Study;
 
 macro_rules! files {
@@ -53,6 +59,8 @@ pub struct Recipe {
     text: String,
     /// The keys of the experiment, those of `like` among them.
     table: Table,
+    /// Those of them that the file gives itself.
+    own: Table,
     /// What `drmad experiment` makes of it.
     pub study: Option<Study>,
 }
@@ -109,9 +117,11 @@ impl Recipe {
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         let mut table: Table = text.parse()?;
         let study = match table.remove("study") {
-            Some(study) => Some(study.try_into().context("its [study]")?),
+            Some(study) => Some(Study::read(study).context("its [study]")?),
             None => None,
         };
+        let mut own = table.clone();
+        own.remove("like");
         for _ in 0..MOST_LIKE {
             let Some(like) = table.remove("like") else {
                 break;
@@ -121,9 +131,11 @@ impl Recipe {
                 .context("like: give the name of an experiment")?;
             let found = FILES.iter().find(|(file, _)| *file == like);
             let (_, text) =
-                found.with_context(|| format!("like = {like:?}: there is no such experiment"))?;
+                found.with_context(|| format!("like = {like}: there is no such experiment"))?;
             let mut below: Table = text.parse()?;
             below.remove("study");
+            // Its title is of its own network and data.
+            below.insert("title".to_string(), format!("{name}, like {like}").into());
             put_over(&mut below, table);
             table = below;
         }
@@ -134,6 +146,7 @@ impl Recipe {
             name: name.to_string(),
             text: text.to_string(),
             table,
+            own,
             study,
         };
         if recipe.trains() {
@@ -169,11 +182,56 @@ impl Recipe {
         for over in over {
             put_over(&mut table, (*over).clone());
         }
+        setting::check(&table, setting::EXPERIMENT, Unknown::Left)?;
+        let layers: Vec<&Table> = std::iter::once(&self.own)
+            .chain(over.iter().copied())
+            .collect();
+        start_what_is_tuned(&mut table, &layers)?;
         let mut experiment: Experiment = table.try_into()?;
         experiment.name.clone_from(&self.name);
         experiment.check()?;
         Ok(experiment)
     }
+}
+
+/// Puts in the place of a value that is tuned what it starts from, and takes away a penalty that is. Of
+/// `layers` each is put over the one before.
+fn start_what_is_tuned(table: &mut Table, layers: &[&Table]) -> Result<()> {
+    let blocks = layers.iter().rposition(|layer| layer.contains_key("tuned"));
+    for what in [
+        What::Rate,
+        What::Momentum,
+        What::InitialScale,
+        What::Penalty,
+    ] {
+        let Some((key, name)) = what.fixed() else {
+            continue;
+        };
+        let tuned = table.get("tuned").and_then(Value::as_array);
+        let block = tuned.into_iter().flatten().find(|block| {
+            let of = block.get("what").and_then(Value::as_str);
+            of == Some(name)
+        });
+        let Some(block) = block else { continue };
+        ensure!(
+            layers
+                .iter()
+                .skip(blocks.unwrap_or(0))
+                .all(|layer| !layer.contains_key(key)),
+            "{key} is given and tuned: leave it out, its block says where it starts"
+        );
+        let start = block.get("start");
+        let start = start.and_then(|start| {
+            let whole = start.as_integer().map(|start| start as f64);
+            whole.or(start.as_float())
+        });
+        table.remove(key);
+        if let (Some(start), true) = (start, what != What::Penalty) {
+            let start = what.value_of(start as f32);
+            table.insert(key.to_string(), f64::from(start).into());
+        }
+    }
+    Ok(())
 }
 
 /// The names of the files compiled in.

@@ -23,6 +23,8 @@ use anyhow::{Context, Result, ensure};
 use drmad::kernels::reduce::norm;
 use serde::{Deserialize, Serialize};
 
+use crate::report::words::several;
+
 /// The reductions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -83,8 +85,8 @@ impl Reduction {
             if let (Some(d), Some(first)) = (d, kept.first()) {
                 ensure!(
                     d.len() == first.len(),
-                    "client {client} has {} hyperparameters and another {}",
-                    d.len(),
+                    "client {client} has {} and another {}",
+                    several(d.len(), "hyperparameter"),
                     first.len()
                 );
             }
@@ -92,7 +94,10 @@ impl Reduction {
         let len = kept.first().map(|d| d.len());
         let len = len.with_context(|| {
             let clients = clients.len();
-            format!("none of {clients} clients has a finite hypergradient")
+            format!(
+                "none of {} has a finite hypergradient",
+                several(clients, "client")
+            )
         })?;
         let n = kept.len() as f64;
         let sum = |of: fn(f64) -> f64| fold(len, kept.iter().map(|d| (*d, of)));

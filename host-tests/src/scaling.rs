@@ -413,8 +413,8 @@ impl Scaling<'_> {
                 ("batch", e.batch.to_string()),
                 ("rate", e.rate.to_string()),
                 ("momentum", e.momentum.to_string()),
-                ("training digits", train.to_string()),
-                ("validation digits", valid.to_string()),
+                ("training examples", train.to_string()),
+                ("validation examples", valid.to_string()),
                 (
                     "products of implicit differentiation",
                     ITERATIONS.to_string(),

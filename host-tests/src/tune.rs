@@ -37,6 +37,7 @@ use crate::problem::{Errors, Population, Problem, Quality, Trained, diverges};
 use crate::provenance::{named, versions};
 use crate::reduction::Reduced;
 use crate::report;
+use crate::report::words::several;
 
 /// At which meta-iterations the exact hypergradient is computed beside ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -277,13 +278,13 @@ impl Tuning<'_> {
         let (experiment, seed) = (self.experiment(), self.settings.seed);
         let outer = &experiment.outer;
         let Outer { meta_steps, .. } = *outer;
-        let (method, steps) = (experiment.method.method()?, experiment.steps);
+        let (method, steps) = (experiment.method()?, experiment.steps);
         let start = self.origin();
         if start.len() != experiment.hypers() {
             bail!(
-                "{} has {} hyperparameters and starts from {}",
+                "{} has {} and starts from {}",
                 experiment.name,
-                experiment.hypers(),
+                several(experiment.hypers(), "hyperparameter"),
                 start.len()
             );
         }
@@ -292,21 +293,22 @@ impl Tuning<'_> {
         let mut hyper = from_bits(&state.hyper);
         let population = Population::new(experiment, self.data)?;
         self.tell(&format!(
-            "{}: {} hyperparameters by {}, {} meta-iterations of {}{steps} steps",
+            "{}: {} by {}, {} of {}{}",
             experiment.name,
-            hyper.len(),
+            several(hyper.len(), "hyperparameter"),
             method.describe(),
-            meta_steps,
+            several(meta_steps, "meta-iteration"),
             match (outer.trainings(), outer.clients) {
                 (1, _) => String::new(),
                 (n, None) => format!("{n} draws of "),
                 (n, Some(_)) => format!("{n} clients with "),
-            }
+            },
+            several(steps, "step")
         ));
         if resumed {
             self.tell(&format!(
-                "resumed after meta-iteration {}",
-                state.meta_steps.len()
+                "resumed after {}",
+                several(state.meta_steps.len(), "meta-iteration")
             ));
         }
         self.tell(&format!(
@@ -475,7 +477,7 @@ impl Tuning<'_> {
             Compare::Every => true,
             Compare::Never => false,
         };
-        Ok(compare && !experiment.method.method()?.is_exact())
+        Ok(compare && !experiment.method()?.is_exact())
     }
 
     /// The hypergradient that is followed.
@@ -522,7 +524,7 @@ impl Tuning<'_> {
         if let (0, [(ours, _), ..]) = (meta_step, &ours[..]) {
             let exact = exact.and_then(|exact| exact.iter().flatten().next());
             let experiment = self.experiment();
-            state.costs = costs(&experiment.method.method()?, experiment, ours, exact);
+            state.costs = costs(&experiment.method()?, experiment, ours, exact);
         }
         let reduced = |of: &[Option<Trained>]| {
             let reduced = self.reduced(of.iter().map(Option::as_ref))?;
@@ -609,25 +611,22 @@ impl Tuning<'_> {
     ) -> Result<report::Report> {
         let e = self.experiment();
         let s = &self.settings;
-        let method = e.method.method()?;
+        let method = e.method()?;
         let settings = [
             ("network", e.network()),
             ("weights", e.weights().to_string()),
             ("hyperparameters", hyper.len().to_string()),
-            ("digits", e.examples.train.to_string()),
+            ("training examples", e.examples.train.to_string()),
             ("validation examples", e.examples.valid.to_string()),
             ("test examples", e.examples.test.to_string()),
             ("training steps", e.steps.to_string()),
             ("batch", e.batch.to_string()),
-            ("rate", e.rate.to_string()),
-            ("momentum", e.momentum.to_string()),
-            ("log of the initial scale", e.log_scale.to_string()),
-            (
-                "log of the fixed penalty",
-                e.log_l2.map_or("none".into(), |l| l.to_string()),
-            ),
+            ("rate", e.said(What::Rate)),
+            ("momentum", e.said(What::Momentum)),
+            ("log of the initial scale", e.said(What::InitialScale)),
+            ("log of the fixed penalty", e.said(What::Penalty)),
             ("method", method.describe()),
-            ("outer optimiser", format!("{:?}", e.outer.optimiser)),
+            ("outer optimiser", e.outer.optimiser.as_str().to_string()),
             ("outer rate", e.outer.rate().to_string()),
             ("meta-iterations", e.outer.meta_steps.to_string()),
             ("draws of a meta-iteration", e.outer.draws.to_string()),
@@ -653,7 +652,7 @@ impl Tuning<'_> {
             experiment: e.name.clone(),
             title: e.title.clone(),
             method: method.describe(),
-            outer: format!("{:?}", e.outer.optimiser),
+            outer: e.outer.optimiser.as_str().to_string(),
             draws: e.outer.trainings(),
             clients: e.outer.clients.map(|clients| clients.reduction),
             settings: named(&settings),
@@ -669,7 +668,7 @@ impl Tuning<'_> {
                     losses: end.trained.losses.clone(),
                 })
                 .to_vec(),
-            penalties: strips(e, hyper),
+            penalties: strips(e, (self.data.train.rows, self.data.train.columns), hyper),
             comparison: state.comparison.clone(),
         })
     }
@@ -752,7 +751,7 @@ fn costs(
                 name: format!("backward ({name})"),
                 seconds: back.seconds,
                 floats_per_weight: back.floats as f64 / weights,
-                gradients: 0,
+                gradients: back.gradients as u64,
                 second_order_products: back.products as u64,
             });
         }
@@ -761,7 +760,12 @@ fn costs(
 }
 
 /// The hyperparameters as pictures: a unit's, or the mean over a unit's weights.
-fn strips(experiment: &Experiment, hyper: &[f32]) -> Vec<report::Strip> {
+/// Inputs that lie in rows and columns are shown so.
+fn strips(
+    experiment: &Experiment,
+    (rows, columns): (usize, usize),
+    hyper: &[f32],
+) -> Vec<report::Strip> {
     let blocks = experiment.blocks();
     let mut blocks = blocks.filter(|(block, _)| matches!(block.what, What::Scale | What::Penalty));
     let Some((tuned, range)) = blocks.next() else {
@@ -785,11 +789,10 @@ fn strips(experiment: &Experiment, hyper: &[f32]) -> Vec<report::Strip> {
             .map(|h| h.iter().map(|h| f64::from(*h)).sum::<f64>() / per_unit as f64)
             .map(|mean| reported(mean as f32).0)
             .collect();
-        let side = inputs.isqrt();
-        let (name, rows, columns) = if layer == 0 && side * side == inputs {
-            ("input pixels".to_string(), side, side)
-        } else {
-            (format!("hidden layer {layer}"), 1, inputs)
+        let (name, rows, columns) = match layer {
+            0 if rows > 1 && columns > 1 => ("input pixels".to_string(), rows, columns),
+            0 => ("inputs".to_string(), 1, inputs),
+            layer => (format!("hidden layer {layer}"), 1, inputs),
         };
         strips.push(report::Strip {
             name,
@@ -853,4 +856,29 @@ impl<'a> Bar<'a> {
 /// Where a run of `experiment` writes unless told otherwise.
 pub fn default_out(experiment: &str) -> PathBuf {
     Path::new("out").join(experiment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Recipe;
+
+    #[test]
+    fn inputs_are_a_picture_where_they_lie_in_rows_and_columns_alone() {
+        let text = "like = \"mnist-units\"\nlayers = [16, 4, 3]";
+        let experiment = Recipe::parse("wine", text).and_then(|recipe| recipe.experiment());
+        let experiment = experiment.expect("in order");
+        let hyper = experiment.start();
+        for (shape, name) in [
+            ((1, 16), "inputs"),
+            ((4, 4), "input pixels"),
+            ((2, 8), "input pixels"),
+        ] {
+            let strips = strips(&experiment, shape, &hyper);
+            assert_eq!(strips[0].name, name);
+            let want = if name == "inputs" { (1, 16) } else { shape };
+            assert_eq!((strips[0].rows, strips[0].columns), want);
+            assert_eq!(strips[1].name, "hidden layer 1");
+        }
+    }
 }

@@ -937,7 +937,7 @@ fn curves(f: &Curves, name: &str) -> Result<Drawn> {
         for heights in &curve.y {
             ensure!(
                 heights.len() == curve.x.len(),
-                "{name}: the curve {:?} has {} places and {} heights",
+                "{name}: the curve {} has {} places and {} heights",
                 curve.name,
                 curve.x.len(),
                 heights.len()
@@ -1000,7 +1000,7 @@ fn images(f: &Images, name: &str) -> Result<Drawn> {
     for image in &f.images {
         ensure!(
             f.rows.checked_mul(f.columns) == Some(image.values.len()),
-            "{name}: {} rows of {} don\u{2019}t hold the {} values of {:?}",
+            "{name}: {} rows of {} don\u{2019}t hold the {} values of {}",
             f.rows,
             f.columns,
             image.values.len(),
@@ -1069,7 +1069,7 @@ fn ranking(f: &Ranking, one: &Findings, name: &str) -> Result<Drawn> {
     if let Some(baseline) = &f.baseline {
         ensure!(
             one.variants.iter().any(|v| v.name == *baseline),
-            "{name}: no variant is called {baseline:?}"
+            "{name}: no variant is called {baseline}"
         );
     }
     let having = |v: &'_ &Variant| v.metric(&f.metric).is_some();
@@ -1080,7 +1080,7 @@ fn ranking(f: &Ranking, one: &Findings, name: &str) -> Result<Drawn> {
     else {
         ensure!(
             one.variants.iter().all(|v| v.failed.is_some()),
-            "{name}: no variant has the metric {:?}",
+            "{name}: no variant has the metric {}",
             f.metric
         );
         return Ok(None);

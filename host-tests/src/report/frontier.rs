@@ -10,7 +10,11 @@
 //! say what each budget of memory buys.
 //!
 //! An angle whose cosine is one up to [`EXACT`] counts as none: below it lies the rounding of a
-//! whole training run. Methods fail, and then the row says how in words; it is left out of the
+//! whole training run. That does not make a method exact, which is what it does and not what it
+//! measured: a row says of itself whether it is.
+//!
+//! Times are multiples of a training that no method watches. A method that is slow on the way forward
+//! is slow, whatever its way back takes. Methods fail, and then the row says how in words; it is left out of the
 //! pictures and named under them.
 //!
 //! Refused: nothing. Numbers that aren't finite are left out of pictures and said in words.
@@ -24,7 +28,7 @@ use super::{
     Cell, Figure, Line, Section, Table, Term, Tile, View, backdrop, brief, fill, null_is_nan,
 };
 
-/// One less the cosine up to which a hypergradient counts as exact.
+/// One less the cosine up to which two hypergradients have one direction.
 pub const EXACT: f64 = 1e-6;
 
 /// Every method on one experiment.
@@ -38,6 +42,9 @@ pub struct Page {
     pub settings: Vec<(String, String)>,
     /// What the run was made with: names and versions.
     pub versions: Vec<(String, String)>,
+    /// Wall time of a training without any method: what times are multiples of.
+    #[serde(default = "nan", deserialize_with = "null_is_nan")]
+    pub plain_seconds: f64,
     /// One row a method, the exact one first.
     pub rows: Vec<Row>,
     /// The meta-iterations that each method tuned for, or nought where none did.
@@ -51,6 +58,9 @@ pub struct Row {
     pub method: String,
     /// `exact`, `shortcut`, `forward`, `implicit` or `baseline`; any other is drawn as the last.
     pub family: String,
+    /// Whether the method drops nothing, whatever its angle.
+    #[serde(default)]
+    pub exact: bool,
     /// Numbers kept for each weight beside the weights, the velocity, the gradient and the adjoints.
     #[serde(deserialize_with = "null_is_nan")]
     pub floats_per_weight: f64,
@@ -82,9 +92,9 @@ impl Row {
         self.cosine.and_then(angle)
     }
 
-    /// The time of the way back as a multiple of the way forward.
-    fn time(&self) -> f64 {
-        self.backward_seconds / self.forward_seconds
+    /// The time of both ways.
+    fn seconds(&self) -> f64 {
+        self.forward_seconds + self.backward_seconds
     }
 
     fn family(&self) -> Family {
@@ -131,10 +141,15 @@ impl Page {
         serde_json::to_string_pretty(self).context("writing the comparison as JSON")
     }
 
+    /// The time of both ways as a multiple of a training without a method.
+    fn time(&self, row: &Row) -> f64 {
+        row.seconds() / self.plain_seconds
+    }
+
     /// Which rows no other beats in a cost and in the angle at once.
-    fn front(&self, cost: fn(&Row) -> f64) -> Vec<bool> {
+    fn front(&self, cost: fn(&Self, &Row) -> f64) -> Vec<bool> {
         let point = |row: &Row| match row.angle() {
-            Some(angle) if placed(cost(row)) => (cost(row), angle),
+            Some(angle) if placed(cost(self, row)) => (cost(self, row), angle),
             // Beaten by anything, and no front of its own.
             _ => (f64::INFINITY, f64::INFINITY),
         };
@@ -148,6 +163,10 @@ impl Page {
 fn angle(cosine: f64) -> Option<f64> {
     let angle = 1.0 - Some(cosine).filter(|c| drawable(*c))?;
     Some(if angle <= EXACT { 0.0 } else { angle })
+}
+
+const fn nan() -> f64 {
+    f64::NAN
 }
 
 /// Whether a cost has a place on an axis that starts at nought.
@@ -240,7 +259,7 @@ pub fn render(page: &Page) -> Result<String> {
 
 /// A cost of methods, for one picture.
 struct Cost {
-    of: fn(&Row) -> f64,
+    of: fn(&Page, &Row) -> f64,
     axis: &'static str,
     /// What the tick of no cost says.
     nothing: &'static str,
@@ -249,7 +268,7 @@ struct Cost {
 }
 
 const MEMORY: Cost = Cost {
-    of: |row| row.floats_per_weight,
+    of: |_, row| row.floats_per_weight,
     axis: "memory in floats per weight (log axis): further left is less",
     nothing: "0",
     label: "Every method: its memory across, its angle to the exact hypergradient upwards",
@@ -258,12 +277,12 @@ const MEMORY: Cost = Cost {
 };
 
 const TIME: Cost = Cost {
-    of: Row::time,
-    axis: "backward time as a multiple of forward time (log axis): further left is less",
+    of: Page::time,
+    axis: "time as a multiple of a plain training's (log axis): further left is less",
     nothing: "0",
     label: "Every method: its time across, its angle to the exact hypergradient upwards",
-    caption: "Time is that of the way back over that of the way forward, in which the method may \
-              already have had work to do: see the table.",
+    caption: "Time is that of both ways, forward and back, over that of a training without any method: \
+              1 would be a hypergradient for nothing.",
 };
 
 /// Every method at its cost and its angle.
@@ -274,13 +293,13 @@ fn field(page: &Page, cost: &Cost) -> Result<Option<Figure>> {
         .iter()
         .zip(&front)
         .enumerate()
-        .filter(|(_, (row, _))| placed((cost.of)(row)))
+        .filter(|(_, (row, _))| placed((cost.of)(page, row)))
         .filter_map(|(i, (row, front))| {
             Some(Dot {
                 name: row.method.clone(),
                 number: i + 1,
                 family: row.family(),
-                cost: (cost.of)(row),
+                cost: (cost.of)(page, row),
                 angle: row.angle()?,
                 front: *front,
                 hint: row.hint(),
@@ -293,7 +312,7 @@ fn field(page: &Page, cost: &Cost) -> Result<Option<Figure>> {
     let absent: Vec<&str> = page
         .rows
         .iter()
-        .filter(|row| row.angle().is_none() || !placed((cost.of)(row)))
+        .filter(|row| row.angle().is_none() || !placed((cost.of)(page, row)))
         .map(|row| row.method.as_str())
         .collect();
     let absent = match absent.as_slice() {
@@ -302,7 +321,7 @@ fn field(page: &Page, cost: &Cost) -> Result<Option<Figure>> {
     };
     let caption = format!(
         "{} Full marks are on the front; bare numbers are those of the table. What differs from \
-         exact by less than {} in the cosine is drawn as exact.{absent}",
+         one by less than {} in the cosine is drawn at one.{absent}",
         cost.caption,
         words::power_of_ten(EXACT.log10().round()),
     );
@@ -338,7 +357,7 @@ fn errors(page: &Page) -> Result<Option<Figure>> {
         return Ok(None);
     }
     rows.sort_by(|a, b| a.mean.total_cmp(&b.mean));
-    let exact = page.rows.iter().filter(|row| row.family() == Family::Exact);
+    let exact = page.rows.iter().filter(|row| row.exact);
     let exact = exact.filter_map(Row::error).next();
     let line = match exact {
         Some(error) => format!(" The line is the exact method's, {}.", percent(error)),
@@ -349,7 +368,7 @@ fn errors(page: &Page) -> Result<Option<Figure>> {
         n => format!(" after {}", count(n, "meta-iteration")),
     };
     let caption = format!(
-        "The share of test digits classified wrongly{after}, the least first.{line} Full marks \
+        "The share of test examples classified wrongly{after}, the least first.{line} Full marks \
          are on the front of memory."
     );
     let label = "Test error after tuning with each method".into();
@@ -399,8 +418,12 @@ fn lead(page: &Page) -> String {
     let near = front
         .iter()
         .find(|row| row.angle().is_some_and(|a| a <= 0.05));
-    let exact = front.iter().find(|row| row.angle() == Some(0.0));
-    let near = near.filter(|row| row.angle() != Some(0.0)).map(|row| {
+    let exact = page
+        .rows
+        .iter()
+        .filter(|row| row.exact && placed(row.floats_per_weight) && row.angle().is_some());
+    let exact = exact.min_by(|a, b| a.floats_per_weight.total_cmp(&b.floats_per_weight));
+    let near = near.filter(|row| !row.exact).map(|row| {
         format!(
             "a cosine of {} for {} a weight ({})",
             cosine_words(row.cosine.unwrap_or(f64::NAN)),
@@ -450,25 +473,24 @@ fn tiles(page: &Page) -> Vec<Tile> {
         }
         last = Some(row.floats_per_weight);
         let cosine = row.cosine.unwrap_or(f64::NAN);
-        let exact = row.angle() == Some(0.0);
         tiles.push(Tile {
             label: match budget {
                 0.0 => "no memory".into(),
                 b if b.is_finite() => format!("up to {}", floats(b)),
                 _ => "any memory".into(),
             },
-            value: match exact {
+            value: match row.exact {
                 true => "exact".into(),
                 false => format!("cosine {}", cosine_words(cosine)),
             },
             note: format!(
-                "{}: {}, backward {} × forward",
+                "{}: {}, {} × the time of a plain training",
                 row.method,
                 floats(row.floats_per_weight),
-                number(row.time())
+                number(page.time(row))
             ),
         });
-        if exact {
+        if row.angle() == Some(0.0) {
             break;
         }
     }

@@ -30,7 +30,7 @@ pub mod frontier;
 mod plots;
 pub mod scaling;
 pub mod server;
-mod words;
+pub mod words;
 
 use std::mem::take;
 
@@ -61,8 +61,8 @@ pub struct Report {
     /// Where each of them belongs to a client: what became of their hypergradients.
     #[serde(default)]
     pub clients: Option<Reduction>,
-    /// Settings of the run as names and values. One named `digits` is quoted in the opening
-    /// sentence as the number of digits the run used.
+    /// Settings of the run as names and values. One named `training examples` is quoted in the
+    /// opening sentence.
     pub settings: Vec<(String, String)>,
     /// What the run was made with: names and versions.
     pub versions: Vec<(String, String)>,
@@ -469,10 +469,11 @@ fn lead(report: &Report) -> String {
         0 => "Hyperparameters".into(),
         n => count(n, "hyperparameter"),
     };
-    let digits = report.settings.iter().find(|(name, _)| name == "digits");
-    let on = digits.map_or(String::new(), |(_, n)| match n.parse::<u32>() {
-        Ok(n) => format!(" on {}", count(n as usize, "digit")),
-        Err(_) => format!(" on {n} digits"),
+    const EXAMPLES: &str = "training examples";
+    let examples = report.settings.iter().find(|(name, _)| name == EXAMPLES);
+    let on = examples.map_or(String::new(), |(_, n)| match n.parse::<u32>() {
+        Ok(n) => format!(" on {}", count(n as usize, "training example")),
+        Err(_) => format!(" on {n} {EXAMPLES}"),
     });
     let from = percent(report.before.test_error);
     let to = percent(report.after.test_error);
@@ -551,10 +552,10 @@ fn tiles(report: &Report) -> Vec<Tile> {
     if let Some(cost) = backward().find(|c| !exact(c)).or(backward().next()) {
         tiles.push(Tile {
             label: "memory per weight".into(),
-            value: format!("{} floats", brief(cost.floats_per_weight)),
+            value: floats(cost.floats_per_weight),
             note: match backward().find(exact) {
                 Some(tape) if tape.name != cost.name => {
-                    format!("exact: {} floats", brief(tape.floats_per_weight))
+                    format!("exact: {}", floats(tape.floats_per_weight))
                 }
                 _ => cost.name.clone(),
             },
@@ -579,6 +580,15 @@ fn brief(value: f64) -> String {
     } else {
         number(value)
     }
+}
+
+/// So many floats, which may be a mean.
+fn floats(value: f64) -> String {
+    format!(
+        "{} float{}",
+        brief(value),
+        if value == 1.0 { "" } else { "s" }
+    )
 }
 
 /// The sentence that owns up to what a picture leaves out.
@@ -632,7 +642,7 @@ fn tuning(report: &Report) -> Result<Vec<Figure>> {
 
         let lines = Lines {
             x_label: x(),
-            y_label: "validation loss (nats per digit)".into(),
+            y_label: "validation loss (nats per example)".into(),
             series: vec![over_steps(report, "validation", |m| m.valid_loss)],
             log: false,
         };
@@ -752,7 +762,7 @@ fn training(report: &Report) -> Result<Option<Figure>> {
     );
     let lines = Lines {
         x_label: "training step".into(),
-        y_label: "training loss (nats per digit)".into(),
+        y_label: "training loss (nats per example)".into(),
         series,
         log: true,
     };
@@ -811,14 +821,14 @@ fn penalties(report: &Report) -> Result<Vec<Figure>> {
             .map(|s| format!("{} {}", s.name, number(mean(s.values.iter().copied()))))
             .collect();
         let caption = format!(
-            "The {} of {} in the hidden layers, in the network's own order, {}. Means: {}.{}",
+            "The {} of {}, layer by layer in the network's own order, {}. Means: {}.{}",
             first.unit,
             count(values().count(), "unit"),
             span(values()),
             means.join(", "),
             left_out(values().map(|v| f64::from(*v)))
         );
-        let label = format!("Strips: {} of every hidden unit", first.unit);
+        let label = format!("Strips: {} of every unit", first.unit);
         figures.push(Figure::new(label, caption, plots::strips(&flat)?));
     }
     Ok(figures)
@@ -833,7 +843,7 @@ fn map_caption(strip: &Strip) -> String {
         strip.name,
         span(strip.values.iter())
     );
-    // Digits are centred: two pixels from the edge there is hardly ever ink.
+    // Images are centred more often than not: near the edge there is little to see.
     let edge = 2;
     if rows > 4 * edge && columns > 4 * edge {
         let on_frame = |i: usize| {
@@ -849,8 +859,7 @@ fn map_caption(strip: &Strip) -> String {
             )
         };
         caption += &format!(
-            " The frame of the outer two rows and columns, pixels that are all but never lit, \
-             averages {}; the inside averages {}.",
+            " The frame of the outer two rows and columns averages {}; the inside averages {}.",
             number(part(true)),
             number(part(false))
         );
@@ -858,7 +867,7 @@ fn map_caption(strip: &Strip) -> String {
     let (value, times) = commonest(&strip.values);
     if times >= 5 {
         caption += &format!(
-            " {times} cells share the exact value {}: a pixel no digit lights passes nothing on, \
+            " {times} cells share the exact value {}: a pixel that no image lights passes nothing on, \
              its hypergradient is nil, and its penalty stays where it began.",
             number(value)
         );
@@ -1074,7 +1083,7 @@ fn tables(report: &Report) -> Vec<Table> {
     tables.push(Table {
         heading: "Meta-iterations",
         note: format!(
-            "Losses in nats per digit; the norm is the hypergradient's.{}",
+            "Losses in nats per example; the norm is the hypergradient's.{}",
             absent(report)
         ),
         columns: [

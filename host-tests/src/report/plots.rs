@@ -736,7 +736,11 @@ fn edges(start: i32, length: i32, count: usize, i: usize) -> (i32, i32) {
 pub(super) fn heat_map(strip: &Strip) -> Result<Picture> {
     let shade = Shade::new(strip.values.iter().map(|v| f64::from(*v)));
     let bar = shade.ticks();
-    let (left, top, wide) = (42, 30, 250);
+    let (left, top) = (42, 30);
+    // The labels of the bar are within the picture, however long they are.
+    let labels = bar.iter().map(|(_, label)| front::width(label, TICK));
+    let labels = labels.fold(0.0, f64::max).ceil() as i32;
+    let wide = (WIDTH - left - 35 - labels).clamp(60, 250);
     // Square cells, unless that would make a tower.
     let high = (wide * strip.rows as i32 / strip.columns.max(1) as i32).clamp(40, 420);
     picture((WIDTH, top + high + 50), true, |area| {
@@ -798,7 +802,7 @@ pub(super) fn strips(strips: &[&Strip]) -> Result<Picture> {
     let (l, w) = (left * FINE, wide * FINE);
     picture((WIDTH, foot + 78), true, |area| {
         let unit = strips.first().map_or("", |s| s.unit.as_str());
-        let heading = format!("{unit} of hidden units");
+        let heading = format!("{unit} of each unit");
         write(
             area,
             &words::shortened(&heading, 44),
@@ -830,7 +834,7 @@ pub(super) fn strips(strips: &[&Strip]) -> Result<Picture> {
             ..UNDER
         };
         let middle = l + w / 2;
-        write(area, "hidden unit", (middle, (foot - 8) * FINE), under)?;
+        write(area, "unit", (middle, (foot - 8) * FINE), under)?;
         let y0 = (foot + 20) * FINE;
         shade.bar(area, (l, y0), w, WIDTH * FINE)?;
         let word = words::shortened(unit, 40);

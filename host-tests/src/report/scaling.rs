@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plots::{self, Curves, Family, drawable};
 use super::words::{bytes, columns, count, fixed, number, plain};
-use super::{Cell, Figure, Line, Section, Table, Term, Tile, View, backdrop, brief, fill};
+use super::{Cell, Figure, Line, Section, Table, Term, Tile, View, backdrop, brief, fill, floats};
 
 /// Every method along every axis.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -190,13 +190,13 @@ impl Curve {
         let points = self.points.iter().map(|p| {
             let memory = p.memory.map_or("unknown".into(), |n| bytes(n as f64));
             let hint = format!(
-                "{}\n{} {}\n{} s forward, {} s backward\n{} floats, memory {memory}",
+                "{}\n{} {}\n{} s forward, {} s backward\n{}, memory {memory}",
                 self.method,
                 fixed(p.size as f64, 0),
                 growth.what,
                 number(p.forward_seconds),
                 number(p.backward_seconds),
-                fixed(p.floats as f64, 0),
+                count(p.floats, "float"),
             );
             ((p.size as f64, value(p) / unit), hint)
         });
@@ -412,9 +412,9 @@ fn tiles(page: &Page) -> Vec<Tile> {
             ),
             value: format!("time × {}", number(last.seconds() / first.seconds())),
             note: format!(
-                "{}: {} floats, then {}",
+                "{}: {}, then {}",
                 curve.method,
-                brief(first.floats as f64),
+                floats(first.floats as f64),
                 brief(last.floats as f64)
             ),
         })
@@ -553,7 +553,6 @@ fn points(page: &Page) -> Table {
                     ratio(p.backward_seconds, first.backward_seconds)
                         .as_str()
                         .into(),
-                    ratio(p.backward_seconds, p.forward_seconds).as_str().into(),
                     fixed(p.floats as f64, 0).as_str().into(),
                     p.memory
                         .map_or("–".into(), |n| bytes(n as f64))
@@ -579,7 +578,6 @@ fn points(page: &Page) -> Table {
             "size".into(),
             "forward".into(),
             "backward".into(),
-            "backward / forward".into(),
             "floats".into(),
             "memory".into(),
             "runs".into(),

@@ -90,7 +90,7 @@ pub fn render(page: &Page) -> Result<String> {
         vec![
             curves(
                 page,
-                "validation loss (nats per digit)",
+                "validation loss (nats per example)",
                 |m| m.valid_loss,
                 false,
             )?,

@@ -119,10 +119,24 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
-/// A count and its noun; the plural is the noun with an s.
+/// A noun for so many; the plural is the noun with an s.
+fn plural(n: usize, noun: &str) -> String {
+    format!("{noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// A count and its noun on a page.
 pub(super) fn count(n: usize, noun: &str) -> String {
-    let s = if n == 1 { "" } else { "s" };
-    format!("{} {noun}{s}", fixed(n as f64, 0))
+    format!("{} {}", fixed(n as f64, 0), plural(n, noun))
+}
+
+/// A count and its noun in a terminal, where programs read the number.
+///
+/// ```
+/// # use drmad_host::report::words::several;
+/// assert_eq!([several(1, "step"), several(1000, "step")], ["1 step", "1000 steps"]);
+/// ```
+pub fn several(n: usize, noun: &str) -> String {
+    format!("{n} {}", plural(n, noun))
 }
 
 /// How a quantity goes from its first value to its last: "falls from 10.2 % to 7.9 %".

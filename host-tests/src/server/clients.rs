@@ -159,7 +159,7 @@ impl<'a> Clients<'a> {
                 // The first round is that of the greeting.
                 let meta_step = (order.round as usize).saturating_sub(1);
                 let problem = problem(meta_step)?;
-                let method = experiment.method.method()?;
+                let method = experiment.method()?;
                 let trained = device::train::<A>(&problem, hyper, Some(&method), &|| ())?;
                 let errors = problem.errors::<A>(hyper, &trained.w)?;
                 let back = trained.back.context("no hypergradient")?;

@@ -38,12 +38,13 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
-use crate::experiment::{Experiment, Rounding};
+use crate::experiment::{Experiment, Rounding, What};
 use crate::files::{self, progress};
 use crate::problem::Quality;
 use crate::provenance::{named, versions};
 use crate::reduction::Reduction;
 use crate::report::server as page;
+use crate::report::words::several;
 use crate::tune::{from_bits, step, to_bits};
 
 use clients::{Clients, Held, own_data};
@@ -129,8 +130,16 @@ impl FromStr for Absent {
                 last,
             })
         };
-        parse()
-            .ok_or_else(|| format!("{text} is not CLIENT@FIRST-LAST, CLIENT@FIRST- or CLIENT@ONE"))
+        let absent = parse().ok_or_else(|| {
+            format!("{text} is not CLIENT@FIRST-LAST, CLIENT@FIRST- or CLIENT@ONE")
+        })?;
+        match absent.last {
+            Some(last) if last < absent.first => Err(format!(
+                "{text} is of no meta-iteration: {last} comes before {}",
+                absent.first
+            )),
+            _ => Ok(absent),
+        }
     }
 }
 
@@ -296,6 +305,15 @@ impl Server {
                 clients.count - 1
             );
         }
+        // With the last of these numbers go the judgements.
+        let meta_steps = experiment.outer.meta_steps;
+        for Absent { client, first, .. } in &self.conditions.absent {
+            ensure!(
+                *first <= meta_steps,
+                "--absent {client}@{first}: there are {}, numbered from 0",
+                several(meta_steps, "meta-iteration")
+            );
+        }
         Ok(())
     }
 
@@ -411,16 +429,18 @@ impl Server {
         let mut hyper = from_bits(&state.hyper);
         self.greet(link)?;
         self.tell(&format!(
-            "{}: {} hyperparameters by {}, {meta_steps} meta-iterations of {clients} clients with {} steps",
+            "{}: {} by {}, {} of {} with {}",
             experiment.name,
-            hyper.len(),
-            experiment.method.method()?.describe(),
-            experiment.steps
+            several(hyper.len(), "hyperparameter"),
+            experiment.method()?.describe(),
+            several(meta_steps, "meta-iteration"),
+            several(clients, "client"),
+            several(experiment.steps, "step")
         ));
         if resume {
             self.tell(&format!(
-                "resumed after meta-iteration {}",
-                state.rounds.len()
+                "resumed after {}",
+                several(state.rounds.len(), "meta-iteration")
             ));
         }
         self.tell(&format!(
@@ -586,7 +606,7 @@ impl Server {
                             words.push(format!("client {client}: {why}"));
                             Err(Why::Diverged)
                         }
-                        said => bail!("client {client} answers with {said:?}"),
+                        said => bail!("client {client} answers with {}", said.kind()),
                     }
                 }
             });
@@ -599,12 +619,10 @@ impl Server {
             }
         }
         let taken: Vec<Option<&[f32]>> = gradients.iter().map(Option::as_deref).collect();
-        let reduced = self.experiment().outer.reduction().reduce(&taken);
-        let reduced = reduced.with_context(|| {
-            let late = clients.iter().filter(|of| **of == Err(Why::Late)).count();
-            let late = (late > 0).then(|| format!("{late} are late: raise --deadline"));
-            words.into_iter().chain(late).collect::<Vec<_>>().join("; ")
-        })?;
+        if clients.iter().all(Result::is_err) {
+            bail!("nobody is left to follow: {}", why_nobody(&clients, words));
+        }
+        let reduced = self.experiment().outer.reduction().reduce(&taken)?;
         let round = Round {
             norm: norm(&reduced.hypergradient),
             agreement: reduced.agreement,
@@ -687,15 +705,12 @@ impl Server {
                 ("clients", self.clients().to_string()),
                 ("shards", s.shards.describe().to_string()),
                 ("what all follow", follow.to_string()),
-                (
-                    "hypergradients travel as",
-                    format!("{:?}", s.wire).to_lowercase(),
-                ),
+                ("hypergradients travel as", s.wire.as_str().to_string()),
                 ("training steps", e.steps.to_string()),
-                ("rate", e.rate.to_string()),
-                ("momentum", e.momentum.to_string()),
-                ("method", e.method.method()?.describe()),
-                ("outer optimiser", format!("{:?}", e.outer.optimiser)),
+                ("rate", e.said(What::Rate)),
+                ("momentum", e.said(What::Momentum)),
+                ("method", e.method()?.describe()),
+                ("outer optimiser", e.outer.optimiser.as_str().to_string()),
                 ("outer rate", e.outer.rate().to_string()),
                 ("seed", s.seed.to_string()),
                 (
@@ -721,6 +736,25 @@ fn started_ranks() -> Option<usize> {
     let of = |name: &str| std::env::var(name).ok()?.parse().ok();
     let names = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
     names.into_iter().find_map(of)
+}
+
+/// Why no client has a hypergradient, in words: those of each that diverges, and how many the others are.
+fn why_nobody(clients: &[Result<Measured, Why>], diverged: Vec<String>) -> String {
+    let others = [
+        (Why::Absent, "absent: shorten --absent"),
+        (Why::Late, "late: raise --deadline"),
+        (
+            Why::NotFinite,
+            "without finite numbers: lower the rate or the scales",
+        ),
+    ];
+    let others = others.into_iter().filter_map(|(why, words)| {
+        let n = clients.iter().filter(|of| **of == Err(why)).count();
+        let are = if n == 1 { "is" } else { "are" };
+        (n > 0).then(|| format!("{n} of {} {are} {words}", several(clients.len(), "client")))
+    });
+    let words: Vec<String> = diverged.into_iter().chain(others).collect();
+    words.join("; ")
 }
 
 /// A meta-iteration, as a line, and a line for each client that was left out.

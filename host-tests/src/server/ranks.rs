@@ -27,6 +27,7 @@ use signal_hook::iterator::Signals;
 use super::Server;
 use super::link::{Link, Threads};
 use super::wire::{Order, Task};
+use crate::report::words::several;
 
 /// How long a rank with nothing to do waits before it looks again.
 const NAP: Duration = Duration::from_micros(200);
@@ -43,7 +44,7 @@ pub fn run(server: &Server, resume: bool) -> Result<()> {
     let (universe, threading) = initialised.context("MPI was begun already")?;
     ensure!(
         threading >= Threading::Funneled,
-        "this MPI allows no threads beside it: {threading:?}"
+        "this MPI allows no threads beside it: build it with some"
     );
     let world = universe.world();
     let (rank, ranks) = (world.rank(), world.size());
@@ -51,7 +52,9 @@ pub fn run(server: &Server, resume: bool) -> Result<()> {
     let refused = server.check().and_then(|()| {
         ensure!(
             ranks as usize <= clients,
-            "{ranks} ranks and {clients} clients: start at most one rank for each client"
+            "{} and {}: start at most one rank for each client",
+            several(ranks as usize, "rank"),
+            several(clients, "client")
         );
         Ok(())
     });

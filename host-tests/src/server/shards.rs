@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Dataset;
 use crate::experiment::{Counts, Experiment};
 use crate::problem::{Population, Use, those};
+use crate::report::words::several;
 
 /// The kinds of shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -84,7 +85,8 @@ impl Shards {
         };
         ensure!(
             len <= pooled.len(),
-            "client {client} has {len} examples of a pool of {}: give a larger outer.clients.pool",
+            "client {client} has {} of a pool of {}: give a larger outer.clients.pool",
+            several(len, "example"),
             pooled.len()
         );
         let mut shard = vec![0; len];
@@ -113,7 +115,8 @@ pub fn experiment_of(experiment: &Experiment, held: usize, tested: usize) -> Res
     own.examples.test = experiment.examples.test.min(tested);
     ensure!(
         own.examples.train > 0 && own.examples.valid > 0,
-        "a client that holds {held} examples has none to train on or none to validate on: {train} and {valid} of {all} are wanted"
+        "a client that holds {} has none to train on or none to validate on: {train} and {valid} of {all} are wanted",
+        several(held, "example")
     );
     if let Some(clients) = &mut own.outer.clients {
         clients.pool = held;

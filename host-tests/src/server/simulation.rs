@@ -374,7 +374,7 @@ impl Crowd {
     /// A meta-iteration in which nobody has a hypergradient.
     pub fn tune(&self, reduction: Reduction, part: Part, meta_steps: usize) -> Result<Tuned> {
         let population = Population::new(&self.experiment, &self.data)?;
-        let method = self.experiment.method.method()?;
+        let method = self.experiment.method()?;
         let mut hyper = self.experiment.start();
         let mut moments = [vec![0; hyper.len()], vec![0; hyper.len()]];
         let clients = self.shards.len();

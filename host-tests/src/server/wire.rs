@@ -19,6 +19,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Quality;
+use crate::report::words::several;
 
 /// How hypergradients travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -89,7 +90,9 @@ impl Wire {
         let want = self.bytes(len);
         ensure!(
             bytes.len() == want,
-            "{len} numbers take {want} bytes and {} came",
+            "{} take {} and {} came",
+            several(len, "number"),
+            several(want, "byte"),
             bytes.len()
         );
         Ok(match self {
@@ -118,6 +121,15 @@ impl Wire {
                     .collect()
             }
         })
+    }
+
+    /// The name on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Wire::F32 => "f32",
+            Wire::F16 => "f16",
+            Wire::Sign => "sign",
+        }
     }
 
     /// The bytes that so many numbers take.
@@ -221,6 +233,19 @@ pub enum Said {
     Diverged(String),
     /// Nothing can be done.
     Failed(String),
+}
+
+impl Said {
+    /// What kind of thing it is, in words.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Said::Holds(_) => "what it holds",
+            Said::Gradient(..) => "a hypergradient",
+            Said::Quality(_) => "how good it is",
+            Said::Diverged(_) => "a training that diverged",
+            Said::Failed(_) => "a failure",
+        }
+    }
 }
 
 /// What must be the same of all clients.

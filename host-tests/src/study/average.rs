@@ -18,7 +18,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use drmad::Fused;
 use drmad::kernels::reduce::{cosine, norm};
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ use crate::device;
 use crate::experiment::{Block, By, Experiment, Rounding};
 use crate::files;
 use crate::method::Method;
-use crate::problem::{MOST_DRAWS, Population};
+use crate::problem::Population;
 use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
 use crate::report::experiments::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};
@@ -54,15 +54,9 @@ const CHUNK: usize = 20;
 /// The experiment and the settings of a file.
 ///
 /// # Errors
-/// Fewer draws than 2, or more than [`MOST_DRAWS`].
+/// Fewer draws than 2, or more than there are; an experiment that cannot be run.
 pub fn plan(recipe: &Recipe, study: &Study, quick: bool) -> Result<(Experiment, Settings)> {
-    let (experiment, settings): (_, Settings) = study.with_settings(recipe, quick)?;
-    ensure!(
-        (2..=MOST_DRAWS).contains(&settings.draws),
-        "draws is {}: give 2 to {MOST_DRAWS}",
-        settings.draws
-    );
-    Ok((experiment, settings))
+    study.with_settings(recipe, quick)
 }
 
 /// A hypergradient at the start values, and the processor seconds it took.
@@ -85,7 +79,7 @@ pub fn take(
     draws: Range<usize>,
     each: &(dyn Fn() + Sync),
 ) -> Result<Vec<Draw>> {
-    let (method, start): (Method, _) = (experiment.method.method()?, experiment.start());
+    let (method, start): (Method, _) = (experiment.method()?, experiment.start());
     let problems: Vec<_> = draws
         .map(|draw| population.draw(seed, 0, draw))
         .collect::<Result<_>>()?;

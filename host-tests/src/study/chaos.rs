@@ -28,13 +28,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Job, Study};
 use crate::device::{self, Device};
-use crate::experiment::{Experiment, Rounding};
+use crate::experiment::{Experiment, Rounding, What};
 use crate::files;
 use crate::method::{Method, Name};
 use crate::problem::{Population, Problem, Trained};
 use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
 use crate::report::experiments::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};
+use crate::report::words::several;
 
 /// Which places there are, and what is asked of them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,16 +113,16 @@ pub fn plan(recipe: &Recipe, study: &Study, quick: bool) -> Result<(Experiment, 
     let (experiment, settings): (_, Settings) = study.with_settings(recipe, quick)?;
     ensure!(
         experiment.hypers() == 1,
-        "{} tunes {} hyperparameters: one is moved along an axis",
+        "{} tunes {}: one is moved along an axis",
         experiment.name,
-        experiment.hypers()
+        several(experiment.hypers(), "hyperparameter")
     );
     let Settings {
         points,
         from,
         to,
         window,
-        hats_every,
+        ..
     } = settings;
     ensure!(
         from.is_finite() && to.is_finite() && from < to,
@@ -131,7 +132,6 @@ pub fn plan(recipe: &Recipe, study: &Study, quick: bool) -> Result<(Experiment, 
         window >= 1 && points > window,
         "there are {points} points and windows of {window} pairs: give more points than pairs, at least 1"
     );
-    ensure!(hats_every >= 1, "hats-every is 0: give at least 1");
     Ok((experiment, settings))
 }
 
@@ -147,7 +147,7 @@ pub fn scan(
     (first, hats_every): (usize, usize),
     each: &(dyn Fn() + Sync),
 ) -> Result<Vec<Found>> {
-    let hats = Method::new(Name::Hats);
+    let hats = Method::fitting(Name::Hats, problem.experiment.steps);
     let asked = |i: usize| (first + i).is_multiple_of(hats_every);
     let job = |x, method| device::Job {
         problem,
@@ -207,7 +207,7 @@ fn seed(
     each: &(dyn Fn() + Sync),
 ) -> Result<Vec<Found>> {
     let problem = population.draw(seed as u64, 0, 0)?;
-    let exact = experiment.method.method()?;
+    let exact = experiment.method()?;
     let path = job.out.join(format!("seed-{seed}.json"));
     let mut state = State {
         of: format!(
@@ -556,7 +556,7 @@ pub fn run(job: &Job<'_>) -> Result<Findings> {
             ("training examples", e.examples.train.to_string()),
             ("batch", e.batch.to_string()),
             ("training steps", e.steps.to_string()),
-            ("momentum", e.momentum.to_string()),
+            ("momentum", e.said(What::Momentum)),
             ("log of the initial scale", e.log_scale.to_string()),
             (
                 "moved",

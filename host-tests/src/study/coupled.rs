@@ -278,8 +278,11 @@ impl<O: Objective, E: Objective> Training<'_, O, E> {
             let mut rho = log_rho;
             Parametrisation::Log.value::<Fused, _>(&mut rho);
             let h = [&rho, &spread(sharing, &numbers)[..]].concat();
-            let mut path =
-                Method::new(tuning.method).path::<O::Arithmetic>(shape, w0, &mut storage)?;
+            let mut path = Method::fitting(tuning.method, tuning.steps).path::<O::Arithmetic>(
+                shape,
+                w0,
+                &mut storage,
+            )?;
             let found = self
                 .hypergradient(tuning, &h, w0, &mut *path)
                 .with_context(|| format!("meta-iteration {step}"))?;

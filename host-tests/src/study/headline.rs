@@ -28,7 +28,7 @@ use toml::{Table, Value};
 use super::Job;
 use super::kept::Kept;
 use super::spent::Spent;
-use crate::experiment::{Experiment, Rounding};
+use crate::experiment::{Experiment, Rounding, What};
 use crate::method::{Method, Name};
 use crate::problem::{Population, Problem};
 use crate::provenance::{named, versions};
@@ -103,7 +103,6 @@ impl Settings {
                 name.as_str()
             );
         }
-        ensure!(self.repeats > 0, "repeats is 0: give at least 1");
         ensure!(!self.momenta.is_empty(), "momenta: give at least one");
         for momentum in &self.momenta {
             for steps in self.lengths() {
@@ -133,7 +132,7 @@ pub struct Measured {
     pub backward: f64,
     /// Numbers that the path keeps, the two vectors that it is lent among them.
     pub floats: usize,
-    /// Gradients computed after the training, the validation's not among them.
+    /// Gradients of the training's loss computed after the training.
     pub gradients: usize,
     /// Second-order products.
     pub products: usize,
@@ -160,7 +159,7 @@ pub fn measure(
     for _ in 0..repeats {
         backs.clear();
         for (name, (forward, backward)) in methods.iter().zip(&mut times) {
-            let method = Method::new(*name);
+            let method = Method::fitting(*name, problem.experiment.steps);
             let trained = problem
                 .train::<Fused>(&hyper, Some(&method), &mut |_| ())
                 .with_context(|| name.as_str())?;
@@ -179,7 +178,7 @@ pub fn measure(
         forward: median(forward),
         backward: median(backward),
         floats: back.floats + lent,
-        gradients: back.gradients.saturating_sub(1),
+        gradients: back.gradients,
         products: back.products,
         cosine: cosine(&back.hypergradient, exact),
         norm_ratio: norm(&back.hypergradient) / norm(exact),
@@ -355,7 +354,7 @@ fn findings(settings: &Settings, own: &Experiment, all: &[AtMomentum]) -> Findin
             ("training steps", own.steps.to_string()),
             ("batch", own.batch.to_string()),
             ("validation examples", own.examples.valid.to_string()),
-            ("rate", own.rate.to_string()),
+            ("rate", own.said(What::Rate)),
             ("momenta", joined(&settings.momenta)),
             ("repeats of each time", settings.repeats.to_string()),
         ]),

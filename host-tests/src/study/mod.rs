@@ -31,6 +31,8 @@ use crate::experiment::Experiment;
 use crate::files::{self, progress};
 use crate::recipe::{self, Recipe};
 use crate::report::experiments::{self, Compared, Findings, Unit, Variant};
+use crate::report::words::several;
+use crate::setting::{self, Unknown};
 
 use kept::Kept;
 use spent::Spent;
@@ -87,9 +89,10 @@ pub struct Study {
     #[serde(default)]
     pub settings: Table,
     /// Keys that the reduced form puts over all others: `seeds`, those of the experiment, and of kinds
-    /// that are no training those of the settings; of those that have both, the settings' are `settings`.
+    /// that are no training those of the settings; of those that have both, the settings' are `settings`. A
+    /// study without has no reduced form; an empty one says that the full form is reduced enough.
     #[serde(default)]
-    pub quick: Table,
+    pub quick: Option<Table>,
 }
 
 const fn three() -> usize {
@@ -140,6 +143,22 @@ pub struct Published {
 }
 
 impl Study {
+    /// A study from its table.
+    ///
+    /// # Errors
+    /// Keys that are missing or mean nothing, seeds that there cannot be.
+    pub fn read(table: Value) -> Result<Self> {
+        if let Value::Table(table) = &table {
+            let reduced = table.get("quick").and_then(Value::as_table);
+            for table in std::iter::once(table).chain(reduced) {
+                let seeds = table.get_key_value("seeds");
+                let seeds = seeds.map(|(key, seeds)| (key.clone(), seeds.clone()));
+                setting::check(&seeds.into_iter().collect(), setting::STUDY, Unknown::Left)?;
+            }
+        }
+        Ok(table.try_into()?)
+    }
+
     /// Whether its experiment is a training.
     pub fn trains(&self) -> bool {
         matches!(
@@ -153,7 +172,7 @@ impl Study {
     /// # Errors
     /// The first that cannot, by name; settings that mean nothing.
     pub fn check(&self, recipe: &Recipe) -> Result<()> {
-        for quick in [false, true] {
+        for quick in [false, self.quick.is_some()] {
             match self.kind {
                 Kind::Tuned => tuned::variants(recipe, self, quick).map(drop)?,
                 Kind::Precision => self
@@ -177,10 +196,6 @@ impl Study {
                 Kind::Cleaning => cleaning::variants(recipe, self, quick).map(drop)?,
             }
         }
-        ensure!(
-            self.seeds(false) > 0 && self.seeds(true) > 0,
-            "seeds is 0: give at least 1"
-        );
         Ok(())
     }
 
@@ -191,9 +206,15 @@ impl Study {
 
     /// The seeds of each variant.
     fn seeds(&self, quick: bool) -> usize {
-        let own = self.quick.get("seeds").filter(|_| quick);
-        let own = own.and_then(Value::as_integer);
-        own.map_or(self.seeds, |n| usize::try_from(n).unwrap_or(0))
+        let own = self.reduced(quick).remove("seeds");
+        let own = own.as_ref().and_then(Value::as_integer);
+        own.map_or(self.seeds, |n| usize::try_from(n).unwrap_or(1))
+    }
+
+    /// The keys that are put over all others: those of the reduced form where that is wanted.
+    fn reduced(&self, quick: bool) -> Table {
+        let own = self.quick.clone().filter(|_| quick);
+        own.unwrap_or_default()
     }
 
     /// The settings of a kind that is no training, with so many seeds where it has some.
@@ -203,13 +224,11 @@ impl Study {
         seeds: Option<usize>,
     ) -> Result<T> {
         let mut table = self.settings.clone();
-        if quick {
-            recipe::put_over(&mut table, self.quick.clone());
-        }
+        recipe::put_over(&mut table, self.reduced(quick));
         if let Some(seeds) = seeds {
             table.insert("seeds".to_string(), i64::try_from(seeds)?.into());
         }
-        table.try_into().context("its [study.settings]")
+        settings_in(table)
     }
 
     /// The experiment of a kind that trains and has settings, and those: the reduced form's own
@@ -218,19 +237,23 @@ impl Study {
     where
         T: for<'de> Deserialize<'de>,
     {
-        let mut over = if quick {
-            self.quick.clone()
-        } else {
-            Table::new()
-        };
+        let mut over = self.reduced(quick);
         over.remove("seeds");
         let mut settings = self.settings.clone();
         if let Some(Value::Table(own)) = over.remove("settings") {
             recipe::put_over(&mut settings, own);
         }
-        let settings = settings.try_into().context("its [study.settings]")?;
-        Ok((recipe.with(&[&over])?, settings))
+        Ok((recipe.with(&[&over])?, settings_in(settings)?))
     }
+}
+
+/// Settings from their table, whose numbers are within their bounds.
+fn settings_in<T: for<'de> Deserialize<'de>>(table: Table) -> Result<T> {
+    let read = || {
+        setting::check(&table, setting::STUDY, Unknown::Left)?;
+        anyhow::Ok(table.clone().try_into()?)
+    };
+    read().context("its [study.settings]")
 }
 
 /// The names of all files that have a study.
@@ -310,6 +333,12 @@ impl Studies<'_> {
                     names().collect::<Vec<_>>().join(", ")
                 );
             };
+            ensure!(
+                study.quick.is_some() || !self.quick,
+                "{} has no quick form: say what is smaller in it, such as quick = {{ seeds = 1, steps = 50 }} \
+                 below [study], or leave out --quick",
+                recipe.name
+            );
             let job = Job {
                 recipe,
                 study,
@@ -424,7 +453,11 @@ impl Job<'_> {
     fn bar(&self, ticks: usize) -> ProgressBar {
         let bar = progress(ticks);
         bar.enable_steady_tick(Duration::from_millis(250));
-        bar.println(format!("{}: {} seeds", self.recipe.name, self.seeds));
+        bar.println(format!(
+            "{}: {}",
+            self.recipe.name,
+            several(self.seeds, "seed")
+        ));
         bar
     }
 }

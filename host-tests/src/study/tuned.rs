@@ -39,7 +39,7 @@ pub struct Variant {
 /// Variants without a name or with another's, that start from none before them, or whose experiment
 /// cannot be run.
 pub fn variants(recipe: &Recipe, study: &Study, quick: bool) -> Result<Vec<Variant>> {
-    let mut reduced = study.quick.clone();
+    let mut reduced = study.reduced(quick);
     reduced.remove("seeds");
     let mut variants: Vec<Variant> = vec![];
     let own = [Table::from_iter([("name".to_string(), "tuned".into())])];
@@ -70,13 +70,8 @@ pub fn variants(recipe: &Recipe, study: &Study, quick: bool) -> Result<Vec<Varia
                 format!("{name}: from = {from}: no variant before it is called that")
             })?),
         };
-        let over = if quick {
-            vec![&over, &reduced]
-        } else {
-            vec![&over]
-        };
         let experiment = recipe
-            .with(&over)
+            .with(&[&over, &reduced])
             .with_context(|| format!("variant {name}"))?;
         variants.push(Variant {
             name,
@@ -319,7 +314,8 @@ pub(super) fn findings(job: &Job<'_>, variants: &[Variant], ran: &[Vec<Ran>]) ->
         baseline: study.baseline.clone(),
     })];
     figures.extend(curves(variants, ran, study));
-    figures.extend(pictures(base, &ran[0]));
+    let shape = (job.data.train.rows, job.data.train.columns);
+    figures.extend(pictures(base, shape, &ran[0]));
     Ok(Findings {
         name: job.recipe.name.clone(),
         title: e.title.clone(),
@@ -335,9 +331,9 @@ pub(super) fn findings(job: &Job<'_>, variants: &[Variant], ran: &[Vec<Ran>]) ->
             ("test examples", e.examples.test.to_string()),
             ("batch", e.batch.to_string()),
             ("training steps", e.steps.to_string()),
-            ("rate", e.rate.to_string()),
-            ("momentum", e.momentum.to_string()),
-            ("log of the initial scale", e.log_scale.to_string()),
+            ("rate", e.said(What::Rate)),
+            ("momentum", e.said(What::Momentum)),
+            ("log of the initial scale", e.said(What::InitialScale)),
             ("meta-iterations", e.outer.meta_steps.to_string()),
             (
                 "clients",
@@ -422,8 +418,10 @@ fn curves(variants: &[Variant], ran: &[Vec<Ran>], study: &Study) -> Vec<Shown> {
 }
 
 /// What the first variant's hyperparameters became, block by block.
-fn pictures(variant: &Variant, seeds: &[Ran]) -> Vec<Shown> {
+fn pictures(variant: &Variant, shape: (usize, usize), seeds: &[Ran]) -> Vec<Shown> {
     let e = &variant.experiment;
+    // Inputs that lie in a row are no picture.
+    let shape = Some(shape).filter(|(rows, columns)| *rows > 1 && *columns > 1);
     let hypers: Vec<&[f32]> = seeds
         .iter()
         .filter_map(|ran| ran.tuned.as_ref().ok())
@@ -443,8 +441,10 @@ fn pictures(variant: &Variant, seeds: &[Ran]) -> Vec<Shown> {
                     &hypers.iter().map(|h| of(h)).collect::<Vec<_>>(),
                 ));
             }
-            What::Pixel => shown.extend(images(e, &first[range.clone()])),
-            What::Scale | What::Penalty => shown.extend(by_pixel(e, block, &of(first))),
+            What::Pixel => shown.extend(shape.map(|shape| images(e, shape, &first[range.clone()]))),
+            What::Scale | What::Penalty => {
+                shown.extend(shape.and_then(|shape| by_pixel(e, shape, block, &of(first))));
+            }
             _ => {}
         }
     }
@@ -489,17 +489,16 @@ fn by_step(e: &Experiment, block: &Block, seeds: &[Vec<f32>]) -> Shown {
 }
 
 /// Learned images.
-fn images(e: &Experiment, pixels: &[f32]) -> Option<Shown> {
-    let (rows, columns) = square(e.layers[0])?;
+fn images(e: &Experiment, (rows, columns): (usize, usize), pixels: &[f32]) -> Shown {
     let classes = e.classes();
     let images = pixels
         .chunks_exact(rows * columns)
         .take(4 * classes)
         .enumerate();
-    Some(Shown::Images(Images {
+    Shown::Images(Images {
         caption:
             "The images that were learned, one a class: what to train on, so that a short training \
-                  does best on real digits."
+                  does best on real ones."
                 .to_string(),
         unit: "input".to_string(),
         rows,
@@ -512,12 +511,16 @@ fn images(e: &Experiment, pixels: &[f32]) -> Option<Shown> {
                 values: values.iter().map(|x| f64::from(*x)).collect(),
             })
             .collect(),
-    }))
+    })
 }
 
 /// A picture of each pixel's penalty: one, or one for each class where weights have their own.
-fn by_pixel(e: &Experiment, block: &Block, hyper: &[f32]) -> Option<Shown> {
-    let (rows, columns) = square(e.layers[0])?;
+fn by_pixel(
+    e: &Experiment,
+    (rows, columns): (usize, usize),
+    block: &Block,
+    hyper: &[f32],
+) -> Option<Shown> {
     let pixels = rows * columns;
     let first = e.groups_of(block).blocks().next()?;
     let own = first.hypers(hyper);
@@ -541,7 +544,7 @@ fn by_pixel(e: &Experiment, block: &Block, hyper: &[f32]) -> Option<Shown> {
     };
     Some(Shown::Images(Images {
         caption: if each > 1 {
-            "The penalty of each pixel's weight for each digit (the first seed).".to_string()
+            "The penalty of each pixel's weight for each class (the first seed).".to_string()
         } else {
             format!(
                 "The {unit} of each input pixel's weights after tuning (the first variant and seed)."
@@ -554,9 +557,4 @@ fn by_pixel(e: &Experiment, block: &Block, hyper: &[f32]) -> Option<Shown> {
         diverging: false,
         images: (0..each).map(image).collect(),
     }))
-}
-
-fn square(width: usize) -> Option<(usize, usize)> {
-    let side = width.isqrt();
-    (side * side == width).then_some((side, side))
 }

@@ -30,7 +30,7 @@ fn scan(places: &[f32], hats_every: usize) -> Vec<Found> {
     let experiment = tiny("chaos");
     let population = Population::new(&experiment, &MNIST).unwrap();
     let problem = population.draw(3, 0, 0).unwrap();
-    let exact = experiment.method.method().unwrap();
+    let exact = experiment.method().unwrap();
     let points = chaos::scan(&problem, &exact, places, (0, hats_every), &|| ());
     points.expect("the processor does it")
 }

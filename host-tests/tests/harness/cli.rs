@@ -55,6 +55,9 @@ fn bad_usage_exits_with_2() {
         &["tune", "--draws", "0"],
         &["tune", "--draws", "1025"],
         &["tune", "--threads", "0"],
+        &["tune", "--momentum", "1.5"],
+        &["tune", "--rate", "-0.1"],
+        &["tune", "--spacing", "0"],
         &["tune", "--bits", "5"],
         &["hypergradient"],
         &["dance"],
@@ -145,14 +148,11 @@ fn what_is_wrong_is_said_in_one_line_with_its_numbers() {
             assert!(error.contains(word), "{word:?} is not in {error}");
         }
     };
-    says(one(&["--momentum", "1.5"]), &["momentum is 1.5", "below 1"]);
-    says(one(&["--momentum", "nan"]), &["momentum is NaN", "below 1"]);
     says(
         one(&["--rate", "1e30"]),
         &["not finite at step", "lower the rate"],
     );
     says(one(&["--knots", "21"]), &["knots", "21", "20"]);
-    says(one(&["--spacing", "0"]), &["spacing is 0"]);
     says(one(&["--data", "/nowhere"]), &["/nowhere"]);
     says(one(&["--hyper", "/nowhere.npy"]), &["/nowhere.npy"]);
     says(

@@ -118,7 +118,7 @@ fn chaos() -> Findings {
         seconds: 754.0,
         compared: vec![compared("rate at which chaos begins", None, &[5.2], Unit::Number, "")],
         figures: vec![
-            curves("The training loss after 50 steps.", "training loss (nats per digit)", false, loss),
+            curves("The training loss after 50 steps.", "training loss (nats per example)", false, loss),
             curves("The absolute derivative by the logarithm of the rate.", "|derivative|", true, slope),
         ],
         notes: vec!["The figure in the paper has no numbers at its axes.".into()],
@@ -156,7 +156,7 @@ fn schedules() -> Findings {
     let few = Shown::Curves(Curves {
         caption: "The meta-objective.".into(),
         x_label: "meta-iteration".into(),
-        y_label: "validation loss (nats per digit)".into(),
+        y_label: "validation loss (nats per example)".into(),
         log: [false, true],
         series: ["sign", "Adam", "diverging"]
             .iter()

@@ -5,6 +5,9 @@
 
 use drmad_host::report::frontier::{Page, Row, head, line, render, table};
 
+/// The seconds of a training without any method.
+const PLAIN: f64 = 0.26;
+
 /// A row from its numbers: floats, backward seconds, evaluations, cosine, norm ratio, test error.
 fn row(
     method: &str,
@@ -17,8 +20,9 @@ fn row(
     Row {
         method: method.into(),
         family: family.into(),
+        exact: family == "exact",
         floats_per_weight: floats,
-        forward_seconds: 0.26,
+        forward_seconds: PLAIN,
         backward_seconds: seconds,
         gradients: evaluations[0],
         second_order_products: evaluations[1],
@@ -205,11 +209,12 @@ fn sample() -> Page {
         title: "Test data: every method on one L2 coefficient for each unit".into(),
         settings: vec![
             pair("network", "784-50-50-50-10, tanh"),
-            pair("training steps", "2000 of 50 digits each"),
+            pair("training steps", "2000 of 50 examples each"),
             pair("momentum", "0.95"),
             pair("seed", "7"),
         ],
         versions: vec![pair("drmad", "0.1.0"), pair("kernels", "test data")],
+        plain_seconds: PLAIN,
         rows,
         tuned_meta_steps: 40,
     }
@@ -470,7 +475,62 @@ fn cosines_of_one_and_below_zero_have_their_places() {
     assert_eq!(height("whole"), height("over"));
     assert_eq!(height("whole"), height("under"));
     assert!(height("against") < height("middle") && height("middle") < height("whole"));
-    assert!(texts(figure, 0.5).iter().any(|(text, _)| text == "exact"));
+    assert!(texts(figure, 0.5).iter().any(|(text, _)| text == "1"));
+}
+
+#[test]
+fn a_slow_way_forward_is_slow_and_times_are_of_a_plain_training() {
+    let spot = |name: &str, forward: f64, back: f64| {
+        let mut row = row(
+            name,
+            "shortcut",
+            (1.0, back * PLAIN),
+            [1, 1],
+            (0.9, 1.0),
+            0.1,
+        );
+        row.forward_seconds = forward * PLAIN;
+        row
+    };
+    // Back over its own way forward, the second looked six times as fast as the first.
+    let html = render(&page_of(vec![
+        spot("quick", 1.0, 2.0),
+        spot("slow", 6.0, 2.0),
+    ]))
+    .unwrap();
+    let figure = figures(&html)[1];
+    let across = |name: &str| {
+        let dot = figure
+            .split("<circle")
+            .find(|part| part.contains(&format!("<title>{name} (")));
+        attribute(dot.unwrap(), "cx").parse::<i32>().unwrap()
+    };
+    assert!(across("quick") < across("slow"));
+    // (1 + 2) and (6 + 2) times a plain training's.
+    assert!(html.contains("quick: 1\u{a0}float, 3.00 × the time of a plain training"));
+}
+
+#[test]
+fn no_angle_makes_a_method_exact() {
+    let lossy = row("hats", "shortcut", (1.0, 1.0), [1, 1], (1.0, 1.0), 0.1);
+    let cut = row(
+        "tape, last 9",
+        "shortcut",
+        (9.0, 1.0),
+        [1, 1],
+        (1.0, 1.0),
+        0.1,
+    );
+    let html = render(&page_of(vec![lossy.clone(), cut])).unwrap();
+    assert!(html.contains("A cosine of 1 for 1\u{a0}float a weight (hats)"));
+    let tiles: String = html.split("<dt>").skip(1).collect();
+    let tiles = tiles.split("<figure").next().unwrap();
+    assert!(!tiles.contains("<dd>exact") && tiles.contains("cosine 1"));
+    assert!(!html.contains("(hats), exact"));
+    // What is exact is said beside it, though it takes more.
+    let tape = row("tape", "exact", (2000.0, 1.0), [1, 1], (1.0, 1.0), 0.1);
+    let html = render(&page_of(vec![lossy, tape])).unwrap();
+    assert!(html.contains("(hats), exact for 2,000\u{a0}floats (tape)"));
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod report;
 mod rtho;
 mod scaling;
 mod server;
+mod settings;
 
 use std::process::{Command, Stdio};
 

@@ -148,9 +148,9 @@ fn sample() -> Report {
         draws: 1,
         clients: None,
         settings: vec![
-            pair("digits", "15000"),
+            pair("training examples", "15000"),
             pair("network", "784-50-50-50-10, tanh"),
-            pair("training steps", "4000 of 50 digits each"),
+            pair("training steps", "4000 of 50 examples each"),
             pair("outer learning rate", "0.04"),
             pair("seed", "7"),
         ],
@@ -248,8 +248,7 @@ fn report_is_one_file_without_external_references() {
 #[test]
 fn opening_sentence_states_the_result() {
     let page = render(&sample()).unwrap();
-    let lead =
-        "934 hyperparameters tuned on 15,000 digits: test error 9.9\u{a0}%\u{a0}→\u{a0}7.8\u{a0}%";
+    let lead = "934 hyperparameters tuned on 15,000 training examples: test error 9.9\u{a0}%\u{a0}→\u{a0}7.8\u{a0}%";
     assert!(page.contains(lead));
 }
 
@@ -348,6 +347,45 @@ fn report_survives_empty_and_nonfinite_series() {
 }
 
 #[test]
+fn labels_of_a_colour_bar_lie_within_the_picture() {
+    for (low, high) in [(-4.0f32, -2.0), (12_345.2, 12_345.8), (-1.25e-5, -1.2e-5)] {
+        let mut report = sample();
+        let strip = &mut report.penalties[0];
+        let last = (strip.values.len() - 1) as f32;
+        for (i, value) in strip.values.iter_mut().enumerate() {
+            *value = low + (high - low) * (i as f32 / last);
+        }
+        let page = render(&report).unwrap();
+        let figures = figures(&page);
+        let map = figures
+            .iter()
+            .find(|figure| figure.contains("Heat map"))
+            .unwrap();
+        let attribute = |tag: &str, name: &str| -> String {
+            let start = format!(" {name}=\"");
+            let rest = tag.split(&start).nth(1).expect(name);
+            rest.split('"').next().unwrap().to_owned()
+        };
+        let view = attribute(map, "viewBox");
+        let width: f64 = view.split(' ').nth(2).unwrap().parse().unwrap();
+        let mut labels = 0;
+        for part in map.split("<text").skip(1) {
+            let (tag, rest) = part.split_once('>').unwrap();
+            if tag.contains("rotate") || attribute(tag, "text-anchor") != "start" {
+                continue;
+            }
+            let text = rest.split("</text>").next().unwrap().trim();
+            let number = |name| attribute(tag, name).parse::<f64>().unwrap();
+            // Digits are about .55 as wide as the letters' size.
+            let right = number("x") + 0.55 * number("font-size") * text.chars().count() as f64;
+            assert!(right <= width, "{text} ends at {right} of {width}");
+            labels += 1;
+        }
+        assert!(labels >= 3, "{labels} labels of the bar");
+    }
+}
+
+#[test]
 fn series_of_length_one_are_drawn() {
     let mut report = sample();
     report.meta_steps.truncate(1);
@@ -387,7 +425,7 @@ fn names_are_escaped() {
     report.method = evil.into();
     report.outer = evil.into();
     report.settings.push(pair(evil, evil));
-    report.settings[0] = pair("digits", evil);
+    report.settings[0] = pair("training examples", evil);
     report.versions.push(pair(evil, evil));
     report.costs[1].name = format!("backward {evil}");
     report.training[0].label = evil.into();

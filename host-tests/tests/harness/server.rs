@@ -241,6 +241,39 @@ fn a_client_too_slow_is_left_out_and_an_absence_gives_the_same_bits_without_a_cl
     }
 }
 
+#[test]
+fn where_nobody_is_left_every_cause_is_named() {
+    let error = |change: &dyn Fn(&mut Server)| {
+        let (mut server, _folder) = server(small());
+        change(&mut server);
+        format!("{:#}", server.run(false).expect_err("nobody"))
+    };
+    let gone = |server: &mut Server| {
+        server.conditions.absent = (0..CLIENTS)
+            .map(|client| format!("{client}@0").parse().expect("an absence"))
+            .collect();
+    };
+    let words = error(&gone);
+    assert!(
+        words.ends_with("nobody is left to follow: 5 of 5 clients are absent: shorten --absent"),
+        "{words}"
+    );
+    let words = error(&|server| {
+        gone(server);
+        server.conditions.absent.remove(0);
+        server.conditions.deadline = Some(Duration::from_millis(300));
+        let wait = Duration::from_secs(3600);
+        server.conditions.slow = vec![Slow { client: 0, wait }];
+    });
+    assert!(
+        words.ends_with(
+            "nobody is left to follow: 4 of 5 clients are absent: shorten --absent; \
+             1 of 5 clients is late: raise --deadline"
+        ),
+        "{words}"
+    );
+}
+
 /// Clients without data: each sends its number in every place, one of them something else.
 struct Mock {
     odd: Said,
@@ -447,6 +480,7 @@ fn the_command_line_says_what_it_refuses() {
     for bad in [
         &["server", "--clients", "0"][..],
         &["server", "--absent", "2@x"],
+        &["server", "--absent", "0@1-0"],
         &["server", "--slow", "2"],
         &["server", "--deadline", "-1"],
         &["server", "--outer-rate", "nan"],
@@ -459,6 +493,9 @@ fn the_command_line_says_what_it_refuses() {
     let (status, words) = code(&["server", "--absent", "5@0", "--out", out]);
     assert_eq!(status, Some(1));
     assert!(words.contains("there is no client 5"), "{words}");
+    let (status, words) = code(&["server", "--absent", "0@2000-", "--out", out]);
+    assert_eq!(status, Some(1));
+    assert!(words.contains("--absent 0@2000: there are"), "{words}");
     let (status, words) = code(&["server", "--resume", "--out", out]);
     assert_eq!(status, Some(1));
     assert!(words.contains("nothing to resume"), "{words}");

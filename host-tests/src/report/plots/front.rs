@@ -360,7 +360,7 @@ impl Field {
         let mut y = Floored::new(
             &angles,
             self.exact,
-            "exact",
+            "1",
             &[&[1.0, 2.0, 5.0], &[1.0, 5.0], &[1.0]],
             11,
         );
