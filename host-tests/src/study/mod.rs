@@ -16,7 +16,8 @@
 //! | [`headline`] | times methods like for like, and weighs their memory |
 //!
 //! Everything goes into a folder for each experiment. What is done there is left alone by a run that
-//! resumes, and a training half done goes on from its own state.
+//! resumes, and a training half done goes on from its own state. The reduced form of a study whose page is
+//! there keeps no states of its variants: they are large, and it is made again within a minute.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -385,6 +386,9 @@ impl Job<'_> {
             findings,
         };
         files::write(&path, &serde_json::to_vec(&made)?)?;
+        if self.quick && matches!(self.study.kind, Kind::Tuned | Kind::Cleaning) {
+            tuned::clear(self)?;
+        }
         Ok(made.findings)
     }
 
