@@ -378,17 +378,21 @@ fn a_variant_whose_settings_were_changed_begins_anew_and_the_others_are_left_alo
 }
 
 #[test]
-fn an_outer_step_that_overflows_is_a_result() {
+fn hyperparameters_that_overflow_are_a_result() {
     let folder = mine();
     let folder = folder.path();
     let wild = MINE.replace(
-        "name = \"diverges\", rate = 1e30, tuned = [{ what = \"penalty\", start = -4 }]",
-        "name = \"wild\", outer = { optimiser = \"sgd\", rates.sgd = 1e38 }",
+        "rate = 1e30, tuned = [{ what = \"penalty\", start = -4 }]",
+        "tuned = [{ what = \"penalty\", start = 1e30 }]",
     );
     assert_ne!(wild, MINE);
     fs::write(folder.join("mine.toml"), wild).expect("written");
     let printed = run(folder, &["experiment", "mine.toml", "--data", "."]);
-    assert!(printed.contains("failed: "), "{printed}");
+    assert!(
+        printed.contains("which stands for no finite number"),
+        "{printed}"
+    );
+    assert!(folder.join("out/all/mine/report.html").exists());
 }
 
 #[test]
