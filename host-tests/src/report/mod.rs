@@ -987,14 +987,12 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
     for scatter in ends {
         let both = scatter.exact.iter().chain(&scatter.approximate);
         let (picture, dots) = plots::scatter(scatter, method)?;
-        let drawn = both.clone().count() / 2;
-        let thinned = match dots < drawn {
-            true => format!(
+        let thinned = dots.map_or(String::new(), |dots| {
+            format!(
                 " Those that would lie on one another are drawn as one, {} in all: the darker, the more.",
                 count(dots, "dot")
-            ),
-            false => String::new(),
-        };
+            )
+        });
         let caption = format!(
             "At meta-iteration {}: {} against the exact hypergradient for {}, with cosine {}. \
              Where both agree, points lie on the line.{thinned}{}",

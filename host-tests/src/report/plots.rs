@@ -848,12 +848,12 @@ const CLOSE: i32 = 2 * FINE;
 const DOT: i32 = 10;
 
 /// The approximate hypergradient against the exact one, on axes that reach equally far; and how many dots
-/// there are.
+/// there are, where those are fewer than the points.
 ///
 /// Of points in one square of [`CLOSE`] the first is drawn, the darker the more there are: dots over
 /// one another show nothing else, and a network has more weights than a screen has places. So a picture has at
 /// most 22,500 dots of a dozen letters.
-pub(super) fn scatter(scatter: &Scatter, method: &str) -> Result<(Picture, usize)> {
+pub(super) fn scatter(scatter: &Scatter, method: &str) -> Result<(Picture, Option<usize>)> {
     let pairs: Vec<(f64, f64)> = scatter
         .exact
         .iter()
@@ -931,7 +931,8 @@ pub(super) fn scatter(scatter: &Scatter, method: &str) -> Result<(Picture, usize
             );
         }
     }
-    Ok((picture, squares.len()))
+    let thinned = squares.len() < pairs.len();
+    Ok((picture, thinned.then_some(squares.len())))
 }
 
 #[cfg(test)]

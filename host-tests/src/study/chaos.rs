@@ -184,7 +184,7 @@ fn said(trained: Result<Trained>) -> Result<(f64, f64, f64)> {
 fn point(exact: Result<Trained>, hats: Option<Result<Trained>>) -> Result<Found> {
     let hats = hats.map(|hats| or_divergence(said(hats))).transpose()?;
     let hats = hats.and_then(Result::ok);
-    let point = |(loss, slope, seconds)| Point {
+    let point = |(loss, slope, seconds): (f64, f64, f64)| Point {
         loss,
         slope,
         hats: hats.map(|(_, slope, _)| slope),

@@ -357,6 +357,7 @@ impl Job<'_> {
             && let Ok(made) = serde_json::from_slice::<Made>(&text)
             && made.is_of(self)
         {
+            self.clear()?;
             return Ok(made.findings);
         }
         let spent = Spent::new(&self.out, self.resume);
@@ -386,10 +387,16 @@ impl Job<'_> {
             findings,
         };
         files::write(&path, &serde_json::to_vec(&made)?)?;
-        if self.quick && matches!(self.study.kind, Kind::Tuned | Kind::Cleaning) {
-            tuned::clear(self)?;
-        }
+        self.clear()?;
         Ok(made.findings)
+    }
+
+    /// Removes what nobody reads once the findings are there.
+    fn clear(&self) -> Result<()> {
+        match self.study.kind {
+            Kind::Tuned | Kind::Cleaning if self.quick => tuned::clear(self),
+            _ => Ok(()),
+        }
     }
 
     /// Runs a kind with settings of its own, `ticks` parts long, with a bar.
