@@ -45,12 +45,21 @@ pub(crate) const LABELS: &[u8] = b"\x00\x00\x08\x01\x00\x00\x00\x02\x00\x01";
 
 fn of_npy(descr: &str, shape: &str, items: &[u8]) -> Vec<u8> {
     let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    of_header(&header, items)
+}
+
+fn of_header(header: &str, items: &[u8]) -> Vec<u8> {
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.as_bytes());
     bytes.extend(items);
     bytes
 }
+
+/// In the other order, as Python 2 wrote it.
+const FORTRAN: &str = "{'descr': '|u1', 'fortran_order': True, 'shape': (2L, 2L, 3L), }\n";
+const STRUCTURE: &str =
+    "{'descr': [('a', '|u1'), ('b', '<f4')], 'fortran_order': False, 'shape': (2,), }\n";
 
 /// Four good files.
 fn good(names: &[&str; 4], images: &[u8], labels: &[u8]) -> TempDir {
@@ -115,9 +124,10 @@ pub fn gz(data: &[u8]) {
             packed[at] ^= by;
         }
         [2, short, _, _] => packed.truncate(packed.len().saturating_sub(usize::from(short))),
-        // A stream behind the stream, or rubbish.
+        // A stream behind the stream, rubbish, or padding.
         [3, at, _, _] => packed.extend_from_within(usize::from(at) % packed.len()..),
         [4, ..] => packed.extend(bytes),
+        [5, zeros, ..] => packed.extend(vec![0; zeros.into()]),
         _ => {}
     }
     idx_file(&packed, which);
@@ -165,6 +175,7 @@ pub(crate) fn gz_seeds() -> Vec<Vec<u8>> {
         [2, 3, 0, 0],
         [3, 0, 0, 0],
         [4, 0, 0, 0],
+        [5, 9, 0, 0],
     ];
     let of = |damage: &[u8; 4]| behind(&[0], &behind(damage, IMAGES));
     damages.iter().map(of).collect()
@@ -175,6 +186,10 @@ pub(crate) fn npy_seeds() -> Vec<Vec<u8>> {
         behind(&[0], &of_npy("|u1", "(2, 2, 3)", &IMAGES[16..])),
         behind(&[0], &of_npy("|u1", "(2, 6)", &IMAGES[16..])),
         behind(&[1], &of_npy(">i2", "(2,)", &[0, 1, 0, 2])),
+        behind(&[0], &of_header(FORTRAN, &IMAGES[16..])),
+        behind(&[1], &of_header(STRUCTURE, &[0; 10])),
+        behind(&[0], &of_npy("<f2", "(2, 2, 3)", &[60; 24])),
+        behind(&[1], &of_npy("<f8", "(2,)", &[1; 16])),
         behind(&[1], &of_npy("<u4", "(2,)", &[1, 0, 0, 0, 2, 0, 0, 0])),
     ]
 }
@@ -183,6 +198,7 @@ pub(crate) fn numbers_seeds() -> Vec<Vec<u8>> {
     vec![
         of_npy("<f4", "(2,)", &[0, 0, 128, 63, 0, 0, 0, 64]),
         of_npy("<f8", "(1,)", &[0; 8]),
+        of_header(&FORTRAN.replace("|u1", "<f4"), &[0; 48]),
         of_npy("|S5", "(2, 1)", &[0; 10]),
     ]
 }

@@ -22,6 +22,7 @@ use crate::experiment::{Clients, Experiment, Optimiser, Rounding, What};
 use crate::files;
 use crate::frontier::Frontier;
 use crate::inputs::Inputs;
+use crate::interrupt;
 use crate::method::{Name, Way};
 use crate::recipe::{self, Recipe};
 use crate::reduction::Reduction;
@@ -445,12 +446,33 @@ pub fn run() -> Result<()> {
     if cli.device != Which::Cpu {
         device::settle(cli.device)?;
     }
+    let named = cli.command.is_some();
     let command = cli
         .command
         .unwrap_or_else(|| Command::Tune(Tune::parse_from(["tune"])));
+    if let Some(state) = command.state()
+        && server::started_ranks().is_none()
+    {
+        interrupt::watch(move || interrupt::say(state.as_deref(), &again(named)))?;
+    }
     let threads = cli.threads.unwrap_or(0).into();
     let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
-    pool.install(|| command.run())
+    pool.install(|| command.run())?;
+    files::all_said()
+}
+
+/// The command that goes on where this one was interrupted; `named` is whether it names what it does.
+fn again(named: bool) -> Vec<String> {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    if !named {
+        words.push("tune".into());
+    }
+    if words.iter().all(|word| word != "--resume") {
+        // What stands behind a lone `--` is no option.
+        let end = words.iter().position(|word| word == "--");
+        words.insert(end.unwrap_or(words.len()), "--resume".into());
+    }
+    words.iter().map(|word| interrupt::quoted(word)).collect()
 }
 
 /// Whether these arguments, the program's name first, can be understood; nothing of what they say is
@@ -470,6 +492,18 @@ pub fn check(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
 }
 
 impl Command {
+    /// Where it leaves what it can go on from; nowhere, if it cannot go on. Nothing of a part of a command
+    /// that has words of its own.
+    fn state(&self) -> Option<Option<PathBuf>> {
+        Some(match self {
+            Command::Tune(tune) => Some(tune.out().join("state.json")),
+            Command::Server(served) => Some(served.out().join("state.json")),
+            Command::Experiment(studied) => Some(studied.out.clone()),
+            Command::Measure { .. } => return None,
+            _ => None,
+        })
+    }
+
     fn run(&self) -> Result<()> {
         match self {
             Command::Tune(tune) => tune.run(),
@@ -504,13 +538,17 @@ impl Tune {
         Ok(experiment)
     }
 
+    fn out(&self) -> PathBuf {
+        let out = self.out.clone();
+        out.unwrap_or_else(|| tune::default_out(&self.experiment.name))
+    }
+
     fn run(&self) -> Result<()> {
         let experiment = self.experiment()?;
         let data = self.source.load()?;
-        let out = self.out.clone();
         let tuning = Tuning {
             data: &data,
-            out: out.unwrap_or_else(|| tune::default_out(&experiment.name)),
+            out: self.out(),
             settings: Settings {
                 version: env!("CARGO_PKG_VERSION").to_string(),
                 experiment,
@@ -528,6 +566,11 @@ impl Tune {
 }
 
 impl Served {
+    fn out(&self) -> PathBuf {
+        let out = format!("server-{}", self.experiment.name);
+        self.out.clone().unwrap_or_else(|| tune::default_out(&out))
+    }
+
     fn run(&self) -> Result<()> {
         let mut experiment = self.training.experiment(&self.experiment)?;
         let shard = experiment.examples.train + experiment.examples.valid;
@@ -553,7 +596,6 @@ impl Served {
         }
         outer.meta_steps = self.meta_steps.map_or(outer.meta_steps, |n| n as usize);
         experiment.method = self.way.or(experiment.method);
-        let out = format!("server-{}", experiment.name);
         let server = Server {
             settings: server::Settings {
                 version: env!("CARGO_PKG_VERSION").to_string(),
@@ -570,7 +612,7 @@ impl Served {
                 slow: self.slow.clone(),
             },
             threads: rayon::current_num_threads(),
-            out: self.out.clone().unwrap_or_else(|| tune::default_out(&out)),
+            out: self.out(),
             quiet: false,
         };
         server.start(self.resume)

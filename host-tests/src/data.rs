@@ -13,11 +13,14 @@
 //! | labels | `0x0000_0801` | labels                               | labels          |
 //!
 //! In the magic number `08` stands for unsigned bytes and the last digit for the
-//! number of dimensions.
+//! number of dimensions. Labels may be integers of another type.
+//!
+//! A file may be compressed: the streams of gzip, one behind the other, with zeros behind them
+//! (`data/gzip.rs`).
 //!
 //! # The NPY format
 //!
-//! What NumPy's `save` writes, in C order (`data/npy.rs`):
+//! What NumPy's `save` writes (`data/npy.rs`):
 //!
 //! | file                                   | type        | shape                            |
 //! |----------------------------------------|-------------|----------------------------------|
@@ -29,14 +32,20 @@
 //! # What is refused
 //!
 //! A header is a claim, and the file is the evidence. A [`DataError`] meets every
-//! file that is missing or unreadable, has another magic number, type, order or
+//! file that is missing or unreadable, has another magic number, type or
 //! shape, is shorter or longer than its header says, holds nothing or a label that
 //! is none, or is damaged in its gzip stream; and every dataset whose files disagree on the number of items or the size of
 //! an image. Sizes are computed with checked arithmetic, and memory is taken only
 //! for bytes that the file has turned out to hold: no header can make the loader
 //! overflow, panic or allocate.
+//!
+//! Nothing is converted without being asked: what a number between black and white means is not in the
+//! file. A refusal of items of another type looks at all of them and names the operation that keeps the
+//! picture (`data/numbers.rs`).
 
+mod gzip;
 pub(crate) mod npy;
+mod numbers;
 
 use std::{
     fmt::{self, Write as _},
@@ -49,6 +58,8 @@ use std::{
 use drmad::models::SparseImages;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use numbers::{Number, Seen};
 
 /// A training and a test split, with images of one size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,10 +228,7 @@ pub enum DataError {
         found: &'static str,
     },
     /// The items are of another type.
-    #[error(
-        "{file}: expected {kind} of {expected}, found type {found:?}: \
-         save them as .astype(numpy.uint8)"
-    )]
+    #[error("{file}: expected {kind} of {expected}, found {found}: {advice}")]
     Type {
         /// The file.
         file: String,
@@ -228,24 +236,15 @@ pub enum DataError {
         kind: Kind,
         /// The types there may be.
         expected: &'static str,
-        /// The type as the header has it.
+        /// The type as the header has it, and what the items are like.
         found: String,
-    },
-    /// The first index runs fastest.
-    #[error(
-        "{file}: expected {kind} in C order, found Fortran order: \
-         save numpy.ascontiguousarray of them"
-    )]
-    FortranOrder {
-        /// The file.
-        file: String,
-        /// `images` or `labels`.
-        kind: Kind,
+        /// How to save what they show.
+        advice: String,
     },
     /// The array has other dimensions, or more items than there can be.
     #[error(
         "{file}: expected {kind} of shape {expected} that fit in memory, \
-         found shape {found:?}: reshape the array"
+         found shape {found:?}: {advice}"
     )]
     Shape {
         /// The file.
@@ -256,11 +255,14 @@ pub enum DataError {
         expected: &'static str,
         /// The shape in the header.
         found: Vec<u64>,
+        /// How to save what it holds.
+        advice: &'static str,
     },
     /// A label is no byte.
     #[error(
         "{file}: expected labels from 0 to 255, found {found} at position {place}: \
-         number the classes from 0"
+         save {}",
+        numbers::NUMBERED
     )]
     Label {
         /// The file.
@@ -691,10 +693,9 @@ impl Source<Box<dyn Read>> {
         let file = File::open(path)?;
         let size = file.metadata()?.len();
         let mut reader = BufReader::new(file);
-        let gzip = reader.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+        let gzip = reader.fill_buf()?.starts_with(&gzip::MAGIC);
         Ok(if gzip {
-            let reader = flate2::bufread::MultiGzDecoder::new(reader);
-            (size, gzip, Box::new(reader))
+            (size, gzip, Box::new(gzip::Members::new(reader)))
         } else {
             (size, gzip, Box::new(reader))
         })
@@ -708,14 +709,18 @@ impl<R: Read> Source<R> {
             .chunks_exact(4)
             .map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
         // Before the length, which another kind of file may not reach.
-        if let Some(found) = words.next().filter(|&found| found != kind.magic()) {
+        let found = words.next().unwrap_or(kind.magic());
+        let [.., code, _] = found.to_be_bytes();
+        // The type, which this byte names, may be another.
+        let likes = found & !0xff00 == kind.magic() & !0xff00;
+        let Some(number) = Number::of_idx(code).filter(|_| likes) else {
             return Err(DataError::Magic {
                 file: self.file,
                 kind,
                 expected: kind.magic(),
                 found,
             });
-        }
+        };
         if header.len() < kind.header() {
             return Err(DataError::Truncated {
                 file: self.file,
@@ -732,14 +737,16 @@ impl<R: Read> Source<R> {
                 kind,
             });
         }
-        let sizes = [count, rows, columns].map(u64::from);
+        let sizes = [count, rows, columns];
         let whole = sizes
             .iter()
-            .try_fold(1, |product: u64, &size| product.checked_mul(size))
+            .try_fold(number.size as u64, |product, &size| {
+                product.checked_mul(u64::from(size))
+            })
             .filter(|&payload| payload > 0)
             .and_then(|payload| payload.checked_add(header.len() as u64))
             .filter(|&whole| usize::try_from(whole).is_ok());
-        let Some(expected) = whole else {
+        let Some(whole) = whole else {
             return Err(DataError::Dimensions {
                 file: self.file,
                 count,
@@ -747,21 +754,85 @@ impl<R: Read> Source<R> {
                 columns,
             });
         };
+        let sizes = sizes.map(|size| size as usize);
+        self.items(kind, number, sizes, (header.len() as u64, whole))
+    }
 
-        let bytes = self.rest(header.len() as u64, expected)?;
+    /// The items behind the first `read` bytes of a file that has `whole`.
+    fn items(
+        mut self,
+        kind: Kind,
+        number: Number,
+        [count, rows, columns]: [usize; 3],
+        (read, whole): (u64, u64),
+    ) -> Result<Items, DataError> {
+        if !number.is_of(kind) {
+            let seen = self.survey(number, read, whole)?;
+            return Err(self.wrong_type(kind, seen.found(), seen.advice(kind)));
+        }
+        let bytes = self.rest(read, whole)?;
+        let label = |(place, item): (usize, &[u8])| {
+            let found = number.integer(item);
+            u8::try_from(found).map_err(|_| DataError::Label {
+                file: self.file.clone(),
+                place,
+                found,
+            })
+        };
+        let bytes = match kind {
+            Kind::Images => bytes,
+            Kind::Labels => {
+                let items = bytes.chunks_exact(number.size).enumerate();
+                items.map(label).collect::<Result<_, _>>()?
+            }
+        };
         Ok(Items {
             file: self.file,
-            count: count as usize,
-            rows: rows as usize,
-            columns: columns as usize,
+            count,
+            rows,
+            columns,
             bytes,
         })
+    }
+
+    /// Looks at all items behind the first `read` bytes of a file that has `whole`.
+    fn survey(&mut self, number: Number, read: u64, whole: u64) -> Result<Seen, DataError> {
+        let (mut seen, mut at) = (Seen::new(number), read);
+        while at < whole {
+            let wanted = (whole - at).min(numbers::PIECE);
+            let bytes = self.read(wanted)?;
+            seen.see(&bytes);
+            at += bytes.len() as u64;
+            if (bytes.len() as u64) < wanted {
+                break;
+            }
+        }
+        self.end(at, whole)?;
+        Ok(seen)
+    }
+
+    fn wrong_type(&self, kind: Kind, found: String, advice: String) -> DataError {
+        DataError::Type {
+            file: self.file.clone(),
+            kind,
+            expected: match kind {
+                Kind::Images => "uint8",
+                Kind::Labels => "an integer type",
+            },
+            found,
+            advice,
+        }
     }
 
     /// What follows the first `read` bytes of a file that has `expected`, and then ends.
     fn rest(&mut self, read: u64, expected: u64) -> Result<Vec<u8>, DataError> {
         let bytes = self.read(expected - read)?;
-        let found = read + bytes.len() as u64;
+        self.end(read + bytes.len() as u64, expected)?;
+        Ok(bytes)
+    }
+
+    /// Refuses a file that does not end after the `expected` bytes, of which `found` were read.
+    fn end(&mut self, found: u64, expected: u64) -> Result<(), DataError> {
         if found < expected {
             return Err(DataError::Truncated {
                 file: self.file.clone(),
@@ -778,7 +849,7 @@ impl<R: Read> Source<R> {
                 found: found.saturating_add(rest),
             });
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// Up to `wanted` bytes, fewer only at the end of the file.

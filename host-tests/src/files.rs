@@ -2,9 +2,11 @@
 //! and how far the work is.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,19 +14,35 @@ use npyz::WriterBuilder;
 
 use crate::data::npy;
 
-/// A line on standard output.
-pub fn say(line: std::fmt::Arguments<'_>) {
-    let mut out = std::io::stdout().lock();
-    if let Err(error) = writeln!(out, "{line}") {
-        let code = match error.kind() {
-            std::io::ErrorKind::BrokenPipe => 0,
-            _ => {
-                eprintln!("drmad: cannot write to standard output: {error}");
-                1
-            }
-        };
-        std::process::exit(code);
+/// What standard output said when it took no more.
+static REFUSED: OnceLock<io::Error> = OnceLock::new();
+
+/// A line on standard output, as long as that takes any.
+pub fn say(line: fmt::Arguments<'_>) {
+    if REFUSED.get().is_none()
+        && let Err(error) = writeln!(io::stdout().lock(), "{line}")
+    {
+        // The work goes on: its results go to files.
+        let _ = REFUSED.set(error);
     }
+}
+
+/// Whether all that was [said](say) was taken. A pipe whose reader has seen enough took all that was wanted.
+///
+/// # Errors
+/// A full disk, or whatever else it was.
+pub fn all_said() -> Result<()> {
+    match REFUSED.get() {
+        Some(error) if error.kind() != ErrorKind::BrokenPipe => {
+            bail!("cannot write to standard output: {error}")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A line on standard error, if that takes it.
+pub fn warn(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// The file by which a folder is claimed. It is left behind: who deletes it could delete another's claim.
@@ -119,6 +137,19 @@ pub fn write(path: &Path, contents: &[u8]) -> Result<()> {
         let advice = advice(&error);
         anyhow::Error::new(error).context(format!("cannot write {}{advice}", path.display()))
     })
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// What the file system refuses, with the file's name.
+pub fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Lets the names in a folder survive a loss of power, where the system can do that.

@@ -23,13 +23,21 @@
 //! | [`study`] | the papers' experiments: variants, seeds, findings |
 //! | [`verify`] | `drmad check` |
 //! | [`report`] | the page with the pictures |
+//! | [`interrupt`] | Control-C |
 //! | [`cli`] | the command line |
 
-/// `println!` for output that somebody may stop reading: a closed pipe ends the process as if it were
-/// done, where the standard macro panics.
+/// `println!` for output that somebody may stop reading: the work goes on to its end, where the standard
+/// macro panics.
 macro_rules! say {
     ($($words:tt)*) => {
         $crate::files::say(format_args!($($words)*))
+    };
+}
+
+/// `eprintln!` in the same way.
+macro_rules! warn {
+    ($($words:tt)*) => {
+        $crate::files::warn(format_args!($($words)*))
     };
 }
 
@@ -42,6 +50,7 @@ pub mod experiment;
 pub mod files;
 pub mod frontier;
 pub mod inputs;
+pub mod interrupt;
 pub mod loss;
 pub mod memory;
 pub mod method;

@@ -6,7 +6,7 @@ fn main() -> ExitCode {
     match drmad_host::cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("drmad: {error:#}");
+            drmad_host::files::warn(format_args!("drmad: {error:#}"));
             ExitCode::FAILURE
         }
     }

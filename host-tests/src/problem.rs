@@ -505,13 +505,48 @@ pub(crate) fn those(places: &[u32], of: &[u32]) -> Vec<u32> {
         .collect()
 }
 
-/// Whether it is a training, or the way back through it, that left the finite numbers.
+/// Finite numbers that were left outside the crate, which names those inside it in [`drmad::Error`].
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum Divergence {
+    /// A logarithm or logit overflows.
+    #[error("hyperparameter {place} is {value}, which stands for no finite number")]
+    Hyperparameter {
+        /// Which.
+        place: usize,
+        /// What it is.
+        value: f32,
+    },
+    /// Finite weights that are too large.
+    #[error("the trained network's loss is not finite: lower the rate or the scales")]
+    Loss,
+    /// Nothing is left to follow.
+    #[error("none of {} has a finite hypergradient", several(*clients, "client"))]
+    Clients {
+        /// How many were asked.
+        clients: usize,
+    },
+}
+
+/// Whether it is a training, the way back through it or a step down it, that left the finite numbers: such
+/// an error is what came out of an experiment, and any other is one of the command.
 pub fn diverges(error: &anyhow::Error) -> bool {
     use drmad::Error::{Diverged, NonFinite, Overflow, Unsolved};
-    matches!(
+    let inside = matches!(
         error.downcast_ref(),
         Some(Diverged { .. } | NonFinite { .. } | Overflow { .. } | Unsolved { .. })
-    )
+    );
+    inside || error.is::<Divergence>()
+}
+
+/// What came out, or why it diverges.
+///
+/// # Errors
+/// Whatever else went wrong.
+pub fn or_divergence<T>(result: Result<T>) -> Result<Result<T, String>> {
+    match result {
+        Err(error) if diverges(&error) => Ok(Err(format!("{error:#}"))),
+        result => result.map(Ok),
+    }
 }
 
 /// The first images of each class in turn, for what is only a place to start from.
@@ -707,11 +742,9 @@ impl<'a> Problem<'a> {
     /// The tables, all of whose numbers are finite.
     pub(crate) fn finite_tables<A: Arithmetic>(&self, hyper: &[f32]) -> Result<Tables<'_>> {
         let tables = self.tables::<A>(hyper);
-        if let Some(i) = tables.not_finite(self.experiment) {
-            bail!(
-                "hyperparameter {i} is {}, which stands for no finite number",
-                hyper[i]
-            );
+        if let Some(place) = tables.not_finite(self.experiment) {
+            let value = hyper[place];
+            return Err(Divergence::Hyperparameter { place, value }.into());
         }
         Ok(tables)
     }
@@ -1181,7 +1214,7 @@ impl<'a> Problem<'a> {
             };
             let loss = network.loss(at, &mut vec![0.0; network.loss_scratch_len()])?;
             if !loss.is_finite() {
-                bail!("the trained network's loss is not finite: lower the rate or the scales");
+                return Err(Divergence::Loss.into());
             }
             Ok(f64::from(loss))
         };

@@ -19,10 +19,11 @@
 
 use std::iter;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use drmad::kernels::reduce::norm;
 use serde::{Deserialize, Serialize};
 
+use crate::problem::Divergence;
 use crate::report::words::several;
 
 /// The reductions.
@@ -92,13 +93,8 @@ impl Reduction {
             }
         }
         let len = kept.first().map(|d| d.len());
-        let len = len.with_context(|| {
-            let clients = clients.len();
-            format!(
-                "none of {} has a finite hypergradient",
-                several(clients, "client")
-            )
-        })?;
+        let clients = clients.len();
+        let len = len.ok_or(Divergence::Clients { clients })?;
         let n = kept.len() as f64;
         let sum = |of: fn(f64) -> f64| fold(len, kept.iter().map(|d| (*d, of)));
         let (sums, over) = match self {

@@ -33,8 +33,8 @@ use crate::device::{self, Device, Job};
 use crate::experiment::{Experiment, Optimiser, Outer, Rounding, What};
 use crate::files::{self, progress};
 use crate::method::{Method, Name};
-use crate::problem::{Errors, Population, Problem, Quality, Trained, diverges};
-use crate::provenance::{named, versions};
+use crate::problem::{Divergence, Errors, Population, Problem, Quality, Trained, diverges};
+use crate::provenance::{differences, named, versions};
 use crate::reduction::Reduced;
 use crate::report;
 use crate::report::words::several;
@@ -96,6 +96,12 @@ struct State {
     comparison: Vec<report::Scatter>,
     costs: Vec<report::Cost>,
 }
+
+/// The names of a run's files.
+const STATE: &str = "state.json";
+const PAGE: &str = "report.html";
+const RESULT: &str = "result.json";
+const HYPER: &str = "hyper.npy";
 
 /// How far away the other draws are that exact hypergradients are compared with: beyond any run.
 const ANOTHER_DRAW: usize = 1 << 20;
@@ -176,10 +182,7 @@ impl Tuning<'_> {
         let state = match resume {
             Resume::No => None,
             Resume::Yes => Some(self.load()?),
-            Resume::IfBegun => match self.load() {
-                Err(error) if unreadable(&error) => return Err(error),
-                state => state.ok(),
-            },
+            Resume::IfBegun => self.begun()?,
         };
         match self.settings.arithmetic {
             Rounding::Fused => self.run_in::<Fused>(state),
@@ -190,9 +193,17 @@ impl Tuning<'_> {
     /// The meta-iterations that a run went through, be it to its end or not.
     ///
     /// # Errors
-    /// A state that is not there, unreadable, or of another run.
+    /// A state that the system would not read.
     pub fn taken(&self) -> Result<Vec<report::MetaStep>> {
-        Ok(self.load()?.meta_steps)
+        Ok(self.begun()?.map_or(vec![], |state| state.meta_steps))
+    }
+
+    /// The state of this very run, where there is one.
+    fn begun(&self) -> Result<Option<State>> {
+        match self.load() {
+            Err(error) if unreadable(&error) => Err(error),
+            state => Ok(state.ok()),
+        }
     }
 
     fn experiment(&self) -> &Experiment {
@@ -215,7 +226,7 @@ impl Tuning<'_> {
     }
 
     fn state_path(&self) -> PathBuf {
-        self.out.join("state.json")
+        self.out.join(STATE)
     }
 
     fn load(&self) -> Result<State> {
@@ -234,11 +245,10 @@ impl Tuning<'_> {
         })?;
         if state.settings != self.settings {
             bail!(
-                "{} is of a run with other settings ({}), not of this one ({}): \
+                "{} is of a run with other settings: {}: \
                  give the same, another --out, or leave out --resume to start anew",
                 path.display(),
-                serde_json::to_string(&state.settings)?,
-                serde_json::to_string(&self.settings)?
+                differences(&state.settings, &self.settings)?
             );
         }
         if state.start != to_bits(&self.origin()) {
@@ -590,11 +600,11 @@ impl Tuning<'_> {
                 angle.meta_step, angle.cosine, angle.norm_ratio
             ));
         }
-        let page = self.out.join("report.html");
+        let page = self.out.join(PAGE);
         files::write(&page, report::render(report)?.as_bytes())?;
-        files::write(&self.out.join("result.json"), &serde_json::to_vec(report)?)?;
+        files::write(&self.out.join(RESULT), &serde_json::to_vec(report)?)?;
         files::write_npy(
-            &self.out.join("hyper.npy"),
+            &self.out.join(HYPER),
             &[hyper.len() as u64],
             hyper.iter().copied(),
         )?;
@@ -851,6 +861,17 @@ impl<'a> Bar<'a> {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Removes what a run wrote to this folder.
+///
+/// # Errors
+/// What the file system refuses.
+pub fn clear(folder: &Path) -> Result<()> {
+    for name in [STATE, PAGE, RESULT, HYPER] {
+        files::remove(&folder.join(name))?;
+    }
+    Ok(())
 }
 
 /// Where a run of `experiment` writes unless told otherwise.

@@ -5,17 +5,21 @@
 //! header     {'descr': '|u1', 'fortran_order': False, 'shape': (60000, 28, 28), }
 //! ```
 //!
-//! Refused: items of other types than ours, in Fortran order, or of a shape that is none of images or
-//! labels; a header that is longer than NumPy itself would read, or is more than those three entries. A
-//! vector of hyperparameters ([`numbers`]) is of f32, and of any shape.
+//! Versions 1, 2 and 3 differ in the length alone. Sizes may end in the `L` of Python 2, and items may be in
+//! Fortran order, in which the first index runs fastest: they are put in C order. A vector of
+//! hyperparameters ([`numbers`](fn@numbers)) is of f32, and of any shape.
+//!
+//! Refused: items of other types than ours, or of a shape that is none of images or labels; a header that
+//! is longer than NumPy itself would read, or is more than those three entries.
 //! It is read here and by no general parser, whose recursion and products of sizes a header could
 //! overflow.
 
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 
+use super::numbers::{self, Number};
 use super::{DataError, Items, Kind, Source};
 
 /// What every file begins with.
@@ -35,37 +39,21 @@ impl<R: Read> Source<R> {
     /// Reads images or labels to the end of the file.
     pub(super) fn npy(mut self, kind: Kind) -> Result<Items, DataError> {
         let (header, text) = self.header()?;
-        let size = match item_size(&header.descr) {
-            Some((1, false)) => 1,
-            Some((size, _)) if kind == Kind::Labels => size,
-            _ => {
-                return Err(DataError::Type {
-                    file: self.file,
-                    kind,
-                    expected: match kind {
-                        Kind::Images => "uint8",
-                        Kind::Labels => "an integer type",
-                    },
-                    found: header.descr,
-                });
-            }
+        let Some(number) = Number::of_npy(&header.descr) else {
+            // Of a structure as much as names it.
+            let name: String = header.descr.chars().take(60).collect();
+            let advice = numbers::advice(kind, &header.descr);
+            return Err(self.wrong_type(kind, format!("type {name:?}"), advice));
         };
-        if header.fortran_order {
-            return Err(DataError::FortranOrder {
-                file: self.file,
-                kind,
-            });
-        }
         if header.shape.first() == Some(&0) {
             return Err(DataError::Empty {
                 file: self.file,
                 kind,
             });
         }
-        let (Some([count, rows, columns]), Some(expected)) = (
-            dimensions(kind, &header.shape),
-            payload(&header.shape, size).and_then(|payload| payload.checked_add(text)),
-        ) else {
+        let payload = payload(&header.shape, number.size as u64);
+        let whole = payload.and_then(|payload| payload.checked_add(text));
+        let (Some(sizes), Some(whole)) = (dimensions(kind, &header.shape), whole) else {
             return Err(DataError::Shape {
                 file: self.file,
                 kind,
@@ -73,21 +61,22 @@ impl<R: Read> Source<R> {
                     Kind::Images => "(n, rows, columns) or (n, width)",
                     Kind::Labels => "(n,)",
                 },
+                advice: match (kind, &header.shape[..]) {
+                    (Kind::Images, [_, _, _, ..]) => "save images.reshape(len(images), -1)",
+                    (Kind::Labels, [_, 1]) => "save labels.ravel()",
+                    (Kind::Labels, [_, _]) => {
+                        "if each row has one at its class, save labels.argmax(axis=1)"
+                    }
+                    _ => "save an array of such a shape",
+                },
                 found: header.shape,
             });
         };
-        let bytes = self.rest(text, expected)?;
-        let bytes = match kind {
-            Kind::Images => bytes,
-            Kind::Labels => self.labels(&header.descr, size, &bytes)?,
-        };
-        Ok(Items {
-            file: self.file,
-            count,
-            rows,
-            columns,
-            bytes,
-        })
+        let mut items = self.items(kind, number, sizes, (text, whole))?;
+        if header.fortran_order && kind == Kind::Images {
+            items.bytes = in_c_order(&items.bytes, &header.shape, number.size);
+        }
+        Ok(items)
     }
 
     /// The header, and the bytes up to its end.
@@ -117,7 +106,7 @@ impl<R: Read> Source<R> {
         if (text.len() as u64) < length {
             return Err(self.no_npy("its end before that of its header"));
         }
-        match std::str::from_utf8(&text).ok().and_then(parse) {
+        match parse(&String::from_utf8_lossy(&text)) {
             Some(header) => Ok((header, 8 + word + length)),
             None => Err(self.no_npy("a header that is not of type, order and shape")),
         }
@@ -126,29 +115,6 @@ impl<R: Read> Source<R> {
     fn no_npy(&self, found: &'static str) -> DataError {
         let file = self.file.clone();
         DataError::Npy { file, found }
-    }
-
-    /// Integers of any type as the bytes that labels are.
-    fn labels(&self, descr: &str, size: u64, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
-        let (big, signed) = (descr.starts_with('>'), descr.contains('i'));
-        let items = bytes.chunks_exact(size as usize).enumerate();
-        let label = |(place, item): (usize, &[u8])| {
-            let digit = |sum: i128, byte: &u8| sum << 8 | i128::from(*byte);
-            let mut value = match big {
-                true => item.iter().fold(0, digit),
-                false => item.iter().rev().fold(0, digit),
-            };
-            let bits = 8 * size as u32;
-            if signed && value >> (bits - 1) == 1 {
-                value -= 1 << bits;
-            }
-            u8::try_from(value).map_err(|_| DataError::Label {
-                file: self.file.clone(),
-                place,
-                found: value,
-            })
-        };
-        items.map(label).collect()
     }
 }
 
@@ -168,14 +134,13 @@ pub(crate) fn numbers(path: &Path) -> anyhow::Result<Vec<f32>> {
     let of = match header.descr.as_str() {
         "<f4" => f32::from_le_bytes,
         ">f4" => f32::from_be_bytes,
-        other => {
-            bail!("expected float32, found type {other:?}: save them as .astype(numpy.float32)")
-        }
+        other => match Number::of_npy(other) {
+            Some(_) => {
+                bail!("expected float32, found type {other:?}: save them as .astype(numpy.float32)")
+            }
+            None => bail!("expected float32, found type {other:?}: save numbers of that type"),
+        },
     };
-    ensure!(
-        !header.fortran_order || header.shape.len() < 2,
-        "expected C order, found Fortran order: save numpy.ascontiguousarray of them"
-    );
     let payload = header
         .shape
         .iter()
@@ -185,25 +150,38 @@ pub(crate) fn numbers(path: &Path) -> anyhow::Result<Vec<f32>> {
         let shape = &header.shape;
         format!("found shape {shape:?}: that is more than there can be")
     })?;
-    let items = source.rest(text, expected)?;
+    let mut items = source.rest(text, expected)?;
+    if header.fortran_order {
+        items = in_c_order(&items, &header.shape, 4);
+    }
     let (items, _) = items.as_chunks();
     Ok(items.iter().map(|item| of(*item)).collect())
 }
 
-/// The bytes of an integer, and whether it has a sign.
-fn item_size(descr: &str) -> Option<(u64, bool)> {
-    let kind = descr.strip_prefix(['<', '>', '|', '='])?;
-    let (size, signed) = match kind.strip_prefix('u') {
-        Some(size) => (size, false),
-        None => (kind.strip_prefix('i')?, true),
-    };
-    match size {
-        "1" => Some((1, signed)),
-        "2" => Some((2, signed)),
-        "4" => Some((4, signed)),
-        "8" => Some((8, signed)),
-        _ => None,
+/// Items whose first index runs fastest, in the order in which their last one does.
+fn in_c_order(items: &[u8], shape: &[u64], size: usize) -> Vec<u8> {
+    let shape: Vec<usize> = shape.iter().map(|n| *n as usize).collect();
+    let strides = shape.iter().scan(1, |stride, n| {
+        let own = *stride;
+        *stride *= n;
+        Some(own)
+    });
+    let axes: Vec<(usize, usize)> = shape.iter().copied().zip(strides).collect();
+    let mut index = vec![0; axes.len()];
+    let (mut at, mut ordered) = (0, Vec::with_capacity(items.len()));
+    while ordered.len() < items.len() {
+        ordered.extend(&items[at * size..][..size]);
+        for (i, (n, stride)) in index.iter_mut().zip(&axes).rev() {
+            *i += 1;
+            at += stride;
+            if *i < *n {
+                break;
+            }
+            at -= stride * *i;
+            *i = 0;
+        }
     }
+    ordered
 }
 
 /// Items, rows and columns. A row of pixels is a square where it can be one.
@@ -239,7 +217,10 @@ fn parse(text: &str) -> Option<Header> {
         let value = after.trim_start().strip_prefix(':')?.trim_start();
         let after = match key {
             "descr" => {
-                let (value, after) = quoted(value)?;
+                let (value, after) = match value.starts_with('[') {
+                    true => bracketed(value)?,
+                    false => quoted(value)?,
+                };
                 descr = Some(value.to_owned());
                 after
             }
@@ -278,6 +259,23 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
     text[1..].split_once(quote)
 }
 
+/// The list that a text begins with, brackets and all, and what follows.
+fn bracketed(text: &str) -> Option<(&str, &str)> {
+    let (mut depth, mut within) = (0u32, None);
+    for (i, c) in text.char_indices() {
+        match (within, c) {
+            (Some(quote), c) if c == quote => within = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => within = Some(c),
+            (None, '[') => depth += 1,
+            (None, ']') if depth == 1 => return text.split_at_checked(i + 1),
+            (None, ']') => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Numbers with commas between them, or after each.
 fn sizes(text: &str) -> Option<Vec<u64>> {
     let text = text.trim();
@@ -285,5 +283,6 @@ fn sizes(text: &str) -> Option<Vec<u64>> {
     if text.trim().is_empty() {
         return Some(Vec::new());
     }
-    text.split(',').map(|n| n.trim().parse().ok()).collect()
+    let size = |n: &str| n.strip_suffix('L').unwrap_or(n).parse().ok();
+    text.split(',').map(|n| size(n.trim())).collect()
 }

@@ -176,7 +176,7 @@ impl Device {
         if let Some(method) = methods.find(|method| !on_a_gpu(method)) {
             static SAID: Once = Once::new();
             SAID.call_once(|| {
-                eprintln!(
+                warn!(
                     "{} runs on the processor: a GPU does not do it",
                     method.name.as_str()
                 );

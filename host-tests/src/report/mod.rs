@@ -995,9 +995,16 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
     };
     for scatter in ends {
         let both = scatter.exact.iter().chain(&scatter.approximate);
+        let (picture, dots) = plots::scatter(scatter, method)?;
+        let thinned = dots.map_or(String::new(), |dots| {
+            format!(
+                " Those that would lie on one another are drawn as one, {} in all: the darker, the more.",
+                count(dots, "dot")
+            )
+        });
         let caption = format!(
             "At meta-iteration {}: {} against the exact hypergradient for {}, with cosine {}. \
-             Where both agree, points lie on the line.{}",
+             Where both agree, points lie on the line.{thinned}{}",
             scatter.meta_step,
             method,
             count(scatter.exact.len(), "hyperparameter"),
@@ -1008,11 +1015,7 @@ fn comparison(report: &Report) -> Result<Vec<Figure>> {
             "Scatter: {method} against exact hypergradient at meta-iteration {}",
             scatter.meta_step
         );
-        figures.push(Figure::new(
-            label,
-            caption,
-            plots::scatter(scatter, method)?,
-        ));
+        figures.push(Figure::new(label, caption, picture));
     }
     Ok(figures)
 }

@@ -17,6 +17,8 @@
 //! What it refuses: bitmaps, fonts (text is set in the page's font by the browser), and values
 //! that aren't finite. Those are never drawn; the caller counts them and says so in the caption.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
@@ -37,6 +39,7 @@ mod front;
 mod ranking;
 
 pub(super) use bands::{Band, Bands};
+use cells::css;
 pub(super) use cells::{Grid, Tiles};
 pub(super) use curves::{Curve, Curves};
 pub(super) use front::{Dot, Family, Field, on_front};
@@ -843,8 +846,18 @@ pub(super) fn strips(strips: &[&Strip]) -> Result<Picture> {
     })
 }
 
-/// The approximate hypergradient against the exact one, on axes that reach equally far.
-pub(super) fn scatter(scatter: &Scatter, method: &str) -> Result<Picture> {
+/// The side of the squares in each of which one dot is drawn, in canvas units: less than a dot's breadth.
+const CLOSE: i32 = 2 * FINE;
+/// A dot's radius.
+const DOT: i32 = 10;
+
+/// The approximate hypergradient against the exact one, on axes that reach equally far; and how many dots
+/// there are, where those are fewer than the points.
+///
+/// Of points in one square of [`CLOSE`] the first is drawn, the darker the more there are: dots over
+/// one another show nothing else, and a network has more weights than a screen has places. So a picture has at
+/// most 22,500 dots of a dozen letters.
+pub(super) fn scatter(scatter: &Scatter, method: &str) -> Result<(Picture, Option<usize>)> {
     let pairs: Vec<(f64, f64)> = scatter
         .exact
         .iter()
@@ -876,11 +889,13 @@ pub(super) fn scatter(scatter: &Scatter, method: &str) -> Result<Picture> {
     let left = 48;
     let (right, top) = (WIDTH - 12, 52);
     let bottom = top + right - left;
-    picture((WIDTH, bottom + 50), false, |area| {
+    // The squares from the top down, each with its first point and the number of its points.
+    let mut squares: BTreeMap<(i32, i32), ((i32, i32), usize)> = BTreeMap::new();
+    let mut picture = picture((WIDTH, bottom + 50), false, |area| {
         let heading = format!("{} hypergradient ({unit})", words::shortened(method, 16));
         write(area, &heading, (0, 2 * FINE), HEADING)?;
         let entries = [
-            (Mark::Dot(SERIES[0]), "one hyperparameter".to_owned()),
+            (Mark::Dot(SERIES[0]), "a hyperparameter".to_owned()),
             (Mark::Line(SERIES[1]), "where both agree".to_owned()),
         ];
         legend(area, 24, &entries)?;
@@ -897,12 +912,31 @@ pub(super) fn scatter(scatter: &Scatter, method: &str) -> Result<Picture> {
         }
         let identity = vec![(-end, -end), (end, end)];
         plane.draw(&PathElement::new(identity, stroke(SERIES[1], 6)))?;
-        let dot = SERIES[0].mix(0.5).filled();
         for (a, b) in &pairs {
-            plane.draw(&Circle::new((a * scale, b * scale), 10, dot))?;
+            let (x, y) = plane.map_coordinate(&(a * scale, b * scale));
+            let square = (y.div_euclid(CLOSE), x.div_euclid(CLOSE));
+            squares.entry(square).or_insert(((x, y), 0)).1 += 1;
         }
         Ok(())
-    })
+    })?;
+    // Each translucent layer lets half through, and more than three are as good as opaque.
+    for layers in 1..=3 {
+        let dots = squares.values().filter(|(_, n)| (*n).min(3) == layers);
+        let (mut path, mut pen) = (String::new(), (0, 0));
+        for ((x, y), _) in dots {
+            path += &format!("m{} {}h0", x - pen.0, y - pen.1);
+            pen = (*x, *y);
+        }
+        if !path.is_empty() {
+            let colour = css(SERIES[0].mix(1.0 - 0.5f64.powi(layers as i32)));
+            picture.body += &format!(
+                "<path {colour} stroke-width=\"{}\" stroke-linecap=\"round\" d=\"{path}\"/>\n",
+                2 * DOT
+            );
+        }
+    }
+    let thinned = squares.len() < pairs.len();
+    Ok((picture, thinned.then_some(squares.len())))
 }
 
 #[cfg(test)]

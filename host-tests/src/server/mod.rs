@@ -41,7 +41,7 @@ use crate::data::Dataset;
 use crate::experiment::{Experiment, Rounding, What};
 use crate::files::{self, progress};
 use crate::problem::Quality;
-use crate::provenance::{named, versions};
+use crate::provenance::{differences, named, versions};
 use crate::reduction::Reduction;
 use crate::report::server as page;
 use crate::report::words::several;
@@ -389,11 +389,10 @@ impl Server {
         })?;
         ensure!(
             state.settings == self.settings,
-            "{} is of a run with other settings ({}), not of this one ({}): give the same, another --out, or \
-             leave out --resume to start anew",
+            "{} is of a run with other settings: {}: \
+             give the same, another --out, or leave out --resume to start anew",
             path.display(),
-            serde_json::to_string(&state.settings)?,
-            serde_json::to_string(&self.settings)?
+            differences(&state.settings, &self.settings)?
         );
         let hypers = self.experiment().hypers();
         let moments = [&state.hyper, &state.first_moment, &state.second_moment];
@@ -732,7 +731,7 @@ impl Server {
 
 /// The number of processes that were started beside this one, itself among them, as Open MPI, MPICH and
 /// Slurm tell it; nothing where this one was started alone.
-fn started_ranks() -> Option<usize> {
+pub(crate) fn started_ranks() -> Option<usize> {
     let of = |name: &str| std::env::var(name).ok()?.parse().ok();
     let names = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
     names.into_iter().find_map(of)

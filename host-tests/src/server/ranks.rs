@@ -21,12 +21,11 @@ use mpi::Threading;
 use mpi::point_to_point::{Message, Status};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, Destination, MatchedReceiveVec, Source};
-use signal_hook::consts::SIGTERM;
-use signal_hook::iterator::Signals;
 
 use super::Server;
 use super::link::{Link, Threads};
 use super::wire::{Order, Task};
+use crate::interrupt;
 use crate::report::words::several;
 
 /// How long a rank with nothing to do waits before it looks again.
@@ -67,7 +66,16 @@ pub fn run(server: &Server, resume: bool) -> Result<()> {
     let mut served = false;
     let done = server.with_clients(&own, |local| {
         if rank == ROOT {
-            say_where_the_state_is(server)?;
+            let state = server.state_path();
+            interrupt::watch(move || match state.exists() {
+                true => warn!(
+                    "drmad: ended from outside, as when a rank has died; --resume goes on from {}",
+                    state.display()
+                ),
+                false => warn!(
+                    "drmad: ended from outside, as when a rank has died, before a first state was saved"
+                ),
+            })?;
             served = true;
             let mut link = Ranks {
                 world: &world,
@@ -80,31 +88,10 @@ pub fn run(server: &Server, resume: bool) -> Result<()> {
     });
     if let (Err(error), false) = (&done, served) {
         // The others would wait for it.
-        eprintln!("drmad: rank {rank}: {error:#}");
+        warn!("drmad: rank {rank}: {error:#}");
         world.abort(1);
     }
     done
-}
-
-/// Says on the way out, where this process is ended from outside, how to go on.
-fn say_where_the_state_is(server: &Server) -> Result<()> {
-    let mut signals = Signals::new([SIGTERM])?;
-    let path = server.state_path();
-    thread::spawn(move || {
-        if signals.forever().next().is_some() {
-            let state = path.display();
-            match path.exists() {
-                true => eprintln!(
-                    "drmad: ended from outside, as when a rank has died; --resume goes on from {state}"
-                ),
-                false => eprintln!(
-                    "drmad: ended from outside, as when a rank has died, before a first state was saved"
-                ),
-            }
-            std::process::exit(1);
-        }
-    });
-    Ok(())
 }
 
 /// The clients of all ranks, as rank 0 sees them.

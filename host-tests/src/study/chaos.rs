@@ -31,7 +31,7 @@ use crate::device::{self, Device};
 use crate::experiment::{Experiment, Rounding, What};
 use crate::files;
 use crate::method::{Method, Name};
-use crate::problem::{Population, Problem, Trained};
+use crate::problem::{Divergence, Population, Problem, Trained, or_divergence};
 use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
 use crate::report::experiments::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};
@@ -139,7 +139,8 @@ pub fn plan(recipe: &Recipe, study: &Study, quick: bool) -> Result<(Experiment, 
 /// `first`, it asks hats, too. `each` hears of every place that is done.
 ///
 /// # Errors
-/// What the device says. A training that fails is a point that is missing.
+/// What the device says; a training that fails otherwise than by diverging, which makes a point that is
+/// missing.
 pub fn scan(
     problem: &Problem<'_>,
     exact: &Method,
@@ -163,9 +164,9 @@ pub fn scan(
     let points = exact.into_iter().enumerate().map(|(i, trained)| {
         let hats = if asked(i) { by_hats.next() } else { None };
         each();
-        point(trained, hats).map_err(|error| format!("{error:#}"))
+        point(trained, hats)
     });
-    Ok(points.collect())
+    points.collect()
 }
 
 /// Loss, slope and seconds of a training.
@@ -173,22 +174,23 @@ fn said(trained: Result<Trained>) -> Result<(f64, f64, f64)> {
     let trained = trained?;
     let back = trained.back.context("no hypergradient")?;
     let loss = f64::from(back.valid_loss);
-    ensure!(loss.is_finite(), "the loss is not finite");
+    ensure!(loss.is_finite(), Divergence::Loss);
     let slope = back.hypergradient.first().context("no hypergradient")?;
     let seconds = trained.forward_seconds + back.seconds;
     Ok((loss, f64::from(*slope), seconds))
 }
 
 /// What the exact method and, where it was asked, hats say at a place.
-fn point(exact: Result<Trained>, hats: Option<Result<Trained>>) -> Result<Point> {
-    let (loss, slope, seconds) = said(exact)?;
-    let hats = hats.and_then(|hats| said(hats).ok());
-    Ok(Point {
+fn point(exact: Result<Trained>, hats: Option<Result<Trained>>) -> Result<Found> {
+    let hats = hats.map(|hats| or_divergence(said(hats))).transpose()?;
+    let hats = hats.and_then(Result::ok);
+    let point = |(loss, slope, seconds): (f64, f64, f64)| Point {
         loss,
         slope,
         hats: hats.map(|(_, slope, _)| slope),
         seconds: seconds + hats.map_or(0.0, |(_, _, seconds)| seconds),
-    })
+    };
+    Ok(or_divergence(said(exact))?.map(point))
 }
 
 /// What is kept of a seed, and what it is of.

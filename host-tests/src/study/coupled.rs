@@ -27,7 +27,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::tuned::failed;
 use crate::data::Split;
 use crate::method::{Method, Name, Shape, Storage};
-use crate::problem::diverges;
 use crate::report::experiments::{Curve, Curves, Matrix, Metric, Unit, Variant};
 
 /// How to train, and how to tune.
@@ -337,17 +336,6 @@ pub struct Measured {
 
 /// One variant on one seed, or why it diverges.
 pub type Outcome = Result<Measured, String>;
-
-/// A variant that diverges is named with its reason; any other error ends the experiment.
-///
-/// # Errors
-/// Any other.
-pub fn outcome(measured: Result<Measured>) -> Result<Outcome> {
-    match measured {
-        Err(error) if diverges(&error) => Ok(Err(format!("{error:#}"))),
-        measured => measured.map(Ok),
-    }
-}
 
 /// Those that did not diverge.
 pub fn measured<'a>(outcomes: &[&'a Outcome]) -> Vec<&'a Measured> {

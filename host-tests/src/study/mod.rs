@@ -16,7 +16,8 @@
 //! | [`headline`] | times methods like for like, and weighs their memory |
 //!
 //! Everything goes into a folder for each experiment. What is done there is left alone by a run that
-//! resumes, and a training half done goes on from its own state.
+//! resumes, and a training half done goes on from its own state. The reduced form of a study whose page is
+//! there keeps no states of its variants: they are large, and it is made again within a minute.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -385,6 +386,7 @@ impl Job<'_> {
             && let Ok(made) = serde_json::from_slice::<Made>(&text)
             && made.is_of(self)
         {
+            self.clear()?;
             return Ok(made.findings);
         }
         let spent = Spent::new(&self.out, self.resume);
@@ -414,7 +416,16 @@ impl Job<'_> {
             findings,
         };
         files::write(&path, &serde_json::to_vec(&made)?)?;
+        self.clear()?;
         Ok(made.findings)
+    }
+
+    /// Removes what nobody reads once the findings are there.
+    fn clear(&self) -> Result<()> {
+        match self.study.kind {
+            Kind::Tuned | Kind::Cleaning if self.quick => tuned::clear(self),
+            _ => Ok(()),
+        }
     }
 
     /// Runs a kind with settings of its own, `ticks` parts long, with a bar.

@@ -25,11 +25,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::coupled::{
     Measured, Outcome, Training, Tuning, all, curves, drawn, error_of, matrix, measured, none, one,
-    outcome, own, variant,
+    own, variant,
 };
 use super::kept::Kept;
 use crate::data::{Dataset, Split};
 use crate::experiment::Rounding;
+use crate::problem::or_divergence;
 use crate::provenance::{named, versions};
 use crate::report::experiments::{Findings, Ranking, Shown};
 
@@ -146,7 +147,7 @@ fn of_seed(
     [none, own, one, all]
         .map(|sharing| sharing(tasks, 1))
         .into_par_iter()
-        .map(|sharing| outcome(measure(sharing)))
+        .map(|sharing| or_divergence(measure(sharing)))
         .collect()
 }
 

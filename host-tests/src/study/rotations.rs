@@ -24,12 +24,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::coupled::{
     Measured, Outcome, Training, Tuned, Tuning, all, curves, drawn, error_of, matrix, measured,
-    one, outcome, own, variant,
+    one, own, variant,
 };
 use super::kept::Kept;
 use super::side_by_side::SideBySide;
 use crate::data::{Dataset, Split};
 use crate::experiment::Rounding;
+use crate::problem::or_divergence;
 use crate::provenance::{named, versions};
 use crate::report::experiments::{Findings, Ranking, Shown};
 
@@ -349,7 +350,7 @@ fn of_seed(
     };
     (0..VARIANTS.len())
         .into_par_iter()
-        .map(|v| outcome(measure(v)))
+        .map(|v| or_divergence(measure(v)))
         .collect()
 }
 

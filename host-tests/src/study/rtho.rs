@@ -45,6 +45,7 @@ use super::kept::Kept;
 use crate::data::Dataset;
 use crate::experiment::Rounding;
 use crate::inputs::{Images, Inputs};
+use crate::problem::or_divergence;
 use crate::provenance::{named, versions};
 use crate::report::experiments::{Compared, Curve, Curves, Findings, Metric, Shown, Unit, Variant};
 
@@ -405,7 +406,7 @@ pub fn train(
 }
 
 /// What came of a scheme: seed by seed, or what went wrong.
-type Outcome = Result<Vec<Trained>>;
+type Outcome = Result<Vec<Trained>, String>;
 
 fn variant(scheme: Scheme, outcome: &Outcome) -> Variant {
     let name = scheme.name().into();
@@ -415,7 +416,7 @@ fn variant(scheme: Scheme, outcome: &Outcome) -> Variant {
             return Variant {
                 name,
                 metrics: vec![],
-                failed: Some(format!("{error:#}")),
+                failed: Some(error.clone()),
             };
         }
     };
@@ -649,7 +650,8 @@ fn described(settings: &Settings) -> Vec<(String, String)> {
 /// times unless a training diverges.
 ///
 /// # Errors
-/// What the settings do not allow. A scheme that diverges is a variant that failed.
+/// What the settings do not allow, and what the file system refuses. A scheme that diverges is a variant
+/// that failed.
 pub fn run(
     settings: &Settings,
     data: &Dataset,
@@ -664,9 +666,10 @@ pub fn run(
         .collect();
     let one = |(scheme, seed): (Scheme, u64)| {
         let name = format!("{}-{seed}", scheme.name());
-        kept.get(&name, || train(settings, data, scheme, seed, &|| each()))
+        or_divergence(kept.get(&name, || train(settings, data, scheme, seed, &|| each())))
     };
     let trained: Vec<_> = jobs.into_par_iter().with_max_len(1).map(one).collect();
+    let trained: Vec<_> = trained.into_iter().collect::<Result<_>>()?;
     let mut trained = trained.into_iter();
     let outcomes: Vec<(Scheme, Outcome)> = Scheme::ALL
         .map(|scheme| (scheme, trained.by_ref().take(settings.seeds).collect()))

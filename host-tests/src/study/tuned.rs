@@ -14,6 +14,7 @@ use toml::Table;
 use super::spent::Spent;
 use super::{Job, Study};
 use crate::experiment::{Block, Experiment, Rounding, What};
+use crate::problem::or_divergence;
 use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
 use crate::report::MetaStep;
@@ -182,15 +183,25 @@ fn one(
     } else {
         Resume::No
     });
+    let tuned = or_divergence(tuned).with_context(|| format!("variant {}", variant.name))?;
     let taken = match &tuned {
         Ok(tuned) => tuned.report.meta_steps.clone(),
-        Err(_) => tuning.taken().unwrap_or_default(),
-    };
-    let tuned = match tuned {
-        Err(error) if error.chain().any(|cause| cause.is::<std::io::Error>()) => return Err(error),
-        tuned => tuned.map_err(|error| format!("{error:#}")),
+        Err(_) => tuning.taken()?,
     };
     Ok(Ran { tuned, taken })
+}
+
+/// Removes what a run that is done left of its variants for one that goes on.
+///
+/// # Errors
+/// What the file system refuses.
+pub(super) fn clear(job: &Job<'_>) -> Result<()> {
+    for variant in variants(job.recipe, job.study, job.quick)? {
+        for seed in 0..job.seeds {
+            tune::clear(&folder(job, &variant.name, seed))?;
+        }
+    }
+    Ok(())
 }
 
 /// Where a variant's files go.

@@ -449,7 +449,7 @@ fn kill_and_resume(draws: &str, steps: &str) {
         .output()
         .expect("runs");
     assert_eq!(other.status.code(), Some(1));
-    assert!(text(&other.stderr).contains("other settings"));
+    assert!(text(&other.stderr).contains("other settings: seed is 0 there and 1 here: give"));
 
     assert!(
         run(killed.path(), &["--resume"])

@@ -164,6 +164,49 @@ fn compression_is_told_by_content_rather_than_name() {
 }
 
 #[test]
+fn several_gzip_streams_and_zeros_behind_them_are_read_as_gzip_reads_them() {
+    let raw = Dataset::from_dir(directory(small()).path()).unwrap();
+    let [(name, images), ..] = small();
+    let (head, tail) = images.split_at(20);
+    // Longer than any buffer, so that the padding comes in pieces.
+    let zeros = vec![0; 100_000];
+    for content in [
+        [gzip(head), gzip(tail)].concat(),
+        [gzip(head), gzip(&[]), gzip(tail)].concat(),
+        [gzip(&images), vec![0]].concat(),
+        [gzip(&images), zeros.clone()].concat(),
+        [gzip(head), zeros.clone(), gzip(tail), zeros].concat(),
+    ] {
+        let directory = directory(small());
+        fs::write(directory.path().join(name), content).unwrap();
+        assert!(Dataset::from_dir(directory.path()).unwrap() == raw);
+    }
+}
+
+#[test]
+fn what_else_stands_behind_a_gzip_stream_is_refused_for_what_it_is() {
+    let [(name, images), ..] = small();
+    for (behind, byte) in [
+        (&b"rubbish"[..], "0x72"),
+        (b"\0\0\0?", "0x3f"),
+        (
+            b"PK\x03\x04 and more than the ten bytes of a header",
+            "0x50",
+        ),
+    ] {
+        let content = [&gzip(&images)[..], behind].concat();
+        assert_refused!(
+            refusal(name, content),
+            DataError::BrokenGzip { .. },
+            format!(
+                "DIR/{name}: expected a whole gzip stream, found: the byte {byte} behind its end: \
+                 fetch the file again"
+            )
+        );
+    }
+}
+
+#[test]
 fn embedded_mnist_survives_a_directory_in_gzip() {
     let Dataset { train, test } = &*MNIST;
     let files = [
@@ -548,6 +591,47 @@ fn headers_in_any_order_spacing_and_version_are_read() {
     }
 }
 
+/// What NumPy 2.4.6 writes of the labels 5 and 2, in each of its versions; of a vector that was said to be
+/// in Fortran order; and what a NumPy of Python 2 wrote.
+const LABELS: [&[u8]; 5] = [
+    b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }                                                            \x0a\x05\x02",
+    b"\x93NUMPY\x02\x00t\x00\x00\x00{'descr': '>i2', 'fortran_order': False, 'shape': (2,), }                                                          \x0a\x00\x05\x00\x02",
+    b"\x93NUMPY\x03\x00t\x00\x00\x00{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }                                                          \x0a\x05\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00",
+    b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': True, 'shape': (2,), }                                                             \x0a\x05\x02",
+    b"\x93NUMPY\x01\x00F\x00{'descr': '|u1', 'fortran_order': False, 'shape': (2L,), }           \x0a\x05\x02",
+];
+
+/// What NumPy 2.4.6 writes of the two small test images in Fortran order.
+const FORTRAN: &[u8] = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': True, 'shape': (2, 2, 3), }                                                        \x0a\x00<\x1eZ\x0aF(d\x14P2n";
+
+/// And of labels with the probability of each, as a structure.
+const STRUCTURE: &[u8] = b"\x93NUMPY\x01\x00v\x00{'descr': [('class', '|u1'), ('p', '<f4')], 'fortran_order': False, 'shape': (2,), }                                 \x0a\x05\x00\x00\x00?\x02\x00\x00\xc0?";
+
+#[test]
+fn the_bytes_that_numpy_writes_are_read() {
+    let of_small = Dataset::from_dir(directory(small_npy()).path()).unwrap();
+    let written = LABELS.iter().map(|labels| ("test_labels.npy", *labels));
+    for (name, bytes) in written.chain([("test_images.npy", FORTRAN)]) {
+        let directory = directory(small_npy());
+        fs::write(directory.path().join(name), bytes).unwrap();
+        let loaded = Dataset::from_dir(directory.path()).unwrap();
+        assert!(loaded == of_small, "{}", String::from_utf8_lossy(bytes));
+    }
+}
+
+#[test]
+fn a_structure_is_refused_by_its_name_with_a_field_to_save() {
+    let name = r#"[('class', '|u1'), ('p', '<f4')]"#;
+    assert_refused!(
+        npy_refusal("test_labels.npy", STRUCTURE.to_vec()),
+        DataError::Type { .. },
+        format!(
+            "DIR/test_labels.npy: expected labels of an integer type, found type {name:?}: \
+             save one of its fields, such as labels[\"class\"]"
+        )
+    );
+}
+
 #[test]
 fn a_missing_npy_file_is_named_among_the_others() {
     let directory = directory(small_npy());
@@ -574,7 +658,7 @@ fn files_that_are_not_npy_are_refused_by_what_they_lack() {
     let long = npy_with(" ".repeat(10_001), &[]);
     let deep = npy_with("(".repeat(9_000), &[]);
     let object = npy_with("{'descr': '|u1', 'shape': (2,), 'more': 1}".into(), &[5, 2]);
-    let fields = "{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (2,)}";
+    let unclosed = "{'descr': [('a', '|u1'), 'fortran_order': False, 'shape': (2,)}";
     let vast = "{'descr': '|u1', 'fortran_order': False, 'shape': (18446744073709551616,)}";
     let start = "no magic number and version at its beginning";
     let end = "its end before that of its header";
@@ -593,10 +677,12 @@ fn files_that_are_not_npy_are_refused_by_what_they_lack() {
         ),
         (deep, odd),
         (object, odd),
-        (npy_with(fields.into(), &[5, 2]), odd),
+        (npy_with(unclosed.into(), &[5, 2]), odd),
         (npy_with(vast.into(), &[5, 2]), odd),
         (npy_of("|u1", false, "(-2,)", &[5, 2]), odd),
         (npy_of("|u1", false, "(2,,)", &[5, 2]), odd),
+        (npy_of("|u1", false, "(L,)", &[5, 2]), odd),
+        (npy_of("|u1", false, "(2LL,)", &[5, 2]), odd),
         (npy_of("\u{e9}'\u{e9}", false, "(2,)", &[5, 2]), odd),
     ] {
         assert_refused!(
@@ -610,44 +696,317 @@ fn files_that_are_not_npy_are_refused_by_what_they_lack() {
     }
 }
 
-#[test]
-fn npy_items_of_other_types_are_refused() {
-    for descr in ["<f4", "|b1", "<i8", "|i1", "<u2", "|O", "<u16", "u1", ""] {
-        assert_refused!(
-            npy_refusal(
-                "test_images.npy",
-                npy_of(descr, false, "(2, 2, 3)", &[0; 12])
-            ),
-            DataError::Type { .. },
-            format!(
-                "DIR/test_images.npy: expected images of uint8, found type {descr:?}: \
-                 save them as .astype(numpy.uint8)"
-            )
-        );
-    }
-    for descr in ["<f8", "|b1", "<i3", "<M8[s]", "<U1"] {
-        assert_refused!(
-            npy_refusal("test_labels.npy", npy_of(descr, false, "(2,)", &[0; 16])),
-            DataError::Type { .. },
-            format!(
-                "DIR/test_labels.npy: expected labels of an integer type, found type {descr:?}: \
-                 save them as .astype(numpy.uint8)"
-            )
-        );
-    }
+/// What NumPy makes of an operation that a refusal names, for numbers that float64 holds.
+fn followed(operation: &str, images: &[f64]) -> Vec<u8> {
+    let rounded = operation
+        .strip_prefix("numpy.rint(")
+        .and_then(|rest| rest.strip_suffix(")"));
+    let (offset, factor) = match rounded {
+        None => {
+            assert_eq!(operation, "images");
+            (0.0, 1.0)
+        }
+        Some("images") => (0.0, 1.0),
+        Some(scaled) => {
+            let (base, factor) = scaled.split_once(" * ").expect(scaled);
+            let offset = base.strip_prefix("(images.astype(float) + ");
+            let offset = match offset {
+                Some(offset) => offset.strip_suffix(")").expect(base).parse().expect(base),
+                None => {
+                    assert_eq!(base, "images.astype(float)");
+                    0.0
+                }
+            };
+            let divided = factor
+                .strip_prefix("(255 / ")
+                .and_then(|rest| rest.strip_suffix(")"));
+            let factor = match divided {
+                Some(by) => 255.0 / by.parse::<f64>().expect(factor),
+                None => factor.parse().expect(factor),
+            };
+            (offset, factor)
+        }
+    };
+    let scaled = images.iter().map(|x| (x + offset) * factor);
+    // A conversion cuts off the fraction and keeps the last eight bits.
+    scaled
+        .map(|x| match rounded {
+            Some(_) => x.round_ties_even() as i64 as u8,
+            None => x as i64 as u8,
+        })
+        .collect()
+}
+
+/// The operation that a refusal tells to save.
+fn operation(message: &str) -> &str {
+    let (_, saved) = message.split_once("save ").expect(message);
+    let (operation, _) = saved.split_once(".astype(numpy.uint8)").expect(message);
+    operation
+}
+
+/// Two images that reach from black to white.
+const SHADES: [u8; 12] = [0, 51, 102, 127, 200, 255, 1, 254, 128, 3, 77, 180];
+
+fn le<const N: usize>(of: impl Fn(f64) -> [u8; N], values: &[f64]) -> Vec<u8> {
+    values.iter().flat_map(|x| of(*x)).collect()
 }
 
 #[test]
-fn npy_in_fortran_order_is_refused() {
-    assert_refused!(
-        npy_refusal(
-            "test_images.npy",
-            npy_of("|u1", true, "(2, 2, 3)", &[0; 12])
-        ),
-        DataError::FortranOrder { .. },
-        "DIR/test_images.npy: expected images in C order, found Fortran order: \
-         save numpy.ascontiguousarray of them"
+fn who_follows_the_advice_for_images_of_another_type_gets_the_same_images() {
+    let bytes: Vec<f64> = SHADES.iter().map(|p| f64::from(*p)).collect();
+    let scaled = |by: f64, off: f64| -> Vec<f64> { bytes.iter().map(|p| p * by + off).collect() };
+    let (unit, wide, off) = (
+        scaled(1.0 / 255.0, 0.0),
+        scaled(257.0, 0.0),
+        scaled(1.0, -128.0),
     );
+    let standard = scaled(1.0 / 79.5, -114.8 / 79.5);
+    let nearly = scaled(0.999, 0.0);
+    let i16s = |values: &[f64]| le(|x| (x as i16).to_le_bytes(), values);
+    // NumPy 2.4.6: (shades / 255).astype('<f2').
+    let halves = b"\x00\x00f2f6\xf87F:\x00<\x04\x1c\xf8;\x048\x06\"\xd54\xa69";
+    let cases: [(&str, Vec<u8>, &[f64], &str); 12] = [
+        (
+            "<f2",
+            halves.to_vec(),
+            &unit,
+            "found float16 from 0 to 1: save",
+        ),
+        (
+            "<f4",
+            le(|x| (x as f32).to_le_bytes(), &unit),
+            &unit,
+            "found float32 from 0 to 1: save",
+        ),
+        (
+            ">f8",
+            le(f64::to_be_bytes, &unit),
+            &unit,
+            "found float64 from 0 to 1: save",
+        ),
+        (
+            "<f8",
+            le(f64::to_le_bytes, &bytes),
+            &bytes,
+            "found float64 from 0 to 255: save",
+        ),
+        (
+            "<f8",
+            le(f64::to_le_bytes, &nearly),
+            &nearly,
+            "if 0 is black and 255 white, save",
+        ),
+        (
+            "<f8",
+            le(f64::to_le_bytes, &standard),
+            &standard,
+            "training and test images by the same numbers",
+        ),
+        (
+            "<u2",
+            le(|x| (x as u16).to_le_bytes(), &wide),
+            &wide,
+            "if 0 is black and 65535 white, save",
+        ),
+        (
+            ">u2",
+            le(|x| (x as u16).to_be_bytes(), &wide),
+            &wide,
+            "found uint16 from 0 to 65535",
+        ),
+        (
+            "<i2",
+            i16s(&off),
+            &off,
+            "if -128 is black and 127 white, save",
+        ),
+        (
+            "|i1",
+            le(|x| (x as i8).to_le_bytes(), &off),
+            &off,
+            "found int8 from -128 to 127",
+        ),
+        (
+            "<i8",
+            le(|x| (x as i64).to_le_bytes(), &bytes),
+            &bytes,
+            "found int64 from 0 to 255: save images.astype(numpy.uint8)",
+        ),
+        (
+            "<u4",
+            le(|x| (x as u32).to_le_bytes(), &bytes),
+            &bytes,
+            "found uint32 from 0 to 255",
+        ),
+    ];
+    let shades = |images: &[u8]| npy_of("|u1", false, "(2, 2, 3)", images);
+    for (descr, items, values, words) in cases {
+        let file = npy_of(descr, false, "(2, 2, 3)", &items);
+        let (error, message) = npy_refusal("test_images.npy", file);
+        assert!(matches!(error, DataError::Type { .. }), "{error:?}");
+        assert!(message.contains(words), "{words:?} is not in {message}");
+        let images = followed(operation(&message), values);
+        assert_eq!(images, SHADES, "{descr}: {message}");
+        let directory = directory(small_npy());
+        fs::write(directory.path().join("test_images.npy"), shades(&images)).unwrap();
+        let loaded = Dataset::from_dir(directory.path()).unwrap();
+        assert_eq!(loaded.test.pixels, SHADES);
+    }
+    // Black and white, as booleans and as numbers.
+    let masks: [(&str, usize); 3] = [("|b1", 1), ("<i4", 4), ("<i8", 8)];
+    let mask: Vec<f64> = SHADES.iter().map(|p| f64::from(p % 2)).collect();
+    let white: Vec<u8> = mask.iter().map(|x| 255 * *x as u8).collect();
+    for (descr, size) in masks {
+        let items = mask
+            .iter()
+            .flat_map(|x| (*x as u64).to_le_bytes()[..size].to_vec());
+        let file = npy_of(descr, false, "(2, 2, 3)", &items.collect::<Vec<_>>());
+        let (_, message) = npy_refusal("test_images.npy", file);
+        assert_eq!(followed(operation(&message), &mask), white, "{message}");
+    }
+    // The same advice for the floats of an IDX file.
+    let floats = le(|x| (x as f32).to_be_bytes(), &unit);
+    let (error, message) = refusal(TEST_IMAGES, idx(&[0xd03, 2, 2, 3], &floats));
+    assert!(matches!(error, DataError::Type { .. }), "{error:?}");
+    assert!(message.contains("found float32 from 0 to 1"), "{message}");
+    assert_eq!(followed(operation(&message), &unit), SHADES);
+}
+
+#[test]
+fn images_that_no_operation_brings_back_are_told_no_operation() {
+    let holes = [0.5f32, f32::NAN, 1.0, f32::INFINITY, 0.0, 0.0];
+    let holes: Vec<u8> = [holes, [0.0; 6]]
+        .concat()
+        .iter()
+        .flat_map(|x| x.to_le_bytes())
+        .collect();
+    let objects = npy_of("|O", false, "(2, 2, 3)", &[0; 12]);
+    let complex = npy_of("<c8", false, "(2, 2, 3)", &[0; 96]);
+    let flat = npy_of("<i2", false, "(2, 2, 3)", &[7; 24]);
+    for (file, words) in [
+        (
+            npy_of("<f4", false, "(2, 2, 3)", &holes),
+            "found float32, 2 of them not finite: put pixels in their place before anything else",
+        ),
+        (
+            objects,
+            "found type \"|O\": these are Python's objects: save numpy.array(images.tolist())",
+        ),
+        (
+            complex,
+            "found type \"<c8\": save a number from 0 to 255 for each pixel",
+        ),
+        (
+            flat,
+            "found int16 from 1799 to 1799: save images that show something",
+        ),
+    ] {
+        let message = format!("DIR/test_images.npy: expected images of uint8, {words}");
+        assert_refused!(
+            npy_refusal("test_images.npy", file),
+            DataError::Type { .. },
+            message
+        );
+    }
+    // What the file lacks comes first.
+    let (error, _) = npy_refusal(
+        "test_images.npy",
+        npy_of("<f4", false, "(2, 2, 3)", &[0; 47]),
+    );
+    assert!(
+        matches!(
+            error,
+            DataError::Truncated {
+                expected: 176,
+                found: 175,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    let (error, _) = npy_refusal(
+        "test_images.npy",
+        npy_of("<f4", false, "(2, 2, 3)", &[0; 49]),
+    );
+    assert!(
+        matches!(
+            error,
+            DataError::Oversized {
+                expected: 176,
+                found: 177,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn who_follows_the_advice_for_labels_of_another_kind_keeps_the_classes() {
+    const NUMBERED: &str =
+        "save numpy.searchsorted(numpy.unique([*train_labels, *test_labels]), labels)";
+    let f8 = |values: [f64; 2]| values.map(f64::to_le_bytes).concat();
+    let i2 = |values: [i16; 2]| values.map(i16::to_le_bytes).concat();
+    // Type, bytes, values, and whether they need no other numbers.
+    for (descr, items, values, same) in [
+        ("<f8", f8([5.0, 2.0]), [5.0, 2.0], true),
+        ("|b1", vec![1, 0], [1.0, 0.0], true),
+        ("<f8", f8([0.5, 1.5]), [0.5, 1.5], false),
+        ("<f8", f8([-1.0, 1.0]), [-1.0, 1.0], false),
+        ("<f8", f8([5.0, 256.0]), [5.0, 256.0], false),
+        ("<i2", i2([1, -1]), [1.0, -1.0], false),
+        ("<i2", i2([1000, 7]), [1000.0, 7.0], false),
+    ] {
+        let (_, message) = npy_refusal("test_labels.npy", npy_of(descr, false, "(2,)", &items));
+        let labels = if same {
+            assert!(
+                message.ends_with(": save labels.astype(numpy.uint8)"),
+                "{message}"
+            );
+            values.map(|x| x as u8)
+        } else {
+            assert!(message.contains(NUMBERED), "{message}");
+            let mut all = [&[0.0, 4.0, 1.0], &values[..]].concat();
+            all.sort_by(f64::total_cmp);
+            all.dedup();
+            // What searchsorted finds: how many are less.
+            values.map(|x| all.iter().filter(|y| **y < x).count() as u8)
+        };
+        let directory = directory(small_npy());
+        let file = npy_of("|u1", false, "(2,)", &labels);
+        fs::write(directory.path().join("test_labels.npy"), file).unwrap();
+        let loaded = Dataset::from_dir(directory.path()).unwrap();
+        assert_eq!(loaded.test.labels, labels);
+        assert_ne!(labels[0], labels[1], "two classes became one");
+    }
+    for (descr, shape, items, words) in [
+        ("<U1", "(2,)", vec![98, 0, 0, 0, 97, 0, 0, 0], NUMBERED),
+        ("<M8[s]", "(2,)", vec![0; 16], NUMBERED),
+        (
+            "<f8",
+            "(2,)",
+            f8([f64::NAN, 1.0]),
+            "1 of them not finite: leave out the examples",
+        ),
+        (
+            "<f4",
+            "(2, 10)",
+            vec![0; 80],
+            "if each row has one at its class, save labels.argmax(axis=1)",
+        ),
+        ("|u1", "(2, 1)", vec![5, 2], "save labels.ravel()"),
+    ] {
+        let (_, message) = npy_refusal("test_labels.npy", npy_of(descr, false, shape, &items));
+        assert!(message.contains(words), "{words:?} is not in {message}");
+    }
+    // Labels of wider integers are labels, in IDX as in NPY.
+    let loaded = {
+        let directory = directory(small());
+        let wide = idx(&[0xc01, 2, 5, 2], &[]);
+        fs::write(directory.path().join(TEST_LABELS), wide).unwrap();
+        Dataset::from_dir(directory.path()).unwrap()
+    };
+    assert_eq!(loaded.test.labels, [5, 2]);
 }
 
 #[test]
@@ -673,12 +1032,19 @@ fn npy_shapes_that_are_none_or_fit_nowhere_are_refused() {
             DataError::Shape { .. },
             format!(
                 "DIR/test_images.npy: expected images of shape (n, rows, columns) or (n, width) \
-                 that fit in memory, found shape {shape:?}: reshape the array"
+                 that fit in memory, found shape {shape:?}: save {}",
+                match shape.len() {
+                    3.. => "images.reshape(len(images), -1)",
+                    _ => "an array of such a shape",
+                }
             )
         );
     }
     // The labels alone would fit, their bytes do not.
-    for (descr, shape) in [("<i8", vec![max / 4]), ("|u1", vec![2, 1])] {
+    for (descr, shape, advice) in [
+        ("<i8", vec![max / 4], "an array of such a shape"),
+        ("|u1", vec![2, 1], "labels.ravel()"),
+    ] {
         let numbers: String = shape.iter().map(|n| format!("{n}, ")).collect();
         assert_refused!(
             npy_refusal(
@@ -688,7 +1054,7 @@ fn npy_shapes_that_are_none_or_fit_nowhere_are_refused() {
             DataError::Shape { .. },
             format!(
                 "DIR/test_labels.npy: expected labels of shape (n,) that fit in memory, \
-                 found shape {shape:?}: reshape the array"
+                 found shape {shape:?}: save {advice}"
             )
         );
     }
@@ -716,7 +1082,7 @@ fn npy_labels_that_are_no_bytes_are_refused_with_their_place() {
             DataError::Label { place: 1, .. },
             format!(
                 "DIR/test_labels.npy: expected labels from 0 to 255, found {found} at position 1: \
-                 number the classes from 0"
+                 save numpy.searchsorted(numpy.unique([*train_labels, *test_labels]), labels)"
             )
         );
     }
@@ -836,6 +1202,21 @@ fn a_file_of_hyperparameters_claims_no_memory_that_it_does_not_hold() {
     );
     refused(&of("<f4", "(1000000000000,)"), "truncated");
     refused(&of("<f8", "(0,)"), "expected float32, found type \"<f8\"");
+    refused(
+        &of("<c8", "(0,)"),
+        "expected float32, found type \"<c8\": save numbers of that type",
+    );
+    // The first index runs fastest.
+    let fortran = "{'descr': '<f4', 'fortran_order': True, 'shape': (2L, 3L), }";
+    let mut fortran = header(fortran);
+    fortran.extend(
+        [1f32, 4.0, 2.0, 5.0, 3.0, 6.0]
+            .map(f32::to_le_bytes)
+            .concat(),
+    );
+    fs::write(&file, fortran).unwrap();
+    let numbers = drmad_host::files::read_npy(&file).unwrap();
+    assert_eq!(numbers, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     let mut good = of(">f4", "(1, 2)");
     good.extend([0x3f, 0x80, 0, 0, 0xc0, 0, 0, 0]);
     fs::write(&file, good).unwrap();

@@ -16,7 +16,7 @@ const FORMS: &[(&str, usize)] = &[
     (".with_context(", 0),
     ("Err(format!(", 0),
     ("#[error(", 0),
-    ("eprintln!(", 0),
+    ("warn!(", 0),
 ];
 
 fn root() -> PathBuf {

@@ -390,6 +390,68 @@ fn a_variant_whose_settings_were_changed_begins_anew_and_the_others_are_left_alo
 }
 
 #[test]
+fn hyperparameters_that_overflow_are_a_result() {
+    let folder = mine();
+    let folder = folder.path();
+    let wild = MINE.replace(
+        "rate = 1e30, tuned = [{ what = \"penalty\", start = -4 }]",
+        "tuned = [{ what = \"penalty\", start = 1e30 }]",
+    );
+    assert_ne!(wild, MINE);
+    fs::write(folder.join("mine.toml"), wild).expect("written");
+    let printed = run(folder, &["experiment", "mine.toml", "--data", "."]);
+    assert!(
+        printed.contains("which stands for no finite number"),
+        "{printed}"
+    );
+    assert!(folder.join("out/all/mine/report.html").exists());
+}
+
+#[test]
+fn a_variant_that_cannot_be_run_is_an_error_of_the_command_and_no_result() {
+    let folder = mine();
+    let folder = folder.path();
+    let place = folder.join("out/all/mine/fine/seed-0");
+    fs::create_dir_all(&place).expect("made");
+    // As another run would hold it.
+    let lock = fs::File::create(place.join(".lock")).expect("made");
+    lock.lock().expect("claimed");
+    let arguments = ["experiment", "mine.toml", "--data", "."];
+    let output = drmad(folder, &arguments).output().expect("the binary runs");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    let want = "drmad: the experiment mine: variant fine: another run writes to ";
+    assert!(errors.starts_with(want), "{errors}");
+    for name in ["report.html", "findings.json"] {
+        assert!(!folder.join("out/all/mine").join(name).exists(), "{name}");
+    }
+    drop(lock);
+    run(
+        folder,
+        &["experiment", "mine.toml", "--data", ".", "--resume"],
+    );
+}
+
+#[test]
+fn the_reduced_form_keeps_no_states_of_its_variants_once_it_is_done() {
+    let folder = mine();
+    let folder = folder.path();
+    run(
+        folder,
+        &["experiment", "mine.toml", "--data", ".", "--quick"],
+    );
+    let out = folder.join("out/all/mine");
+    for name in ["report.html", "findings.json"] {
+        assert!(out.join(name).exists(), "{name}");
+    }
+    let left = fs::read_dir(out.join("coarse/seed-0")).expect("a folder");
+    let left: Vec<_> = left
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    assert_eq!(left, [".lock"]);
+}
+
+#[test]
 fn a_comparison_that_diverges_does_not_end_a_run() {
     // So high a rate that the adjoints overflow, of which the direct term has none.
     let folder = mine();

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -95,6 +96,20 @@ const DRAWS: Job = Job {
         "sign",
         "--compare",
         "every",
+    ],
+    ..TUNE
+};
+
+const SERVER: Job = Job {
+    arguments: &[
+        "server",
+        "small.toml",
+        "--data",
+        ".",
+        "--out",
+        "out",
+        "--clients",
+        "2",
     ],
     ..TUNE
 };
@@ -497,7 +512,7 @@ fn a_file_that_may_not_grow_is_said_and_what_was_written_before_is_whole() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn full_output_ends_a_run_with_a_line_and_it_goes_on() {
+fn full_output_is_told_at_the_end_of_a_run_and_its_results_are_there() {
     let folder = place();
     let full = fs::File::options()
         .write(true)
@@ -509,11 +524,149 @@ fn full_output_ends_a_run_with_a_line_and_it_goes_on() {
         .output()
         .expect("runs");
     one_line(&output, &["cannot write to standard output", "os error 28"]);
-    same(
-        &TUNE.finish(folder.path()),
-        &undisturbed(TUNE),
-        "after full output",
+    let want = undisturbed(TUNE);
+    same(&left(&folder.path().join(TUNE.out)), &want, "by then");
+    same(&TUNE.finish(folder.path()), &want, "after full output");
+}
+
+#[test]
+fn a_run_whose_output_nobody_reads_any_longer_ends_quietly_with_its_results() {
+    for job in [TUNE, EXPERIMENT, SERVER] {
+        let folder = place();
+        let mut command = job.command(folder.path());
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("runs");
+        // As `| head -1` does, or a pager that is left.
+        let mut line = String::new();
+        let output = child.stdout.take().expect("piped");
+        BufReader::new(output).read_line(&mut line).expect("a line");
+        assert!(!line.trim().is_empty());
+        let output = child.wait_with_output().expect("ended");
+        assert!(output.status.success(), "{}", errors(&output));
+        assert_eq!(errors(&output), "");
+        same(
+            &left(&folder.path().join(job.out)),
+            &undisturbed(job),
+            "unread",
+        );
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn an_error_that_nobody_reads_ends_with_its_code() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = crate::drmad();
+    command
+        .args(["tune", "nowhere.toml", "--resume"])
+        .stderr(writer);
+    assert_eq!(command.status().expect("runs").code(), Some(2));
+    let folder = place();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = TUNE.command(folder.path());
+    command.arg("--resume").stderr(writer);
+    assert_eq!(command.status().expect("runs").code(), Some(1));
+}
+
+/// Waits until a file is there.
+fn appears(path: &Path) {
+    let clock = Instant::now();
+    while !path.exists() {
+        assert!(
+            clock.elapsed() < Duration::from_secs(60),
+            "no {}",
+            path.display()
+        );
+        sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_run_says_how_to_go_on_and_what_it_says_ends_with_the_same_bits() {
+    for (job, begun) in [
+        (TUNE, "state.json"),
+        (SERVER, "state.json"),
+        (EXPERIMENT, "small/coarse/seed-0/state.json"),
+    ] {
+        for name in ["INT", "TERM"] {
+            let (folder, want) = (place(), undisturbed(job));
+            let out = folder.path().join(job.out);
+            let child = job.command(folder.path()).spawn().expect("runs");
+            appears(&out.join(begun));
+            signal(&child, name);
+            let output = child.wait_with_output().expect("ended");
+            let line = one_line(&output, &["interrupted: what is done is in out"]);
+            let (_, command) = line.split_once("go on with `").expect(&line);
+            let (command, _) = command.split_once('`').expect(&line);
+            assert_eq!(command.matches("--resume").count(), 1, "{command}");
+            let mut shell = Command::new("sh");
+            shell.args(["-c", command]).current_dir(folder.path());
+            let output = shell.output().expect("sh runs");
+            assert!(output.status.success(), "{}", errors(&output));
+            same(&left(&out), &want, &line);
+        }
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupt_where_nothing_is_kept_says_so_and_does_not_wait_for_the_step() {
+    // One training would take hours.
+    let steps = ["--steps", "100000000"];
+    let tune = ["tune", "mnist-layers", "--out", "out", "--method", "hats"];
+    let frontier = ["frontier", "--experiment", "mnist-layers", "--out", "out"];
+    for arguments in [&tune[..], &frontier] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = crate::drmad();
+        command
+            .args(arguments)
+            .args(steps)
+            .current_dir(folder.path());
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = command.spawn().expect("runs");
+        appears(&folder.path().join("out/.lock"));
+        signal(&child, "INT");
+        let clock = Instant::now();
+        let output = child.wait_with_output().expect("ended");
+        one_line(&output, &["nothing is kept of what was done; run it again"]);
+        assert!(
+            clock.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            clock.elapsed()
+        );
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_second_interrupt_ends_a_run_whose_words_nobody_takes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let mut command = crate::drmad();
+    let steps = ["--steps", "100000000", "--method", "hats"];
+    command
+        .args(["tune", "mnist-layers", "--out", "out"])
+        .args(steps);
+    command.current_dir(folder.path()).stdout(Stdio::null());
+    command.stderr(writer.try_clone().expect("a second end"));
+    let mut child = command.spawn().expect("runs");
+    drop(command);
+    // As full as it gets, it takes nothing of a line either.
+    let fills = std::thread::spawn(move || while writer.write_all(&[b' '; 4096]).is_ok() {});
+    appears(&folder.path().join("out/.lock"));
+    sleep(Duration::from_millis(300));
+    signal(&child, "INT");
+    sleep(Duration::from_millis(700));
+    assert!(
+        child.try_wait().expect("waited").is_none(),
+        "it waits for its words"
     );
+    signal(&child, "INT");
+    assert_eq!(child.wait().expect("gone").code(), Some(1));
+    drop(reader);
+    fills.join().expect("filled");
 }
 
 #[test]
@@ -621,11 +774,15 @@ fn a_state_of_something_else_is_refused_by_what_differs_and_left_as_it_is() {
     };
     let version = concat!("\"version\":\"", env!("CARGO_PKG_VERSION"), "\"");
     edited(version, "\"version\":\"0.0.9\"");
-    refuses(&["other settings", "0.0.9", "leave out --resume"]);
+    let here = env!("CARGO_PKG_VERSION");
+    refuses(&[
+        &format!("other settings: version is \"0.0.9\" there and \"{here}\" here: give the same"),
+        "leave out --resume",
+    ]);
     edited("\"version\"", "\"release\"");
     refuses(&["is not the state of a run of this version", "delete it"]);
     edited("\"steps\":40", "\"steps\":41");
-    refuses(&["other settings", "\"steps\":41"]);
+    refuses(&["other settings: experiment.steps is 41 there and 40 here: give"]);
     edited("\"start\":[", "\"start\":[7,");
     refuses(&["other hyperparameters", "delete it"]);
     edited("\"hyper\":[", "\"hyper\":[7,");
@@ -642,7 +799,7 @@ fn a_state_of_something_else_is_refused_by_what_differs_and_left_as_it_is() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     fs::write(&images, bytes).expect("written");
-    refuses(&["other settings", "sha256"]);
+    refuses(&["other settings: data.sha256 is \""]);
 }
 
 /// Every byte of a folder.

@@ -386,6 +386,63 @@ fn labels_of_a_colour_bar_lie_within_the_picture() {
 }
 
 #[test]
+fn a_page_of_a_million_hyperparameters_is_small_and_says_what_it_left_out() {
+    let dice = &mut Dice(7);
+    // All over the picture, where the fewest lie on one another.
+    let exact: Vec<f32> = (0..1_000_000)
+        .map(|_| 2.0 * dice.roll() as f32 - 1.0)
+        .collect();
+    let approximate = exact
+        .iter()
+        .map(|_| 2.0 * dice.roll() as f32 - 1.0)
+        .collect();
+    let mut report = sample();
+    let scatter = Scatter {
+        meta_step: 0,
+        exact,
+        approximate,
+        cosine: 0.0,
+    };
+    report.comparison = vec![scatter.clone(), scatter];
+    let page = render(&report).unwrap();
+    assert!(page.len() < 1_000_000, "{} bytes", page.len());
+    let (_, rest) = page.split_once("are drawn as one, ").expect("said");
+    let (dots, _) = rest.split_once(" dots in all").expect("how many");
+    let dots: usize = dots.replace(',', "").parse().expect("a number");
+    // The axes are 300 pixels of the picture long, the dots two apart.
+    assert!((15_000..22_801).contains(&dots), "{dots}");
+    let drawn = figures(&page).last().unwrap().matches("h0").count();
+    assert_eq!(drawn, dots);
+}
+
+#[test]
+fn dots_that_lie_on_one_another_are_one_that_is_darker() {
+    let mut report = sample();
+    report.comparison.truncate(1);
+    report.comparison[0].exact = vec![1.0, 1.0, 1.0, -1.0, 0.5, 0.5];
+    report.comparison[0].approximate = vec![1.0, 1.0, 1.0, -1.0, 0.5, 0.501];
+    let page = render(&report).unwrap();
+    assert!(page.contains("are drawn as one, 3 dots in all"));
+    let figures = figures(&page);
+    let figure = figures.last().unwrap();
+    let dots = |opacity: &str| {
+        let paths = figure.split("<path ").skip(1);
+        let mut paths =
+            paths.filter(|path| path.contains(&format!("stroke-opacity=\"{opacity}\"")));
+        paths
+            .find(|path| path.contains("linecap"))
+            .map(|path| path.matches("h0").count())
+    };
+    assert_eq!([dots("0.500"), dots("0.750"), dots("0.875")], [Some(1); 3]);
+
+    // Apart, all are there, and nothing is said.
+    report.comparison[0].exact = vec![1.0, -1.0, 0.5];
+    report.comparison[0].approximate = vec![1.0, -1.0, 0.5];
+    let page = render(&report).unwrap();
+    assert!(!page.contains("drawn as one"));
+}
+
+#[test]
 fn series_of_length_one_are_drawn() {
     let mut report = sample();
     report.meta_steps.truncate(1);

@@ -163,7 +163,8 @@ fn neither_threads_nor_a_broken_link_change_a_byte_of_the_state() {
     let mut other = resumed;
     other.settings.seed = 1;
     let error = other.run(true).expect_err("another run");
-    assert!(error.to_string().contains("other settings"), "{error}");
+    let differs = "other settings: seed is 0 there and 1 here: give";
+    assert!(error.to_string().contains(differs), "{error}");
     drop(folder);
 }
 

@@ -7,8 +7,6 @@
 //! What it refuses: nothing. The caller has checked that rows and columns are full. A value that isn't
 //! finite has the grid's colour in a small picture and none in a matrix.
 
-use std::collections::BTreeMap;
-
 use minijinja::HtmlEscape;
 
 use super::front::{BROAD, LETTERS, SMALL, width};
@@ -39,7 +37,7 @@ pub(in super::super) struct Grid<'a> {
 }
 
 /// A colour as the page names it.
-fn css(colour: RGBAColor) -> String {
+pub(super) fn css(colour: RGBAColor) -> String {
     let RGBAColor(r, g, b, alpha) = colour;
     let known = SENTINELS.iter().find(|(s, _)| *s == RGBColor(r, g, b));
     let stroke = known.map_or(format!("#{r:02X}{g:02X}{b:02X}"), |(_, v)| (*v).into());
