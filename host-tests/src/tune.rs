@@ -33,7 +33,7 @@ use crate::device::{self, Device, Job};
 use crate::experiment::{Experiment, Optimiser, Outer, Rounding, What};
 use crate::files::{self, progress};
 use crate::method::{Method, Name};
-use crate::problem::{Divergence, Errors, Population, Problem, Quality, Trained, diverges};
+use crate::problem::{Errors, Population, Problem, Quality, Trained, diverges};
 use crate::provenance::{differences, named, versions};
 use crate::reduction::Reduced;
 use crate::report;

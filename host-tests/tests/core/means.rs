@@ -570,7 +570,11 @@ fn a_total_of_up_to_ten_million_terms_keeps_its_bound() {
         for i in 0..count {
             // Of both signs, most of them positive, over six powers of ten.
             let x = (i.wrapping_mul(2_654_435_761) >> 8) as f32 - 4e6;
-            let x = if i.is_multiple_of(7) { x } else { 1e-6 * x.abs() };
+            let x = if i.is_multiple_of(7) {
+                x
+            } else {
+                1e-6 * x.abs()
+            };
             total.add(x);
             sum += f64::from(x);
             size += f64::from(x.abs());

@@ -6,7 +6,7 @@ use crate::common::{Noise, hypergradient};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::models::Quadratic;
-use drmad::path::{Full, Grid, Hats, Knots, Line, Path, Quantised, Rows, Tail, Truncated};
+use drmad::path::{Full, Grid, Hats, Knots, Line, Path, Quantised, Rows, Stored, Tail, Truncated};
 use drmad::random::{Batches, Origin};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::{Error, Fused};
@@ -49,15 +49,21 @@ impl Origin<f32> for From<'_> {
 /// Rows that count what is read and written.
 struct Watched<'a, R>(R, &'a Asked);
 
-impl<R: Rows<f32>> Rows<f32> for Watched<'_, R> {
+impl<R: Stored> Stored for Watched<'_, R> {
     fn floats(&self) -> usize {
         self.0.floats()
     }
-    fn block(&self) -> usize {
-        self.0.block()
-    }
     fn check(&self, weights: usize, rows: usize) -> Result<(), Error> {
         self.0.check(weights, rows)
+    }
+    fn copy(&mut self, from: usize, to: usize) {
+        self.0.copy(from, to);
+    }
+}
+
+impl<R: Rows<Fused, f32>> Rows<Fused, f32> for Watched<'_, R> {
+    fn block(&self) -> usize {
+        self.0.block()
     }
     fn read(&self, k: usize, first: usize, x: &mut [f32]) {
         self.1.note(x.len());
@@ -70,9 +76,6 @@ impl<R: Rows<f32>> Rows<f32> for Watched<'_, R> {
     fn read_alone(&self, k: usize, first: usize, x: &mut [f32]) {
         self.1.note(x.len());
         self.0.read_alone(k, first, x);
-    }
-    fn copy(&mut self, from: usize, to: usize) {
-        self.0.copy(from, to);
     }
 }
 
@@ -113,10 +116,10 @@ fn work(what: &str, p: usize) -> [usize; 6] {
         objective: &bowl,
         examples: &[],
     };
-    let go = |path: &mut dyn Path<f32>| {
+    let go = |path: &mut dyn Path<Fused, f32>| {
         hypergradient(&run, &validation, &&w0[..], path, false).unwrap();
     };
-    type Packed<'a> = Quantised<'a, 11, Fused>;
+    type Packed<'a> = Quantised<'a, 11>;
     let mut words = [0, 1].map(|_| vec![0; Packed::required_len(p, INTERVALS + 1)]);
     let [rows, changes] = &mut words;
     let packed = Watched(Packed::new(p, INTERVALS, rows).unwrap(), &stored);
@@ -128,42 +131,32 @@ fn work(what: &str, p: usize) -> [usize; 6] {
         spacing: 2.0,
     };
     match what {
-        "line" => go(&mut Line::<Fused, _>::new(origin, STEPS)),
+        "line" => go(&mut Line::new(origin, STEPS)),
         "last steps of the line" => {
-            let line = Line::<Fused, _>::new(origin, STEPS);
+            let line = Line::new(origin, STEPS);
             go(&mut Truncated::early(line, STEPS, 7).unwrap());
         }
         "hats" => {
             let rows = packed;
-            go(
-                &mut Hats::<Fused, _, _, _>::new(p, grid(STEPS), origin, rows, &mut factors)
-                    .unwrap(),
-            );
+            go(&mut Hats::new(p, grid(STEPS), origin, rows, &mut factors).unwrap());
         }
         "hats in full" => {
             let rows = Watched(Full::new(p, INTERVALS, &mut numbers).unwrap(), &stored);
-            go(
-                &mut Hats::<Fused, _, _, _>::new(p, grid(STEPS), origin, rows, &mut factors)
-                    .unwrap(),
-            );
+            go(&mut Hats::new(p, grid(STEPS), origin, rows, &mut factors).unwrap());
         }
         "tail of hats" => {
             let rows = packed;
-            let hats = Hats::<Fused, _, _, _>::new(p, grid(STEPS - 3), origin, rows, &mut factors)
-                .unwrap();
-            go(&mut Tail::<Fused, _>::new(hats, STEPS, 3).unwrap());
+            let hats = Hats::new(p, grid(STEPS - 3), origin, rows, &mut factors).unwrap();
+            go(&mut Tail::new(hats, STEPS, 3).unwrap());
         }
         "knots" => {
             let rows = packed;
-            go(&mut Knots::<Fused, _, _, _>::new(p, INTERVALS, origin, rows).unwrap());
+            go(&mut Knots::new(p, INTERVALS, origin, rows).unwrap());
         }
         "cubics" => {
             let rows = packed;
             let changes = Watched(Packed::new(p, INTERVALS + 1, changes).unwrap(), &stored);
-            go(
-                &mut Knots::<Fused, f32, _, _>::hermite(p, INTERVALS, origin, rows, changes)
-                    .unwrap(),
-            );
+            go(&mut Knots::hermite(p, INTERVALS, origin, rows, changes).unwrap());
         }
         other => panic!("no path {other}"),
     }
