@@ -277,7 +277,7 @@ impl Size {
             outer: Outer {
                 optimiser: Optimiser::Adam,
                 rates: OuterRates::default(),
-                meta_steps: 0,
+                meta_steps: 1,
                 draws: 1,
                 clients: None,
                 warm: false,

@@ -254,7 +254,7 @@ rate = 0.1
 momentum = 0.5
 log-scale = -2
 examples = { train = 100, valid = 50, test = 40 }
-tuned = [{ what = "penalty", by = "layer", start = -4 }, { what = "rate", start = -2 }]
+tuned = [{ what = "penalty", by = "layer", start = -4 }, { what = "scale", start = 0 }]
 outer = { meta-steps = 6, rates.adam = 0.1 }
 
 [study]

@@ -630,7 +630,7 @@ fn shapes_that_contradict_themselves_are_errors_that_name_the_figure() {
                 Shown::Curves(c) => c.series[0].y[0].truncate(7),
                 _ => unreachable!(),
             },
-            "chaos, figure 2: the curve \"training loss\" has 1000 places and 7 heights",
+            "chaos, figure 2: the curve training loss has 1000 places and 7 heights",
         ),
         (
             pixels(),
@@ -670,7 +670,7 @@ fn shapes_that_contradict_themselves_are_errors_that_name_the_figure() {
                 Shown::Ranking(r) => r.metric = "tset error".into(),
                 _ => unreachable!(),
             },
-            "hyper-cleaning, figure 1: no variant has the metric \"tset error\"",
+            "hyper-cleaning, figure 1: no variant has the metric tset error",
         ),
         (
             cleaning(),
@@ -678,7 +678,7 @@ fn shapes_that_contradict_themselves_are_errors_that_name_the_figure() {
                 Shown::Ranking(r) => r.baseline = Some("nobody".into()),
                 _ => unreachable!(),
             },
-            "hyper-cleaning, figure 1: no variant is called \"nobody\"",
+            "hyper-cleaning, figure 1: no variant is called nobody",
         ),
         (
             cleaning(),
