@@ -45,8 +45,10 @@ pub struct Meta {
     pub layers: Vec<usize>,
     pub steps: usize,
     pub batch: usize,
-    pub rate: Option<f32>,
-    pub momentum: Option<f32>,
+    /// Where rates are tuned, where they start: `hyper.npy` has those of the run.
+    pub rate: f32,
+    /// As of the rate.
+    pub momentum: f32,
     pub l2: f32,
     pub input_mean: f32,
     pub valid_loss: f32,
@@ -104,8 +106,8 @@ impl Request<'_> {
             layers: e.layers.clone(),
             steps: self.experiment.steps,
             batch: e.batch,
-            rate: e.block(What::Rate).is_none().then_some(e.rate),
-            momentum: e.block(What::Momentum).is_none().then_some(e.momentum),
+            rate: e.at_start(What::Rate).unwrap_or(e.rate),
+            momentum: e.at_start(What::Momentum).unwrap_or(e.momentum),
             l2: e.l2().unwrap_or(0.0),
             input_mean: problem.mean,
             valid_loss: back.valid_loss,

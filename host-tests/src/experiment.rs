@@ -586,6 +586,16 @@ impl Experiment {
             .collect()
     }
 
+    /// The value that the numbers of a block stand for at the start, where it is tuned.
+    pub fn at_start(&self, what: What) -> Option<f32> {
+        let block = self.block(what)?;
+        let mut value = [block.start];
+        if let Some(parametrisation) = block.parametrisation() {
+            parametrisation.value::<Plain, _>(&mut value);
+        }
+        Some(value[0])
+    }
+
     /// A hyperparameter of a block as it is reported, and its name: the log L2 coefficient that a scale
     /// amounts to, or the hyperparameter itself.
     pub fn reported(&self, what: What, hyper: f32) -> (f32, &'static str) {
