@@ -35,7 +35,11 @@ operations! {
         let [a, b, c, d, ..] = &mut x.f;
         x.by = nesterov::by_step::<Plain, _>(x.by, a, b, c, d);
     }
-    adam_new(x) { x.adam = adam::Step::new(x.n[0], x.x[0], x.x[1], x.x[2], x.x[3], x.x[4]); }
+    adam_new(x) {
+        if let Some(by) = put(&mut x.failed, adam::Step::new(x.n[0], x.x[0], x.x[1], x.x[2], x.x[3], x.x[4])) {
+            x.adam = by;
+        }
+    }
     adam_step(x) { let [g, m, n, w, ..] = &mut x.f; adam::step::<Plain, _>(x.adam, g, m, n, w); }
     adam_tangent(x) {
         let [g, g_dot, m, m_dot, n, n_dot, w, w_dot, ..] = &mut x.f;

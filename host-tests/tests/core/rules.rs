@@ -672,7 +672,7 @@ fn constants_of_adam_out_of_range_are_refused_with_their_range() {
             b2,
             8.7e-16,
             decay,
-            "eps is 0.00000000000000087: it must lie in 0.000000000000000877",
+            "eps is 0.0000000000000008699999809213047: it must lie in 0.000000000000000877",
         ),
         (b2, f32::MIN_POSITIVE, decay, "eps is 0.0000"),
         (b2, f32::INFINITY, decay, "eps is inf"),
