@@ -539,7 +539,7 @@ fn a_run_whose_output_nobody_reads_any_longer_ends_quietly_with_its_results() {
         let mut line = String::new();
         let output = child.stdout.take().expect("piped");
         BufReader::new(output).read_line(&mut line).expect("a line");
-        assert!(!line.trim().is_empty());
+        assert!(!line.is_empty());
         let output = child.wait_with_output().expect("ended");
         assert!(output.status.success(), "{}", errors(&output));
         assert_eq!(errors(&output), "");
@@ -585,28 +585,27 @@ fn appears(path: &Path) {
 #[test]
 #[cfg(unix)]
 fn an_interrupted_run_says_how_to_go_on_and_what_it_says_ends_with_the_same_bits() {
-    for (job, begun) in [
-        (TUNE, "state.json"),
-        (SERVER, "state.json"),
-        (EXPERIMENT, "small/coarse/seed-0/state.json"),
+    for (job, name, begun) in [
+        (TUNE, "INT", "state.json"),
+        (TUNE, "TERM", "state.json"),
+        (SERVER, "INT", "state.json"),
+        (EXPERIMENT, "INT", "small/coarse/seed-0/state.json"),
     ] {
-        for name in ["INT", "TERM"] {
-            let (folder, want) = (place(), undisturbed(job));
-            let out = folder.path().join(job.out);
-            let child = job.command(folder.path()).spawn().expect("runs");
-            appears(&out.join(begun));
-            signal(&child, name);
-            let output = child.wait_with_output().expect("ended");
-            let line = one_line(&output, &["interrupted: what is done is in out"]);
-            let (_, command) = line.split_once("go on with `").expect(&line);
-            let (command, _) = command.split_once('`').expect(&line);
-            assert_eq!(command.matches("--resume").count(), 1, "{command}");
-            let mut shell = Command::new("sh");
-            shell.args(["-c", command]).current_dir(folder.path());
-            let output = shell.output().expect("sh runs");
-            assert!(output.status.success(), "{}", errors(&output));
-            same(&left(&out), &want, &line);
-        }
+        let (folder, want) = (place(), undisturbed(job));
+        let out = folder.path().join(job.out);
+        let child = job.command(folder.path()).spawn().expect("runs");
+        appears(&out.join(begun));
+        signal(&child, name);
+        let output = child.wait_with_output().expect("ended");
+        let line = one_line(&output, &["interrupted: what is done is in out"]);
+        let (_, command) = line.split_once("go on with `").expect(&line);
+        let (command, _) = command.split_once('`').expect(&line);
+        assert_eq!(command.matches("--resume").count(), 1, "{command}");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir(folder.path());
+        let output = shell.output().expect("sh runs");
+        assert!(output.status.success(), "{}", errors(&output));
+        same(&left(&out), &want, &line);
     }
 }
 
