@@ -213,16 +213,11 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
         path: &dyn Path<O::Arithmetic, S>,
         mut body: impl FnMut(Range<usize>, usize, Step<S>),
     ) {
-        // Pieces often share their step.
-        let mut last: Option<[Step<S>; 2]> = None;
+        let taken = path.taken();
         self.run.schedule.each(self.t, |range, group, by| {
-            let mut taken = match last {
-                Some([scheduled, taken]) if scheduled == by => taken,
-                _ => path.taken(by),
-            };
-            last = Some([by, taken]);
-            taken.rate *= self.rate_scale;
-            body(range, group, taken);
+            let mut by = taken.map_or(by, |taken| taken(by));
+            by.rate *= self.rate_scale;
+            body(range, group, by);
         });
     }
 
@@ -313,6 +308,8 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
     fn direction(&self, path: &dyn Path<O::Arithmetic, S>, adjoints: &mut Adjoints<'_, S>) {
         let schedule = &self.run.schedule;
         let by_rows = match schedule.rule {
+            // Whole blocks at a time, where steps are those of the tables.
+            _ if path.taken().is_some() => None,
             Rule::HeavyBall => Some(momentum::adjoint_rows::<O::Arithmetic, S> as AdjointRows<S>),
             Rule::Nesterov if adjoints.schedule.is_none() => {
                 Some(nesterov::adjoint_rows::<O::Arithmetic, S> as AdjointRows<S>)
@@ -351,8 +348,10 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
             let v = first.get(range.clone()).unwrap_or_default();
             let g = g.get(range.clone()).unwrap_or_default();
             let derivative = match schedule.rule {
-                // By rows, above.
-                Rule::HeavyBall => None,
+                Rule::HeavyBall => {
+                    momentum::adjoint::<O::Arithmetic, S>(by, d_w, d_v, d_g);
+                    None
+                }
                 Rule::Nesterov => {
                     let tables = adjoints.schedule.as_ref();
                     let derivative =

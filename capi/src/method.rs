@@ -6,10 +6,10 @@
 use drmad::kernels::quantise;
 use drmad::path::{
     Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Plan, Quantised, Reversed,
-    Reversible, Rows, Spare, Steps, Stored, Tail, Tape, Truncated,
+    Reversible, Rows, Spare, Steps, Stored, Tail, Taken, Tape, Truncated,
 };
 use drmad::random::{Normal, Origin};
-use drmad::train::{Rule, Schedule, Step};
+use drmad::train::{Rule, Schedule};
 use drmad::{Arithmetic, Error};
 
 use crate::raw::{place, words_for};
@@ -469,8 +469,8 @@ impl<A: Arithmetic> Path<A, f32> for AnyPath<'_> {
         each_path!(self, path => Path::<A, f32>::advance(path, t, w, v, g, steps))
     }
 
-    fn taken(&self, by: Step<f32>) -> Step<f32> {
-        each_path!(self, path => Path::<A, f32>::taken(path, by))
+    fn taken(&self) -> Option<Taken<f32>> {
+        each_path!(self, path => Path::<A, f32>::taken(path))
     }
 
     fn finish(&mut self, w: &[f32], v: &[f32], spare: Spare<'_, f32>) -> Result<(), Error> {

@@ -145,6 +145,9 @@ pub trait Steps<S: Scalar> {
     }
 }
 
+/// The step that was taken in place of one of the schedule's: [`Path::taken`].
+pub type Taken<S> = fn(Step<S>) -> Step<S>;
+
 /// A memory of the walk, in the arithmetic `A` of the run that it belongs to. The crate's paths have none
 /// of their own, and the run's is its objective's, so there is no other to be had:
 ///
@@ -223,10 +226,10 @@ pub trait Path<A: Arithmetic, S: Scalar> {
         Ok(false)
     }
 
-    /// What the steps that it [takes](Self::advance) make of rate and momentum: the sweep is the derivative
-    /// of the steps that were taken.
-    fn taken(&self, by: Step<S>) -> Step<S> {
-        by
+    /// What the steps that it [takes](Self::advance) make of rate and momentum, where they are not those of the
+    /// schedule: the sweep is the derivative of the steps that were taken.
+    fn taken(&self) -> Option<Taken<S>> {
+        None
     }
 
     /// Sees `w_T` and `v_T`; the last call of the training.
@@ -373,8 +376,8 @@ impl<A: Arithmetic, S: Scalar, P: Path<A, S> + ?Sized> Path<A, S> for std::boxed
         (**self).advance(t, w, v, g, steps)
     }
 
-    fn taken(&self, by: Step<S>) -> Step<S> {
-        (**self).taken(by)
+    fn taken(&self) -> Option<Taken<S>> {
+        (**self).taken()
     }
 
     fn finish(&mut self, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {

@@ -29,7 +29,7 @@
 
 use core::ops::Range;
 
-use super::{Kind, Path, Spare, Steps, fields_len, one_velocity};
+use super::{Kind, Path, Spare, Steps, Taken, fields_len, one_velocity};
 use crate::error::{Error, cut, exactly};
 use crate::kernels::reversible::{self as kernel, Bits, FULL, Fixed, Overflow, Ratio, Turn, What};
 use crate::scalar::{Arithmetic, Scalar};
@@ -429,15 +429,15 @@ impl<A: Arithmetic, S: Real> Path<A, S> for Reversible<'_> {
         Ok(true)
     }
 
-    fn taken(&self, by: Step<S>) -> Step<S> {
-        match Ratio::nearest(by.momentum.to_f64()) {
+    fn taken(&self) -> Option<Taken<S>> {
+        Some(|by| match Ratio::nearest(by.momentum.to_f64()) {
             Some(ratio) => Step {
                 momentum: S::from_f64(ratio.value()),
                 ..by
             },
             // No step of it was taken.
             None => by,
-        }
+        })
     }
 
     fn recall(

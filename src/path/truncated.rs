@@ -9,7 +9,7 @@
 
 use core::ops::Range;
 
-use super::{Kind, Path, Plan, Replayed, Spare, Steps, fields_len, walks_every_step};
+use super::{Kind, Path, Plan, Replayed, Spare, Steps, Taken, fields_len, walks_every_step};
 use crate::error::Error;
 use crate::scalar::{Arithmetic, Scalar};
 use crate::schedule::{Rule, Step};
@@ -144,8 +144,8 @@ impl<A: Arithmetic, S: Scalar, P: Path<A, S>> Path<A, S> for Truncated<P> {
         }
     }
 
-    fn taken(&self, by: Step<S>) -> Step<S> {
-        self.path.taken(by)
+    fn taken(&self) -> Option<Taken<S>> {
+        self.path.taken()
     }
 
     fn finish(&mut self, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {

@@ -22,9 +22,9 @@ use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::kernels::reduce::{cosine, norm};
 use drmad::kernels::reversible::{Bits, FULL, Ratio};
 use drmad::objective::{At, Objective};
-use drmad::path::{Path, Real, Reversed, Reversible, Spare, Steps};
+use drmad::path::{Path, Real, Reversed, Reversible, Spare, Steps, Taken};
 use drmad::random::Batches;
-use drmad::schedule::{Rule, Schedule, Step};
+use drmad::schedule::{Rule, Schedule};
 use drmad::train::Run;
 use drmad::{Arithmetic, Error, Plain, Scalar};
 use serde::Deserialize;
@@ -182,8 +182,8 @@ impl<S: Scalar> Path<Plain, S> for Watched<'_, S> {
         self.path.advance(t, w, v, g, steps)
     }
 
-    fn taken(&self, by: Step<S>) -> Step<S> {
-        self.path.taken(by)
+    fn taken(&self) -> Option<Taken<S>> {
+        self.path.taken()
     }
 
     fn finish(&mut self, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {

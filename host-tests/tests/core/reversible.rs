@@ -13,9 +13,9 @@ use drmad::kernels::reversible::{
 };
 use drmad::models::{Features, Mlp, Quadratic};
 use drmad::objective::{At, Objective, Products};
-use drmad::path::{Path, Reversible, Spare, Steps, Tape};
+use drmad::path::{Path, Reversible, Spare, Steps, Taken, Tape};
 use drmad::random::Batches;
-use drmad::train::{Rule, Run, Schedule, Scratch, Step, Walk};
+use drmad::train::{Rule, Run, Schedule, Scratch, Walk};
 use drmad::{Error, Fused, Scalar};
 use drmad_host::tolerances::*;
 
@@ -356,8 +356,8 @@ impl<P: Path<Fused, f32>> Path<Fused, f32> for Taped<P> {
     ) -> Result<bool, Error> {
         self.inner.advance(t, w, v, g, steps)
     }
-    fn taken(&self, by: Step<f32>) -> Step<f32> {
-        self.inner.taken(by)
+    fn taken(&self) -> Option<Taken<f32>> {
+        self.inner.taken()
     }
     fn recall(
         &mut self,

@@ -7,10 +7,10 @@ use drmad::hypergradient::Validation;
 use drmad::models::Mlp;
 use drmad::path::{
     Checkpoints, Full, Grid, Hats, Knots, Line, Mark, Path, Plan, Quantised, Replayed, Reversed,
-    Reversible, Spare, Steps, Tail, Tape, Truncated,
+    Reversible, Spare, Steps, Tail, Taken, Tape, Truncated,
 };
 use drmad::random::{Batches, Normal};
-use drmad::train::{Rule, Run, Schedule, Step};
+use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
 use drmad_host::tolerances::*;
@@ -153,8 +153,8 @@ impl<A: Arithmetic, S: Scalar, Q: Path<A, S>> Path<A, S> for Watched<S, Q> {
     ) -> Result<bool, Error> {
         self.path.advance(t, w, v, g, steps)
     }
-    fn taken(&self, by: Step<S>) -> Step<S> {
-        self.path.taken(by)
+    fn taken(&self) -> Option<Taken<S>> {
+        self.path.taken()
     }
     fn finish(&mut self, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
         self.walk.push((w.to_vec(), v.to_vec()));
@@ -644,8 +644,8 @@ impl<A: Arithmetic, Q: Path<A, f32>> Path<A, f32> for Cut<Q> {
     ) -> Result<bool, Error> {
         self.path.advance(t, w, v, g, steps)
     }
-    fn taken(&self, by: Step<f32>) -> Step<f32> {
-        self.path.taken(by)
+    fn taken(&self) -> Option<Taken<f32>> {
+        self.path.taken()
     }
     fn finish(&mut self, w: &[f32], v: &[f32], spare: Spare<f32>) -> Result<(), Error> {
         self.path.finish(w, v, spare)
