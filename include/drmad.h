@@ -723,8 +723,14 @@ int32_t drmad_tanh_adjoint_r(int32_t arithmetic,
                              float *r_d,
                              size_t n);
 
-// Softmax of each row of logits `z`, rows x classes, in place; `ln sum exp z` of each row to `log_sums`.
-int32_t drmad_softmax(int32_t arithmetic, size_t rows, size_t classes, float *z, float *log_sums);
+// Softmax of each row of logits `z`, rows x classes, to `p`. Each row of `z` becomes itself less its greatest,
+// and `ln sum exp z` of that goes to `log_sums`: `log_sum - z` is `-ln p`, and cancels nowhere.
+int32_t drmad_softmax(int32_t arithmetic,
+                      size_t rows,
+                      size_t classes,
+                      float *z,
+                      float *p,
+                      float *log_sums);
 
 // Its R-pass: `r <- p (r - sum_k p_k r_k)` in each row of `p` and `r`, rows x classes.
 int32_t drmad_softmax_r(int32_t arithmetic, size_t rows, size_t classes, const float *p, float *r);

@@ -101,7 +101,7 @@ table! {
     tanh_adjoint(y: Of(Count), r_y: Of(Count), d: Of(Count), r_d: Of(Count))
         -> (d: Of(Count), r_d: Of(Count));
     softmax(classes: Sizes(Columns, 1), z: Matrix(Rows, Columns), r: Matrix(Rows, Columns))
-        -> (p: Matrix(Rows, Columns), log_sums: Of(Rows), r: Matrix(Rows, Columns));
+        -> (z: Matrix(Rows, Columns), p: Matrix(Rows, Columns), log_sums: Of(Rows), r: Matrix(Rows, Columns));
     // Two of the sums are the host's, in numbers of two words.
     reduce(x: Of(Count), y: Of(Count))
         -> (sum: Fixed(1), dot: Fixed(1), norm: Fixed(2), cosine: Fixed(2), all_finite: Fixed(1));

@@ -292,15 +292,20 @@ pub fn by_step<A: Arithmetic, S: Scalar>(
     d_m: &[S],
 ) -> super::momentum::Step<S> {
     let Before { g, m, n } = before;
-    let terms = || g.iter().zip(m.iter().zip(n)).zip(d_w.iter().zip(d_m));
-    let rate = total(terms().zip(w).map(|(((g, (m, n)), (d_w, _)), w)| {
-        let new = by.moved::<A>(*g, *m, *n);
-        -(*d_w * A::mul_add(by.decay, *w, new.u))
-    }));
-    let momentum = total(terms().map(|((g, (m, n)), (d_w, d_m))| {
-        let new = by.moved::<A>(*g, *m, *n);
-        let (by_m, _) = by.adjoints(&new, *d_w, *d_m, S::ZERO);
-        A::mul_add(by_m, *m - *g, -by.rate * *d_w * new.m / new.under * by.d_c1)
-    }));
-    super::momentum::Step { rate, momentum }
+    run(
+        #[inline(always)]
+        move || {
+            let terms = || g.iter().zip(m.iter().zip(n)).zip(d_w.iter().zip(d_m));
+            let rate = total(terms().zip(w).map(|(((g, (m, n)), (d_w, _)), w)| {
+                let new = by.moved::<A>(*g, *m, *n);
+                -(*d_w * A::mul_add(by.decay, *w, new.u))
+            }));
+            let momentum = total(terms().map(|((g, (m, n)), (d_w, d_m))| {
+                let new = by.moved::<A>(*g, *m, *n);
+                let (by_m, _) = by.adjoints(&new, *d_w, *d_m, S::ZERO);
+                A::mul_add(by_m, *m - *g, -by.rate * *d_w * new.m / new.under * by.d_c1)
+            }));
+            super::momentum::Step { rate, momentum }
+        },
+    )
 }

@@ -18,10 +18,10 @@ use crate::state::Fields;
 /// The last steps of a path.
 ///
 /// ```
-/// use drmad::path::{Path, Tape, Truncated};
+/// use drmad::{Fused, path::{Path, Tape, Truncated}};
 /// let mut storage = [0.0f32; Tape::<f32>::required_len(10, 20, 0)];
 /// let last = Truncated::new(Tape::new(10, 20, 0, &mut storage)?, 100, 20)?;
-/// assert_eq!(last.plan(100).step(0), 80);
+/// assert_eq!(Path::<Fused, f32>::plan(&last, 100).step(0), 80);
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Debug)]

@@ -324,7 +324,7 @@ fn the_readmes_experiment_is_one_that_the_harness_runs() {
     fs::write(&path, file.split("```").next().unwrap()).unwrap();
     let recipe = Recipe::find(path.to_str().unwrap()).unwrap();
     recipe.study.as_ref().unwrap().check(&recipe).unwrap();
-    // One for each weight that is no bias.
+    // One for each weight, the biases with them.
     let hypers = recipe.experiment().unwrap().hypers();
-    assert_eq!(hypers, 784 * 100 + 100 * 10);
+    assert_eq!(hypers, (784 + 1) * 100 + (100 + 1) * 10);
 }

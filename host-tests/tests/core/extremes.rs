@@ -267,6 +267,7 @@ impl Tally {
                 match error {
                     Error::NonFinite { step, .. }
                     | Error::Diverged { step, .. }
+                    | Error::Moment { step, .. }
                     | Error::Momentum { step, .. }
                     | Error::Overflow { step, .. } => {
                         assert!(step <= STEPS, "{what}: {text}");

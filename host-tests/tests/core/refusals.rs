@@ -102,7 +102,7 @@ fn empty_batches_are_refused() {
         let want = Error::Range {
             what: "number of examples",
             value: 4_294_967_296.0,
-            least: 1.0,
+            least: 0.0,
             greatest: 4_294_967_295.0,
         };
         refused(too_many.fill(0, &mut [0]), want, &["4294967296"]);
