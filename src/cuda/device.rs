@@ -172,7 +172,7 @@ impl Device {
         teams: usize,
     ) -> Result<Launch, Error> {
         let threads = self.spread.threads;
-        if !(32..=self.most_threads).contains(&threads) || threads % 32 != 0 {
+        if !(32..=self.most_threads).contains(&threads) || !threads.is_multiple_of(32) {
             return Err(crate::Error::Range {
                 what: "threads of a block, a multiple of 32",
                 value: f64::from(threads),
