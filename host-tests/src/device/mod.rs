@@ -186,7 +186,7 @@ impl Device {
         let sides: Vec<Sides<'_>> = jobs.iter().map(Sides::new::<A>).collect::<Result<_>>()?;
         let origins: Vec<_> = sides.iter().map(Sides::origin).collect();
         let replicas: Vec<cuda::Replica<'_>> = (sides.iter().zip(&origins))
-            .map(|(side, origin)| side.replica::<A>(origin))
+            .map(|(side, origin)| side.replica(origin))
             .collect::<Result<_>>()?;
         let results = device.run::<A>(&replicas)?;
         let count = jobs.len() as f64;
@@ -242,7 +242,7 @@ impl<'j> Sides<'j> {
         }
     }
 
-    fn replica<'s, A: Arithmetic>(
+    fn replica<'s>(
         &'s self,
         origin: &'s (dyn Origin<f32> + Sync),
     ) -> Result<cuda::Replica<'s>> {

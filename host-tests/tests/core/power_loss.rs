@@ -243,11 +243,13 @@ fn data() -> (Vec<f32>, Vec<u8>) {
     (x, labels)
 }
 
+/// What is done with a machine and its trainer, whose state has this length.
+type Body<'b> = dyn FnMut(&Machine<'_>, &mut Trainer<'_, Fused, f32>, usize) + 'b;
+
 /// A machine that has just got power: nothing is in its memory.
 struct Boot<'b> {
     made: &'b Made,
-    /// Calls with the run, the trainer, the validation examples and the length of the state.
-    body: &'b mut dyn FnMut(&Machine<'_>, &mut Trainer<'_, Fused, f32>, usize),
+    body: &'b mut Body<'b>,
 }
 
 type Net<'a> = L2<'a, Mlp<'a, Features<'a>, Fused>>;
