@@ -6,6 +6,7 @@
 
 use super::dispatch::run;
 use super::math::ln_1p;
+use crate::pieces::{piece, piece_mut};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// `y = f(x)`.
@@ -130,8 +131,10 @@ pub fn softmax<A: Arithmetic, S: Scalar>(
             for (p, z) in p.iter_mut().zip(z.iter()) {
                 *p = z.exp::<A>();
             }
-            let rows = p.chunks_exact_mut(classes).zip(z.chunks_exact(classes));
-            for ((p, z), log_sum) in rows.zip(log_sums) {
+            let rows = z.len().checked_div(classes).unwrap_or(0);
+            for (row, log_sum) in log_sums.iter_mut().enumerate().take(rows) {
+                let start = row.saturating_mul(classes);
+                let (z, p) = (piece(z, start, classes), piece_mut(p, start, classes));
                 *log_sum = normalise::<A, S>(z, p);
             }
         },

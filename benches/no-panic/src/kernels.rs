@@ -40,6 +40,16 @@ operations! {
             x.adam = by;
         }
     }
+    adam_least_eps_and_check(x) {
+        x.x[0] = adam::least_eps(x.x[1]);
+        put(&mut x.failed, adam::check(x.x[1], x.x[2], x.x[3]));
+    }
+    adam_second_too_great(x) {
+        let [g, n, ..] = &mut x.f;
+        let by = x.adam;
+        let after = g.iter().zip(n.iter()).map(|(g, n)| by.second::<Plain>(*g, *n));
+        x.n[0] = adam::too_great(by, after).unwrap_or(0);
+    }
     adam_step(x) { let [g, m, n, w, ..] = &mut x.f; adam::step::<Plain, _>(x.adam, g, m, n, w); }
     adam_tangent(x) {
         let [g, g_dot, m, m_dot, n, n_dot, w, w_dot, ..] = &mut x.f;

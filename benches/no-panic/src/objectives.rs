@@ -71,7 +71,8 @@ fn net<'a, D: drmad::models::Examples>(
 fn all_of_net<'a, D: drmad::models::Examples>(x: In<'_, 'a>, examples: D) {
     let (widths, chunk) = (x.widths, x.n[4]);
     if let Some(net) = net(x, examples, widths, chunk) {
-        all(x, &net);
+        let most = x.n[5];
+        all(x, &net.with_batches_of(most));
     }
 }
 
@@ -83,7 +84,8 @@ operations! {
     logistic(x) {
         let (examples, _, classes) = given(x);
         if let Some(logistic) = put(&mut x.failed, Logistic::<_, Plain>::new(examples, classes)) {
-            all(x, &logistic);
+            let most = x.n[5];
+            all(x, &logistic.with_batches_of(most));
         }
     }
     mlp_on_features(x) { let (examples, ..) = given(x); all_of_net(x, examples); }

@@ -242,10 +242,7 @@ impl<'j> Sides<'j> {
         }
     }
 
-    fn replica<'s>(
-        &'s self,
-        origin: &'s (dyn Origin<f32> + Sync),
-    ) -> Result<cuda::Replica<'s>> {
+    fn replica<'s>(&'s self, origin: &'s (dyn Origin<f32> + Sync)) -> Result<cuda::Replica<'s>> {
         let problem = self.job.problem;
         let e = problem.experiment;
         let method = self.job.method;

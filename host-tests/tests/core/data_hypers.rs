@@ -3,7 +3,7 @@
 
 use crate::common::plain::{self, Set};
 use crate::common::{
-    All, BATCH, Data, Noise, WIDTHS, all_batches, all_of, assert_each_close, bits, hypergradient,
+    All, BATCH, Data, Noise, WIDTHS, all_batches, all_of, assert_close, bits, hypergradient,
     keeps_the_identities, wide,
 };
 use drmad::group::{Granularity, Groups, Layout};
@@ -203,13 +203,13 @@ fn networks_of_such_examples_agree_with_nested_loops() {
                 let (loss, g) = at(&h);
                 let (d_h, m_d) = (by_h(&|h| at(h).0), by_h(&|h| dot(&at(h).1)));
                 let got = all_of(&net::<_, Plain>(examples, widths, 3), &w, &h, BATCH, &d);
-                assert_each_close(what, &[got.loss], &[loss], SAME_FORMULA_F64);
-                assert_each_close(what, &got.g, &g, SAME_FORMULA_F64);
+                assert_close(what, &[got.loss], &[loss], SAME_FORMULA_F64);
+                assert_close(what, &got.g, &g, SAME_FORMULA_F64);
                 if matches!(changes, [Change::Nothing(_)]) {
                     assert!(got.d_h.iter().chain(&got.m_d).all(|x| *x == 0.0));
                 } else {
-                    assert_each_close(what, &got.d_h, &d_h, WHOLE_TRAINING);
-                    assert_each_close(what, &got.m_d, &m_d, WHOLE_TRAINING);
+                    assert_close(what, &got.d_h, &d_h, WHOLE_TRAINING);
+                    assert_close(what, &got.m_d, &m_d, WHOLE_TRAINING);
                 }
             }
         }
@@ -220,12 +220,12 @@ fn networks_of_such_examples_agree_with_nested_loops() {
 
 /// All that two objectives say, to be close.
 fn agree(what: &str, got: &All<f64>, want: &All<f64>, tolerance: f64) {
-    assert_each_close(what, &[got.loss], &[want.loss], tolerance);
-    assert_each_close(what, &got.g, &want.g, tolerance);
-    assert_each_close(what, &got.h_d, &want.h_d, tolerance);
+    assert_close(what, &[got.loss], &[want.loss], tolerance);
+    assert_close(what, &got.g, &want.g, tolerance);
+    assert_close(what, &got.h_d, &want.h_d, tolerance);
     if want.d_h.iter().any(|x| *x != 0.0) {
-        assert_each_close(what, &got.d_h, &want.d_h, tolerance);
-        assert_each_close(what, &got.m_d, &want.m_d, tolerance);
+        assert_close(what, &got.d_h, &want.d_h, tolerance);
+        assert_close(what, &got.m_d, &want.m_d, tolerance);
     }
 }
 
@@ -421,11 +421,11 @@ fn every_hypergradient_by_examples_is_the_difference_of_whole_trainings_in_neste
             let mut tape = Tape::new(74, STEPS, 0, &mut storage).unwrap();
             let got = hypergradient(&run, &validation, &&w0[..], &mut tape, false).unwrap();
             let valid = [valid_loss(&h)];
-            assert_each_close(what, &[got.valid_loss], &valid, TWO_EXACT_METHODS);
+            assert_close(what, &[got.valid_loss], &valid, TWO_EXACT_METHODS);
             if matches!(changes, [Change::Nothing(_)]) {
                 assert!(got.d_h.iter().all(|x| *x == 0.0));
             } else {
-                assert_each_close(what, &got.d_h, &want, WHOLE_TRAINING);
+                assert_close(what, &got.d_h, &want, WHOLE_TRAINING);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Forward mode: against the sweep over the tape, for every rule and kind of hyperparameter; in pieces
 //! of a training; in real time.
 
-use crate::common::{Answer, Data, Noise, WIDTHS, assert_each_close, bits, hypergradient, wide};
+use crate::common::{Answer, Data, Noise, WIDTHS, assert_close, bits, hypergradient, wide};
 use drmad::forward::{Forward, Stepped, Wrt, scratch_len};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
@@ -207,7 +207,7 @@ fn agrees<S: Scalar>(rule: Rule, by_step: bool, tolerance: f64) {
     ] {
         let (here, after) = rest.split_at(want.len());
         let what = format!("{rule:?}, {what}");
-        assert_each_close(&what, here, &to_f64(want), tolerance);
+        assert_close(&what, here, &to_f64(want), tolerance);
         rest = after;
     }
     assert_eq!(got.losses, want.losses);
@@ -259,9 +259,9 @@ fn a_hypergradient_read_on_the_way_is_that_of_the_shorter_training() {
     let mut tape = Tape::new(P, 4, 1, &mut storage).unwrap();
     let short = hypergradient(&run, &validation, &inputs.origin(), &mut tape, true).unwrap();
     let got = forward(Rule::HeavyBall, &inputs, &[4]);
-    assert_each_close("h", &got.d[..H], &short.d_h, TWO_EXACT_METHODS);
+    assert_close("h", &got.d[..H], &short.d_h, TWO_EXACT_METHODS);
     let rates = &got.d[H..H + 6];
-    assert_each_close("rates", rates, &short.d_rates, TWO_EXACT_METHODS);
+    assert_close("rates", rates, &short.d_rates, TWO_EXACT_METHODS);
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn the_first_step_after_a_restart_of_adam_is_the_first_of_a_new_training() {
     run.forward(1000..1001, &mut long, &mut batch, &mut |_, _| ())
         .unwrap();
     let moved = [long.w[0] - before[0], long.w[1] - before[1]];
-    assert_each_close("the step after the restart", &moved, &[0.1, -0.1], 1e-12);
+    assert_close("the step after the restart", &moved, &[0.1, -0.1], 1e-12);
 
     let mut new = Forward::new(second, &run, &wrt).unwrap();
     new.start(&&before[..]).unwrap();
@@ -427,7 +427,7 @@ fn directions_taken_together_have_the_bits_of_each_alone() {
     let mut alone = vec![0.0; P];
     let same = training.tangents(at, none, &mut alone, &mut [], &mut scratch);
     assert_eq!(same.unwrap().to_bits(), loss.to_bits());
-    assert_each_close("gradient", &alone, &wide(&g), SAME_FORMULA_F32);
+    assert_close("gradient", &alone, &wide(&g), SAME_FORMULA_F32);
 }
 
 const ROUNDS: usize = 40;
@@ -600,7 +600,7 @@ fn the_harness_gives_the_tapes_hypergradient_by_forward_mode_or_says_why_not() {
         let (got, want) = (got.back.unwrap(), want.back.unwrap());
         assert_eq!(got.valid_loss, want.valid_loss);
         let want = wide(&want.hypergradient);
-        assert_each_close(name, &got.hypergradient, &want, F32_SWEEP);
+        assert_close(name, &got.hypergradient, &want, F32_SWEEP);
     }
     let units = recipe::find("mnist-units").unwrap();
     let problem = Problem::draw(&units, &data, 0, 0).unwrap();

@@ -2,9 +2,7 @@
 //! where a gradient is or stays 0 or vanishes in an f32.
 
 use crate::common::plain::{self, derivative};
-use crate::common::{
-    Answer, Data, Noise, WIDTHS, all_batches, assert_each_close, hypergradient, wide,
-};
+use crate::common::{Answer, Data, Noise, WIDTHS, all_batches, assert_close, hypergradient, wide};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::kernels::momentum::Step;
@@ -162,7 +160,7 @@ fn steps_are_their_formulas<A: Arithmetic, S: Scalar>(tolerance: f64) {
             }
             let want = before.after(formula);
             for ((what, got), want) in [("v", v), ("n", n), ("w", w)].into_iter().zip(want) {
-                assert_each_close(
+                assert_close(
                     &format!("{:?}, step {t}, {what}", formula.rule()),
                     &got,
                     &want,
@@ -233,7 +231,7 @@ fn adjoints_are_the_derivatives<A: Arithmetic>() {
                     .map(|i| by_differences(formula, &before, &adjoints, |x| place(x, i)))
                     .collect();
                 let what = format!("{:?}, step {t}, by {what}", formula.rule());
-                assert_each_close(&what, got, &want, WHOLE_TRAINING);
+                assert_close(&what, got, &want, WHOLE_TRAINING);
             };
             hold("g", &d_g, |x, i| &mut x.g[i]);
             hold("v", &d_v, |x, i| &mut x.v[i]);
@@ -376,7 +374,7 @@ fn hypergradients_of_every_rule_are_differences_of_whole_trainings_in_nested_loo
         let inputs = Inputs::new(formula);
         let answer = inputs.swept::<Fused>(formula, &data);
         let loss = inputs.valid_loss(formula, &data, &batches);
-        assert_each_close("E", &[answer.valid_loss], &[loss], TWO_EXACT_METHODS);
+        assert_close("E", &[answer.valid_loss], &[loss], TWO_EXACT_METHODS);
         let fields: [(&str, Field, &[f64]); 4] = [
             ("h", |x| &mut x.h, &answer.d_h),
             ("rates", |x| &mut x.rates, &answer.d_rates),
@@ -395,7 +393,7 @@ fn hypergradients_of_every_rule_are_differences_of_whole_trainings_in_nested_loo
                 })
                 .collect();
             let what = format!("{:?}, by {what}", formula.rule());
-            assert_each_close(&what, got, &want, WHOLE_TRAINING_PENALTIES);
+            assert_close(&what, got, &want, WHOLE_TRAINING_PENALTIES);
         }
     }
 }
@@ -589,10 +587,10 @@ fn lamps<A: Arithmetic, S: Scalar>(scale: f64, rule: Rule, tolerance: f64) {
         "a gradient later: {lit:?}"
     );
     let what = format!("{rule:?}, scale {scale:e}");
-    assert_each_close(&format!("{what}, w_T"), &got.w, &w, tolerance);
-    assert_each_close(&format!("{what}, by h"), &got.d_h, &by_h, tolerance);
-    assert_each_close(&format!("{what}, by w_0"), &got.d_w0, &by_w0, tolerance);
-    assert_each_close(
+    assert_close(&format!("{what}, w_T"), &got.w, &w, tolerance);
+    assert_close(&format!("{what}, by h"), &got.d_h, &by_h, tolerance);
+    assert_close(&format!("{what}, by w_0"), &got.d_w0, &by_w0, tolerance);
+    assert_close(
         &format!("{what}, rates"),
         &got.d_rates,
         &by_rates,
@@ -607,7 +605,7 @@ fn lamps<A: Arithmetic, S: Scalar>(scale: f64, rule: Rule, tolerance: f64) {
     let last = LAMPS - 1;
     assert_eq!(got.d_h[last], S::ZERO);
     let end = got.w[last].to_f64() - 0.5;
-    assert_each_close("decay", &got.d_w0[last..], &[end * kept], tolerance);
+    assert_close("decay", &got.d_w0[last..], &[end * kept], tolerance);
 }
 
 #[test]
@@ -979,7 +977,7 @@ fn pytorchs_rate_is_ours_times_one_minus_the_momentum_and_so_are_the_derivatives
         let lr: Vec<f64> = rates.iter().map(|rate| rate * (1.0 - momentum)).collect();
         let trained = |lr: &[f64], momentum| pytorch_sgd(nesterov, lr, &[momentum; TURNS]);
         let want = trained(&lr, momentum);
-        assert_each_close(&format!("{rule:?}, w"), &got.w, &want, CLOSED_FORM);
+        assert_close(&format!("{rule:?}, w"), &got.w, &want, CLOSED_FORM);
         // By their rates, and by their momentum while those stay.
         let by_lr: Vec<f64> = (0..TURNS)
             .map(|t| {
@@ -991,7 +989,7 @@ fn pytorchs_rate_is_ours_times_one_minus_the_momentum_and_so_are_the_derivatives
             })
             .collect();
         let theirs: Vec<f64> = got.d_rates.iter().map(|d| d / (1.0 - momentum)).collect();
-        assert_each_close(&format!("{rule:?}, lr"), &theirs, &by_lr, WHOLE_TRAINING);
+        assert_close(&format!("{rule:?}, lr"), &theirs, &by_lr, WHOLE_TRAINING);
         let by_momentum = derivative(WHOLE_TRAINING_STEP, |s| {
             bowl_loss(&trained(&lr, momentum + s))
         });
@@ -1003,7 +1001,7 @@ fn pytorchs_rate_is_ours_times_one_minus_the_momentum_and_so_are_the_derivatives
             .sum();
         let theirs = got.d_momenta[0] + through_rates / (1.0 - momentum);
         let what = format!("{rule:?}, momentum");
-        assert_each_close(&what, &[theirs], &[by_momentum], WHOLE_TRAINING);
+        assert_close(&what, &[theirs], &[by_momentum], WHOLE_TRAINING);
     }
 }
 
@@ -1023,7 +1021,7 @@ fn where_the_momentum_changes_no_rate_of_pytorchs_takes_the_second_step() {
         let unit = pytorch_sgd(nesterov, &[1.0], &momenta[..1]);
         let lr = (first[0] - FIRST[0]) / (unit[0] - FIRST[0]);
         let theirs = pytorch_sgd(nesterov, &[lr], &momenta[..1]);
-        assert_each_close("the first step", &first, &theirs, CLOSED_FORM);
+        assert_close("the first step", &first, &theirs, CLOSED_FORM);
         let end = pytorch_sgd(nesterov, &[lr, 1.0], &momenta);
         let [ours, theirs] =
             [[after[0], after[1]], end].map(|w| [w[0] - first[0], w[1] - first[1]]);
@@ -1058,7 +1056,7 @@ fn adamws_decay_is_multiplied_by_the_rate_as_in_pytorch_and_not_as_in_the_papers
         }
         w
     };
-    assert_each_close("PyTorch", &got, &trained(&|rate| rate * decay), CLOSED_FORM);
+    assert_close("PyTorch", &got, &trained(&|rate| rate * decay), CLOSED_FORM);
     let paper = trained(&|_| decay);
     assert!((got[1] - paper[1]).abs() > 0.1, "{got:?} {paper:?}");
 }

@@ -460,7 +460,7 @@ fn a_comparison_that_diverges_does_not_end_a_run() {
     let mut text = experiment.replace("rate = 0.1\n", "rate = 60\n");
     text = text.replace("steps = 40", "steps = 300\nmethod.name = \"direct\"");
     text = text.replace(
-        r#"{ what = "penalty", by = "layer", start = -4 }, { what = "rate", start = -2 }"#,
+        r#"{ what = "penalty", by = "layer", start = -4 }, { what = "scale", start = 0 }"#,
         r#"{ what = "scale", by = "layer", start = 0.1 }"#,
     );
     text += "[study]\nsource = \"nobody\"\nabout = \"What it is compared with.\"\nseeds = 1\n";

@@ -692,12 +692,14 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn nothing_is_said_in_the_form_that_is_for_programmers() {
-    // A type and a shape as NumPy writes them; a number's shortest digits; keys that no person reads.
+    // A type, a shape and the name of a field as NumPy writes them; a number's shortest digits; keys that no
+    // person reads.
     const KNOWN: &[(&str, &str)] = &[
         ("data.rs", "found type {found:?}"),
         ("data.rs", "found shape {found:?}"),
         ("npy.rs", "found type {other:?}"),
         ("npy.rs", "found shape {shape:?}"),
+        ("numbers.rs", "{kind}[{field:?}]"),
         ("setting.rs", "{x:?}"),
         ("chaos.rs", "{} {} {:?} {}"),
         ("average.rs", "{} {} {:?}"),
