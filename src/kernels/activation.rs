@@ -101,7 +101,7 @@ pub fn tanh_adjoint_r<A: Arithmetic, S: Scalar>(y: &[S], r_y: &[S], d: &mut [S],
 /// cancellation, however large the logits were and however near to 1 the greatest `p`.
 ///
 /// The sum of a row runs over its classes in ascending order; so does that of the log sum, which leaves
-/// out the first of the greatest, whose `exp(z)` is 1, and is [`ln_1p`](super::math::ln_1p) of the others.
+/// out the first of the greatest, whose `exp(z)` is 1, and is [`ln_1p`] of the others.
 /// Within `classes + 4` ULP of the exact `ln sum exp z` of shifted logits; within 1.5 where there are two.
 ///
 /// ```
