@@ -458,7 +458,7 @@ fn a_comparison_that_diverges_does_not_end_a_run() {
     let folder = folder.path();
     let (experiment, _) = MINE.split_once("[study]").expect("a study");
     let mut text = experiment.replace("rate = 0.1\n", "rate = 60\n");
-    text = text.replace("steps = 40", "steps = 300\nmethod.name = \"direct\"");
+    text = text.replace("steps = 40", "steps = 1500\nmethod.name = \"direct\"");
     text = text.replace(
         r#"{ what = "penalty", by = "layer", start = -4 }, { what = "scale", start = 0 }"#,
         r#"{ what = "scale", by = "layer", start = 0.1 }"#,
