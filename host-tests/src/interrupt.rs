@@ -5,13 +5,13 @@
 //! how to go on, and the process ends with exit code 1. The same holds where another process asks for the
 //! end (SIGTERM).
 //!
-//! A second interrupt ends the process there and then, whatever has become of that line.
+//! A second Control-C ends the process there and then, whatever has become of that line.
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -21,15 +21,23 @@ use signal_hook::flag;
 /// How long an interrupt waits until it is seen, at most.
 const NAP: Duration = Duration::from_millis(50);
 
-/// Ends the process at the first interrupt, once this has said its words.
+/// What is said before the process ends.
+static WORDS: Mutex<Option<Box<dyn FnOnce() + Send>>> = Mutex::new(None);
+
+/// Ends the process at the first interrupt, once this has said its words; where it is watched already, these
+/// words take the place of the others.
 ///
 /// # Errors
 /// A system that takes no handler, or has no room for a thread.
 pub fn watch(say: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let words = || WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if words().replace(Box::new(say)).is_some() {
+        return Ok(());
+    }
     let seen = Arc::new(AtomicBool::new(false));
+    // In this order: only the second finds the flag set. Who asks for the end, as MPI does, may ask twice at once.
+    flag::register_conditional_shutdown(SIGINT, 1, Arc::clone(&seen))?;
     for signal in [SIGINT, SIGTERM] {
-        // In this order: only the second finds the flag set.
-        flag::register_conditional_shutdown(signal, 1, Arc::clone(&seen))?;
         flag::register(signal, Arc::clone(&seen))?;
     }
     let wait = move || {
@@ -40,7 +48,10 @@ pub fn watch(say: impl FnOnce() + Send + 'static) -> io::Result<()> {
             // Below a bar that may stand there.
             warn!("");
         }
-        say();
+        let said = words().take();
+        if let Some(say) = said {
+            say();
+        }
         std::process::exit(1);
     };
     thread::Builder::new().spawn(wait).map(drop)

@@ -83,6 +83,8 @@ pub fn run(server: &Server, resume: bool) -> Result<()> {
             };
             server.serve(&mut link, resume).map(drop)
         } else {
+            // One rank's word is enough.
+            interrupt::watch(|| ())?;
             obey(&world, local)
         }
     });
