@@ -80,7 +80,11 @@ impl Plan {
 
     /// Examples of the largest batch: of the training, or all judges.
     const fn most(&self) -> usize {
-        if self.batch > self.judges { self.batch } else { self.judges }
+        if self.batch > self.judges {
+            self.batch
+        } else {
+            self.judges
+        }
     }
 
     /// The penalties.
@@ -151,7 +155,8 @@ impl<const WORKSPACE: usize, const ROWS: usize, const H: usize, const BATCH: usi
     /// # Errors
     /// What the crate refuses.
     pub fn tune(&mut self, plan: &Plan) -> Result<Report, Error> {
-        let net = Mlp::new(Images::in_flash()?, plan.widths, plan.chunk)?.with_batches_of(plan.most());
+        let net =
+            Mlp::new(Images::in_flash()?, plan.widths, plan.chunk)?.with_batches_of(plan.most());
         let (units, everything) = (plan.units(), Groups::global(net.weights()));
         let objective = L2::new(net, Strength::Tuned(units));
         let outside = L2::new(net, Strength::Off(units));
