@@ -8,6 +8,7 @@
 //! | [`setting`] | what each setting may be, in a file and on the command line |
 //! | [`inputs`] | images as a network reads them: whole or sparse |
 //! | [`method`] | the ways to a hypergradient, with their memory |
+//! | [`divergence`] | what leaves the finite numbers, told from what goes wrong |
 //! | [`problem`] | an experiment with its data drawn: hyperparameters to hypergradients |
 //! | [`counted`] | an objective that counts its evaluations |
 //! | [`memory`] | what this process takes |
@@ -45,6 +46,7 @@ pub mod cli;
 pub mod counted;
 pub mod data;
 pub mod device;
+pub mod divergence;
 pub mod dump;
 pub mod experiment;
 pub mod files;

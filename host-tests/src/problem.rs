@@ -26,6 +26,7 @@ use drmad::wrap::{L2, Psd, Scaled, Strength};
 
 use crate::counted::{self, Counted};
 use crate::data::Dataset;
+use crate::divergence::Divergence;
 use crate::experiment::{Block, Clients, Counts, Experiment, Outside, What};
 use crate::inputs::{Images, Inputs, Tuned};
 use crate::loss::Loss;
@@ -57,9 +58,6 @@ pub struct Population<'a> {
     /// Positions in the test file.
     tested: Vec<u32>,
 }
-
-/// The most draws that a meta-iteration has.
-pub const MOST_DRAWS: usize = 1 << 10;
 
 /// What a seed is used for beside the numbers that it stands for itself: each use has a seed of its own,
 /// [mixed](mix) from that one.
@@ -503,50 +501,6 @@ pub(crate) fn those(places: &[u32], of: &[u32]) -> Vec<u32> {
         .filter_map(|i| of.get(*i as usize))
         .copied()
         .collect()
-}
-
-/// Finite numbers that were left outside the crate, which names those inside it in [`drmad::Error`].
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-pub enum Divergence {
-    /// A logarithm or logit overflows.
-    #[error("hyperparameter {place} is {value}, which stands for no finite number")]
-    Hyperparameter {
-        /// Which.
-        place: usize,
-        /// What it is.
-        value: f32,
-    },
-    /// Finite weights that are too large.
-    #[error("the trained network's loss is not finite: lower the rate or the scales")]
-    Loss,
-    /// Nothing is left to follow.
-    #[error("none of {} has a finite hypergradient", several(*clients, "client"))]
-    Clients {
-        /// How many were asked.
-        clients: usize,
-    },
-}
-
-/// Whether it is a training, the way back through it or a step down it, that left the finite numbers: such
-/// an error is what came out of an experiment, and any other is one of the command.
-pub fn diverges(error: &anyhow::Error) -> bool {
-    use drmad::Error::{Diverged, NonFinite, Overflow, Unsolved};
-    let inside = matches!(
-        error.downcast_ref(),
-        Some(Diverged { .. } | NonFinite { .. } | Overflow { .. } | Unsolved { .. })
-    );
-    inside || error.is::<Divergence>()
-}
-
-/// What came out, or why it diverges.
-///
-/// # Errors
-/// Whatever else went wrong.
-pub fn or_divergence<T>(result: Result<T>) -> Result<Result<T, String>> {
-    match result {
-        Err(error) if diverges(&error) => Ok(Err(format!("{error:#}"))),
-        result => result.map(Ok),
-    }
 }
 
 /// The first images of each class in turn, for what is only a place to start from.
@@ -1279,6 +1233,7 @@ impl<'a> Problem<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::setting::MOST_DRAWS;
     use std::collections::BTreeSet;
 
     #[test]

@@ -23,7 +23,7 @@ use anyhow::{Result, ensure};
 use drmad::kernels::reduce::norm;
 use serde::{Deserialize, Serialize};
 
-use crate::problem::Divergence;
+use crate::divergence::Divergence;
 use crate::report::words::several;
 
 /// The reductions.

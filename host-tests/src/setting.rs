@@ -22,8 +22,6 @@ use std::str::FromStr;
 use anyhow::{Result, bail, ensure};
 use toml::{Table, Value};
 
-use crate::problem::MOST_DRAWS;
-
 /// What a setting may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bounds {
@@ -171,6 +169,8 @@ pub const OUTER_RATE: Bounds = POSITIVE_OR_0;
 pub const REPEATS: Bounds = Bounds::Whole(1, u16::MAX as u64);
 /// A seed itself.
 pub const SEED: Bounds = Bounds::Whole(0, u64::MAX);
+/// The most draws that a meta-iteration has.
+pub const MOST_DRAWS: usize = 1 << 10;
 /// Draws of a meta-iteration, and clients.
 pub const DRAWS: Bounds = Bounds::Whole(1, MOST_DRAWS as u64);
 /// Intervals between knots, and polynomials.

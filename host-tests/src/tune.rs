@@ -30,10 +30,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Dataset, Folder};
 use crate::device::{self, Device, Job};
+use crate::divergence::diverges;
 use crate::experiment::{Experiment, Optimiser, Outer, Rounding, What};
 use crate::files::{self, progress};
 use crate::method::{Method, Name};
-use crate::problem::{Errors, Population, Problem, Quality, Trained, diverges};
+use crate::problem::{Errors, Population, Problem, Quality, Trained};
 use crate::provenance::{differences, named, versions};
 use crate::reduction::Reduced;
 use crate::report;

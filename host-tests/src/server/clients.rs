@@ -20,8 +20,9 @@ use super::shards::experiment_of;
 use super::wire::{Measured, Order, Reply, Said, Shape, Task};
 use crate::data::Dataset;
 use crate::device;
+use crate::divergence::diverges;
 use crate::experiment::{Experiment, Rounding};
-use crate::problem::{Population, Problem, diverges};
+use crate::problem::{Population, Problem};
 use crate::tune::mean_of_last;
 
 /// Whoever answers the orders to some clients.

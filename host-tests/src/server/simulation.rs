@@ -34,8 +34,9 @@ use drmad::random::{Normal, Origin, choose};
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Split};
+use crate::divergence::diverges;
 use crate::experiment::Experiment;
-use crate::problem::{Population, Use, diverges, those};
+use crate::problem::{Population, Use, those};
 use crate::recipe::Recipe;
 use crate::reduction::Reduction;
 use crate::tune::step;

@@ -28,10 +28,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Job, Study};
 use crate::device::{self, Device};
+use crate::divergence::{Divergence, or_divergence};
 use crate::experiment::{Experiment, Rounding, What};
 use crate::files;
 use crate::method::{Method, Name};
-use crate::problem::{Divergence, Population, Problem, Trained, or_divergence};
+use crate::problem::{Population, Problem, Trained};
 use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
 use crate::report::experiments::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};

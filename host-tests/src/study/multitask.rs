@@ -29,8 +29,8 @@ use super::coupled::{
 };
 use super::kept::Kept;
 use crate::data::{Dataset, Split};
+use crate::divergence::or_divergence;
 use crate::experiment::Rounding;
-use crate::problem::or_divergence;
 use crate::provenance::{named, versions};
 use crate::report::experiments::{Findings, Ranking, Shown};
 

@@ -43,9 +43,9 @@ use serde::{Deserialize, Serialize};
 
 use super::kept::Kept;
 use crate::data::Dataset;
+use crate::divergence::or_divergence;
 use crate::experiment::Rounding;
 use crate::inputs::{Images, Inputs};
-use crate::problem::or_divergence;
 use crate::provenance::{named, versions};
 use crate::report::experiments::{Compared, Curve, Curves, Findings, Metric, Shown, Unit, Variant};
 

@@ -13,8 +13,8 @@ use toml::Table;
 
 use super::spent::Spent;
 use super::{Job, Study};
+use crate::divergence::or_divergence;
 use crate::experiment::{Block, Experiment, Rounding, What};
-use crate::problem::or_divergence;
 use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
 use crate::report::MetaStep;
