@@ -119,6 +119,8 @@ pub mod group;
 pub mod hypergradient;
 pub mod implicit;
 pub mod kernels;
+pub mod memory;
+pub mod method;
 pub mod models;
 pub mod objective;
 pub mod outer;
@@ -134,7 +136,7 @@ pub mod wrap;
 
 pub use dual::Dual;
 pub use error::Error;
-pub use scalar::{Arithmetic, Fused, Plain, Scalar};
+pub use scalar::{Arithmetic, Fused, Plain, Real, Scalar};
 
 /// The README's example is compiled and run with the other tests.
 #[cfg(doctest)]

@@ -237,6 +237,44 @@ impl<S: Scalar> Normal<'_, S> {
     }
 }
 
+/// Where training begins, as a program has it that chooses at run time.
+///
+/// ```
+/// use drmad::random::{Initial, Origin};
+/// let start = Initial::Given(&[1.0f32, 2.0]);
+/// assert_eq!(start.weights(), 2);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub enum Initial<'a, S> {
+    /// Drawn from a seed.
+    Drawn(Normal<'a, S>),
+    /// At these weights.
+    Given(&'a [S]),
+}
+
+impl<S: Scalar> Origin<S> for Initial<'_, S> {
+    fn fill(&self, first: usize, out: &mut [S]) {
+        match self {
+            Initial::Drawn(normal) => normal.fill(first, out),
+            Initial::Given(w) => w.fill(first, out),
+        }
+    }
+
+    fn weights(&self) -> usize {
+        match self {
+            Initial::Drawn(normal) => normal.weights(),
+            Initial::Given(w) => w.weights(),
+        }
+    }
+
+    fn floats(&self) -> usize {
+        match self {
+            Initial::Drawn(normal) => normal.floats(),
+            Initial::Given(w) => w.floats(),
+        }
+    }
+}
+
 /// Which examples each step trains on: a function of seed and step.
 ///
 /// Each epoch walks through all examples once, from its own start and with its own stride, both

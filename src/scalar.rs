@@ -148,6 +148,11 @@ pub trait Scalar:
     }
 }
 
+/// Numbers without a tangent, which lie in memory as their bits: `f32` and `f64`.
+pub trait Real: Scalar + bytemuck::Pod {}
+impl Real for f32 {}
+impl Real for f64 {}
+
 /// One elementary function for `f32` and `f64` from whichever library the features give.
 macro_rules! from_library {
     ($(#[$doc:meta])* $name:ident, $type:ty, $std:ident, $libm:ident ( $($arg:ident),* )) => {

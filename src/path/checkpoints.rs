@@ -38,7 +38,8 @@ use crate::scalar::{Arithmetic, Scalar};
 use crate::state::{FIELD, Fields};
 
 /// Which step a snapshot is of; a buffer with one for each snapshot is the caller's.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
 pub struct Mark {
     step: usize,
     level: usize,

@@ -23,6 +23,7 @@
 //! Refused: steps out of turn, and velocities that the weights remembered do not tell.
 
 mod checkpoints;
+mod chosen;
 mod hats;
 mod knots;
 mod legendre;
@@ -35,6 +36,8 @@ mod tape;
 mod truncated;
 
 pub use checkpoints::{Checkpoints, Mark};
+pub use chosen::Levels;
+pub(crate) use chosen::{AnyRows, Chosen, Whole};
 #[cfg(feature = "cuda")]
 pub(crate) use hats::Elimination;
 pub use hats::{Grid, Hats};
@@ -42,7 +45,7 @@ pub use knots::Knots;
 pub use legendre::Legendre;
 pub use line::{Line, Plan, Replayed};
 pub use reversed::Reversed;
-pub use reversible::{Real, Reversible};
+pub use reversible::Reversible;
 pub use rows::{Full, Quantised, Rows, Stored};
 pub use tail::Tail;
 pub use tape::Tape;

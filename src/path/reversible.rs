@@ -32,14 +32,9 @@ use core::ops::Range;
 use super::{Kind, Path, Spare, Steps, Taken, fields_len, one_velocity};
 use crate::error::{Error, cut, exactly};
 use crate::kernels::reversible::{self as kernel, Bits, FULL, Fixed, Overflow, Ratio, Turn, What};
-use crate::scalar::{Arithmetic, Scalar};
+use crate::scalar::{Arithmetic, Real, Scalar};
 use crate::schedule::{Rule, Step};
 use crate::state::Fields;
-
-/// Numbers without a tangent: `f32` and `f64`.
-pub trait Real: Scalar {}
-impl Real for f32 {}
-impl Real for f64 {}
 
 /// The walk in fixed point.
 ///

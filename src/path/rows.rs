@@ -3,11 +3,10 @@
 //! Refused: checking indices; a row that is not there is neither read nor written. Dual numbers, as
 //! differences, whose tangents no level holds.
 
-use super::Real;
 use crate::error::{Error, cut, same};
 use crate::kernels::quantise::{self, MOST};
 use crate::pieces::{copy, piece_mut, split_mut};
-use crate::scalar::{Arithmetic, Scalar};
+use crate::scalar::{Arithmetic, Real, Scalar};
 use crate::state::{FIELD, Fields};
 
 use core::ops::Range;

@@ -1,0 +1,424 @@
+//! Every way back, as data: its name, its settings, what memory it takes, whether it is exact.
+//!
+//! A reverse method is one [sweep](crate::sweep) over a [path](crate::path), so it is a [`Recall`], the path with
+//! its settings, and what goes around that: a tail run backwards, and how many last steps are taken back. The
+//! others are no sweep: [forward mode](crate::forward), [implicit differentiation](crate::implicit), and the
+//! direct term alone.
+//!
+//! | method | memory beyond weights, velocity, gradient and adjoints, in numbers | exact |
+//! |---|---|---|
+//! | [`Recall::Tape`] | `T P` | yes |
+//! | [`Recall::Checkpoints`] | `2 S P`, of `S` snapshots | yes |
+//! | [`Recall::Reversible`] | `T P log2(1 / gamma) / 32 + 3 P` | yes, of a training in fixed point |
+//! | [`Recall::Line`], [`Recall::PublishedLine`] | none with initial weights from a seed | no |
+//! | [`Recall::Knots`], [`Recall::Hermite`] | `K P`, `(2 K + 1) P`; a quarter in 255 levels | no |
+//! | [`Recall::Legendre`] | `r P` | no |
+//! | [`Recall::Hats`], the default | `K P / 8` in 11 levels | no |
+//! | [`Recall::Reversed`] | none | for some steps |
+//!
+//! Twice that, where the optimizer's velocity is kept beside the weights.
+//!
+//! Refused: tails and last steps that the training has not, more hats or polynomials than steps, a tail where
+//! the path takes all steps itself.
+
+use crate::error::Error;
+use crate::memory::{Buffer, Need};
+use crate::path::{
+    AnyRows, Checkpoints, Chosen, Grid, Hats, Knots, Legendre, Levels, Line, Mark, Path, Plan,
+    Reversed, Reversible, Tail, Tape, Truncated, Whole,
+};
+use crate::random::Initial;
+use crate::scalar::{Arithmetic, Real};
+
+/// How the weights on the way are recalled: a [path](crate::path) with its settings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Recall {
+    /// Every step is stored.
+    Tape,
+    /// Some steps are stored, and the others taken again.
+    Checkpoints {
+        /// How many are stored.
+        snapshots: usize,
+    },
+    /// Every step is undone, in fixed point.
+    Reversible,
+    /// The straight line from the first weights to the last (DrMAD as its formula says).
+    Line,
+    /// The line as the paper's code has it: a tenth of the steps, the first batches.
+    PublishedLine {
+        /// What the rate of this shortened sweep is multiplied by; 1 in the published code.
+        rate_scale: f32,
+    },
+    /// Lines between points of the way, thinned as it grows.
+    Knots {
+        /// Intervals between them.
+        intervals: usize,
+        /// How they are stored.
+        levels: Levels,
+    },
+    /// Cubics between them, which also know the steps that leave these points.
+    Hermite {
+        /// Intervals between them.
+        intervals: usize,
+        /// How points and steps are stored.
+        levels: Levels,
+    },
+    /// A streamed least-squares fit by polynomials of time.
+    Legendre {
+        /// How many.
+        polynomials: usize,
+    },
+    /// A streamed least-squares linear spline.
+    Hats {
+        /// Intervals between its knots.
+        intervals: usize,
+        /// How its coefficients are stored.
+        levels: Levels,
+        /// The power by which knots are denser early; none for the one that serves so many best.
+        spacing: Option<f32>,
+    },
+    /// The training is run backwards in floating point.
+    Reversed,
+}
+
+impl Recall {
+    /// Snapshots where none are named.
+    pub const SNAPSHOTS: usize = 10;
+
+    /// All of them, with their defaults.
+    pub const ALL: [Recall; 10] = [
+        Recall::Hats {
+            intervals: 8,
+            levels: Levels::Eleven,
+            spacing: None,
+        },
+        Recall::Tape,
+        Recall::Checkpoints {
+            snapshots: Self::SNAPSHOTS,
+        },
+        Recall::Reversible,
+        Recall::Line,
+        Recall::PublishedLine { rate_scale: 1.0 },
+        Recall::Knots {
+            intervals: 32,
+            levels: Levels::Most,
+        },
+        Recall::Hermite {
+            intervals: 32,
+            levels: Levels::Most,
+        },
+        Recall::Legendre { polynomials: 16 },
+        Recall::Reversed,
+    ];
+
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Recall::Tape => "tape",
+            Recall::Checkpoints { .. } => "checkpoints",
+            Recall::Reversible => "reversible",
+            Recall::Line => "line",
+            Recall::PublishedLine { .. } => "line-published",
+            Recall::Knots { .. } => "knots",
+            Recall::Hermite { .. } => "hermite",
+            Recall::Legendre { .. } => "legendre",
+            Recall::Hats { .. } => "hats",
+            Recall::Reversed => "reversed",
+        }
+    }
+
+    /// Whether a tape over the last steps alone would do: whether it begins at the step that it first sees.
+    const fn begins_anywhere(&self) -> bool {
+        matches!(self, Recall::Tape | Recall::Checkpoints { .. })
+    }
+}
+
+/// A reverse method: how the weights are recalled, and what goes around that.
+///
+/// ```
+/// use drmad::method::{Extent, Sweep};
+/// // What hats remember of a network with 44,860 weights: .99 words a weight.
+/// const EXTENT: Extent = Extent { weights: 44_860, steps: 2000, slots: 0, momentum: 0.95 };
+/// const BYTES: usize = Sweep::HATS.need::<f32>(EXTENT).bytes();
+/// assert_eq!(BYTES, 4 * (44_320 + 9));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Sweep {
+    /// How the weights on the way are recalled.
+    pub recall: Recall,
+    /// Steps at the end that are run backwards in floating point before the path begins; none for as many as
+    /// the momentum allows before hats, and 0 before others.
+    pub tail: Option<usize>,
+    /// Only so many last steps are taken back; none for all.
+    pub last: Option<usize>,
+    /// Whether second-order products of negative curvature are left out ([`Psd`](crate::wrap::Psd)).
+    pub drops_negative_curvature: bool,
+}
+
+/// What decides how much a path remembers of a training.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Extent {
+    /// Its weights `P`.
+    pub weights: usize,
+    /// Its steps `T`.
+    pub steps: usize,
+    /// Vectors of what the optimizer remembers that are to be recalled too
+    /// ([`Rule::slots`](crate::schedule::Rule::slots)); 0 where weights are enough.
+    pub slots: usize,
+    /// The least momentum there is.
+    pub momentum: f32,
+}
+
+impl Sweep {
+    /// The default: eight hats in 11 levels, before a tail.
+    pub const HATS: Sweep = Sweep::over(Recall::ALL[0]);
+    /// Every step.
+    pub const TAPE: Sweep = Sweep::over(Recall::Tape);
+
+    /// All steps back over this path.
+    pub const fn over(recall: Recall) -> Self {
+        Sweep {
+            recall,
+            tail: None,
+            last: None,
+            drops_negative_curvature: false,
+        }
+    }
+
+    /// Whether what it gives is the hypergradient of the training, up to rounding.
+    pub const fn is_exact(&self) -> bool {
+        matches!(
+            self.recall,
+            Recall::Tape | Recall::Checkpoints { .. } | Recall::Reversible
+        ) && matches!(self.tail, None | Some(0))
+            && self.last.is_none()
+            && !self.drops_negative_curvature
+    }
+
+    /// Memory of its path: the most that it takes, whatever its tail.
+    pub const fn need<S: Real>(&self, of: Extent) -> Need<S> {
+        let Extent {
+            weights,
+            steps,
+            slots,
+            momentum,
+        } = of;
+        let seen = match self.last {
+            Some(last) if self.recall.begins_anywhere() && last < steps => last,
+            _ => steps,
+        };
+        match self.recall {
+            Recall::Tape => Need::numbers(Tape::<S>::required_len(weights, seen, slots)),
+            Recall::Checkpoints { snapshots } => {
+                // The sweep takes steps again, with what the optimizer remembers at least once.
+                let slots = if slots == 0 { 1 } else { slots };
+                let states = Checkpoints::<S>::required_len(weights, snapshots, slots);
+                Need::numbers(states).and(marks(snapshots))
+            }
+            Recall::Reversible => Need::words(Reversible::required_len(weights, seen, momentum)),
+            Recall::Line | Recall::PublishedLine { .. } | Recall::Reversed => Need::NOTHING,
+            Recall::Knots { intervals, levels } => levels.need(weights, intervals),
+            Recall::Hermite { intervals, levels } => {
+                let changes = levels.need(weights, intervals.saturating_add(1));
+                levels.need(weights, intervals).and(changes)
+            }
+            Recall::Legendre { polynomials } => {
+                Need::numbers(Legendre::<S>::required_len(weights, polynomials))
+            }
+            Recall::Hats {
+                intervals, levels, ..
+            } => {
+                let factors = Need::numbers(intervals.saturating_add(1));
+                levels.need(weights, intervals).and(factors)
+            }
+        }
+    }
+
+    /// How many last steps are run backwards, where the momentum allows `reach` of them
+    /// ([`Reversed::reach`]).
+    ///
+    /// # Errors
+    /// [`Error::Range`] for a tail, or a number of last steps, that the training has not;
+    /// [`Error::Unsupported`] for a tail of a path that takes the steps itself.
+    pub fn tail_of(&self, steps: usize, reach: usize) -> Result<usize, Error> {
+        let last = self.last.unwrap_or(steps);
+        within("number of last steps", last, 1, steps)?;
+        let seen = if self.recall.begins_anywhere() {
+            last
+        } else {
+            steps
+        };
+        match (self.tail, self.recall) {
+            (Some(0), _) => Ok(0),
+            (Some(_), Recall::Reversible | Recall::PublishedLine { .. } | Recall::Reversed) => {
+                Err(Error::Unsupported {
+                    what: "a tail of a path that takes steps in a way of its own: leave the tail out",
+                })
+            }
+            (Some(tail), _) => {
+                within("steps of the tail", tail, 0, seen.saturating_sub(1))?;
+                Ok(tail)
+            }
+            // Shorter trainings than that are half tail, and a step is left for each hat.
+            (None, Recall::Hats { intervals, .. }) => {
+                Ok(reach.min(steps / 2).min(steps.saturating_sub(intervals)))
+            }
+            (None, _) => Ok(0),
+        }
+    }
+
+    /// The path of a training from `initial`, in memory that has its [`need`](Self::need); `tail` are the
+    /// steps that [`tail_of`](Self::tail_of) says.
+    ///
+    /// # Errors
+    /// As [`tail_of`](Self::tail_of); [`Error::Range`] for settings that the path refuses; [`Error::Length`]
+    /// where the memory is too short.
+    pub fn path<'a, A: Arithmetic, S: Real>(
+        &self,
+        of: Extent,
+        reach: usize,
+        initial: Initial<'a, S>,
+        memory: &'a mut [S],
+    ) -> Result<impl Path<A, S> + use<'a, A, S>, Error> {
+        self.chosen(of, reach, initial, memory)
+    }
+
+    /// The same by its name.
+    pub(crate) fn chosen<'a, S: Real>(
+        &self,
+        of: Extent,
+        reach: usize,
+        initial: Initial<'a, S>,
+        memory: &'a mut [S],
+    ) -> Result<Chosen<'a, S>, Error> {
+        let (steps, tail) = (of.steps, self.tail_of(of.steps, reach)?);
+        let last = self.last.unwrap_or(steps);
+        let begins_anywhere = self.recall.begins_anywhere();
+        let seen = if begins_anywhere { last } else { steps };
+        let inside = Extent {
+            steps: seen.saturating_sub(tail),
+            ..of
+        };
+        let path = self.whole(inside, initial, memory)?;
+        Ok(match (tail > 0, last < steps) {
+            (false, false) => Chosen::Whole(path),
+            (true, false) => Chosen::Tail(Tail::new(path, seen, tail)?),
+            (false, true) if begins_anywhere => Chosen::Last(Truncated::new(path, steps, last)?),
+            (false, true) => Chosen::Last(Truncated::early(path, steps, last)?),
+            (true, true) => {
+                let path = Tail::new(path, seen, tail)?;
+                Chosen::LastTail(if begins_anywhere {
+                    Truncated::new(path, steps, last)?
+                } else {
+                    Truncated::early(path, steps, last)?
+                })
+            }
+        })
+    }
+
+    /// The path of the steps that no tail takes.
+    fn whole<'a, S: Real>(
+        &self,
+        of: Extent,
+        initial: Initial<'a, S>,
+        memory: &'a mut [S],
+    ) -> Result<Whole<'a, S>, Error> {
+        let Extent {
+            weights,
+            steps,
+            slots,
+            momentum,
+        } = of;
+        let mut memory = Buffer::new("memory of the path", memory);
+        Ok(match self.recall {
+            Recall::Tape => {
+                let storage = memory.numbers(Tape::<S>::required_len(weights, steps, slots))?;
+                Whole::Tape(Tape::new(weights, steps, slots, storage)?)
+            }
+            Recall::Checkpoints { snapshots } => {
+                let slots = slots.max(1);
+                let len = Checkpoints::<S>::required_len(weights, snapshots, slots);
+                let storage = memory.numbers(len)?;
+                let room = memory.numbers(marks::<S>(snapshots).len())?;
+                // What lies before is not where a mark may begin.
+                let (_, marks, _) = bytemuck::pod_align_to_mut::<S, Mark>(room);
+                let (want, got) = (snapshots, marks.len());
+                let marks = marks.get_mut(..snapshots).ok_or(Error::Length {
+                    what: "marks of the snapshots",
+                    want,
+                    got,
+                })?;
+                Whole::Checkpoints(Checkpoints::new(weights, steps, slots, storage, marks)?)
+            }
+            Recall::Reversible => {
+                let words = Reversible::required_len(weights, steps, momentum);
+                // A momentum that cannot be reversed has no length, and the path says so.
+                let storage = match words {
+                    usize::MAX => &mut [],
+                    words => memory.words(words)?,
+                };
+                Whole::Reversible(Reversible::new(weights, steps, momentum, storage)?)
+            }
+            Recall::Line => Whole::Line(Line::new(initial, steps)),
+            Recall::PublishedLine { rate_scale } => Whole::Line(Line::new(initial, steps).with(Plan {
+                rate_scale,
+                ..Plan::published(steps)
+            })),
+            Recall::Knots { intervals, levels } => {
+                let rows = AnyRows::new(levels, weights, intervals, &mut memory)?;
+                Whole::Knots(Knots::new(weights, intervals, initial, rows)?)
+            }
+            Recall::Hermite { intervals, levels } => {
+                let rows = AnyRows::new(levels, weights, intervals, &mut memory)?;
+                let more = intervals.saturating_add(1);
+                let changes = AnyRows::new(levels, weights, more, &mut memory)?;
+                Whole::Knots(Knots::hermite(weights, intervals, initial, rows, changes)?)
+            }
+            Recall::Legendre { polynomials } => {
+                within("number of polynomials", polynomials, 1, steps)?;
+                let len = Legendre::<S>::required_len(weights, polynomials);
+                let storage = memory.numbers(len)?;
+                Whole::Legendre(Legendre::new(weights, steps, polynomials, storage)?)
+            }
+            Recall::Hats {
+                intervals,
+                levels,
+                spacing,
+            } => {
+                within("number of hats' intervals", intervals, 1, steps)?;
+                let grid = Grid {
+                    steps,
+                    intervals,
+                    spacing: spacing.unwrap_or(Grid::spacing(intervals)),
+                };
+                let rows = AnyRows::new(levels, weights, intervals, &mut memory)?;
+                let factors = memory.numbers(intervals.saturating_add(1))?;
+                Whole::Hats(Hats::new(weights, grid, initial, rows, factors)?)
+            }
+            Recall::Reversed => Whole::Reversed(Reversed),
+        })
+    }
+}
+
+/// Memory of the marks of so many snapshots, wherever it begins.
+const fn marks<S: Real>(snapshots: usize) -> Need<S> {
+    let bytes = snapshots.saturating_add(1).saturating_mul(size_of::<Mark>());
+    Need::words(bytes.div_ceil(4))
+}
+
+/// Refuses a number out of its bounds.
+fn within(what: &'static str, value: usize, least: usize, greatest: usize) -> Result<(), Error> {
+    if least <= value && value <= greatest {
+        return Ok(());
+    }
+    Err(Error::Range {
+        what,
+        value: value as f64,
+        least: least as f64,
+        greatest: greatest as f64,
+    })
+}
