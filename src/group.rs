@@ -7,6 +7,8 @@
 //!
 //! Refused: groups of scattered weights; a group is contiguous within each block.
 
+use core::fmt;
+
 use crate::error::{Error, exactly};
 
 /// Where the weights lie in their flat vector.
@@ -39,6 +41,16 @@ impl Layout<'_> {
                 }
                 sum
             }
+        }
+    }
+}
+
+impl Layout<'_> {
+    /// Inputs of the network; 1 of weights without further structure.
+    pub const fn inputs(&self) -> usize {
+        match self {
+            Layout::Layers(widths) if !widths.is_empty() => widths[0],
+            _ => 1,
         }
     }
 }
@@ -218,6 +230,100 @@ impl<'a> Groups<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// A group, told to people. Layers are counted from 1, since the inputs are none; units and weights from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Member {
+    /// All weights.
+    Everything,
+    /// Those of a layer.
+    Layer(usize),
+    /// The matrix of a layer.
+    Matrix(usize),
+    /// The biases of a layer.
+    Biases(usize),
+    /// The weights that leave an input of a layer.
+    Unit {
+        /// The layer.
+        layer: usize,
+        /// Which of its inputs.
+        unit: usize,
+    },
+    /// The weight from an input of a layer to an output.
+    Weight {
+        /// The layer.
+        layer: usize,
+        /// From which input.
+        from: usize,
+        /// To which output.
+        to: usize,
+    },
+    /// The bias of an output of a layer.
+    Bias {
+        /// The layer.
+        layer: usize,
+        /// Of which output.
+        to: usize,
+    },
+    /// A weight of those without further structure.
+    Number(usize),
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Member::Everything => f.write_str("all weights"),
+            Member::Layer(layer) => write!(f, "layer {layer}"),
+            Member::Matrix(layer) => write!(f, "layer {layer}, weights"),
+            Member::Biases(layer) => write!(f, "layer {layer}, biases"),
+            Member::Unit { layer, unit } => write!(f, "layer {layer}, unit {unit}"),
+            Member::Weight { layer, from, to } => {
+                write!(f, "layer {layer}, weight {from} to {to}")
+            }
+            Member::Bias { layer, to } => write!(f, "layer {layer}, bias {to}"),
+            Member::Number(i) => write!(f, "weight {i}"),
+        }
+    }
+}
+
+impl Groups<'_> {
+    /// Which weights are those of hyperparameter `j`.
+    ///
+    /// ```
+    /// use drmad::group::{Granularity, Groups, Layout, Member};
+    /// let layout = Layout::Layers(&[3, 2]);
+    /// let weights = Groups { layout, by: Granularity::Parameter, biases: true };
+    /// assert_eq!(weights.member(3), Some(Member::Weight { layer: 1, from: 1, to: 1 }));
+    /// assert_eq!(weights.member(6), Some(Member::Bias { layer: 1, to: 0 }));
+    /// ```
+    pub fn member(&self, j: usize) -> Option<Member> {
+        let (part, row) = self.blocks().enumerate().find_map(|(part, block)| {
+            let row = j.checked_sub(block.hyper?)?;
+            (row < block.rows).then_some((part, row))
+        })?;
+        let Layout::Layers(widths) = self.layout else {
+            return Some(match self.by {
+                Granularity::Unit | Granularity::Parameter => Member::Number(row),
+                _ => Member::Everything,
+            });
+        };
+        let (layer, is_bias) = (part / 2 + 1, part % 2 == 1);
+        Some(match (self.by, is_bias) {
+            (Granularity::Global, _) => Member::Everything,
+            (Granularity::Layer, _) => Member::Layer(layer),
+            (Granularity::Tensor, false) => Member::Matrix(layer),
+            (Granularity::Tensor | Granularity::Unit, true) => Member::Biases(layer),
+            (Granularity::Unit, false) => Member::Unit { layer, unit: row },
+            (Granularity::Parameter, true) => Member::Bias { layer, to: row },
+            (Granularity::Parameter, false) => {
+                let outputs = *widths.get(layer)?;
+                let (from, to) = (row.checked_div(outputs)?, row.checked_rem(outputs)?);
+                Member::Weight { layer, from, to }
+            }
+        })
     }
 }
 

@@ -132,6 +132,7 @@ pub mod schedule;
 pub mod state;
 pub mod sweep;
 pub mod train;
+pub mod training;
 pub mod wrap;
 
 pub use dual::Dual;
