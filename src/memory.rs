@@ -18,8 +18,10 @@
 
 use core::marker::PhantomData;
 
+use bytemuck::Pod;
+
 use crate::error::{Error, cut};
-use crate::scalar::{Real, Scalar};
+use crate::scalar::Scalar;
 
 /// How much memory something takes, in numbers of `S`.
 #[derive(Debug)]
@@ -89,7 +91,7 @@ pub(crate) struct Buffer<'a, S> {
     rest: &'a mut [S],
 }
 
-impl<'a, S: Real> Buffer<'a, S> {
+impl<'a, S: Scalar + Pod> Buffer<'a, S> {
     pub(crate) fn new(what: &'static str, rest: &'a mut [S]) -> Self {
         Buffer { what, rest }
     }
@@ -104,10 +106,5 @@ impl<'a, S: Real> Buffer<'a, S> {
         let words = self.numbers(Need::<S>::words(count).len())?;
         let mut words: &'a mut [u32] = bytemuck::cast_slice_mut(words);
         cut(self.what, &mut words, count)
-    }
-
-    /// All that is left.
-    pub(crate) fn rest(self) -> &'a mut [S] {
-        self.rest
     }
 }

@@ -21,6 +21,8 @@
 //! Refused: tails and last steps that the training has not, more hats or polynomials than steps, a tail where
 //! the path takes all steps itself.
 
+use bytemuck::Pod;
+
 use crate::error::Error;
 use crate::memory::{Buffer, Need};
 use crate::path::{
@@ -28,7 +30,8 @@ use crate::path::{
     Reversed, Reversible, Tail, Tape, Truncated, Whole,
 };
 use crate::random::Initial;
-use crate::scalar::{Arithmetic, Real};
+use crate::scalar::{Arithmetic, Real, Scalar};
+use crate::schedule::{Rule, Schedule};
 
 /// How the weights on the way are recalled: a [path](crate::path) with its settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -138,9 +141,16 @@ impl Recall {
 /// A reverse method: how the weights are recalled, and what goes around that.
 ///
 /// ```
-/// use drmad::method::{Extent, Sweep};
+/// use drmad::{method::{Extent, Sweep}, schedule::Rule};
 /// // What hats remember of a network with 44,860 weights: .99 words a weight.
-/// const EXTENT: Extent = Extent { weights: 44_860, steps: 2000, slots: 0, momentum: 0.95 };
+/// const EXTENT: Extent = Extent {
+///     weights: 44_860,
+///     steps: 2000,
+///     rule: Rule::HeavyBall,
+///     recalls: false,
+///     momentum: 0.95,
+///     reach: 0,
+/// };
 /// const BYTES: usize = Sweep::HATS.need::<f32>(EXTENT).bytes();
 /// assert_eq!(BYTES, 4 * (44_320 + 9));
 /// ```
@@ -158,7 +168,7 @@ pub struct Sweep {
     pub drops_negative_curvature: bool,
 }
 
-/// What decides how much a path remembers of a training.
+/// What of a training decides how much a path remembers of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Extent {
@@ -166,11 +176,38 @@ pub struct Extent {
     pub weights: usize,
     /// Its steps `T`.
     pub steps: usize,
-    /// Vectors of what the optimizer remembers that are to be recalled too
-    /// ([`Rule::slots`](crate::schedule::Rule::slots)); 0 where weights are enough.
-    pub slots: usize,
+    /// How a step follows from the gradient.
+    pub rule: Rule,
+    /// Whether what the rule remembers is to be recalled beside the weights: [`Rule::recalls`].
+    pub recalls: bool,
     /// The least momentum there is.
     pub momentum: f32,
+    /// For how many steps it can be run backwards in floating point: [`Reversed::reach`], 0 of other rules
+    /// than the heavy ball. No memory depends on it.
+    pub reach: usize,
+}
+
+impl Extent {
+    /// That of a training of so many steps, whose hypergradient by rates and momenta is wanted or not.
+    pub fn of<S: Scalar>(schedule: &Schedule<'_, S>, steps: usize, wants_schedule: bool) -> Self {
+        let least = |least: f64, momentum: &S| least.min(momentum.to_f64());
+        Extent {
+            weights: schedule.groups.weights(),
+            steps,
+            rule: schedule.rule,
+            recalls: schedule.rule.recalls(wants_schedule),
+            momentum: schedule.momenta.iter().fold(1.0, least) as f32,
+            reach: match schedule.rule {
+                Rule::HeavyBall => Reversed::reach(schedule, steps),
+                _ => 0,
+            },
+        }
+    }
+
+    /// Vectors that are recalled beside the weights.
+    const fn slots(&self) -> usize {
+        if self.recalls { self.rule.slots() } else { 0 }
+    }
 }
 
 impl Sweep {
@@ -204,18 +241,18 @@ impl Sweep {
         let Extent {
             weights,
             steps,
-            slots,
             momentum,
+            ..
         } = of;
         let seen = match self.last {
             Some(last) if self.recall.begins_anywhere() && last < steps => last,
             _ => steps,
         };
         match self.recall {
-            Recall::Tape => Need::numbers(Tape::<S>::required_len(weights, seen, slots)),
+            Recall::Tape => Need::numbers(Tape::<S>::required_len(weights, seen, of.slots())),
             Recall::Checkpoints { snapshots } => {
-                // The sweep takes steps again, with what the optimizer remembers at least once.
-                let slots = if slots == 0 { 1 } else { slots };
+                // The sweep takes steps again, with what the rule remembers.
+                let slots = of.rule.slots();
                 let states = Checkpoints::<S>::required_len(weights, snapshots, slots);
                 Need::numbers(states).and(marks(snapshots))
             }
@@ -238,13 +275,14 @@ impl Sweep {
         }
     }
 
-    /// How many last steps are run backwards, where the momentum allows `reach` of them
-    /// ([`Reversed::reach`]).
+    /// How many last steps are run backwards.
     ///
     /// # Errors
     /// [`Error::Range`] for a tail, or a number of last steps, that the training has not;
-    /// [`Error::Unsupported`] for a tail of a path that takes the steps itself.
-    pub fn tail_of(&self, steps: usize, reach: usize) -> Result<usize, Error> {
+    /// [`Error::Unsupported`] for a tail of a path that takes the steps itself, and for what the rule's steps do
+    /// not allow.
+    pub fn tail(&self, of: Extent) -> Result<usize, Error> {
+        let steps = of.steps;
         let last = self.last.unwrap_or(steps);
         within("number of last steps", last, 1, steps)?;
         let seen = if self.recall.begins_anywhere() {
@@ -252,50 +290,63 @@ impl Sweep {
         } else {
             steps
         };
-        match (self.tail, self.recall) {
-            (Some(0), _) => Ok(0),
-            (Some(_), Recall::Reversible | Recall::PublishedLine { .. } | Recall::Reversed) => {
-                Err(Error::Unsupported {
+        let takes_steps = matches!(
+            self.recall,
+            Recall::Reversible | Recall::PublishedLine { .. } | Recall::Reversed
+        );
+        let tail = match (self.tail, self.recall) {
+            (Some(1..), _) if takes_steps => {
+                return Err(Error::Unsupported {
                     what: "a tail of a path that takes steps in a way of its own: leave the tail out",
-                })
+                });
             }
             (Some(tail), _) => {
                 within("steps of the tail", tail, 0, seen.saturating_sub(1))?;
-                Ok(tail)
+                tail
             }
             // Shorter trainings than that are half tail, and a step is left for each hat.
-            (None, Recall::Hats { intervals, .. }) => {
-                Ok(reach.min(steps / 2).min(steps.saturating_sub(intervals)))
-            }
-            (None, _) => Ok(0),
+            (None, Recall::Hats { intervals, .. }) => (of.reach)
+                .min(steps / 2)
+                .min(steps.saturating_sub(intervals)),
+            (None, _) => 0,
+        };
+        if let Recall::Reversible = self.recall {
+            Reversible::check(of.momentum)?;
         }
+        if of.rule != Rule::HeavyBall {
+            let backwards = tail > 0 || matches!(self.recall, Recall::Reversible | Recall::Reversed);
+            // What the weights tell of a step is the heavy ball's velocity alone.
+            if backwards || (of.recalls && !self.recall.begins_anywhere()) {
+                return Err(Error::Unsupported {
+                    what: "this path under another rule than the heavy ball's: take Tape or Checkpoints",
+                });
+            }
+        }
+        Ok(tail)
     }
 
-    /// The path of a training from `initial`, in memory that has its [`need`](Self::need); `tail` are the
-    /// steps that [`tail_of`](Self::tail_of) says.
+    /// The path of a training from `initial`, in memory that has its [`need`](Self::need).
     ///
     /// # Errors
-    /// As [`tail_of`](Self::tail_of); [`Error::Range`] for settings that the path refuses; [`Error::Length`]
-    /// where the memory is too short.
-    pub fn path<'a, A: Arithmetic, S: Real>(
+    /// As [`tail`](Self::tail); [`Error::Range`] for settings that the path refuses; [`Error::Length`] where the
+    /// memory is too short.
+    pub fn path<'a, A: Arithmetic, S: Real + Pod>(
         &self,
         of: Extent,
-        reach: usize,
         initial: Initial<'a, S>,
         memory: &'a mut [S],
     ) -> Result<impl Path<A, S> + use<'a, A, S>, Error> {
-        self.chosen(of, reach, initial, memory)
+        self.chosen(of, initial, memory)
     }
 
     /// The same by its name.
-    pub(crate) fn chosen<'a, S: Real>(
+    pub(crate) fn chosen<'a, S: Real + Pod>(
         &self,
         of: Extent,
-        reach: usize,
         initial: Initial<'a, S>,
         memory: &'a mut [S],
     ) -> Result<Chosen<'a, S>, Error> {
-        let (steps, tail) = (of.steps, self.tail_of(of.steps, reach)?);
+        let (steps, tail) = (of.steps, self.tail(of)?);
         let last = self.last.unwrap_or(steps);
         let begins_anywhere = self.recall.begins_anywhere();
         let seen = if begins_anywhere { last } else { steps };
@@ -321,7 +372,7 @@ impl Sweep {
     }
 
     /// The path of the steps that no tail takes.
-    fn whole<'a, S: Real>(
+    fn whole<'a, S: Real + Pod>(
         &self,
         of: Extent,
         initial: Initial<'a, S>,
@@ -330,17 +381,18 @@ impl Sweep {
         let Extent {
             weights,
             steps,
-            slots,
             momentum,
+            ..
         } = of;
         let mut memory = Buffer::new("memory of the path", memory);
         Ok(match self.recall {
             Recall::Tape => {
+                let slots = of.slots();
                 let storage = memory.numbers(Tape::<S>::required_len(weights, steps, slots))?;
                 Whole::Tape(Tape::new(weights, steps, slots, storage)?)
             }
             Recall::Checkpoints { snapshots } => {
-                let slots = slots.max(1);
+                let slots = of.rule.slots();
                 let len = Checkpoints::<S>::required_len(weights, snapshots, slots);
                 let storage = memory.numbers(len)?;
                 let room = memory.numbers(marks::<S>(snapshots).len())?;
@@ -356,11 +408,7 @@ impl Sweep {
             }
             Recall::Reversible => {
                 let words = Reversible::required_len(weights, steps, momentum);
-                // A momentum that cannot be reversed has no length, and the path says so.
-                let storage = match words {
-                    usize::MAX => &mut [],
-                    words => memory.words(words)?,
-                };
+                let storage = memory.words(words)?;
                 Whole::Reversible(Reversible::new(weights, steps, momentum, storage)?)
             }
             Recall::Line => Whole::Line(Line::new(initial, steps)),

@@ -148,8 +148,8 @@ pub trait Scalar:
     }
 }
 
-/// Numbers without a tangent, which lie in memory as their bits: `f32` and `f64`.
-pub trait Real: Scalar + bytemuck::Pod {}
+/// Numbers without a tangent: `f32` and `f64`.
+pub trait Real: Scalar {}
 impl Real for f32 {}
 impl Real for f64 {}
 

@@ -934,8 +934,6 @@ macro_rules! with_levels {
         }
     };
 }
-pub(crate) use with_levels;
-
 /// The most numbers in a block of so many levels (3, 7, 11, 15 or 255), and the words of its code.
 #[unsafe(no_mangle)]
 pub extern "C" fn drmad_quantise_block(levels: u32, numbers: Out<usize>, words: Out<usize>) -> i32 {

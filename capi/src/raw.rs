@@ -11,7 +11,6 @@
 //! touches them during the call.
 #![allow(unsafe_code)]
 
-use core::mem::MaybeUninit;
 
 use crate::error::Code;
 use crate::kernels::{AdamStep, Fixed, Product, Turn};
@@ -211,25 +210,4 @@ impl<T: Anything> Writing<T> {
             *place = value;
         }
     }
-}
-
-/// Words that hold `n` values of `T` wherever they begin; none where that is too many.
-pub(crate) const fn words_for<T>(n: usize) -> Option<usize> {
-    match n.checked_mul(size_of::<T>()) {
-        Some(bytes) => (bytes / 4).checked_add(align_of::<T>().div_ceil(4)),
-        None => None,
-    }
-}
-
-/// Places `n` default values in these words.
-pub(crate) fn place<T: Copy + Default>(words: &mut [u32], n: usize) -> Option<&mut [T]> {
-    // SAFETY: any bytes are a `MaybeUninit`. Those of the values it is written with are all initialised
-    // where `T` has no padding; the words are not read afterwards in any case.
-    let (_, room, _) = unsafe { words.align_to_mut::<MaybeUninit<T>>() };
-    let room = room.get_mut(..n)?;
-    for place in room.iter_mut() {
-        place.write(T::default());
-    }
-    // SAFETY: all of them are initialised now, and a `MaybeUninit` has its value's layout.
-    Some(unsafe { &mut *(core::ptr::from_mut(room) as *mut [T]) })
 }

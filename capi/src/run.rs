@@ -17,16 +17,17 @@ use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::implicit::{self, Implicit, Solver};
 use drmad::kernels::accumulate::scale_rows;
 use drmad::kernels::reduce::all_finite;
+use drmad::method::Extent;
 use drmad::models::{Examples, Features, Mlp, Pixels};
 use drmad::objective::{At, Objective};
 use drmad::path::Line;
-use drmad::random::{Batches, Normal, Origin};
+use drmad::random::{Batches, Initial, Normal, Origin};
 use drmad::train::{self, Rule, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Arithmetic, Error, Scalar};
 
 use crate::error::guard;
-use crate::method::{Method, Start};
+use crate::method::Method;
 use crate::raw::{Door, In, Open, Out, Reading, Writing};
 use crate::{ABI, Code, finite, flag, in_arithmetic, known_arithmetic, some, times};
 
@@ -451,13 +452,13 @@ impl Readings {
             _ => return Err(Code::Enum),
         };
         let origin = if run.w0.is_null() {
-            Start::Seeded(Normal {
+            Initial::Drawn(Normal {
                 seed: run.w0_seed,
                 groups: shape.w0_groups,
                 log_scales,
             })
         } else {
-            Start::Given(w0)
+            Initial::Given(w0)
         };
         Ok(Checked {
             run: *run,
@@ -485,7 +486,7 @@ struct Checked<'o> {
     valid: &'o [u32],
     h: &'o [f32],
     schedule: Schedule<'o, f32>,
-    origin: Start<'o>,
+    origin: Initial<'o, f32>,
 }
 
 /// What is done with a run's objectives: that of the training, and that of the validation.
@@ -806,7 +807,7 @@ impl<'m> Task for Back<'m> {
 
     fn run<O: Objective, E: Objective>(self, on: &On<'_, O, E>) -> Result<Self::Output, Code> {
         let c = on.checked;
-        let (steps, rule) = (c.run.steps, c.schedule.rule);
+        let steps = c.run.steps;
         let Wants {
             schedule,
             w,
@@ -816,15 +817,15 @@ impl<'m> Task for Back<'m> {
             // The derivative by the initial weights is not known.
             return Err(Code::Unsupported);
         }
-        let recalls = rule.recalls(schedule);
-        let chosen = self.method.choose(&c.schedule, steps, recalls)?;
+        let (sweep, extent) = (self.method.sweep()?, Extent::of(&c.schedule, steps, schedule));
+        sweep.tail(extent)?;
         let if_wanted = |wanted: bool, len: usize| if wanted { len } else { 0 };
         let sizes = c.shape.sizes();
         let workspace_len =
             on.workspace_len(scratch_len(on.training.objective, on.outside), schedule);
         let lens = [
             workspace_len,
-            chosen.storage_len()?,
+            sweep.need::<f32>(extent).len(),
             c.run.batch,
             sizes.hypers,
             if_wanted(schedule, c.run.rates_len),
@@ -846,19 +847,18 @@ impl<'m> Task for Back<'m> {
         let (d_rates, d_momenta) = (memory.floats(rates)?, memory.floats(momenta)?);
         let (d_log_scales, trained) = (memory.floats(log_scales)?, memory.floats(w)?);
 
-        let outcome = chosen.with_path::<O::Arithmetic, _>(c.origin, storage, |path| {
-            let run = &on.training;
-            run.walk(&c.origin, path, &mut workspace, batch, &mut c.each())?;
-            for (trained, w) in trained.iter_mut().zip(workspace.w.iter()) {
-                *trained = *w;
-            }
-            let wanted = Wanted {
-                d_h,
-                schedule: schedule.then_some((&mut *d_rates, &mut *d_momenta)),
-            };
-            Ok(run.back(&on.validation(), path, &mut workspace, batch, wanted)?)
-        })?;
-        if let (Start::Seeded(normal), false) = (c.origin, d_log_scales.is_empty()) {
+        let (run, storage) = (&on.training, bytemuck::cast_slice_mut(storage));
+        let mut path = sweep.path::<O::Arithmetic, f32>(extent, c.origin, storage)?;
+        run.walk(&c.origin, &mut path, &mut workspace, batch, &mut c.each())?;
+        for (trained, w) in trained.iter_mut().zip(workspace.w.iter()) {
+            *trained = *w;
+        }
+        let wanted = Wanted {
+            d_h,
+            schedule: schedule.then_some((&mut *d_rates, &mut *d_momenta)),
+        };
+        let outcome = run.back(&on.validation(), &mut path, &mut workspace, batch, wanted)?;
+        if let (Initial::Drawn(normal), false) = (c.origin, d_log_scales.is_empty()) {
             normal.fill(0, workspace.w);
             normal.adjoint(workspace.w, workspace.d_w, d_log_scales)?;
         }

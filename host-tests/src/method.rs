@@ -5,11 +5,9 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum as _;
 use drmad::Arithmetic;
-use drmad::path::{
-    Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Plan, Quantised, Reversed,
-    Reversible, Rows, Tail, Tape, Truncated,
-};
-use drmad::random::Origin;
+use drmad::method::{Extent, Recall, Sweep};
+use drmad::path::{Levels, Path};
+use drmad::random::Initial;
 use serde::{Deserialize, Serialize};
 
 use crate::memory;
@@ -436,73 +434,6 @@ impl Way {
     }
 }
 
-/// What a path must know of a training.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Shape {
-    /// Its weights.
-    pub weights: usize,
-    /// Its steps.
-    pub steps: usize,
-    /// Vectors of what the rule remembers that are to be kept too.
-    pub slots: usize,
-    /// The least momentum.
-    pub momentum: f32,
-    /// For how many steps the training can be run backwards in floating point.
-    pub reach: usize,
-}
-
-/// The path's memory, allocated once.
-#[derive(Debug, Default)]
-pub struct Storage {
-    numbers: Vec<f32>,
-    words: Vec<u32>,
-    rows: Table,
-    changes: Table,
-    factors: Vec<f32>,
-    marks: Vec<Mark>,
-}
-
-/// The memory of rows.
-#[derive(Debug, Default)]
-struct Table {
-    numbers: Vec<f32>,
-    words: Vec<u32>,
-}
-
-impl Table {
-    /// `count` rows, of so many levels or in full.
-    fn of<A: Arithmetic>(
-        &mut self,
-        levels: u32,
-        weights: usize,
-        count: usize,
-    ) -> Result<Box<dyn Rows<A, f32> + '_>> {
-        const WHAT: &str = "the path";
-        fn quantised<const LEVELS: u32, A: Arithmetic>(
-            words: &mut Vec<u32>,
-            weights: usize,
-            count: usize,
-        ) -> Result<Box<dyn Rows<A, f32> + '_>> {
-            let len = Quantised::<LEVELS>::required_len(weights, count);
-            *words = zeros(WHAT, len)?;
-            Ok(Box::new(Quantised::<LEVELS>::new(weights, count, words)?))
-        }
-        let words = &mut self.words;
-        match levels {
-            0 => {
-                self.numbers = zeros(WHAT, Full::<f32>::required_len(weights, count))?;
-                Ok(Box::new(Full::new(weights, count, &mut self.numbers)?))
-            }
-            255 => quantised::<255, A>(words, weights, count),
-            15 => quantised::<15, A>(words, weights, count),
-            11 => quantised::<11, A>(words, weights, count),
-            7 => quantised::<7, A>(words, weights, count),
-            3 => quantised::<3, A>(words, weights, count),
-            levels => bail!("differences have 3, 7, 11, 15 or 255 levels, not {levels}"),
-        }
-    }
-}
-
 /// A vector of zeros, or an error that says how many bytes were wanted where there are not so many.
 pub fn zeros<T: Clone + Default>(what: &str, len: usize) -> Result<Vec<T>> {
     let bytes = len.saturating_mul(size_of::<T>());
@@ -524,177 +455,110 @@ pub fn zeros<T: Clone + Default>(what: &str, len: usize) -> Result<Vec<T>> {
 }
 
 impl Method {
-    /// Whether its path begins where it is first asked to record, and not at the first weights.
-    const fn sees_the_end_alone(&self) -> bool {
-        matches!(self.name, Name::Tape | Name::Checkpoints)
-    }
-
-    /// How many last steps run backwards, of which the momentum allows `reach`.
+    /// The core's method. Where there is no sweep any path will do, and the line costs nothing.
     ///
     /// # Errors
-    /// A tail, or a number of last steps, that the training has not.
-    pub fn tail_of(&self, steps: usize, reach: usize) -> Result<usize> {
-        let last = self.last.unwrap_or(steps);
-        if last > steps || last == 0 {
-            bail!("last is {last}: there are {}", several(steps, "step"));
-        }
-        let seen = if self.sees_the_end_alone() {
-            last
-        } else {
-            steps
+    /// Numbers of levels that there are not.
+    pub fn sweep(&self) -> Result<Sweep> {
+        let intervals = self.knots;
+        let Some(levels) = Levels::of(self.levels) else {
+            bail!(
+                "levels is {}: a stored difference takes one of {}",
+                self.levels,
+                LEVELS.join(", ")
+            );
         };
-        Ok(match self.tail {
-            Some(tail) if tail >= seen => {
-                bail!(
-                    "tail is {tail}: the method needs some of the {}",
-                    several(seen, "step")
-                )
-            }
-            Some(tail) => tail,
-            // Shorter trainings than that are half tail.
-            None if self.name == Name::Hats => {
-                let room = steps.saturating_sub(self.knots);
-                reach.min(steps / 2).min(room)
-            }
-            None => 0,
-        })
-    }
-
-    /// Makes the path of a training.
-    ///
-    /// # Errors
-    /// Too little memory, and what the path refuses.
-    pub fn path<'s, A: Arithmetic>(
-        &self,
-        training: Shape,
-        origin: impl Origin<f32> + 's,
-        storage: &'s mut Storage,
-    ) -> Result<Box<dyn Path<A, f32> + 's>> {
-        let steps = training.steps;
-        let last = self.last.unwrap_or(steps);
-        let tail = self.tail_of(steps, training.reach)?;
-        let sees_the_end_alone = self.sees_the_end_alone();
-        let seen = if sees_the_end_alone { last } else { steps };
-        if self.name == Name::Reversible && tail > 0 {
-            bail!("reversible takes all steps itself: leave out tail");
-        }
-        let inner = Shape {
-            steps: seen - tail,
-            ..training
-        };
-        let mut path = self.inner::<A>(inner, origin, storage)?;
-        if tail > 0 {
-            path = Box::new(Tail::new(path, seen, tail)?);
-        }
-        if last < steps {
-            path = Box::new(if sees_the_end_alone {
-                Truncated::new(path, steps, last)?
-            } else {
-                Truncated::early(path, steps, last)?
-            });
-        }
-        Ok(path)
-    }
-
-    fn inner<'s, A: Arithmetic>(
-        &self,
-        training: Shape,
-        origin: impl Origin<f32> + 's,
-        storage: &'s mut Storage,
-    ) -> Result<Box<dyn Path<A, f32> + 's>> {
-        let Shape {
-            weights,
-            steps,
-            slots,
-            momentum,
-            reach: _,
-        } = training;
-        let enough = |what: &str| {
-            if self.knots > steps {
-                bail!(
-                    "knots is {}: {what} need at least as many steps, and they have {steps}",
-                    self.knots
-                );
-            }
-            Ok(())
-        };
-        Ok(match self.name {
-            Name::Tape => {
-                let len = Tape::<f32>::required_len(weights, steps, slots);
-                storage.numbers = zeros("the tape", len)?;
-                Box::new(Tape::new(weights, steps, slots, &mut storage.numbers)?)
-            }
-            Name::Reversed => Box::new(Reversed),
-            Name::Checkpoints => {
-                // The sweep takes steps again, with what the rule remembers at least once.
-                let slots = slots.max(1);
-                let len = Checkpoints::<f32>::required_len(weights, self.snapshots, slots);
-                let Storage { numbers, marks, .. } = storage;
-                *numbers = zeros("the checkpoints", len)?;
-                *marks = zeros("the checkpoints", self.snapshots)?;
-                Box::new(Checkpoints::new(weights, steps, slots, numbers, marks)?)
-            }
-            Name::Reversible => {
-                let len = Reversible::required_len(weights, steps, momentum);
-                // A momentum that cannot be reversed has no length, and the path says so.
-                if len < usize::MAX {
-                    storage.words = zeros("the reversal", len)?;
-                }
-                Box::new(Reversible::new(
-                    weights,
-                    steps,
-                    momentum,
-                    &mut storage.words,
-                )?)
-            }
-            // Without a sweep any path will do, and the line costs nothing.
+        let recall = match self.name {
+            Name::Tape => Recall::Tape,
+            Name::Checkpoints => Recall::Checkpoints {
+                snapshots: self.snapshots,
+            },
+            Name::Reversible => Recall::Reversible,
+            Name::LinePublished => Recall::PublishedLine {
+                rate_scale: self.rate_scale,
+            },
+            Name::Knots => Recall::Knots { intervals, levels },
+            Name::Hermite => Recall::Hermite { intervals, levels },
+            Name::Legendre => Recall::Legendre {
+                polynomials: self.knots,
+            },
+            Name::Hats => Recall::Hats {
+                intervals,
+                levels,
+                spacing: self.spacing,
+            },
+            Name::Reversed => Recall::Reversed,
             Name::Line
             | Name::Forward
             | Name::Implicit
             | Name::Neumann
             | Name::Direct
             | Name::Random
-            | Name::AllUp => Box::new(Line::new(origin, steps)),
-            Name::LinePublished => {
-                let plan = Plan {
-                    rate_scale: self.rate_scale,
-                    ..Plan::published(steps)
-                };
-                Box::new(Line::new(origin, steps).with(plan))
-            }
-            Name::Knots => {
-                let rows = storage.rows.of::<A>(self.levels, weights, self.knots)?;
-                let knots = Knots::<f32, _, _>::new(weights, self.knots, origin, rows)?;
-                Box::new(knots)
-            }
-            Name::Hermite => {
-                let rows = storage.rows.of::<A>(self.levels, weights, self.knots)?;
-                let changes = storage
-                    .changes
-                    .of::<A>(self.levels, weights, self.knots + 1)?;
-                Box::new(Knots::<f32, _, _>::hermite(
-                    weights, self.knots, origin, rows, changes,
-                )?)
-            }
-            Name::Legendre => {
-                enough("polynomials")?;
-                let len = Legendre::<f32>::required_len(weights, self.knots);
-                storage.numbers = zeros("the polynomials", len)?;
-                let numbers = &mut storage.numbers;
-                Box::new(Legendre::new(weights, steps, self.knots, numbers)?)
-            }
-            Name::Hats => {
-                enough("hats")?;
-                let grid = Grid {
-                    steps,
-                    intervals: self.knots,
-                    spacing: self.spacing.unwrap_or(Grid::spacing(self.knots)),
-                };
-                let rows = storage.rows.of::<A>(self.levels, weights, self.knots)?;
-                storage.factors = zeros("the hats", self.knots + 1)?;
-                let factors = &mut storage.factors;
-                Box::new(Hats::new(weights, grid, origin, rows, factors)?)
-            }
+            | Name::AllUp => Recall::Line,
+        };
+        Ok(Sweep {
+            tail: self.tail,
+            last: self.last,
+            drops_negative_curvature: self.psd,
+            ..Sweep::over(recall)
         })
+    }
+
+    /// How many last steps of a training run backwards.
+    ///
+    /// # Errors
+    /// A tail, or a number of last steps, that the training has not.
+    pub fn tail_of(&self, training: Extent) -> Result<usize> {
+        let steps = training.steps;
+        let last = self.last.unwrap_or(steps);
+        if last > steps || last == 0 {
+            bail!("last is {last}: there are {}", several(steps, "step"));
+        }
+        let whole = !matches!(self.name, Name::Tape | Name::Checkpoints);
+        let seen = if whole { steps } else { last };
+        if let Some(tail) = self.tail
+            && tail >= seen
+        {
+            bail!(
+                "tail is {tail}: the method needs some of the {}",
+                several(seen, "step")
+            );
+        }
+        if self.name == Name::Reversible && self.tail.is_some_and(|tail| tail > 0) {
+            bail!("reversible takes all steps itself: leave out tail");
+        }
+        Ok(self.sweep()?.tail(training)?)
+    }
+
+    /// Makes the path of a training in memory that it allocates.
+    ///
+    /// # Errors
+    /// Too little memory, and what the path refuses.
+    pub fn path<'s, A: Arithmetic>(
+        &self,
+        training: Extent,
+        initial: Initial<'s, f32>,
+        memory: &'s mut Vec<f32>,
+    ) -> Result<impl Path<A, f32> + use<'s, A>> {
+        let left = training.steps - self.tail_of(training)?;
+        if matches!(self.name, Name::Hats | Name::Legendre) && self.knots > left {
+            let what = match self.name {
+                Name::Hats => "hats",
+                _ => "polynomials",
+            };
+            bail!(
+                "knots is {}: {what} need at least as many steps, and they have {left}",
+                self.knots
+            );
+        }
+        let sweep = self.sweep()?;
+        let what = match self.name {
+            Name::Tape => "the tape",
+            Name::Checkpoints => "the checkpoints",
+            Name::Reversible => "the reversal",
+            _ => "the path",
+        };
+        *memory = zeros(what, sweep.need::<f32>(training).len())?;
+        Ok(sweep.path(training, initial, memory)?)
     }
 }

@@ -17,10 +17,11 @@ use drmad::group::Groups;
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::implicit::{self, Implicit, Solver, Stopped};
 use drmad::kernels::accumulate::scale_rows_in_place;
+use drmad::method::Extent;
 use drmad::models::{Beside, Examples, LearnedInputs, Mlp, Weighted};
 use drmad::objective::{At, Objective};
-use drmad::path::{Path, Reversed};
-use drmad::random::{Batches, Normal, Origin, choose, mix};
+use drmad::path::Path;
+use drmad::random::{Batches, Initial, Normal, Origin, choose, mix};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Psd, Scaled, Strength};
 
@@ -30,7 +31,7 @@ use crate::divergence::Divergence;
 use crate::experiment::{Block, Clients, Counts, Experiment, Outside, What};
 use crate::inputs::{Images, Inputs, Tuned};
 use crate::loss::Loss;
-use crate::method::{MOST_TANGENTS, Method, Name, Shape, Storage, zeros};
+use crate::method::{MOST_TANGENTS, Method, Name, zeros};
 use crate::report::words::several;
 
 /// The images of an experiment, as positions in the data's files.
@@ -246,38 +247,6 @@ enum Table {
     Rates,
     Momenta,
     LogScales,
-}
-
-/// Where a training starts.
-#[derive(Clone, Copy)]
-pub(crate) enum Start<'a> {
-    /// At the initial weights of its seed.
-    Drawn(Normal<'a, f32>),
-    /// At weights that another one ended with.
-    At(&'a [f32]),
-}
-
-impl Origin<f32> for Start<'_> {
-    fn fill(&self, first: usize, out: &mut [f32]) {
-        match self {
-            Start::Drawn(normal) => normal.fill(first, out),
-            Start::At(w) => Origin::fill(w, first, out),
-        }
-    }
-
-    fn weights(&self) -> usize {
-        match self {
-            Start::Drawn(normal) => normal.weights(),
-            Start::At(w) => Origin::weights(w),
-        }
-    }
-
-    fn floats(&self) -> usize {
-        match self {
-            Start::Drawn(normal) => normal.floats(),
-            Start::At(w) => Origin::floats(w),
-        }
-    }
 }
 
 /// The derivative by each table.
@@ -764,10 +733,10 @@ impl<'a> Problem<'a> {
     }
 
     /// Where the training starts.
-    pub(crate) fn origin<'s>(&'s self, tables: &'s Tables<'_>) -> Start<'s> {
+    pub(crate) fn origin<'s>(&'s self, tables: &'s Tables<'_>) -> Initial<'s, f32> {
         match &self.from {
-            Some(from) => Start::At(from),
-            None => Start::Drawn(self.normal(tables)),
+            Some(from) => Initial::Given(from),
+            None => Initial::Drawn(self.normal(tables)),
         }
     }
 
@@ -881,23 +850,17 @@ impl<'a> Problem<'a> {
         let mut buffer = zeros("the workspace", len)?;
         let mut workspace = Workspace::new(&mut buffer, p, rule, schedules)?;
         let mut batch = vec![0; self.experiment.batch];
-        let mut storage = Storage::default();
+        let mut storage = vec![];
         // Without a sweep any path will do, and the line costs nothing.
         let method = task.method.copied().unwrap_or(Method::new(Name::Line));
-        let shape = Shape {
-            weights: p,
-            steps,
-            slots: usize::from(schedules),
-            momentum: tables.momenta.iter().copied().fold(1.0, f32::min),
-            reach: Reversed::reach(&run.schedule, steps),
-        };
-        let mut path = method.path::<A>(shape, origin, &mut storage)?;
+        let extent = Extent::of(&run.schedule, steps, schedules);
+        let mut path = method.path::<A>(extent, origin, &mut storage)?;
 
         let mut losses = vec![0.0; steps];
         let clock = Instant::now();
         run.walk(
             &origin,
-            &mut *path,
+            &mut path,
             &mut workspace,
             &mut batch,
             &mut |t, loss| {
@@ -916,7 +879,7 @@ impl<'a> Problem<'a> {
                 &run,
                 &outside,
                 method,
-                &mut *path,
+                &mut path,
                 &mut workspace,
                 &mut batch,
                 (task.hyper, &tables),

@@ -142,27 +142,23 @@ pub(crate) trait Kernel {
 pub fn run<R>(body: impl FnOnce() -> R) -> R {
     // The bound makes the closure one that is called once. A closure of another kind would be called
     // through a shim of the compiler's, which is not inlined and so not compiled for the level.
-    struct Closure<F>(F);
-    impl<R, F: FnOnce() -> R> Kernel for Closure<F> {
-        type Output = R;
-        #[inline(always)]
-        fn run<const LEVEL: u8>(self) -> R {
-            self.0()
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2<R>(body: impl FnOnce() -> R) -> R {
+            body()
+        }
+        if level() >= Level::Avx2 {
+            // SAFETY: as in `run_kernel`.
+            return unsafe { avx2(body) };
         }
     }
-    run_at(level().min(Level::Avx2), Closure(body))
+    body()
 }
 
 /// Runs `kernel` on the present [`level`].
 #[inline]
 pub(crate) fn run_kernel<K: Kernel>(kernel: K) -> K::Output {
-    run_at(level(), kernel)
-}
-
-/// Runs `kernel` on a level that is no wider than the present one.
-#[inline(always)]
-#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
-fn run_at<K: Kernel>(at: Level, kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2,fma")]
@@ -173,10 +169,9 @@ fn run_at<K: Kernel>(at: Level, kernel: K) -> K::Output {
         fn avx512<K: Kernel>(kernel: K) -> K::Output {
             kernel.run::<{ Level::Avx512 as u8 }>()
         }
-        match at {
+        match level() {
             // SAFETY: `LEVEL` only ever holds a level for which `is_available` was true on this
-            // processor (`widest` and `force` ask it), and this one is no wider: the instructions
-            // exist here.
+            // processor (`widest` and `force` ask it): the instructions exist here.
             Level::Avx512 => return unsafe { avx512(kernel) },
             // SAFETY: as above.
             Level::Avx2 => return unsafe { avx2(kernel) },
@@ -184,6 +179,5 @@ fn run_at<K: Kernel>(at: Level, kernel: K) -> K::Output {
         }
     }
     // Other processors have one level.
-    let _ = at;
     kernel.run::<{ Level::Baseline as u8 }>()
 }

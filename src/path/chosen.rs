@@ -5,9 +5,11 @@
 //!
 //! Refused: nothing of its own.
 
+use bytemuck::Pod;
+
 use super::{
     Checkpoints, Full, Hats, Knots, Legendre, Line, Path, Plan, Quantised, Reversed, Reversible, Rows,
-    Spare, Steps, Stored, Tail, Tape, Truncated,
+    Spare, Steps, Stored, Tail, Taken, Tape, Truncated,
 };
 use crate::error::Error;
 use crate::memory::{Buffer, Need};
@@ -107,7 +109,7 @@ macro_rules! each_rows {
     };
 }
 
-impl<'a, S: Real> AnyRows<'a, S> {
+impl<'a, S: Real + Pod> AnyRows<'a, S> {
     /// `count` rows of `weights`.
     pub(crate) fn new(
         levels: Levels,
@@ -194,6 +196,7 @@ pub(crate) enum Chosen<'a, S> {
 /// Makes a sum of paths one itself.
 macro_rules! is_path {
     ($Type:ident: $($Variant:ident)*) => {
+        #[deny(clippy::missing_trait_methods)]
         impl<A: Arithmetic, S: Real> Path<A, S> for $Type<'_, S> {
             fn floats(&self) -> usize {
                 each!(self, $Type: $($Variant)*, path => Path::<A, S>::floats(path))
@@ -222,6 +225,10 @@ macro_rules! is_path {
                 steps: &mut dyn Steps<S>,
             ) -> Result<bool, Error> {
                 each!(self, $Type: $($Variant)*, path => Path::<A, S>::advance(path, t, w, v, g, steps))
+            }
+
+            fn taken(&self) -> Option<Taken<S>> {
+                each!(self, $Type: $($Variant)*, path => Path::<A, S>::taken(path))
             }
 
             fn finish(&mut self, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {

@@ -153,6 +153,12 @@ impl<'a> Reversible<'a> {
             .saturating_add(fields_len(6, 3))
     }
 
+    /// The fraction nearest to a momentum, which can be undone.
+    pub(crate) fn check(momentum: f32) -> Result<Ratio, Error> {
+        let momentum = f64::from(momentum);
+        Ratio::nearest(momentum).ok_or_else(|| refused(momentum, Ratio::LEAST))
+    }
+
     /// A path for a training of `steps` steps with momenta of at least `momentum`.
     ///
     /// # Errors
@@ -164,9 +170,8 @@ impl<'a> Reversible<'a> {
         momentum: f32,
         storage: &'a mut [u32],
     ) -> Result<Self, Error> {
-        let momentum = f64::from(momentum);
-        let least = Ratio::nearest(momentum).ok_or_else(|| refused(momentum, Ratio::LEAST))?;
-        let words = Self::required_len(weights, steps, momentum as f32);
+        let least = Self::check(momentum)?;
+        let words = Self::required_len(weights, steps, momentum);
         let mut storage = storage;
         let mut storage = cut("storage of the reversal", &mut storage, words)?;
         let mut vector = |len| cut("storage of the reversal", &mut storage, len);

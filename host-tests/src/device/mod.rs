@@ -14,7 +14,8 @@ use std::sync::{Once, OnceLock};
 use anyhow::{Context, Result, ensure};
 use drmad::Arithmetic;
 use drmad::cuda;
-use drmad::path::{Grid, Reversed};
+use drmad::method::Extent;
+use drmad::path::Grid;
 use drmad::random::Origin;
 use drmad::train::{Rule, Schedule};
 use drmad::wrap::Strength;
@@ -316,7 +317,7 @@ impl<'j> Sides<'j> {
 
     fn way(&self, method: &Method) -> Result<cuda::Way> {
         let steps = self.job.problem.experiment.steps;
-        let reach = Reversed::reach(&self.schedule(), steps);
+        let extent = Extent::of(&self.schedule(), steps, false);
         let recall = match method.name {
             Name::Tape => cuda::Recall::Tape,
             Name::Checkpoints => cuda::Recall::Checkpoints {
@@ -337,7 +338,7 @@ impl<'j> Sides<'j> {
         };
         Ok(cuda::Way {
             recall,
-            tail: method.tail_of(steps, reach)?,
+            tail: method.tail_of(extent)?,
             last: method.last,
         })
     }

@@ -13,11 +13,12 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use drmad::group::Groups;
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
+use drmad::method::Extent;
 use drmad::models::Examples;
 use drmad::objective::Objective;
 use drmad::outer::{Adam, Outer, Parametrisation, Projected, Projection};
-use drmad::path::{Path, Reversed};
-use drmad::random::{Batches, choose};
+use drmad::path::Path;
+use drmad::random::{Batches, Initial, choose};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::Tasks;
 use drmad::{Fused, Scalar};
@@ -26,7 +27,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::tuned::failed;
 use crate::data::Split;
-use crate::method::{Method, Name, Shape, Storage};
+use crate::method::{Method, Name};
 use crate::report::experiments::{Curve, Curves, Matrix, Metric, Unit, Variant};
 
 /// How to train, and how to tune.
@@ -263,14 +264,8 @@ impl<O: Objective, E: Objective> Training<'_, O, E> {
         };
         let (rates, momenta) = ([tuning.rate], [tuning.momentum]);
         let weights = self.objective.weights();
-        let shape = Shape {
-            weights,
-            steps: tuning.steps,
-            slots: 0,
-            momentum: tuning.momentum,
-            reach: Reversed::reach(&schedule(weights, &rates, &momenta), tuning.steps),
-        };
-        let mut storage = Storage::default();
+        let extent = Extent::of(&schedule(weights, &rates, &momenta), tuning.steps, false);
+        let mut storage = vec![];
         let mut tuned = Tuned::default();
         let clock = Instant::now();
         for step in 0..=tuning.meta_steps {
@@ -278,12 +273,12 @@ impl<O: Objective, E: Objective> Training<'_, O, E> {
             Parametrisation::Log.value::<Fused, _>(&mut rho);
             let h = [&rho, &spread(sharing, &numbers)[..]].concat();
             let mut path = Method::fitting(tuning.method, tuning.steps).path::<O::Arithmetic>(
-                shape,
-                w0,
+                extent,
+                Initial::Given(w0),
                 &mut storage,
             )?;
             let found = self
-                .hypergradient(tuning, &h, w0, &mut *path)
+                .hypergradient(tuning, &h, w0, &mut path)
                 .with_context(|| format!("meta-iteration {step}"))?;
             let best = tuned.valid.iter().copied().fold(f64::INFINITY, f64::min);
             let loss = f64::from(found.valid_loss);

@@ -10,7 +10,7 @@
 
 use core::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
-use drmad::path::Real;
+use drmad::Real;
 use drmad::state::{Fields, State};
 use drmad::{Arithmetic, Error, Scalar};
 

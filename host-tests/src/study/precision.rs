@@ -22,11 +22,11 @@ use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::kernels::reduce::{cosine, norm};
 use drmad::kernels::reversible::{Bits, FULL, Ratio};
 use drmad::objective::{At, Objective};
-use drmad::path::{Path, Real, Reversed, Reversible, Spare, Steps, Taken};
+use drmad::path::{Path, Reversed, Reversible, Spare, Steps, Taken};
 use drmad::random::Batches;
 use drmad::schedule::{Rule, Schedule};
 use drmad::train::Run;
-use drmad::{Arithmetic, Error, Plain, Scalar};
+use drmad::{Arithmetic, Error, Plain, Real, Scalar};
 use serde::Deserialize;
 
 use super::half::Half;
