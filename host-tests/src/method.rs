@@ -463,9 +463,9 @@ impl Method {
         let intervals = self.knots;
         let Some(levels) = Levels::of(self.levels) else {
             bail!(
-                "levels is {}: a stored difference takes one of {}",
+                "levels is {}: {}",
                 self.levels,
-                LEVELS.join(", ")
+                LEVELS.sentence()
             );
         };
         let recall = match self.name {

@@ -9,11 +9,11 @@ use drmad::kernels::quantise::{block, words};
 use drmad::kernels::reduce::cosine;
 use drmad::kernels::{accumulate, interpolate};
 use drmad::models::Mlp;
-use drmad::path::{Full, Grid, Knots, Legendre, Path, Quantised, Real, Rows, Spare, Stored, Tape};
+use drmad::path::{Full, Grid, Knots, Legendre, Path, Quantised, Rows, Spare, Stored, Tape};
 use drmad::random::{Batches, Normal, Origin};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
-use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
+use drmad::{Arithmetic, Error, Fused, Plain, Real, Scalar};
 use drmad_host::tolerances::*;
 
 /// Weights of more than one block, the last one incomplete.
