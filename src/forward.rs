@@ -36,7 +36,7 @@ use crate::kernels::momentum::Moving;
 use crate::kernels::reduce::{all_finite, dot};
 use crate::objective::{At, Directions, Objective};
 use crate::random::Origin;
-use crate::scalar::Scalar;
+use crate::scalar::{Arithmetic, Scalar};
 use crate::schedule::{Rule, Step, place};
 use crate::state::{FIELD, Fields, KIND, Kind, State, with_header};
 use crate::train::Run;
@@ -144,9 +144,9 @@ impl<'a, S: Scalar> Forward<'a, S> {
     ///
     /// # Errors
     /// [`Error::Length`] where it is too short; [`Error::Index`] for a coordinate that does not exist.
-    pub fn new<O: Objective>(
+    pub fn new<A: Arithmetic>(
         mut buffer: &'a mut [S],
-        run: &Run<'_, O, S>,
+        run: &Run<'_, A, S>,
         wrt: &'a [Wrt],
     ) -> Result<Self, Error> {
         let (p, hypers) = (run.objective.weights(), run.objective.hypers());
@@ -277,7 +277,15 @@ fn moving<'s, S>(x: &'s [S], dot: &'s mut [S], piece: &Range<usize>) -> Moving<'
     }
 }
 
-impl<O: Objective, S: Scalar> Run<'_, O, S> {
+impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
+    /// Scratch that forward mode with so many tangents and a validation loss need: [`scratch_len`] of its
+    /// objectives.
+    pub fn forward_scratch_len(&self, validation: &Validation<'_, A, S>, count: usize) -> usize {
+        let outside = validation.objective;
+        let validation = outside.hypers().saturating_add(outside.scratch_len());
+        self.objective.tangents_scratch_len(count).max(validation)
+    }
+
     /// Takes the training through `steps`, its tangents with it. `each` is told every step's loss
     /// before the step.
     ///
@@ -315,7 +323,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             self.step_tangents(t, forward);
             let taken = forward.taken;
             self.schedule
-                .apply::<O::Arithmetic>(t, taken, forward.g, forward.v, forward.w);
+                .apply::<A>(t, taken, forward.g, forward.v, forward.w);
             forward.taken = taken.saturating_add(1);
             if !loss.is_finite() {
                 return Err(Error::Diverged {
@@ -366,7 +374,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                 let w = moving(forward.w, w_dot, &range);
                 self.schedule
                     .rule
-                    .tangent::<O::Arithmetic, S>(forward.taken, by, g, v, n, w);
+                    .tangent::<A, S>(forward.taken, by, g, v, n, w);
             });
         }
     }
@@ -377,9 +385,9 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// # Errors
     /// [`Error::Length`]; [`Error::Diverged`] where the loss or the hypergradient is not finite; what
     /// the validation loss refuses.
-    pub fn hypergradient<E: Objective>(
+    pub fn hypergradient(
         &self,
-        validation: &Validation<'_, E>,
+        validation: &Validation<'_, A, S>,
         forward: &mut Forward<'_, S>,
         d: &mut [S],
     ) -> Result<S, Error> {
@@ -408,7 +416,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             h: forward.h_dot,
         };
         for (d, (w_dot, h_dot)) in d.iter_mut().zip(along.rows()) {
-            *d = dot::<O::Arithmetic, S>(forward.g, w_dot) + dot::<O::Arithmetic, S>(d_h, h_dot);
+            *d = dot::<A, S>(forward.g, w_dot) + dot::<A, S>(d_h, h_dot);
         }
         for (what, finite) in [
             ("validation loss", loss.is_finite()),

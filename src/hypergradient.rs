@@ -15,7 +15,7 @@ use core::ops::Range;
 
 use crate::error::{Error, cut, exactly, same};
 use crate::kernels::reduce::all_finite;
-use crate::objective::{At, Objective};
+use crate::objective::{At, Differentiable, Objective};
 use crate::path::{Path, Spare};
 use crate::random::Origin;
 use crate::scalar::{Arithmetic, Scalar};
@@ -26,10 +26,10 @@ use crate::train::{Run, Scratch, Walk};
 
 /// The validation loss `E(w_T, h)`: an objective with the same `w` and `h` as the training's, and
 /// the examples to evaluate it on.
-#[derive(Clone, Copy, Debug)]
-pub struct Validation<'a, E> {
+#[derive(Clone, Copy)]
+pub struct Validation<'a, A: Arithmetic, S: Scalar> {
     /// The loss, without the training's penalties.
-    pub objective: &'a E,
+    pub objective: &'a dyn Differentiable<A, S>,
     /// Its examples.
     pub examples: &'a [u32],
 }
@@ -270,13 +270,13 @@ impl<'a, A: Arithmetic, S: Scalar> Trainer<'a, A, S> {
 }
 
 /// A [`Trainer`] with the run that it belongs to: [`Run::state`].
-struct Saved<'r, 't, 'a, O: Objective, S: Scalar> {
-    run: &'r Run<'r, O, S>,
-    trainer: &'t mut Trainer<'a, O::Arithmetic, S>,
+struct Saved<'r, 't, 'a, A: Arithmetic, S: Scalar> {
+    run: &'r Run<'r, A, S>,
+    trainer: &'t mut Trainer<'a, A, S>,
     tag: u64,
 }
 
-impl<O: Objective, S: Scalar> State for Saved<'_, '_, '_, O, S> {
+impl<A: Arithmetic, S: Scalar> State for Saved<'_, '_, '_, A, S> {
     fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
         let (run, trainer) = (self.run, &mut *self.trainer);
         let Schedule {
@@ -298,10 +298,7 @@ impl<O: Objective, S: Scalar> State for Saved<'_, '_, '_, O, S> {
             ("examples in a batch", run.batches.size as u64),
             ("number of examples", run.batches.examples as u64),
             ("seed of the batches", run.batches.seed),
-            (
-                "arithmetic",
-                u64::from(crc32(O::Arithmetic::NAME.as_bytes())),
-            ),
+            ("arithmetic", u64::from(crc32(A::NAME.as_bytes()))),
             ("rule", rule),
             ("rule's constants", digest(&constants)),
             ("number of groups", groups.len() as u64),
@@ -359,7 +356,15 @@ pub struct Outcome<S> {
     pub steps_back: usize,
 }
 
-impl<O: Objective, S: Scalar> Run<'_, O, S> {
+impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
+    /// Scratch that this training and a validation loss need together: [`scratch_len`] of its objectives.
+    pub fn scratch_len(&self, validation: &Validation<'_, A, S>) -> usize {
+        self.objective
+            .scratch_len()
+            .max(self.objective.second_order_scratch_len())
+            .max(validation.objective.scratch_len())
+    }
+
     /// Trains from `origin`, leaving `w_T` in `workspace.w`.
     ///
     /// # Errors
@@ -367,7 +372,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     pub fn walk(
         &self,
         origin: &dyn Origin<S>,
-        path: &mut dyn Path<O::Arithmetic, S>,
+        path: &mut dyn Path<A, S>,
         workspace: &mut Workspace<'_, S>,
         batch: &mut [u32],
         each: &mut dyn FnMut(usize, S),
@@ -389,7 +394,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     fn walk_over(
         &self,
         steps: Range<usize>,
-        path: &mut dyn Path<O::Arithmetic, S>,
+        path: &mut dyn Path<A, S>,
         workspace: &mut Workspace<'_, S>,
         batch: &mut [u32],
         each: &mut dyn FnMut(usize, S),
@@ -432,9 +437,9 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// # Errors
     /// [`Error::Diverged`] for the validation loss or its gradients; [`Error::Length`]; what the
     /// objective refuses.
-    pub fn direct<E: Objective>(
+    pub fn direct(
         &self,
-        validation: &Validation<'_, E>,
+        validation: &Validation<'_, A, S>,
         workspace: &mut Workspace<'_, S>,
         d_h: &mut [S],
     ) -> Result<S, Error> {
@@ -477,10 +482,10 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// # Errors
     /// [`Error::Diverged`] for the validation loss or the adjoints; otherwise as
     /// [`sweep`](Self::sweep).
-    pub fn back<E: Objective>(
+    pub fn back(
         &self,
-        validation: &Validation<'_, E>,
-        path: &mut dyn Path<O::Arithmetic, S>,
+        validation: &Validation<'_, A, S>,
+        path: &mut dyn Path<A, S>,
         workspace: &mut Workspace<'_, S>,
         batch: &mut [u32],
         mut wanted: Wanted<'_, S>,
@@ -495,9 +500,9 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     }
 
     /// What lies between the walk and the sweep; returns the validation loss.
-    fn turn<E: Objective>(
+    fn turn(
         &self,
-        validation: &Validation<'_, E>,
+        validation: &Validation<'_, A, S>,
         workspace: &mut Workspace<'_, S>,
         wanted: &mut Wanted<'_, S>,
     ) -> Result<S, Error> {
@@ -513,7 +518,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     fn back_over(
         &self,
         steps: Range<usize>,
-        path: &mut dyn Path<O::Arithmetic, S>,
+        path: &mut dyn Path<A, S>,
         workspace: &mut Workspace<'_, S>,
         batch: &mut [u32],
         wanted: &mut Wanted<'_, S>,
@@ -559,11 +564,11 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     ///
     /// # Errors
     /// As those two. After an error it has to begin again, and does.
-    pub fn advance<E: Objective>(
+    pub fn advance(
         &self,
-        trainer: &mut Trainer<'_, O::Arithmetic, S>,
+        trainer: &mut Trainer<'_, A, S>,
         origin: &dyn Origin<S>,
-        validation: &Validation<'_, E>,
+        validation: &Validation<'_, A, S>,
         steps: usize,
         each: &mut dyn FnMut(usize, S),
     ) -> Result<Option<Outcome<S>>, Error> {
@@ -609,9 +614,9 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// with the same bits. Neither the objective's data nor the origin are part of it.
     pub fn state<'t, 'a>(
         &'t self,
-        trainer: &'t mut Trainer<'a, O::Arithmetic, S>,
+        trainer: &'t mut Trainer<'a, A, S>,
         tag: u64,
-    ) -> impl State + use<'t, 'a, O, S> {
+    ) -> impl State + use<'t, 'a, A, S> {
         Saved {
             run: self,
             trainer,

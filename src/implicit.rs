@@ -152,7 +152,7 @@ pub fn scratch_len<O: Objective, E: Objective>(objective: &O, validation: &E) ->
     crate::hypergradient::scratch_len(objective, validation).saturating_add(objective.hypers())
 }
 
-impl<O: Objective, S: Scalar> Run<'_, O, S> {
+impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
     /// The hypergradient of the validation loss by implicit differentiation after
     /// [`walk`](Self::walk), written to `d_h` (`H`). It needs no path. The weights are left as they
     /// are, the first `P` numbers of `workspace.d_v` hold `-x`; the other vectors are used up.
@@ -194,9 +194,9 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// [`Error::Range`] or [`Error::NonFinite`] for a setting; [`Error::Unsolved`] where the
     /// residual left all bounds; [`Error::Diverged`] for the hypergradient; otherwise as
     /// [`direct`](Self::direct) and [`check`](Self::check).
-    pub fn implicit<E: Objective>(
+    pub fn implicit(
         &self,
-        validation: &Validation<'_, E>,
+        validation: &Validation<'_, A, S>,
         settings: &Implicit<'_, S>,
         workspace: &mut Workspace<'_, S>,
         d_h: &mut [S],
@@ -264,7 +264,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             Solver::Neumann { .. } => DIVERGED,
         };
         let mut iterations = 0;
-        let mut squares = dot::<O::Arithmetic, S>(r, r);
+        let mut squares = dot::<A, S>(r, r);
         let stopped = loop {
             let residual = relative(r);
             if residual.is_nan() || residual > most {
@@ -290,7 +290,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             let step = match settings.solver {
                 Solver::Neumann { rate } => rate,
                 Solver::ConjugateGradients => {
-                    let curvature = dot::<O::Arithmetic, S>(d, h_d);
+                    let curvature = dot::<A, S>(d, h_d);
                     if !curvature.is_finite() {
                         return Err(Error::Unsolved {
                             iterations,
@@ -303,9 +303,9 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                     squares / curvature
                 }
             };
-            add_scaled::<O::Arithmetic, S>(step, d, x);
-            add_scaled::<O::Arithmetic, S>(-step, h_d, r);
-            let next = dot::<O::Arithmetic, S>(r, r);
+            add_scaled::<A, S>(step, d, x);
+            add_scaled::<A, S>(-step, h_d, r);
+            let next = dot::<A, S>(r, r);
             let keep = match settings.solver {
                 Solver::Neumann { .. } => S::ZERO,
                 Solver::ConjugateGradients => next / squares,
@@ -316,7 +316,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
                 #[inline(always)]
                 move || {
                     for (d, r) in d.iter_mut().zip(r) {
-                        *d = O::Arithmetic::mul_add(keep, *d, *r);
+                        *d = A::mul_add(keep, *d, *r);
                     }
                 },
             );
@@ -331,7 +331,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             m_d: aside,
         };
         self.damped(at, settings.damping, d, products, scratch)?;
-        add_scaled::<O::Arithmetic, S>(size, aside, d_h);
+        add_scaled::<A, S>(size, aside, d_h);
         for d in d.iter_mut() {
             *d *= size;
         }
@@ -374,7 +374,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
             m_d,
         };
         self.objective.second_order(at, d, products, scratch)?;
-        add_scaled::<O::Arithmetic, S>(damping, d, h_d);
+        add_scaled::<A, S>(damping, d, h_d);
         self.only_trained(h_d);
         Ok(())
     }

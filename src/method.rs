@@ -314,7 +314,8 @@ impl Sweep {
             Reversible::check(of.momentum)?;
         }
         if of.rule != Rule::HeavyBall {
-            let backwards = tail > 0 || matches!(self.recall, Recall::Reversible | Recall::Reversed);
+            let backwards =
+                tail > 0 || matches!(self.recall, Recall::Reversible | Recall::Reversed);
             // What the weights tell of a step is the heavy ball's velocity alone.
             if backwards || (of.recalls && !self.recall.begins_anywhere()) {
                 return Err(Error::Unsupported {
@@ -412,10 +413,12 @@ impl Sweep {
                 Whole::Reversible(Reversible::new(weights, steps, momentum, storage)?)
             }
             Recall::Line => Whole::Line(Line::new(initial, steps)),
-            Recall::PublishedLine { rate_scale } => Whole::Line(Line::new(initial, steps).with(Plan {
-                rate_scale,
-                ..Plan::published(steps)
-            })),
+            Recall::PublishedLine { rate_scale } => {
+                Whole::Line(Line::new(initial, steps).with(Plan {
+                    rate_scale,
+                    ..Plan::published(steps)
+                }))
+            }
             Recall::Knots { intervals, levels } => {
                 let rows = AnyRows::new(levels, weights, intervals, &mut memory)?;
                 Whole::Knots(Knots::new(weights, intervals, initial, rows)?)
@@ -454,7 +457,9 @@ impl Sweep {
 
 /// Memory of the marks of so many snapshots, wherever it begins.
 const fn marks<S: Real>(snapshots: usize) -> Need<S> {
-    let bytes = snapshots.saturating_add(1).saturating_mul(size_of::<Mark>());
+    let bytes = snapshots
+        .saturating_add(1)
+        .saturating_mul(size_of::<Mark>());
     Need::words(bytes.div_ceil(4))
 }
 

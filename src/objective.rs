@@ -29,7 +29,11 @@
 //! on the processor's vectors, and its multiply-adds in hardware, inside
 //! [`dispatch::run`](crate::kernels::dispatch::run).
 //!
-//! Refused: objects (`dyn Objective`), since the methods are generic; state between calls.
+//! A training calls its objective through a pointer, a few times a step for microseconds each: behind that
+//! pointer it is a [`Differentiable`], which every objective is. So all of training and sweep is compiled once for
+//! each arithmetic and scalar, and not once more for each objective.
+//!
+//! Refused: state between calls.
 
 use crate::dual::Dual;
 use crate::error::{Error, cut, exactly};
@@ -231,6 +235,110 @@ pub trait Objective {
         if self.hypers() > 0 {
             visit("h", self.hypers());
         }
+    }
+}
+
+/// An [`Objective`] at one scalar, as a training calls it: whatever implements that one is this, too, and can
+/// be pointed to (`&dyn Differentiable`). Shapes, meanings and errors are those of the methods of the same names.
+///
+/// ```
+/// use drmad::{Fused, models::Quadratic, objective::{At, Differentiable}};
+/// let bowl = Quadratic::<Fused>::new(&[2.0]);
+/// let pointed: &dyn Differentiable<Fused, f64> = &bowl;
+/// let at = At { w: &[4.0], h: &[1.0], batch: &[] };
+/// assert_eq!(pointed.gradient(at, &mut [0.0], None, &mut []), Ok(9.0));
+/// ```
+#[allow(missing_docs)] // those of `Objective`
+pub trait Differentiable<A: Arithmetic, S: Scalar> {
+    fn weights(&self) -> usize;
+    fn hypers(&self) -> usize;
+    fn scratch_len(&self) -> usize;
+    fn gradient(
+        &self,
+        at: At<'_, S>,
+        g: &mut [S],
+        d_h: Option<&mut [S]>,
+        scratch: &mut [S],
+    ) -> Result<S, Error>;
+    fn loss_scratch_len(&self) -> usize;
+    fn loss(&self, at: At<'_, S>, scratch: &mut [S]) -> Result<S, Error>;
+    fn second_order_scratch_len(&self) -> usize;
+    fn second_order(
+        &self,
+        at: At<'_, S>,
+        d: &[S],
+        out: Products<'_, S>,
+        scratch: &mut [S],
+    ) -> Result<(), Error>;
+    fn tangents_scratch_len(&self, count: usize) -> usize;
+    fn tangents(
+        &self,
+        at: At<'_, S>,
+        along: Directions<'_, S>,
+        g: &mut [S],
+        g_dot: &mut [S],
+        scratch: &mut [S],
+    ) -> Result<S, Error>;
+}
+
+impl<O: Objective, S: Scalar> Differentiable<O::Arithmetic, S> for O {
+    fn weights(&self) -> usize {
+        Objective::weights(self)
+    }
+
+    fn hypers(&self) -> usize {
+        Objective::hypers(self)
+    }
+
+    fn scratch_len(&self) -> usize {
+        Objective::scratch_len(self)
+    }
+
+    fn gradient(
+        &self,
+        at: At<'_, S>,
+        g: &mut [S],
+        d_h: Option<&mut [S]>,
+        scratch: &mut [S],
+    ) -> Result<S, Error> {
+        Objective::gradient(self, at, g, d_h, scratch)
+    }
+
+    fn loss_scratch_len(&self) -> usize {
+        Objective::loss_scratch_len(self)
+    }
+
+    fn loss(&self, at: At<'_, S>, scratch: &mut [S]) -> Result<S, Error> {
+        Objective::loss(self, at, scratch)
+    }
+
+    fn second_order_scratch_len(&self) -> usize {
+        Objective::second_order_scratch_len(self)
+    }
+
+    fn second_order(
+        &self,
+        at: At<'_, S>,
+        d: &[S],
+        out: Products<'_, S>,
+        scratch: &mut [S],
+    ) -> Result<(), Error> {
+        Objective::second_order(self, at, d, out, scratch)
+    }
+
+    fn tangents_scratch_len(&self, count: usize) -> usize {
+        Objective::tangents_scratch_len(self, count)
+    }
+
+    fn tangents(
+        &self,
+        at: At<'_, S>,
+        along: Directions<'_, S>,
+        g: &mut [S],
+        g_dot: &mut [S],
+        scratch: &mut [S],
+    ) -> Result<S, Error> {
+        Objective::tangents(self, at, along, g, g_dot, scratch)
     }
 }
 

@@ -25,9 +25,9 @@ use crate::error::{Error, exactly, same};
 use crate::kernels::momentum::RowSteps;
 use crate::kernels::reduce::{all_finite, dot};
 use crate::kernels::{adam, momentum, nesterov};
-use crate::objective::{At, Objective, Products};
+use crate::objective::{At, Products};
 use crate::path::{Path, Spare};
-use crate::scalar::Scalar;
+use crate::scalar::{Arithmetic, Scalar};
 use crate::schedule::{Rule, Step, Tables, add};
 use crate::train::{Replay, Run, Scratch};
 
@@ -61,7 +61,7 @@ pub struct State<'a, S> {
     pub g: &'a mut [S],
 }
 
-impl<O: Objective, S: Scalar> Run<'_, O, S> {
+impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
     /// The sweep over `path`; returns the number of steps it took.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// [`Error::Range`] where it takes back none, or more than there are; what the run, the objective or the path refuse.
     pub fn sweep(
         &self,
-        path: &mut dyn Path<O::Arithmetic, S>,
+        path: &mut dyn Path<A, S>,
         adjoints: &mut Adjoints<'_, S>,
         scratch: &mut Scratch<'_, S>,
     ) -> Result<usize, Error> {
@@ -87,7 +87,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     pub fn sweep_over(
         &self,
         steps: Range<usize>,
-        path: &mut dyn Path<O::Arithmetic, S>,
+        path: &mut dyn Path<A, S>,
         adjoints: &mut Adjoints<'_, S>,
         scratch: &mut Scratch<'_, S>,
     ) -> Result<(), Error> {
@@ -194,13 +194,13 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
 type AdjointRows<S> = fn(RowSteps<'_, S>, &[S], &mut [S], &mut [S]);
 
 /// One step back.
-struct Back<'r, 'a, O, S> {
-    run: &'r Run<'a, O, S>,
+struct Back<'r, 'a, A: Arithmetic, S: Scalar> {
+    run: &'r Run<'a, A, S>,
     t: usize,
     rate_scale: S,
 }
 
-impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
+impl<A: Arithmetic, S: Scalar> Back<'_, '_, A, S> {
     /// Calls `body` with each piece of the weights and its group.
     fn each(&self, mut body: impl FnMut(Range<usize>, usize)) {
         let schedule = &self.run.schedule;
@@ -210,7 +210,7 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
     /// The same with the rate and the momentum of the step that was taken.
     fn each_taken(
         &self,
-        path: &dyn Path<O::Arithmetic, S>,
+        path: &dyn Path<A, S>,
         mut body: impl FnMut(Range<usize>, usize, Step<S>),
     ) {
         let taken = path.taken();
@@ -236,18 +236,14 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
         let groups = self.run.schedule.groups.len();
         self.each(|range, group| {
             if let (Some(d_w), Some(v)) = (adjoints.d_w.get(range.clone()), state.v.get(range)) {
-                let d = self.rate_scale * dot::<O::Arithmetic, S>(d_w, v);
+                let d = self.rate_scale * dot::<A, S>(d_w, v);
                 add(tables.rates, groups, self.t, group, d);
             }
         });
     }
 
     /// `d_gamma += d_v . (v_t + g_t)`, with `d_g = -(1 - gamma) d_v`.
-    fn momenta_of_the_heavy_ball(
-        &self,
-        path: &dyn Path<O::Arithmetic, S>,
-        adjoints: &mut Adjoints<'_, S>,
-    ) {
+    fn momenta_of_the_heavy_ball(&self, path: &dyn Path<A, S>, adjoints: &mut Adjoints<'_, S>) {
         let (Some(state), Some(tables)) = (&adjoints.state, &mut adjoints.schedule) else {
             return;
         };
@@ -258,7 +254,7 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
                 state.v.get(range.clone()),
                 state.g.get(range),
             ) {
-                let sum = dot::<O::Arithmetic, S>(d_g, v) + dot::<O::Arithmetic, S>(d_g, g);
+                let sum = dot::<A, S>(d_g, v) + dot::<A, S>(d_g, g);
                 let d = sum / (by.momentum - S::ONE);
                 add(tables.momenta, groups, self.t, group, d);
             }
@@ -268,7 +264,7 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
     /// The step back at the recalled weights.
     fn step(
         &self,
-        path: &dyn Path<O::Arithmetic, S>,
+        path: &dyn Path<A, S>,
         adjoints: &mut Adjoints<'_, S>,
         scratch: &mut Scratch<'_, S>,
     ) -> Result<(), Error> {
@@ -305,14 +301,14 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
 
     /// The rule's part: takes `d_v` (and `d_w`) back over the step, writes `d_g`, and adds the
     /// derivatives by rate and momentum where they are wanted and need the gradient.
-    fn direction(&self, path: &dyn Path<O::Arithmetic, S>, adjoints: &mut Adjoints<'_, S>) {
+    fn direction(&self, path: &dyn Path<A, S>, adjoints: &mut Adjoints<'_, S>) {
         let schedule = &self.run.schedule;
         let by_rows = match schedule.rule {
             // Whole blocks at a time, where steps are those of the tables.
             _ if path.taken().is_some() => None,
-            Rule::HeavyBall => Some(momentum::adjoint_rows::<O::Arithmetic, S> as AdjointRows<S>),
+            Rule::HeavyBall => Some(momentum::adjoint_rows::<A, S> as AdjointRows<S>),
             Rule::Nesterov if adjoints.schedule.is_none() => {
-                Some(nesterov::adjoint_rows::<O::Arithmetic, S> as AdjointRows<S>)
+                Some(nesterov::adjoint_rows::<A, S> as AdjointRows<S>)
             }
             _ => None,
         };
@@ -349,14 +345,13 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
             let g = g.get(range.clone()).unwrap_or_default();
             let derivative = match schedule.rule {
                 Rule::HeavyBall => {
-                    momentum::adjoint::<O::Arithmetic, S>(by, d_w, d_v, d_g);
+                    momentum::adjoint::<A, S>(by, d_w, d_v, d_g);
                     None
                 }
                 Rule::Nesterov => {
                     let tables = adjoints.schedule.as_ref();
-                    let derivative =
-                        tables.map(|_| nesterov::by_step::<O::Arithmetic, S>(by, v, g, d_w, d_v));
-                    nesterov::adjoint::<O::Arithmetic, S>(by, d_w, d_v, d_g);
+                    let derivative = tables.map(|_| nesterov::by_step::<A, S>(by, v, g, d_w, d_v));
+                    nesterov::adjoint::<A, S>(by, d_w, d_v, d_g);
                     derivative
                 }
                 Rule::Adam { .. } => {
@@ -368,8 +363,8 @@ impl<O: Objective, S: Scalar> Back<'_, '_, O, S> {
                     let derivative = adjoints
                         .schedule
                         .as_ref()
-                        .map(|_| adam::by_step::<O::Arithmetic, S>(adam, before, w, d_w, d_v));
-                    adam::adjoint::<O::Arithmetic, S>(adam, before, d_w, d_v, d_n, d_g);
+                        .map(|_| adam::by_step::<A, S>(adam, before, w, d_w, d_v));
+                    adam::adjoint::<A, S>(adam, before, d_w, d_v, d_n, d_g);
                     derivative
                 }
             };

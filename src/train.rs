@@ -15,18 +15,17 @@ use core::ops::Range;
 
 use crate::error::{Error, exactly};
 use crate::kernels::reduce::all_finite;
-use crate::objective::{At, Objective};
+use crate::objective::{At, Differentiable};
 use crate::path::{Path, Spare, Steps};
 use crate::random::Batches;
-use crate::scalar::Scalar;
+use crate::scalar::{Arithmetic, Scalar};
 pub use crate::schedule::{Rule, Schedule, Step};
 
 /// A training: everything the walk is a function of, but for `w_0`. The crate's first page has an
 /// example.
-#[derive(Debug)]
-pub struct Run<'a, O, S> {
+pub struct Run<'a, A: Arithmetic, S: Scalar> {
     /// What is minimised.
-    pub objective: &'a O,
+    pub objective: &'a dyn Differentiable<A, S>,
     /// Its hyperparameters.
     pub h: &'a [S],
     /// Rates and momenta.
@@ -59,7 +58,7 @@ pub struct Scratch<'a, S> {
     pub batch: &'a mut [u32],
 }
 
-impl<O: Objective, S: Scalar> Run<'_, O, S> {
+impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
     /// Checks all that can be checked before the first step.
     ///
     /// # Errors
@@ -117,7 +116,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     /// what the objective or the path refuse.
     pub fn train(
         &self,
-        path: &mut dyn Path<O::Arithmetic, S>,
+        path: &mut dyn Path<A, S>,
         walk: &mut Walk<'_, S>,
         scratch: &mut Scratch<'_, S>,
         each: &mut dyn FnMut(usize, S),
@@ -133,7 +132,7 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
     pub fn train_over(
         &self,
         steps: Range<usize>,
-        path: &mut dyn Path<O::Arithmetic, S>,
+        path: &mut dyn Path<A, S>,
         walk: &mut Walk<'_, S>,
         scratch: &mut Scratch<'_, S>,
         each: &mut dyn FnMut(usize, S),
@@ -197,18 +196,18 @@ impl<O: Objective, S: Scalar> Run<'_, O, S> {
 }
 
 /// The training step as a path sees it.
-pub(crate) struct Replay<'r, 'a, 's, 'b, O, S> {
-    pub(crate) run: &'r Run<'a, O, S>,
+pub(crate) struct Replay<'r, 'a, 's, 'b, A: Arithmetic, S: Scalar> {
+    pub(crate) run: &'r Run<'a, A, S>,
     pub(crate) scratch: &'s mut Scratch<'b, S>,
 }
 
-impl<O: Objective, S: Scalar> Replay<'_, '_, '_, '_, O, S> {
+impl<A: Arithmetic, S: Scalar> Replay<'_, '_, '_, '_, A, S> {
     fn step(&self, t: usize, w: &mut [S], v: &mut [S], g: &[S]) {
-        self.run.schedule.apply::<O::Arithmetic>(t, t, g, v, w);
+        self.run.schedule.apply::<A>(t, t, g, v, w);
     }
 }
 
-impl<O: Objective, S: Scalar> Steps<S> for Replay<'_, '_, '_, '_, O, S> {
+impl<A: Arithmetic, S: Scalar> Steps<S> for Replay<'_, '_, '_, '_, A, S> {
     fn replay(&mut self, t: usize, w: &mut [S], v: &mut [S], g: &mut [S]) -> Result<(), Error> {
         self.gradient(t, w, g)?;
         self.step(t, w, v, g);

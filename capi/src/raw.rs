@@ -11,7 +11,6 @@
 //! touches them during the call.
 #![allow(unsafe_code)]
 
-
 use crate::error::Code;
 use crate::kernels::{AdamStep, Fixed, Product, Turn};
 use crate::method::Method;

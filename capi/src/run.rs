@@ -13,13 +13,13 @@
 use core::ffi::c_void;
 
 use drmad::group::{Granularity, Groups, Layout};
-use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
-use drmad::implicit::{self, Implicit, Solver};
+use drmad::hypergradient::{Validation, Wanted, Workspace};
+use drmad::implicit::{Implicit, Solver};
 use drmad::kernels::accumulate::scale_rows;
 use drmad::kernels::reduce::all_finite;
 use drmad::method::Extent;
 use drmad::models::{Examples, Features, Mlp, Pixels};
-use drmad::objective::{At, Objective};
+use drmad::objective::{self, At, Objective};
 use drmad::path::Line;
 use drmad::random::{Batches, Initial, Normal, Origin};
 use drmad::train::{self, Rule, Schedule};
@@ -494,18 +494,18 @@ trait Task {
     type Output;
     /// Whether it looks at all examples trained on at once.
     const ALL: bool = false;
-    fn run<O: Objective, E: Objective>(self, on: &On<'_, O, E>) -> Result<Self::Output, Code>;
+    fn run<A: Arithmetic>(self, on: &On<'_, A>) -> Result<Self::Output, Code>;
 }
 
 /// A training on its objectives.
-struct On<'a, O, E> {
+struct On<'a, A: Arithmetic> {
     checked: &'a Checked<'a>,
-    training: train::Run<'a, O, f32>,
-    outside: &'a E,
+    training: train::Run<'a, A, f32>,
+    outside: &'a dyn objective::Differentiable<A, f32>,
 }
 
-impl<O: Objective, E: Objective> On<'_, O, E> {
-    fn validation(&self) -> Validation<'_, E> {
+impl<A: Arithmetic> On<'_, A> {
+    fn validation(&self) -> Validation<'_, A, f32> {
         Validation {
             objective: self.outside,
             examples: self.checked.valid,
@@ -591,12 +591,15 @@ impl Checked<'_> {
             ..
         } = self.shape;
         match scale {
-            None => self.penalised(net, penalty, weights, task),
-            Some(groups) => self.penalised(Scaled { inner: net, groups }, penalty, weights, task),
+            None => self.penalised::<A, _, _>(net, penalty, weights, task),
+            Some(groups) => {
+                let scaled = Scaled { inner: net, groups };
+                self.penalised::<A, _, _>(scaled, penalty, weights, task)
+            }
         }
     }
 
-    fn penalised<I: Objective + Copy, T: Task>(
+    fn penalised<A: Arithmetic, I: Objective<Arithmetic = A> + Copy, T: Task>(
         &self,
         inner: I,
         penalty: Option<Groups<'_>>,
@@ -615,10 +618,10 @@ impl Checked<'_> {
         }
     }
 
-    fn on<O: Objective, E: Objective, T: Task>(
+    fn on<A: Arithmetic, T: Task>(
         &self,
-        objective: &O,
-        outside: &E,
+        objective: &dyn objective::Differentiable<A, f32>,
+        outside: &dyn objective::Differentiable<A, f32>,
         task: T,
     ) -> Result<T::Output, Code> {
         let training = train::Run {
@@ -805,7 +808,7 @@ struct Found<'m> {
 impl<'m> Task for Back<'m> {
     type Output = Result<Found<'m>, usize>;
 
-    fn run<O: Objective, E: Objective>(self, on: &On<'_, O, E>) -> Result<Self::Output, Code> {
+    fn run<A: Arithmetic>(self, on: &On<'_, A>) -> Result<Self::Output, Code> {
         let c = on.checked;
         let steps = c.run.steps;
         let Wants {
@@ -817,12 +820,14 @@ impl<'m> Task for Back<'m> {
             // The derivative by the initial weights is not known.
             return Err(Code::Unsupported);
         }
-        let (sweep, extent) = (self.method.sweep()?, Extent::of(&c.schedule, steps, schedule));
+        let (sweep, extent) = (
+            self.method.sweep()?,
+            Extent::of(&c.schedule, steps, schedule),
+        );
         sweep.tail(extent)?;
         let if_wanted = |wanted: bool, len: usize| if wanted { len } else { 0 };
         let sizes = c.shape.sizes();
-        let workspace_len =
-            on.workspace_len(scratch_len(on.training.objective, on.outside), schedule);
+        let workspace_len = on.workspace_len(on.training.scratch_len(&on.validation()), schedule);
         let lens = [
             workspace_len,
             sweep.need::<f32>(extent).len(),
@@ -848,7 +853,7 @@ impl<'m> Task for Back<'m> {
         let (d_log_scales, trained) = (memory.floats(log_scales)?, memory.floats(w)?);
 
         let (run, storage) = (&on.training, bytemuck::cast_slice_mut(storage));
-        let mut path = sweep.path::<O::Arithmetic, f32>(extent, c.origin, storage)?;
+        let mut path = sweep.path::<A, f32>(extent, c.origin, storage)?;
         run.walk(&c.origin, &mut path, &mut workspace, batch, &mut c.each())?;
         for (trained, w) in trained.iter_mut().zip(workspace.w.iter()) {
             *trained = *w;
@@ -1046,7 +1051,7 @@ impl<'m> Task for AtTheEnd<'m> {
     const ALL: bool = true;
     type Output = Result<Found<'m>, usize>;
 
-    fn run<O: Objective, E: Objective>(self, on: &On<'_, O, E>) -> Result<Self::Output, Code> {
+    fn run<A: Arithmetic>(self, on: &On<'_, A>) -> Result<Self::Output, Code> {
         const CONJUGATE_GRADIENTS: i32 = Solve::ConjugateGradients as i32;
         const NEUMANN: i32 = Solve::Neumann as i32;
         let System {
@@ -1068,7 +1073,10 @@ impl<'m> Task for AtTheEnd<'m> {
         }
         let c = on.checked;
         let sizes = c.shape.sizes();
-        let scratch = implicit::scratch_len(on.training.objective, on.outside);
+        let scratch = on
+            .training
+            .scratch_len(&on.validation())
+            .saturating_add(sizes.hypers);
         let want = total(&[on.train_len(scratch)?, c.run.train, sizes.hypers])?;
         let Some(mut memory) = self.memory else {
             return Ok(Err(want));
@@ -1191,7 +1199,7 @@ struct Forth<'m>(Option<Memory<'m>>);
 impl<'m> Task for Forth<'m> {
     type Output = Result<(&'m [f32], f32), usize>;
 
-    fn run<O: Objective, E: Objective>(self, on: &On<'_, O, E>) -> Result<Self::Output, Code> {
+    fn run<A: Arithmetic>(self, on: &On<'_, A>) -> Result<Self::Output, Code> {
         let scratch = on
             .training
             .objective
@@ -1210,7 +1218,7 @@ impl<'m> Task for Forth<'m> {
     }
 }
 
-impl<O: Objective, E: Objective> On<'_, O, E> {
+impl<A: Arithmetic> On<'_, A> {
     fn loss(&self, w: &[f32], scratch: &mut [f32]) -> Result<f32, Code> {
         let (h, batch) = (self.checked.h, self.checked.valid);
         let loss = self.outside.loss(At { w, h, batch }, scratch)?;
@@ -1270,7 +1278,7 @@ struct Loss<'m>(Option<(&'m [f32], Memory<'m>)>);
 impl Task for Loss<'_> {
     type Output = Result<f32, usize>;
 
-    fn run<O: Objective, E: Objective>(self, on: &On<'_, O, E>) -> Result<Self::Output, Code> {
+    fn run<A: Arithmetic>(self, on: &On<'_, A>) -> Result<Self::Output, Code> {
         let want = total(&[on.outside.loss_scratch_len()])?;
         let Some((w, mut memory)) = self.0 else {
             return Ok(Err(want));

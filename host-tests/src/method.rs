@@ -462,11 +462,7 @@ impl Method {
     pub fn sweep(&self) -> Result<Sweep> {
         let intervals = self.knots;
         let Some(levels) = Levels::of(self.levels) else {
-            bail!(
-                "levels is {}: {}",
-                self.levels,
-                LEVELS.sentence()
-            );
+            bail!("levels is {}: {}", self.levels, LEVELS.sentence());
         };
         let recall = match self.name {
             Name::Tape => Recall::Tape,

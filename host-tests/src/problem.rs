@@ -12,14 +12,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use drmad::Arithmetic;
-use drmad::forward::{self, Forward, Wrt};
+use drmad::forward::{Forward, Wrt};
 use drmad::group::Groups;
-use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
-use drmad::implicit::{self, Implicit, Solver, Stopped};
+use drmad::hypergradient::{Validation, Wanted, Workspace};
+use drmad::implicit::{Implicit, Solver, Stopped};
 use drmad::kernels::accumulate::scale_rows_in_place;
 use drmad::method::Extent;
 use drmad::models::{Beside, Examples, LearnedInputs, Mlp, Weighted};
-use drmad::objective::{At, Objective};
+use drmad::objective::{self, At, Objective};
 use drmad::path::Path;
 use drmad::random::{Batches, Initial, Normal, Origin, choose, mix};
 use drmad::train::{Rule, Run, Schedule};
@@ -805,15 +805,15 @@ impl<'a> Problem<'a> {
             counts: &counts,
         };
         if method.is_some_and(|method| method.psd) {
-            self.train_on::<A, _>(&Psd { inner: counted }, task, each, then)
+            self.train_on::<A>(&Psd { inner: counted }, task, each, then)
         } else {
-            self.train_on::<A, _>(&counted, task, each, then)
+            self.train_on::<A>(&counted, task, each, then)
         }
     }
 
-    fn train_on<A: Arithmetic, O: Objective<Arithmetic = A>>(
+    fn train_on<A: Arithmetic>(
         &self,
-        training: &O,
+        training: &dyn objective::Differentiable<A, f32>,
         task: Task<'_>,
         each: &mut dyn FnMut(usize),
         then: &mut dyn FnMut(&[f32]),
@@ -844,8 +844,12 @@ impl<'a> Problem<'a> {
             then(&trained.w);
             return Ok(trained);
         }
-        let scratch =
-            scratch_len(training, &outside).max(implicit::scratch_len(training, &outside));
+        let unseen = Validation {
+            objective: &outside,
+            examples: &[],
+        };
+        // Implicit differentiation needs a number more for each hyperparameter.
+        let scratch = run.scratch_len(&unseen).saturating_add(run.h.len());
         let len = Workspace::<f32>::required_len(p, scratch, rule, schedules);
         let mut buffer = zeros("the workspace", len)?;
         let mut workspace = Workspace::new(&mut buffer, p, rule, schedules)?;
@@ -875,7 +879,7 @@ impl<'a> Problem<'a> {
         if task.method.is_some() {
             task.counts.gradients.set(0);
             let clock = Instant::now();
-            let taken = self.take::<A, O>(
+            let taken = self.take::<A>(
                 &run,
                 &outside,
                 method,
@@ -904,9 +908,9 @@ impl<'a> Problem<'a> {
 
     /// The hypergradient by a method, after the walk.
     #[allow(clippy::too_many_arguments)] // everything a hypergradient depends on
-    fn take<A: Arithmetic, O: Objective<Arithmetic = A>>(
+    fn take<A: Arithmetic>(
         &self,
-        run: &Run<'_, O, f32>,
+        run: &Run<'_, A, f32>,
         outside: &Loss<'_, A>,
         method: Method,
         path: &mut dyn Path<A, f32>,
@@ -1035,9 +1039,9 @@ impl<'a> Problem<'a> {
     }
 
     /// The same with a tangent for each hyperparameter.
-    fn train_forward<A: Arithmetic, O: Objective<Arithmetic = A>>(
+    fn train_forward<A: Arithmetic>(
         &self,
-        run: &Run<'_, O, f32>,
+        run: &Run<'_, A, f32>,
         tables: &Tables<'_>,
         outside: &Loss<'_, A>,
         each: &mut dyn FnMut(usize),
@@ -1062,7 +1066,12 @@ impl<'a> Problem<'a> {
             };
             wrt.extend(range.map(of));
         }
-        let scratch = forward::scratch_len(run.objective, outside, count);
+        let examples: Vec<u32> = (0..self.drawn.outside.len() as u32).collect();
+        let validation = Validation {
+            objective: outside,
+            examples: &examples,
+        };
+        let scratch = run.forward_scratch_len(&validation, count);
         let len = Forward::<f32>::required_len(p, run.h.len(), rule, count, scratch);
         let mut buffer = zeros("forward mode", len)?;
         let mut state = Forward::new(&mut buffer, run, &wrt)?;
@@ -1084,11 +1093,6 @@ impl<'a> Problem<'a> {
             each(t);
         })?;
         let forward_seconds = clock.elapsed().as_secs_f64();
-        let examples: Vec<u32> = (0..self.drawn.outside.len() as u32).collect();
-        let validation = Validation {
-            objective: outside,
-            examples: &examples,
-        };
         let mut hypergradient = vec![0.0; count];
         let clock = Instant::now();
         let valid_loss = run.hypergradient(&validation, &mut state, &mut hypergradient)?;

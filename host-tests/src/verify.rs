@@ -9,9 +9,9 @@ use std::cell::Cell;
 use anyhow::{Result, bail};
 use drmad::Fused;
 use drmad::check::{Deviation, Probes, objective, required_len};
-use drmad::forward::{self, Forward, Wrt};
+use drmad::forward::{Forward, Wrt};
 use drmad::group::{Granularity, Groups, Layout};
-use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
+use drmad::hypergradient::{Validation, Wanted, Workspace};
 use drmad::implicit::{self, Implicit, Solver};
 use drmad::kernels::reduce::cosine;
 use drmad::models::{
@@ -157,8 +157,8 @@ impl Training<'_> {
         &self,
         at: &Hypers,
         body: impl FnOnce(
-            &Run<'_, Penalised<'_>, f64>,
-            &Validation<'_, Penalised<'_>>,
+            &Run<'_, Fused, f64>,
+            &Validation<'_, Fused, f64>,
             &Normal<'_, f64>,
         ) -> Result<R>,
     ) -> Result<R> {
@@ -208,7 +208,7 @@ impl Training<'_> {
         self.with(at, |run, validation, origin| {
             let (p, h) = (run.objective.weights(), run.h.len());
             let (rule, count) = (run.schedule.rule, wrt.len());
-            let scratch = forward::scratch_len(run.objective, validation.objective, count);
+            let scratch = run.forward_scratch_len(validation, count);
             let len = Forward::<f64>::required_len(p, h, rule, count, scratch);
             let mut buffer = vec![0.0; len];
             let mut forward = Forward::new(&mut buffer, run, wrt)?;
@@ -234,9 +234,9 @@ impl Training<'_> {
         mut into: Option<&mut Hypers>,
     ) -> Result<f64> {
         self.with(at, |run, validation, origin| {
-            let (training, outside) = (run.objective, validation.objective);
-            let (p, rule) = (training.weights(), run.schedule.rule);
-            let len = Workspace::<f64>::required_len(p, scratch_len(training, outside), rule, true);
+            let (p, rule) = (run.objective.weights(), run.schedule.rule);
+            let scratch = run.scratch_len(validation);
+            let len = Workspace::<f64>::required_len(p, scratch, rule, true);
             let mut buffer = vec![0.0; len];
             let mut batch = vec![0; run.batches.size];
             make(origin, &mut |path| {
@@ -248,7 +248,7 @@ impl Training<'_> {
                         h: run.h,
                         batch: validation.examples,
                     };
-                    return Ok(outside.loss(at, workspace.scratch)?);
+                    return Ok(validation.objective.loss(at, workspace.scratch)?);
                 };
                 let wanted = Wanted {
                     d_h: &mut into.log_h,

@@ -8,8 +8,8 @@
 use bytemuck::Pod;
 
 use super::{
-    Checkpoints, Full, Hats, Knots, Legendre, Line, Path, Plan, Quantised, Reversed, Reversible, Rows,
-    Spare, Steps, Stored, Tail, Taken, Tape, Truncated,
+    Checkpoints, Full, Hats, Knots, Legendre, Line, Path, Plan, Quantised, Reversed, Reversible,
+    Rows, Spare, Steps, Stored, Tail, Taken, Tape, Truncated,
 };
 use crate::error::Error;
 use crate::memory::{Buffer, Need};

@@ -270,7 +270,12 @@ impl<'a> Hypers<'a> {
                     what: "numbers that differ from step to step and are neither rates nor momenta",
                 });
             }
-            if self.tuned.iter().take(i).any(|other| other.what == block.what) {
+            if self
+                .tuned
+                .iter()
+                .take(i)
+                .any(|other| other.what == block.what)
+            {
                 return Err(Error::Unsupported {
                     what: "two blocks of one kind: tune each kind once",
                 });

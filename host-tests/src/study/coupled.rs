@@ -191,7 +191,7 @@ pub struct Found<S> {
     pub w: Vec<S>,
 }
 
-impl<O: Objective, E: Objective> Training<'_, O, E> {
+impl<O: Objective, E: Objective<Arithmetic = O::Arithmetic>> Training<'_, O, E> {
     /// Trains from `w0` with `h` and takes the hypergradient along the path that `path` makes of the
     /// training's schedule.
     ///

@@ -268,7 +268,7 @@ fn training<'a>(
     values: &'a [f32; 3],
     batches: Batches,
     steps: usize,
-) -> Run<'a, L2<'a, Network<'a>>, f32> {
+) -> Run<'a, Fused, f32> {
     let (h, rest) = values.split_at(1);
     let (rates, momenta) = rest.split_at(1);
     Run {
