@@ -10,6 +10,7 @@
 use core::fmt;
 
 use crate::error::{Error, exactly};
+use crate::layers::{Activation, Dense, Layer, dense};
 
 /// Where the weights lie in their flat vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +18,16 @@ use crate::error::{Error, exactly};
 pub enum Layout<'a> {
     /// A vector of so many weights without further structure.
     Flat(usize),
-    /// A network of these widths: for each layer its weight matrix, row-major, inputs x outputs,
+    /// A tanh network of these widths: for each layer its weight matrix, row-major, inputs x outputs,
     /// then its biases.
     Layers(&'a [usize]),
+    /// The same of a [`Network`](crate::network::Network).
+    Network {
+        /// Its inputs.
+        inputs: usize,
+        /// Its layers.
+        layers: &'a [Layer],
+    },
 }
 
 impl Layout<'_> {
@@ -32,26 +40,66 @@ impl Layout<'_> {
     pub const fn weights(&self) -> usize {
         match self {
             Layout::Flat(n) => *n,
+            _ => self.weights_before(usize::MAX),
+        }
+    }
+
+    /// How many weights lie before dense layer `l`.
+    pub(crate) const fn weights_before(&self, l: usize) -> usize {
+        let (mut sum, mut i) = (0usize, 0);
+        while i < l
+            && let Some(layer) = self.dense(i)
+        {
+            let weights = layer.inputs.saturating_add(1).saturating_mul(layer.outputs);
+            (sum, i) = (sum.saturating_add(weights), i + 1);
+        }
+        sum
+    }
+
+    /// Dense layer `l`, counted from 0; weights without further structure have none.
+    ///
+    /// ```
+    /// use drmad::{group::Layout, layers::{Activation, Dense}};
+    /// let last = Dense { inputs: 3, outputs: 2, activation: Activation::Identity };
+    /// assert_eq!(Layout::Layers(&[4, 3, 2]).dense(1), Some(last));
+    /// ```
+    pub const fn dense(&self, l: usize) -> Option<Dense> {
+        match self {
+            Layout::Flat(_) => None,
+            Layout::Network { inputs, layers } => dense(*inputs, layers, l),
             Layout::Layers(widths) => {
-                let (mut sum, mut l) = (0, 1);
-                while l < widths.len() {
-                    let layer = widths[l - 1].saturating_add(1).saturating_mul(widths[l]);
-                    sum = layer.saturating_add(sum);
-                    l += 1;
+                if l >= widths.len().saturating_sub(1) {
+                    return None;
                 }
-                sum
+                let activation = if l + 2 < widths.len() {
+                    Activation::Tanh
+                } else {
+                    Activation::Identity
+                };
+                Some(Dense {
+                    inputs: widths[l],
+                    outputs: widths[l + 1],
+                    activation,
+                })
             }
         }
     }
-}
 
-impl Layout<'_> {
     /// Inputs of the network; 1 of weights without further structure.
     pub const fn inputs(&self) -> usize {
-        match self {
-            Layout::Layers(widths) if !widths.is_empty() => widths[0],
-            _ => 1,
+        match self.dense(0) {
+            Some(first) => first.inputs,
+            None => 1,
         }
+    }
+
+    /// Outputs of the network; 1 of weights without further structure.
+    pub const fn outputs(&self) -> usize {
+        let (mut outputs, mut l) = (1, 0);
+        while let Some(layer) = self.dense(l) {
+            (outputs, l) = (layer.outputs, l + 1);
+        }
+        outputs
     }
 }
 
@@ -174,6 +222,18 @@ impl Block {
 }
 
 impl<'a> Groups<'a> {
+    /// No groups at all.
+    ///
+    /// ```
+    /// use drmad::group::Groups;
+    /// assert!(Groups::NONE.is_empty());
+    /// ```
+    pub const NONE: Groups<'static> = Groups {
+        layout: Layout::Flat(0),
+        by: Granularity::Parameter,
+        biases: false,
+    };
+
     /// All weights in one group.
     pub const fn global(weights: usize) -> Self {
         Groups {
@@ -304,12 +364,12 @@ impl Groups<'_> {
             let row = j.checked_sub(block.hyper?)?;
             (row < block.rows).then_some((part, row))
         })?;
-        let Layout::Layers(widths) = self.layout else {
+        if let Layout::Flat(_) = self.layout {
             return Some(match self.by {
                 Granularity::Unit | Granularity::Parameter => Member::Number(row),
                 _ => Member::Everything,
             });
-        };
+        }
         let (layer, is_bias) = (part / 2 + 1, part % 2 == 1);
         Some(match (self.by, is_bias) {
             (Granularity::Global, _) => Member::Everything,
@@ -319,7 +379,7 @@ impl Groups<'_> {
             (Granularity::Unit, false) => Member::Unit { layer, unit: row },
             (Granularity::Parameter, true) => Member::Bias { layer, to: row },
             (Granularity::Parameter, false) => {
-                let outputs = *widths.get(layer)?;
+                let outputs = self.layout.dense(part / 2)?.outputs;
                 let (from, to) = (row.checked_div(outputs)?, row.checked_rem(outputs)?);
                 Member::Weight { layer, from, to }
             }
@@ -342,12 +402,11 @@ impl Blocks<'_> {
     const fn step(&mut self) -> Option<Block> {
         let Groups { layout, by, biases } = self.groups;
         let (layer, is_bias) = (self.part / 2, self.part % 2 == 1);
-        let (rows, columns) = match layout {
-            Layout::Flat(n) if self.part == 0 => (n, 1),
-            Layout::Flat(_) => return None,
-            Layout::Layers(widths) if layer.saturating_add(1) >= widths.len() => return None,
-            Layout::Layers(widths) if is_bias => (1, widths[layer + 1]),
-            Layout::Layers(widths) => (widths[layer], widths[layer + 1]),
+        let (rows, columns) = match (layout, layout.dense(layer)) {
+            (Layout::Flat(n), _) if self.part == 0 => (n, 1),
+            (_, None) => return None,
+            (_, Some(dense)) if is_bias => (1, dense.outputs),
+            (_, Some(dense)) => (dense.inputs, dense.outputs),
         };
         self.part += 1;
         let len = rows.saturating_mul(columns);

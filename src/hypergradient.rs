@@ -136,6 +136,23 @@ impl<'a, S: Scalar> Workspace<'a, S> {
     }
 }
 
+impl<S> Workspace<'_, S> {
+    /// The same for a while.
+    pub(crate) fn again(&mut self) -> Workspace<'_, S> {
+        let [a, b] = &mut self.spare;
+        Workspace {
+            w: self.w,
+            v: self.v,
+            g: self.g,
+            d_w: self.d_w,
+            d_v: self.d_v,
+            d_g: self.d_g,
+            spare: [a, b],
+            scratch: self.scratch,
+        }
+    }
+}
+
 /// Scratch that a training on `objective` and a validation on `validation` need together.
 pub fn scratch_len<O: Objective, E: Objective>(objective: &O, validation: &E) -> usize {
     objective
@@ -231,6 +248,11 @@ impl<'a, A: Arithmetic, S: Scalar> Trainer<'a, A, S> {
             wanted,
             progress: Progress::default(),
         }
+    }
+
+    /// The same where one has come so far.
+    pub(crate) fn at(self, progress: Progress<S>) -> Self {
+        Trainer { progress, ..self }
     }
 
     /// How far it has come.

@@ -275,6 +275,56 @@ impl Sweep {
         }
     }
 
+    /// The most bytes of its path's [state](crate::state).
+    pub const fn state_len<S: Real>(&self, of: Extent) -> usize {
+        let Extent {
+            weights,
+            steps,
+            momentum,
+            ..
+        } = of;
+        let seen = match self.last {
+            Some(last) if self.recall.begins_anywhere() && last < steps => last,
+            _ => steps,
+        };
+        let path = match self.recall {
+            Recall::Tape => Tape::<S>::state_len(weights, seen, of.slots()),
+            Recall::Checkpoints { snapshots } => {
+                Checkpoints::<S>::state_len(weights, snapshots, of.rule.slots())
+            }
+            Recall::Reversible => Reversible::state_len(weights, seen, momentum),
+            Recall::Line | Recall::PublishedLine { .. } => Line::<()>::STATE_LEN,
+            Recall::Knots { intervals, levels } => {
+                Knots::<S, Initial<'_, S>, AnyRows<'_, S>>::state_len(
+                    levels.state_len::<S>(weights, intervals),
+                    None,
+                )
+            }
+            Recall::Hermite { intervals, levels } => {
+                Knots::<S, Initial<'_, S>, AnyRows<'_, S>>::state_len(
+                    levels.state_len::<S>(weights, intervals),
+                    Some(levels.state_len::<S>(weights, intervals.saturating_add(1))),
+                )
+            }
+            Recall::Legendre { polynomials } => Legendre::<S>::state_len(weights, polynomials),
+            Recall::Hats {
+                intervals, levels, ..
+            } => Hats::<S, Initial<'_, S>, AnyRows<'_, S>>::state_len(
+                intervals,
+                levels.state_len::<S>(weights, intervals),
+            ),
+            Recall::Reversed => Reversed::STATE_LEN,
+        };
+        let path = match self.tail {
+            Some(0) => path,
+            _ => Tail::<()>::state_len(path),
+        };
+        match self.last {
+            None => path,
+            Some(_) => Truncated::<()>::state_len(path),
+        }
+    }
+
     /// How many last steps are run backwards.
     ///
     /// # Errors
@@ -405,6 +455,8 @@ impl Sweep {
                     want,
                     got,
                 })?;
+                // Whatever lay there is no step of a snapshot, and would not be restored as one.
+                marks.fill(Mark::default());
                 Whole::Checkpoints(Checkpoints::new(weights, steps, slots, storage, marks)?)
             }
             Recall::Reversible => {
@@ -474,4 +526,77 @@ fn within(what: &'static str, value: usize, least: usize, greatest: usize) -> Re
         least: least as f64,
         greatest: greatest as f64,
     })
+}
+
+/// A way to a hypergradient.
+///
+/// ```
+/// use drmad::method::Method;
+/// assert_eq!(Method::HATS.name(), "hats");
+/// assert!(Method::TAPE.is_exact() && !Method::HATS.is_exact());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Method {
+    /// A sweep over a path.
+    Sweep(Sweep),
+    /// A tangent for each hyperparameter, carried along with training: exact, for a few of them. See
+    /// [`forward`](crate::forward).
+    Forward,
+    /// Implicit differentiation at the last weights, over all examples trained on. See
+    /// [`implicit`](crate::implicit).
+    Implicit {
+        /// The rate of a Neumann series; conjugate gradients without one.
+        series_rate: Option<f32>,
+        /// The most iterations, each one second-order product.
+        iterations: usize,
+        /// What is added to the curvature.
+        damping: f32,
+    },
+    /// The direct term alone, the weights taken for constants.
+    Direct,
+}
+
+impl Method {
+    /// The default: eight hats in 11 levels, before a tail.
+    pub const HATS: Method = Method::Sweep(Sweep::HATS);
+    /// Every step stored.
+    pub const TAPE: Method = Method::Sweep(Sweep::TAPE);
+    /// Implicit differentiation by 20 conjugate gradients.
+    pub const IMPLICIT: Method = Method::Implicit {
+        series_rate: None,
+        iterations: 20,
+        damping: 0.01,
+    };
+
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Method::Sweep(sweep) => sweep.recall.name(),
+            Method::Forward => "forward",
+            Method::Implicit {
+                series_rate: None, ..
+            } => "implicit",
+            Method::Implicit { .. } => "neumann",
+            Method::Direct => "direct",
+        }
+    }
+
+    /// Whether what it gives is the hypergradient of the training, up to rounding.
+    pub const fn is_exact(&self) -> bool {
+        match self {
+            Method::Sweep(sweep) => sweep.is_exact(),
+            Method::Forward => true,
+            Method::Implicit { .. } | Method::Direct => false,
+        }
+    }
+
+    /// The sweep that it is, or one that costs nothing where it is none: a training alone is remembered by a line.
+    pub(crate) const fn sweep(&self) -> Sweep {
+        match self {
+            Method::Sweep(sweep) => *sweep,
+            _ => Sweep::over(Recall::Line),
+        }
+    }
 }

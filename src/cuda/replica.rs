@@ -268,7 +268,7 @@ impl Loss<'_> {
     fn hypers(&self) -> usize {
         let scales = self.scales.map_or(0, |groups| groups.len());
         let penalty = match self.penalty {
-            None | Some(Strength::Fixed(..)) => 0,
+            None | Some(Strength::Fixed(..) | Strength::Nothing) => 0,
             Some(Strength::Tuned(groups) | Strength::Off(groups)) => groups.len(),
         };
         self.of_examples()
@@ -283,7 +283,7 @@ impl Loss<'_> {
             Some(Strength::Fixed(_, groups) | Strength::Tuned(groups) | Strength::Off(groups)) => {
                 Some(groups)
             }
-            None => None,
+            None | Some(Strength::Nothing) => None,
         };
         for groups in self.scales.iter().chain(penalised) {
             same("weights of the groups", weights, groups.weights())?;
@@ -293,7 +293,7 @@ impl Loss<'_> {
 
     fn place(&self, arena: &mut Arena<'_>) -> Result<layout::Loss, Error> {
         let (penalty, coefficient, penalised) = match &self.penalty {
-            None | Some(Strength::Off(_)) => (0, 0.0, None),
+            None | Some(Strength::Off(_) | Strength::Nothing) => (0, 0.0, None),
             Some(Strength::Fixed(c, groups)) => (1, *c, Some(groups)),
             Some(Strength::Tuned(groups)) => (2, 0.0, Some(groups)),
         };

@@ -96,6 +96,44 @@ pub fn tanh_adjoint_r<A: Arithmetic, S: Scalar>(y: &[S], r_y: &[S], d: &mut [S],
     );
 }
 
+/// `x <- max(x, 0)`, of what is a number.
+///
+/// ```
+/// let mut x = [-2.0f32, 3.0, -0.0];
+/// drmad::kernels::activation::relu(&mut x);
+/// assert_eq!(x, [0.0, 3.0, 0.0]);
+/// ```
+pub fn relu<S: Scalar>(x: &mut [S]) {
+    run(
+        #[inline(always)]
+        move || {
+            for x in x.iter_mut() {
+                // What is no number stays.
+                *x = if *x <= S::ZERO { S::ZERO } else { *x };
+            }
+        },
+    );
+}
+
+/// `d <- d (y > 0)`, the derivative of `y = max(x, 0)`: of its adjoint, or of its tangent. That of the adjoint's
+/// tangent is the same, since nothing bends.
+///
+/// ```
+/// let mut d = [2.0f32, 2.0];
+/// drmad::kernels::activation::relu_adjoint(&[0.5, 0.0], &mut d);
+/// assert_eq!(d, [2.0, 0.0]);
+/// ```
+pub fn relu_adjoint<S: Scalar>(y: &[S], d: &mut [S]) {
+    run(
+        #[inline(always)]
+        move || {
+            for (d, y) in d.iter_mut().zip(y) {
+                *d = if *y > S::ZERO { *d } else { S::ZERO };
+            }
+        },
+    );
+}
+
 /// Softmax of each row of logits `z` (rows x classes): `z <- z - max`, `p = exp(z) / sum`. Writes
 /// `ln sum exp z` of the shifted logits to `log_sums`, so that `log_sum - z_k` is `-ln p_k` without
 /// cancellation, however large the logits were and however near to 1 the greatest `p`.

@@ -252,6 +252,11 @@ impl Pixels<'_> {
     fn image(&self, i: u32) -> Result<usize, Error> {
         chosen_image(self.chosen, i)
     }
+
+    /// The bytes of example `i`.
+    pub(crate) fn row(&self, i: u32) -> Result<&[u8], Error> {
+        row(self.bytes, self.width, self.image(i)?)
+    }
 }
 
 impl Examples for Pixels<'_> {
@@ -267,7 +272,7 @@ impl Examples for Pixels<'_> {
         exactly("x", x, batch.len() * self.width)?;
         let (unit, mean) = (S::from_f32(1.0 / 255.0), S::from_f32(-self.mean));
         for (i, x) in batch.iter().zip(x.chunks_exact_mut(self.width.max(1))) {
-            let bytes = row(self.bytes, self.width, self.image(*i)?)?;
+            let bytes = self.row(*i)?;
             map(
                 bytes,
                 x,
@@ -301,6 +306,13 @@ pub struct Features<'a> {
     pub width: usize,
 }
 
+impl Features<'_> {
+    /// The features of example `i`.
+    pub(crate) fn row(&self, i: u32) -> Result<&[f32], Error> {
+        row(self.x, self.width, i as usize)
+    }
+}
+
 impl Examples for Features<'_> {
     fn len(&self) -> usize {
         self.labels.len()
@@ -313,7 +325,7 @@ impl Examples for Features<'_> {
     fn gather<A: Arithmetic, S: Scalar>(&self, batch: &[u32], x: &mut [S]) -> Result<(), Error> {
         exactly("x", x, batch.len() * self.width)?;
         for (i, x) in batch.iter().zip(x.chunks_exact_mut(self.width.max(1))) {
-            for (x, feature) in x.iter_mut().zip(row(self.x, self.width, *i as usize)?) {
+            for (x, feature) in x.iter_mut().zip(self.row(*i)?) {
                 *x = S::from_f32(*feature);
             }
         }

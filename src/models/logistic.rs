@@ -16,12 +16,13 @@
 use core::marker::PhantomData;
 
 use super::blocks::{BLOCK, Sum, check, sums_len};
-use super::softmax_loss::{Example, check_classes};
+use super::output_loss::{Example, check_classes};
 use super::{Adjoint, Examples};
 use crate::error::{Error, cut, exactly};
 use crate::kernels::activation::softmax;
 use crate::kernels::dispatch::run;
 use crate::kernels::reduce::Total;
+use crate::network::Loss;
 use crate::objective::{At, Objective};
 use crate::pieces::{copy, split, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
@@ -158,7 +159,8 @@ impl<D: Examples, A: Arithmetic> Logistic<D, A> {
         };
         for block in at.batch.chunks(BLOCK) {
             for i in block {
-                let example = Example::new(&self.examples, at.h, *i, self.classes)?;
+                let example =
+                    Example::new(&self.examples, Loss::CrossEntropy, at.h, *i, self.classes)?;
                 let i_alone = core::slice::from_ref(i);
                 if self.examples.gives().inputs {
                     self.examples.inputs_at::<A, S>(at.h, i_alone, x)?;

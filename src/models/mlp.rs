@@ -1,7 +1,7 @@
-//! A tanh network of any depth with softmax loss, and its hand-written R-operator.
+//! A [network](crate::network) of any depth, and its hand-written R-operator.
 //!
-//! Layer `l` has weights `W_l` (inputs x outputs) and biases `b_l`; `a_0` are the inputs,
-//! `n` the size of the batch, `p` the softmax of the last layer:
+//! Dense layer `l` has weights `W_l` (inputs x outputs) and biases `b_l`; `a_0` are the inputs,
+//! `n` the size of the batch, `p` the softmax of the last layer. With tanh and cross-entropy:
 //!
 //! ```text
 //! z_l = a_{l-1} W_l + b_l       a_l = tanh(z_l)            L = mean(ln sum exp z - z_y)
@@ -19,9 +19,12 @@
 //! R grad W_l = R a_{l-1}' d_l + a_{l-1}' R d_l
 //! ```
 //!
+//! Another activation has another slope in place of `1 - a^2`, and another bend in place of `-2 a`: those of
+//! ReLU are 1 or 0, and 0. Another loss has another `d_L` (`output_loss.rs`).
+//!
 //! [`Examples`] with hyperparameters lend theirs to the network. Other targets and weights
-//! than `e_y` and 1 change `d_L` and `R d_L` alone (`softmax_loss.rs`); inputs that are learned have
-//! adjoints like any layer's, but for the tanh:
+//! than `e_y` and 1 change `d_L` and `R d_L` alone (`output_loss.rs`); inputs that are learned have
+//! adjoints like any layer's, but for the activation:
 //!
 //! ```text
 //! grad a_0 = d_1 W_1'           R grad a_0 = R d_1 W_1' + d_1 R W_1'
@@ -44,27 +47,29 @@
 //! another order, and `chunk` part of the numerics. Sparse rows have the order of `kernels/sparse.rs`;
 //! the mean's part of a gradient comes after the whole batch, that of `H d` after each piece.
 //!
-//! Refused: other activations.
+//! Refused: what [`network`](crate::network) refuses.
 
 use core::marker::PhantomData;
 
 use super::blocks::{BLOCK, Sum, check, sums_len};
-use super::softmax_loss::{Example, check_classes};
+use super::output_loss::{Example, check_classes};
 use super::{Adjoint, Examples};
 use crate::error::{Error, cut, exactly, same};
 use crate::group::Layout;
 use crate::kernels::accumulate::{add_rows, add_to_rows, repeat, scale_rows};
-use crate::kernels::activation::{softmax, softmax_r, tanh, tanh_adjoint, tanh_adjoint_r};
+use crate::kernels::activation::{softmax, softmax_r};
 use crate::kernels::matmul::{Form, MatMul};
 use crate::kernels::reduce::Total;
 use crate::kernels::sparse::{Row, outer, product, shifted};
+use crate::layers::{Activation, Dense};
+use crate::network::{Loss, Network};
 use crate::objective::{
     At, Directions, Objective, Products, dual_scratch_len, tangents_by_dual_numbers,
 };
 use crate::pieces::{copy, piece, piece_mut, split, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
 
-/// A tanh network with softmax loss.
+/// A network on examples.
 ///
 /// ```
 /// use drmad::models::{Features, Mlp};
@@ -81,7 +86,8 @@ use crate::scalar::{Arithmetic, Scalar};
 #[derive(Clone, Copy, Debug)]
 pub struct Mlp<'a, D, A> {
     examples: D,
-    widths: &'a [usize],
+    layout: Layout<'a>,
+    loss: Loss,
     chunk: usize,
     /// Examples of the largest batch.
     most: usize,
@@ -102,15 +108,15 @@ pub enum Inputs {
 /// What the scratch of an [`Mlp`] depends on: for static buffers, whose sizes the compiler must know.
 ///
 /// ```
-/// use drmad::models::{Inputs, Network};
-/// const NETWORK: Network = Network { widths: &[784, 10], chunk: 4, inputs: Inputs::Sparse };
-/// static SCRATCH: [f32; NETWORK.second_order_scratch_len()] = [0.0; NETWORK.second_order_scratch_len()];
-/// assert_eq!((NETWORK.weights(), SCRATCH.len()), (7850, 3394));
+/// use drmad::{group::Layout, models::{Inputs, Pass}};
+/// const PASS: Pass = Pass { layout: Layout::Layers(&[784, 10]), chunk: 4, inputs: Inputs::Sparse };
+/// static SCRATCH: [f32; PASS.second_order_scratch_len()] = [0.0; PASS.second_order_scratch_len()];
+/// assert_eq!((PASS.weights(), SCRATCH.len()), (7850, 3394));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network<'a> {
-    /// Inputs, hidden ..., classes.
-    pub widths: &'a [usize],
+pub struct Pass<'a> {
+    /// Where its weights lie.
+    pub layout: Layout<'a>,
     /// Examples in a piece of a batch.
     pub chunk: usize,
     /// How it reads them.
@@ -122,10 +128,10 @@ const fn greater(a: usize, b: usize) -> usize {
     if a > b { a } else { b }
 }
 
-impl Network<'_> {
+impl Pass<'_> {
     /// The number `P` of its weights.
     pub const fn weights(&self) -> usize {
-        Layout::Layers(self.widths).weights()
+        self.layout.weights()
     }
 
     /// [`Objective::scratch_len`] of the network, for batches of at most [`BLOCK`] examples.
@@ -145,64 +151,61 @@ impl Network<'_> {
     /// `vectors` 1 for the gradient and 2 for the second order; nothing up to [`BLOCK`].
     ///
     /// ```
-    /// use drmad::models::{BLOCK, Inputs, Network};
-    /// const NETWORK: Network = Network { widths: &[2, 3], chunk: 4, inputs: Inputs::Gathered };
-    /// assert_eq!(NETWORK.sums_len(BLOCK, 2, 0), 0);
-    /// assert_eq!(NETWORK.sums_len(BLOCK + 1, 2, 0), 2 * 2 * NETWORK.weights());
+    /// use drmad::{group::Layout, models::{BLOCK, Inputs, Pass}};
+    /// const PASS: Pass = Pass { layout: Layout::Layers(&[2, 3]), chunk: 4, inputs: Inputs::Gathered };
+    /// assert_eq!(PASS.sums_len(BLOCK, 2, 0), 0);
+    /// assert_eq!(PASS.sums_len(BLOCK + 1, 2, 0), 2 * 2 * PASS.weights());
     /// ```
     pub const fn sums_len(&self, most: usize, vectors: usize, hypers: usize) -> usize {
         let numbers = self.weights().saturating_mul(vectors);
         sums_len(most, numbers.saturating_add(hypers))
     }
 
-    /// The sum of the widths from layer `l` on.
-    const fn sum(&self, mut l: usize) -> usize {
-        let mut sum = 0usize;
-        while l < self.widths.len() {
-            sum = sum.saturating_add(self.widths[l]);
-            l += 1;
+    /// The sum of the units from `l` on, the inputs being those of 0.
+    const fn sum(&self, l: usize) -> usize {
+        let mut sum = if l == 0 { self.layout.inputs() } else { 0 };
+        let mut i = l.saturating_sub(1);
+        while let Some(layer) = self.layout.dense(i) {
+            (sum, i) = (sum.saturating_add(layer.outputs), i + 1);
         }
         sum
     }
 
     /// The widest adjoint there is: of a layer's outputs, and of the inputs where they have one.
     const fn widest(&self) -> usize {
-        let mut l = if matches!(self.inputs, Inputs::Given) {
-            0
+        let mut widest = if matches!(self.inputs, Inputs::Given) {
+            self.layout.inputs()
         } else {
-            1
+            0
         };
-        let mut widest = 0;
-        while l < self.widths.len() {
-            widest = greater(widest, self.widths[l]);
-            l += 1;
+        let mut l = 0;
+        while let Some(layer) = self.layout.dense(l) {
+            (widest, l) = (greater(widest, layer.outputs), l + 1);
         }
         widest
     }
 
     /// What the products of all layers pack their second operand into.
     const fn packed_len(&self) -> usize {
-        let (mut l, mut len) = (1, 0);
-        while l < self.widths.len() {
-            let (inputs, outputs) = (self.widths[l - 1], self.widths[l]);
-            let layer = match (l, self.inputs) {
+        let (mut l, mut len) = (0, 0);
+        while let Some(layer) = self.layout.dense(l) {
+            let packed = match (l, self.inputs) {
                 // A row that is subtracted from others, or what they begin with.
-                (1, Inputs::Sparse) => outputs,
+                (0, Inputs::Sparse) => layer.outputs,
                 // No adjoint goes to the inputs of the first layer, unless they are learned.
-                (1, Inputs::Gathered) => self.products(inputs, outputs, false),
-                _ => self.products(inputs, outputs, true),
+                (0, Inputs::Gathered) => self.products(layer, false),
+                _ => self.products(layer, true),
             };
-            len = greater(len, layer);
-            l += 1;
+            (len, l) = (greater(len, packed), l + 1);
         }
         len
     }
 
     /// What the products of a layer pack into, those that lead back to its inputs or not.
-    const fn products(&self, inputs: usize, outputs: usize, back: bool) -> usize {
+    const fn products(&self, dense: Dense, back: bool) -> usize {
         let layer = Layer {
-            inputs,
-            outputs,
+            dense,
+            before_it: Activation::Identity,
             start: 0,
             before: 0,
         };
@@ -223,12 +226,21 @@ impl Network<'_> {
 /// A layer's place in the network.
 #[derive(Clone, Copy)]
 struct Layer {
-    inputs: usize,
-    outputs: usize,
+    dense: Dense,
+    /// What its inputs come from; nothing of the first.
+    before_it: Activation,
     /// Its first weight.
     start: usize,
     /// Its inputs' place in the scratch of activations, for one example.
     before: usize,
+}
+
+impl core::ops::Deref for Layer {
+    type Target = Dense;
+
+    fn deref(&self) -> &Dense {
+        &self.dense
+    }
 }
 
 impl Layer {
@@ -250,10 +262,13 @@ impl Layer {
     }
 
     const fn product(&self, form: Form, n: usize, accumulate: bool) -> MatMul {
+        let Dense {
+            inputs, outputs, ..
+        } = self.dense;
         let (rows, inner, columns) = match form {
-            Form::Nn => (n, self.inputs, self.outputs),
-            Form::Tn => (self.inputs, n, self.outputs),
-            Form::Nt => (n, self.outputs, self.inputs),
+            Form::Nn => (n, inputs, outputs),
+            Form::Tn => (inputs, n, outputs),
+            Form::Nt => (n, outputs, inputs),
         };
         MatMul {
             form,
@@ -279,37 +294,62 @@ struct Parts<'s, S> {
     packed: &'s mut [S],
 }
 
+/// Refuses a number below another.
+fn at_least(what: &'static str, value: usize, least: usize) -> Result<(), Error> {
+    if value >= least {
+        return Ok(());
+    }
+    Err(Error::Range {
+        what,
+        value: value as f64,
+        least: least as f64,
+        greatest: f64::INFINITY,
+    })
+}
+
 impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
-    /// A network of these widths (inputs, hidden ..., classes) on `examples`, worked through in
-    /// pieces of `chunk` examples.
+    /// A tanh network of these widths (inputs, hidden ..., classes) with cross-entropy on `examples`, worked
+    /// through in pieces of `chunk` examples.
     ///
     /// # Errors
     /// [`Error::Range`] for less than two widths, a width or a chunk of 0; [`Error::Length`] where the
     /// first width is not that of the examples, or the last not that of their targets.
     pub fn new(examples: D, widths: &'a [usize], chunk: usize) -> Result<Self, Error> {
-        let at_least = |what, value: usize, least: usize| {
-            if value >= least {
-                Ok(())
-            } else {
-                Err(Error::Range {
-                    what,
-                    value: value as f64,
-                    least: least as f64,
-                    greatest: f64::INFINITY,
-                })
-            }
-        };
         at_least("number of widths", widths.len(), 2)?;
         at_least("width", widths.iter().copied().min().unwrap_or(0), 1)?;
+        Self::laid_out(examples, Layout::Layers(widths), Loss::CrossEntropy, chunk)
+    }
+
+    /// The same of any network.
+    ///
+    /// ```
+    /// use drmad::{layers::Layer::*, models::{Features, Mlp}, network::{Loss, Network}, objective::Objective, Fused};
+    /// let network = Network { inputs: 2, layers: &[Dense(3), Relu, Dense(1)], loss: Loss::SquaredError };
+    /// let data = Features { x: &[1.0, 0.0, 0.0, 1.0], labels: &[0, 0], width: 2 };
+    /// assert_eq!(Mlp::<_, Fused>::of(network, data, 2)?.weights(), 13);
+    /// # Ok::<(), drmad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and those of [`Network::check`].
+    pub fn of(network: Network<'a>, examples: D, chunk: usize) -> Result<Self, Error> {
+        network.check()?;
+        Self::laid_out(examples, network.layout(), network.loss, chunk)
+    }
+
+    fn laid_out(examples: D, layout: Layout<'a>, loss: Loss, chunk: usize) -> Result<Self, Error> {
         at_least("chunk", chunk, 1)?;
-        let (first, last) = (widths.first(), widths.last());
-        let first = first.copied().unwrap_or(0);
-        same("inputs of the first layer", examples.inputs(), first)?;
-        check_classes(&examples, last.copied().unwrap_or(0))?;
+        same(
+            "inputs of the first layer",
+            examples.inputs(),
+            layout.inputs(),
+        )?;
+        check_classes(&examples, layout.outputs())?;
         Ok(Mlp {
             most: examples.len(),
             examples,
-            widths,
+            layout,
+            loss,
             chunk,
             arithmetic: PhantomData,
         })
@@ -336,7 +376,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
     /// Numbers of scratch, of which `own` are the network's, for `vectors` sums of the weights' length and one
     /// of the hyperparameters' over a batch.
     fn needs(&self, own: usize, batch: usize, vectors: usize) -> usize {
-        let sums = self.network().sums_len(batch, vectors, self.hypers());
+        let sums = self.pass().sums_len(batch, vectors, self.hypers());
         own.saturating_add(sums)
     }
 
@@ -347,10 +387,11 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
 
     /// Where its weights lie.
     pub const fn layout(&self) -> Layout<'a> {
-        Layout::Layers(self.widths)
+        self.layout
     }
 
-    /// Probabilities (batch x classes) of the examples of a batch of at most `chunk`.
+    /// Probabilities (batch x classes) of the examples of a batch of at most `chunk`; with squared error the
+    /// outputs.
     ///
     /// # Errors
     /// [`Error::Length`] for a buffer of another length or a larger batch, and where the inputs are
@@ -380,38 +421,51 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
     }
 
     fn inputs(&self) -> usize {
-        self.widths.first().copied().unwrap_or(0)
+        self.layout.inputs()
     }
 
     fn classes(&self) -> usize {
-        self.widths.last().copied().unwrap_or(0)
+        self.layout.outputs()
     }
 
     /// Inputs and outputs of all layers.
     fn units(&self) -> usize {
-        self.network().sum(0)
+        self.pass().sum(0)
     }
 
     fn layers(&self) -> impl DoubleEndedIterator<Item = Layer> + ExactSizeIterator + use<'a, D, A> {
-        let widths = self.widths;
-        let pairs = widths.iter().zip(widths.iter().skip(1)).enumerate();
-        pairs.map(move |(l, (inputs, outputs))| Layer {
-            inputs: *inputs,
-            outputs: *outputs,
-            start: Layout::Layers(piece(widths, 0, l + 1)).weights(),
-            before: piece(widths, 0, l).iter().sum(),
+        let layout = self.layout;
+        let mut depth = 0;
+        while layout.dense(depth).is_some() {
+            depth += 1;
+        }
+        let dense = move |l| {
+            layout.dense(l).unwrap_or(Dense {
+                inputs: 0,
+                outputs: 0,
+                activation: Activation::Identity,
+            })
+        };
+        (0..depth).map(move |l: usize| Layer {
+            dense: dense(l),
+            before_it: match l.checked_sub(1) {
+                Some(before) => dense(before).activation,
+                None => Activation::Identity,
+            },
+            start: layout.weights_before(l),
+            before: (0..l).filter_map(|l| Some(layout.dense(l)?.inputs)).sum(),
         })
     }
 
     /// What its scratch depends on.
-    fn network(&self) -> Network<'a> {
+    fn pass(&self) -> Pass<'a> {
         let inputs = match (self.examples.gives().inputs, self.examples.sparse()) {
             (true, _) => Inputs::Given,
             (false, Some(_)) => Inputs::Sparse,
             (false, None) => Inputs::Gathered,
         };
-        Network {
-            widths: self.widths,
+        Pass {
+            layout: self.layout,
             chunk: self.chunk,
             inputs,
         }
@@ -423,15 +477,15 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         adjoints: usize,
         scratch: &mut &'s mut [S],
     ) -> Result<Parts<'s, S>, Error> {
-        let (n, network) = (self.chunk, self.network());
-        let widest = n.saturating_mul(adjoints).saturating_mul(network.widest());
+        let (n, pass) = (self.chunk, self.pass());
+        let widest = n.saturating_mul(adjoints).saturating_mul(pass.widest());
         Ok(Parts {
-            a: cut("scratch", scratch, n.saturating_mul(network.sum(0)))?,
+            a: cut("scratch", scratch, n.saturating_mul(pass.sum(0)))?,
             d: cut("scratch", scratch, widest)?,
             d_before: cut("scratch", scratch, widest)?,
             log_sums: cut("scratch", scratch, n)?,
             shares: cut("scratch", scratch, n)?,
-            packed: cut("scratch", scratch, network.packed_len())?,
+            packed: cut("scratch", scratch, pass.packed_len())?,
         })
     }
 
@@ -538,18 +592,25 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         for (l, layer) in self.layers().enumerate() {
             let (x, z) = layer.activations(parts.a, n);
             self.affine(&layer, w, piece, x, z, parts.packed)?;
-            if l + 1 < depth {
-                tanh::<A, S>(z);
-            } else {
+            layer.activation.run::<A, S>(z);
+            if l + 1 == depth {
                 copy(z, parts.d);
                 let (logits, sums) = (
                     piece_mut(parts.d, 0, z.len()),
                     piece_mut(parts.log_sums, 0, n),
                 );
-                softmax::<A, S>(layer.outputs, logits, z, sums);
+                match self.loss {
+                    Loss::CrossEntropy => softmax::<A, S>(layer.outputs, logits, z, sums),
+                    Loss::SquaredError => {}
+                }
             }
         }
         Ok(())
+    }
+
+    /// Example `i` at these hyperparameters.
+    fn example<'s, S: Scalar>(&'s self, h: &'s [S], i: u32) -> Result<Example<'s, D, S>, Error> {
+        Example::new(&self.examples, self.loss, h, i, self.classes())
     }
 
     /// Adds the losses of a piece after [`forward`](Self::forward) to `loss`.
@@ -563,7 +624,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         let classes = self.classes();
         let logits = parts.d.chunks_exact(classes.max(1));
         for ((i, log_sum), z) in piece.iter().zip(&*parts.log_sums).zip(logits) {
-            loss.add(Example::new(&self.examples, h, *i, classes)?.loss::<A>(*log_sum, z)?);
+            loss.add(self.example(h, *i)?.loss::<A>(*log_sum, z)?);
         }
         Ok(())
     }
@@ -585,7 +646,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         let probabilities = split(parts.a, first).1.chunks_exact(classes);
         let sums = parts.log_sums.iter().zip(parts.shares.iter_mut());
         for (((i, d), p), (log_sum, own)) in piece.iter().zip(logits).zip(probabilities).zip(sums) {
-            let example = Example::new(&self.examples, h, *i, classes)?;
+            let example = self.example(h, *i)?;
             if let Some(d_h) = &mut d_h {
                 example.pull::<A>(share, *log_sum, d, d_h)?;
             }
@@ -640,7 +701,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             if layer.start > 0 {
                 let before = piece_mut(before, 0, n * layer.inputs);
                 back.run::<A, S>(d, layer.of(at.w).0, before, parts.packed)?;
-                tanh_adjoint::<A, S>(a, before);
+                layer.before_it.adjoint::<A, S>(a, before);
                 core::mem::swap(&mut parts.d, &mut parts.d_before);
             } else if let (Some(d_h), true) = (&mut d_h, self.examples.gives().inputs) {
                 let before = piece_mut(before, 0, n * layer.inputs);
@@ -683,16 +744,18 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
                 let product = layer.product(Form::Nn, n, true);
                 product.run::<A, S>(r_x, layer.of(at.w).0, r_z, parts.packed)?;
             }
-            if l + 1 < depth {
-                tanh_adjoint::<A, S>(y, r_z);
-            } else {
+            layer.activation.adjoint::<A, S>(y, r_z);
+            if l + 1 == depth {
                 let classes = layer.outputs.max(1);
                 let rows = y.chunks_exact(classes).zip(r_z.chunks_exact(classes));
                 for (i, (p, r_z)) in at.batch.iter().zip(rows) {
-                    Example::new(&self.examples, at.h, *i, classes)?
+                    self.example(at.h, *i)?
                         .pull_r::<A>(share, p, r_z, out.m_d)?;
                 }
-                softmax_r::<A, S>(classes, y, r_z);
+                match self.loss {
+                    Loss::CrossEntropy => softmax_r::<A, S>(classes, y, r_z),
+                    Loss::SquaredError => {}
+                }
                 let r_d = piece_mut(parts.d, n * classes, n * classes);
                 scale_rows(classes, piece(parts.shares, 0, n), r_z, r_d);
             }
@@ -731,7 +794,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
                 self.pull_inputs(at.h, at.batch, r_before, out.m_d)?;
                 continue;
             }
-            tanh_adjoint_r::<A, S>(a, r_x, before, r_before);
+            layer.before_it.adjoint_r::<A, S>(a, r_x, before, r_before);
             core::mem::swap(&mut parts.d, &mut parts.d_before);
         }
         Ok(())
@@ -750,7 +813,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
     }
 
     fn scratch_len(&self) -> usize {
-        self.needs(self.network().scratch_len(), self.most, 1)
+        self.needs(self.pass().scratch_len(), self.most, 1)
     }
 
     fn gradient<S: Scalar>(
@@ -771,7 +834,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
             return Err(Error::EmptyBatch);
         }
         let count = at.batch.len();
-        let want = self.needs(self.network().scratch_len(), count, 1);
+        let want = self.needs(self.pass().scratch_len(), count, 1);
         check(scratch.len(), want)?;
         let mut parts = self.cut(1, &mut scratch)?;
         let share = S::ONE / S::from_usize(count);
@@ -807,7 +870,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
     }
 
     fn loss_scratch_len(&self) -> usize {
-        self.network().scratch_len()
+        self.pass().scratch_len()
     }
 
     fn loss<S: Scalar>(&self, at: At<'_, S>, mut scratch: &mut [S]) -> Result<S, Error> {
@@ -826,7 +889,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
     }
 
     fn second_order_scratch_len(&self) -> usize {
-        self.needs(self.network().second_order_scratch_len(), self.most, 2)
+        self.needs(self.pass().second_order_scratch_len(), self.most, 2)
     }
 
     fn second_order<S: Scalar>(
@@ -845,7 +908,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
             return Err(Error::EmptyBatch);
         }
         let count = at.batch.len();
-        let want = self.needs(self.network().second_order_scratch_len(), count, 2);
+        let want = self.needs(self.pass().second_order_scratch_len(), count, 2);
         check(scratch.len(), want)?;
         let mut parts = self.cut(2, &mut scratch)?;
         let r_a = self.cut_tangents(&mut scratch)?;
@@ -888,11 +951,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
             return dual_scratch_len(self);
         }
         let vectors = count.saturating_add(1);
-        self.needs(
-            self.network().second_order_scratch_len(),
-            self.most,
-            vectors,
-        )
+        self.needs(self.pass().second_order_scratch_len(), self.most, vectors)
     }
 
     /// The directions share each piece's activations, unless the examples have hyperparameters.
@@ -919,7 +978,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         g.fill(S::ZERO);
         g_dot.fill(S::ZERO);
         let (count, vectors) = (at.batch.len(), along.count.saturating_add(1));
-        let want = self.needs(self.network().second_order_scratch_len(), count, vectors);
+        let want = self.needs(self.pass().second_order_scratch_len(), count, vectors);
         check(scratch.len(), want)?;
         let mut parts = self.cut(2, &mut scratch)?;
         let r_a = self.cut_tangents(&mut scratch)?;

@@ -5,14 +5,14 @@ mod examples;
 mod learned;
 mod logistic;
 mod mlp;
+mod output_loss;
 mod quadratic;
-mod softmax_loss;
 mod sparse;
 
 pub use blocks::BLOCK;
 pub use examples::{Adjoint, Examples, Features, Given, Pixels};
 pub use learned::{Beside, LearnedInputs, Smoothed, SoftLabels, Weighted};
 pub use logistic::Logistic;
-pub use mlp::{Inputs, Mlp, Network};
+pub use mlp::{Inputs, Mlp, Pass};
 pub use quadratic::Quadratic;
 pub use sparse::{SparseImages, SparsePixels};

@@ -221,8 +221,28 @@ pub struct SparsePixels<'a> {
 }
 
 impl<'a> SparsePixels<'a> {
-    fn pairs(&self, i: u32) -> Result<(&'a [u16], &'a [u8]), Error> {
+    pub(crate) fn pairs(&self, i: u32) -> Result<(&'a [u16], &'a [u8]), Error> {
         self.images.get(chosen_image(self.chosen, i)?)
+    }
+
+    /// Writes the inputs that these bytes stand for, the mean left out, to the start of `values`.
+    pub(crate) fn read<S: Scalar>(
+        indices: &[u16],
+        bytes: &[u8],
+        mut values: &mut [S],
+    ) -> Result<(), Error> {
+        // The indices are read soon, row after row: to ask for them here, a cache line each, overlaps
+        // what would be a wait for memory at each row.
+        black_box(indices.iter().step_by(32).fold(0, |all, i| all | i));
+        let values = cut("values", &mut values, bytes.len())?;
+        let unit = S::from_f32(1.0 / 255.0);
+        map(
+            bytes,
+            values,
+            #[inline(always)]
+            move |byte| S::from_f32(f32::from(byte)) * unit,
+        );
+        Ok(())
     }
 }
 
@@ -262,18 +282,6 @@ impl Examples for SparsePixels<'_> {
 
     fn values<A: Arithmetic, S: Scalar>(&self, i: u32, values: &mut [S]) -> Result<(), Error> {
         let (indices, bytes) = self.pairs(i)?;
-        // The indices are read soon, row after row: to ask for them here, a cache line each, overlaps
-        // what would be a wait for memory at each row.
-        black_box(indices.iter().step_by(32).fold(0, |all, i| all | i));
-        let mut values = values;
-        let values = cut("values", &mut values, bytes.len())?;
-        let unit = S::from_f32(1.0 / 255.0);
-        map(
-            bytes,
-            values,
-            #[inline(always)]
-            move |byte| S::from_f32(f32::from(byte)) * unit,
-        );
-        Ok(())
+        Self::read(indices, bytes, values)
     }
 }

@@ -83,6 +83,20 @@ impl Levels {
     }
 }
 
+impl Levels {
+    /// Bytes of the [state](crate::state) of so many rows.
+    pub(crate) const fn state_len<S: Real>(self, weights: usize, rows: usize) -> usize {
+        match self {
+            Levels::Full => Full::<S>::state_len(weights, rows),
+            Levels::Three => Quantised::<3>::state_len(weights, rows),
+            Levels::Seven => Quantised::<7>::state_len(weights, rows),
+            Levels::Eleven => Quantised::<11>::state_len(weights, rows),
+            Levels::Fifteen => Quantised::<15>::state_len(weights, rows),
+            Levels::Most => Quantised::<255>::state_len(weights, rows),
+        }
+    }
+}
+
 /// Calls the same on whichever it is.
 macro_rules! each {
     ($self:expr, $Type:ident: $($Variant:ident)*, $it:ident => $body:expr) => {

@@ -1,5 +1,817 @@
-//! A training is data.
+//! A training as data: what is trained, on what, how, and what of it is tuned. Nothing runs until something runs it.
+//!
+//! A [`Training`] says it all in one value, a `const` where one likes. From it follow, each in one place:
+//!
+//! - one vector `h` of all hyperparameters, rates, momenta and initial scales among them, in the order of its
+//!   [`Tuned`] blocks, and one hypergradient in the same order ([`Training::hypergradient`]);
+//! - a name and a natural value for each entry ([`Hypers`]);
+//! - the memory that it takes with a [`Method`], a value known before anything runs ([`Training::need`]), from
+//!   which one buffer is cut;
+//! - the losses of a network on examples that a [`Source`] lends ([`Training::loss`]): the training's with penalties
+//!   and weights of examples, the validation's without, since the description knows which blocks are the
+//!   training's alone;
+//! - a [`Session`]: the same training by a few steps at a time, saved and restored.
+//!
+//! ```
+//! use drmad::{Fused, layers::Layer::*, method::Method, models::Features, network::{Loss, Network}, training::*};
+//! use drmad::group::Granularity;
+//!
+//! const XOR: Network = Network { inputs: 2, layers: &[Dense(4), Tanh, Dense(2)], loss: Loss::CrossEntropy };
+//! const PENALTIES: &[Tuned] = &[Tuned::new(What::Penalty, Granularity::Unit)];
+//! const TRAINING: Training = Training { tuned: PENALTIES, ..Training::of(XOR, 4, 200) };
+//! let corners = Features { x: &[0., 0., 0., 1., 1., 0., 1., 1.], labels: &[0, 1, 1, 0], width: 2 };
+//! let losses = TRAINING.losses::<Fused>(&corners, &corners)?;
+//!
+//! let (mut memory, mut d_h) = ([0f32; TRAINING.need::<f32>(Method::HATS).len()], [0.0; 6]);
+//! TRAINING.hypergradient(Method::HATS, losses.on(), &[-9.0; 6], &mut d_h, &mut memory)?;
+//! assert!(d_h[0] > 0.0, "{}: less of it lowers the loss", TRAINING.hypers().name(0).unwrap());
+//! # Ok::<(), drmad::Error>(())
+//! ```
+//!
+//! Costs nothing but the copy of `h`: what runs is [`train`](crate::train) and [`sweep`](crate::sweep).
+//!
+//! Refused: scales and penalties of an objective of one's own, which is to be [wrapped](crate::wrap); rates and
+//! momenta of different groups; initial scales in another parametrisation than their logarithm; weights and
+//! inputs of examples both at once.
 
+mod examples;
+mod network;
+mod session;
 mod tuned;
 
+use bytemuck::Pod;
+
+use crate::error::{Error, exactly, same};
+use crate::forward::{Forward, Wrt};
+use crate::group::{Groups, Layout};
+use crate::hypergradient::{Outcome, Trainer, Validation, Workspace};
+use crate::implicit::{Implicit, Solver};
+use crate::memory::{Buffer, Need};
+use crate::method::{Extent, Method};
+use crate::models::{Inputs, Pass};
+use crate::network::Network;
+use crate::objective::{Differentiable, dual_required_len};
+use crate::outer::Parametrisation;
+use crate::random::{Batches, Initial, Normal};
+use crate::scalar::{Arithmetic, Real, Scalar};
+use crate::schedule::{Rule, Schedule};
+use crate::train::Run;
+use core::ops::Range;
+
+pub use examples::{Input, Source, Target};
+pub use network::{Losses, NetworkLoss};
+pub use session::Session;
 pub use tuned::{Hypers, Name, Of, Tuned, What};
+
+/// What is trained.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Model<'a> {
+    /// A network.
+    Network {
+        /// Which.
+        network: Network<'a>,
+        /// Whether its examples come as [sparse](Input::Sparse) rows.
+        sparse: bool,
+    },
+    /// An [`Objective`](crate::objective::Objective) of one's own.
+    Own(Own),
+}
+
+/// The sizes of an objective of one's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// Its weights `P`.
+    pub weights: usize,
+    /// Its hyperparameters.
+    pub hypers: usize,
+    /// Scratch of its gradient, and of the validation loss's.
+    pub scratch: usize,
+    /// Scratch of its second-order products.
+    pub second_order_scratch: usize,
+}
+
+impl Own {
+    /// One whose second-order products come from dual numbers, and whose gradient takes so much scratch.
+    pub const fn new(weights: usize, hypers: usize, scratch: usize) -> Self {
+        Own {
+            weights,
+            hypers,
+            scratch,
+            second_order_scratch: dual_required_len(weights, hypers, scratch),
+        }
+    }
+}
+
+/// A training, and what of it is tuned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Training<'a> {
+    /// What is trained.
+    pub model: Model<'a>,
+    /// How many examples it is trained on.
+    pub examples: usize,
+    /// How many examples the validation loss is taken over.
+    pub valid_examples: usize,
+    /// What is tuned.
+    pub tuned: &'a [Tuned],
+    /// How a step follows from the gradient.
+    pub rule: Rule,
+    /// The rate, where it is not tuned; in PyTorch's terms it is this times `1 - momentum`
+    /// ([`schedule`](crate::schedule)).
+    pub rate: f32,
+    /// The momentum, where it is not tuned. Where it is, the least one that memory is kept for.
+    pub momentum: f32,
+    /// The logarithm of the standard deviation of initial weights, where it is not tuned.
+    pub log_scale: f32,
+    /// The coefficient `c` of a penalty `c z^2` on all weights, where none is tuned.
+    pub l2: f32,
+    /// Examples in a batch.
+    pub batch: usize,
+    /// Examples that are worked through at a time, where that is not the whole batch: less of them take less
+    /// scratch.
+    pub microbatch: Option<usize>,
+    /// The number `T` of steps.
+    pub steps: usize,
+    /// The seed of initial weights and batches.
+    pub seed: u64,
+}
+
+/// The losses that a training is run on, at one scalar.
+#[derive(Clone, Copy)]
+pub struct On<'a, A: Arithmetic, S: Scalar> {
+    /// That of the training.
+    pub training: &'a dyn Differentiable<A, S>,
+    /// That of the validation, of the same weights and hyperparameters.
+    pub validation: &'a dyn Differentiable<A, S>,
+    /// Weights to begin with, where they are not drawn from the seed.
+    pub initial: Option<&'a [S]>,
+}
+
+/// Where the tables of a training's values begin in their vector: those of the loss, the rates, the momenta, the
+/// logarithms of initial scales, and the end.
+#[derive(Clone, Copy)]
+struct Tables {
+    rates: usize,
+    momenta: usize,
+    log_scales: usize,
+    end: usize,
+}
+
+/// What a session is cut from, in numbers but for the words.
+#[derive(Clone, Copy)]
+struct Lens {
+    workspace: usize,
+    path: usize,
+    batch: usize,
+    valid: usize,
+}
+
+impl<'a> Training<'a> {
+    /// A network trained and validated on as many examples, for so many steps, with the settings that serve small
+    /// networks: heavy ball of rate .1 and momentum .9, initial weights of deviation .2, batches of 32. Nothing is
+    /// tuned.
+    pub const fn of(network: Network<'a>, examples: usize, steps: usize) -> Self {
+        let sparse = false;
+        Self::new(Model::Network { network, sparse }, examples, steps)
+    }
+
+    /// The same of any model.
+    pub const fn new(model: Model<'a>, examples: usize, steps: usize) -> Self {
+        Training {
+            model,
+            examples,
+            valid_examples: examples,
+            tuned: &[],
+            rule: Rule::HeavyBall,
+            rate: 0.1,
+            momentum: 0.9,
+            log_scale: -1.6,
+            l2: 0.0,
+            batch: if examples < 32 { examples } else { 32 },
+            microbatch: None,
+            steps,
+            seed: 0,
+        }
+    }
+
+    /// Where its weights lie.
+    pub const fn layout(&self) -> Layout<'a> {
+        match self.model {
+            Model::Network { network, .. } => network.layout(),
+            Model::Own(own) => Layout::Flat(own.weights),
+        }
+    }
+
+    /// Its hyperparameters.
+    pub const fn hypers(&self) -> Hypers<'a> {
+        Hypers {
+            tuned: self.tuned,
+            layout: self.layout(),
+            examples: self.examples,
+            own: match self.model {
+                Model::Network { .. } => 0,
+                Model::Own(own) => own.hypers,
+            },
+            steps: self.steps,
+        }
+    }
+
+    /// The block of a kind, where it is tuned.
+    const fn block(&self, what: What) -> Option<Tuned> {
+        let mut i = 0;
+        while i < self.tuned.len() {
+            if self.tuned[i].what as usize == what as usize {
+                return Some(self.tuned[i]);
+            }
+            i += 1;
+        }
+        None
+    }
+
+    /// How many numbers the block of a kind has; 0 where it is not tuned.
+    const fn len_of(&self, what: What) -> usize {
+        match self.block(what) {
+            Some(block) => self.hypers().len_of(&block),
+            None => 0,
+        }
+    }
+
+    /// Which weights share a number of this kind: one for all, where it is not tuned.
+    const fn groups_of(&self, what: What) -> Groups<'a> {
+        match self.block(what) {
+            Some(block) => block.groups(self.layout()),
+            None => Groups::global(self.layout().weights()),
+        }
+    }
+
+    /// Which weights share a rate and a momentum.
+    const fn scheduled(&self) -> Groups<'a> {
+        match self.block(What::Rate) {
+            Some(_) => self.groups_of(What::Rate),
+            None => self.groups_of(What::Momentum),
+        }
+    }
+
+    /// Whether rates or momenta are tuned.
+    const fn tunes_schedule(&self) -> bool {
+        self.block(What::Rate).is_some() || self.block(What::Momentum).is_some()
+    }
+
+    /// Where the values lie.
+    const fn tables(&self) -> Tables {
+        const OF_THE_LOSS: [What; 5] = [
+            What::Objective,
+            What::ExampleWeight,
+            What::Input,
+            What::Scale,
+            What::Penalty,
+        ];
+        let (mut rates, mut i) = (0usize, 0);
+        while i < OF_THE_LOSS.len() {
+            rates = rates.saturating_add(self.len_of(OF_THE_LOSS[i]));
+            i += 1;
+        }
+        let groups = self.scheduled().len();
+        let of = [self.len_of(What::Rate), self.len_of(What::Momentum)];
+        let momenta = rates.saturating_add(if of[0] > 0 { of[0] } else { groups });
+        let log_scales = momenta.saturating_add(if of[1] > 0 { of[1] } else { groups });
+        Tables {
+            rates,
+            momenta,
+            log_scales,
+            end: log_scales.saturating_add(self.groups_of(What::InitialScale).len()),
+        }
+    }
+
+    /// Where the values of a block lie.
+    fn place(&self, block: &Tuned) -> Range<usize> {
+        let tables = self.tables();
+        let start = match block.what {
+            What::Rate => tables.rates,
+            What::Momentum => tables.momenta,
+            What::InitialScale => tables.log_scales,
+            _ => (self.tuned.iter())
+                .filter(|other| other.what.is_of_the_loss() && other.what < block.what)
+                .fold(0, |sum, other| {
+                    self.hypers().len_of(other).saturating_add(sum)
+                }),
+        };
+        start..start.saturating_add(self.hypers().len_of(block))
+    }
+
+    /// Numbers of `h` that belong to examples.
+    const fn of_examples(&self) -> usize {
+        let (weights, inputs) = (self.len_of(What::ExampleWeight), self.len_of(What::Input));
+        weights.saturating_add(inputs)
+    }
+
+    /// Examples that are worked through at a time.
+    const fn chunk(&self) -> usize {
+        match self.microbatch {
+            Some(chunk) => chunk,
+            None => self.batch,
+        }
+    }
+
+    /// Scratch of the training loss with `count` directions of forward mode, and of the validation loss.
+    const fn scratch(&self, tangents: Option<usize>) -> usize {
+        let hypers = self.tables().rates;
+        let (network, sparse) = match self.model {
+            Model::Own(own) => {
+                let own_scratch = larger(own.scratch, own.second_order_scratch);
+                return match tangents {
+                    None => own_scratch,
+                    Some(_) => larger(own_scratch, hypers.saturating_add(own.scratch)),
+                };
+            }
+            Model::Network { network, sparse } => (network, sparse),
+        };
+        let rows = if sparse {
+            Inputs::Sparse
+        } else {
+            Inputs::Gathered
+        };
+        let valid = Pass {
+            layout: network.layout(),
+            chunk: self.chunk(),
+            inputs: rows,
+        };
+        let trained = Pass {
+            inputs: match self.block(What::Input) {
+                Some(_) => Inputs::Given,
+                None => rows,
+            },
+            ..valid
+        };
+        let (p, own) = (network.weights(), self.of_examples());
+        let vectors = if self.block(What::Scale).is_some() {
+            p
+        } else {
+            0
+        };
+        let validation = (valid.scratch_len())
+            .saturating_add(valid.sums_len(self.valid_examples, 1, own))
+            .saturating_add(vectors);
+        let gradient = (trained.scratch_len()).saturating_add(trained.sums_len(self.batch, 1, own));
+        let training = match tangents {
+            None => {
+                let second = (trained.second_order_scratch_len())
+                    .saturating_add(trained.sums_len(self.batch, 2, own));
+                let second = second.saturating_add(vectors.saturating_mul(4));
+                larger(gradient.saturating_add(vectors), second)
+            }
+            Some(count) => {
+                let inner = if own > 0 {
+                    dual_required_len(p, own, gradient)
+                } else {
+                    let sums = trained.sums_len(self.batch, count.saturating_add(1), own);
+                    trained.second_order_scratch_len().saturating_add(sums)
+                };
+                inner.saturating_add(vectors.saturating_mul(count.saturating_add(1)))
+            }
+        };
+        let penalty = match self.block(What::Penalty) {
+            Some(_) => self.len_of(What::Penalty),
+            None => 2,
+        };
+        let training = larger(training, penalty);
+        match tangents {
+            None => larger(training, validation),
+            // The validation's direct term has a place of its own there.
+            Some(_) => larger(training, hypers.saturating_add(validation)),
+        }
+    }
+
+    /// What decides how much a path remembers, where no momentum is known but the least.
+    const fn extent(&self) -> Extent {
+        Extent {
+            weights: self.layout().weights(),
+            steps: self.steps,
+            rule: self.rule,
+            recalls: self.rule.recalls(self.tunes_schedule()),
+            momentum: self.momentum,
+            reach: 0,
+        }
+    }
+
+    const fn lens<S: Real>(&self, method: Method) -> Lens {
+        let (p, schedule) = (self.layout().weights(), self.tunes_schedule());
+        let hypers = self.tables().rates;
+        let dropped = if method.sweep().drops_negative_curvature {
+            p
+        } else {
+            0
+        };
+        let scratch = self.scratch(None).saturating_add(dropped);
+        let solver = match method {
+            Method::Implicit { .. } => hypers,
+            _ => 0,
+        };
+        let workspace = match method {
+            Method::Forward => {
+                let count = self.hypers().len();
+                let scratch = self.scratch(Some(count));
+                Forward::<S>::required_len(p, hypers, self.rule, count, scratch)
+            }
+            _ => {
+                let scratch = scratch.saturating_add(solver);
+                Workspace::<S>::required_len(p, scratch, self.rule, schedule)
+            }
+        };
+        Lens {
+            workspace,
+            path: method.sweep().need::<S>(self.extent()).len(),
+            batch: self.batch,
+            valid: match method {
+                // It is taken over all that is trained on, after the validation loss.
+                Method::Implicit { .. } => larger(self.valid_examples, self.examples),
+                _ => self.valid_examples,
+            },
+        }
+    }
+
+    /// The memory that it takes with a method, beside `h` and the hypergradient.
+    pub const fn need<S: Real>(&self, method: Method) -> Need<S> {
+        let Lens {
+            workspace,
+            path,
+            batch,
+            valid,
+        } = self.lens::<S>(method);
+        Need::numbers(self.tables().end)
+            .times(2)
+            .and(Need::numbers(workspace))
+            .and(Need::numbers(path))
+            .and(Need::words(batch))
+            .and(Need::words(valid))
+    }
+
+    /// Bytes that a [`Session`] may take when it is [saved](Session::save).
+    pub const fn state_len<S: Real>(&self, method: Method) -> usize {
+        let tables = self.tables();
+        let schedule = if self.tunes_schedule() {
+            Some((
+                tables.momenta.saturating_sub(tables.rates),
+                tables.log_scales.saturating_sub(tables.momenta),
+            ))
+        } else {
+            None
+        };
+        let path = method.sweep().state_len::<S>(self.extent());
+        Trainer::<crate::Plain, S>::state_len(
+            self.layout().weights(),
+            tables.rates,
+            self.rule,
+            schedule,
+            path,
+        )
+    }
+
+    /// Whether it can be trained.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for what the module refuses; those of [`Network::check`] and [`Hypers::check`].
+    pub fn check(&self) -> Result<(), Error> {
+        let refuse = |what| Err(Error::Unsupported { what });
+        self.hypers().check()?;
+        if let Model::Network { network, .. } = self.model {
+            network.check()?;
+        }
+        let has = |what| self.block(what).is_some();
+        match self.model {
+            Model::Network { .. } if has(What::Objective) => {
+                return refuse("hyperparameters of an objective, where a network is trained");
+            }
+            Model::Own(own) if own.hypers > 0 && !has(What::Objective) => {
+                return refuse(
+                    "an objective with hyperparameters that are not tuned: name them in `tuned`",
+                );
+            }
+            Model::Own(_)
+                if has(What::Scale)
+                    || has(What::Penalty)
+                    || has(What::ExampleWeight)
+                    || has(What::Input)
+                    || self.l2 != 0.0 =>
+            {
+                return refuse(
+                    "scales, penalties and examples of an objective of one's own: wrap it, and tune its hyperparameters",
+                );
+            }
+            _ => {}
+        }
+        if has(What::ExampleWeight) && has(What::Input) {
+            return refuse("weights and inputs of examples at once");
+        }
+        if let (Some(rate), Some(momentum)) = (self.block(What::Rate), self.block(What::Momentum))
+            && rate.by != momentum.by
+        {
+            return refuse("rates and momenta of different groups");
+        }
+        if self
+            .block(What::InitialScale)
+            .is_some_and(|block| block.parametrisation != Some(Parametrisation::Log))
+        {
+            return refuse("initial scales in another parametrisation than their logarithm");
+        }
+        Ok(())
+    }
+
+    /// Writes the values of `h`, and of what is not tuned, to their tables.
+    fn fill<A: Arithmetic, S: Scalar>(&self, h: &[S], values: &mut [S]) -> Result<(), Error> {
+        exactly("h", h, self.hypers().len())?;
+        let Tables {
+            rates,
+            momenta,
+            log_scales,
+            end,
+        } = self.tables();
+        exactly("values", values, end)?;
+        for (range, value) in [
+            (rates..momenta, self.rate),
+            (momenta..log_scales, self.momentum),
+            (log_scales..end, self.log_scale),
+        ] {
+            let table = values.get_mut(range).unwrap_or_default();
+            table.fill(S::from_f32(value));
+        }
+        for (block, range) in self.hypers().blocks() {
+            let given = h.get(range).unwrap_or_default();
+            let table = values.get_mut(self.place(block)).unwrap_or_default();
+            for (value, h) in table.iter_mut().zip(given) {
+                *value = *h;
+            }
+            if let (Some(parametrisation), true) =
+                (block.parametrisation, block.what != What::InitialScale)
+            {
+                parametrisation.value::<A, S>(table);
+            }
+        }
+        if let Some(j) = values.iter().position(|x| !x.is_finite()) {
+            return Err(Error::NonFinite {
+                what: "value of a hyperparameter",
+                step: j,
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes the derivatives by the tables of values, as those by `h`, to `d_h`.
+    fn pull_back<S: Scalar>(&self, values: &[S], d: &[S], d_h: &mut [S]) -> Result<(), Error> {
+        exactly("d_h", d_h, self.hypers().len())?;
+        for (block, range) in self.hypers().blocks() {
+            let place = self.place(block);
+            let table = d.get(place.clone()).unwrap_or_default();
+            let d_h = d_h.get_mut(range).unwrap_or_default();
+            for (d_h, d) in d_h.iter_mut().zip(table) {
+                *d_h = *d;
+            }
+            // That by initial scales is one by their logarithms already.
+            if let (Some(parametrisation), true) =
+                (block.parametrisation, block.what != What::InitialScale)
+            {
+                parametrisation.pull_back(values.get(place).unwrap_or_default(), d_h)?;
+            }
+        }
+        if d_h.iter().all(|d| d.is_finite()) {
+            return Ok(());
+        }
+        Err(Error::Diverged {
+            what: "hypergradient",
+            step: 0,
+        })
+    }
+
+    /// The batches it is trained on.
+    pub const fn batches(&self) -> Batches {
+        Batches {
+            seed: self.seed,
+            examples: self.examples,
+            size: self.batch,
+        }
+    }
+
+    /// The run of these values.
+    fn run<'r, A: Arithmetic, S: Scalar>(
+        &self,
+        objective: &'r dyn Differentiable<A, S>,
+        values: &'r [S],
+    ) -> Result<Run<'r, A, S>, Error>
+    where
+        'a: 'r,
+    {
+        let tables = self.tables();
+        let table = |range: Range<usize>| values.get(range).unwrap_or_default();
+        same("weights", self.layout().weights(), objective.weights())?;
+        same(
+            "hyperparameters of the loss",
+            tables.rates,
+            objective.hypers(),
+        )?;
+        Ok(Run {
+            objective,
+            h: table(0..tables.rates),
+            schedule: Schedule {
+                groups: self.scheduled(),
+                rule: self.rule,
+                rates: table(tables.rates..tables.momenta),
+                momenta: table(tables.momenta..tables.log_scales),
+            },
+            batches: self.batches(),
+            steps: self.steps,
+        })
+    }
+
+    /// Where it begins.
+    fn initial<'r, S: Scalar>(&self, given: Option<&'r [S]>, values: &'r [S]) -> Initial<'r, S>
+    where
+        'a: 'r,
+    {
+        match given {
+            Some(w) => Initial::Given(w),
+            None => Initial::Drawn(self.normal(values)),
+        }
+    }
+
+    fn normal<'r, S: Scalar>(&self, values: &'r [S]) -> Normal<'r, S>
+    where
+        'a: 'r,
+    {
+        Normal {
+            seed: self.seed,
+            groups: self.groups_of(What::InitialScale),
+            log_scales: values.get(self.tables().log_scales..).unwrap_or_default(),
+        }
+    }
+
+    /// Trains with hyperparameters `h` and takes the derivative of the validation loss by each of them to `d_h`,
+    /// in `memory` that has its [`need`](Self::need).
+    ///
+    /// # Errors
+    /// Those of [`check`](Self::check); [`Error::Length`]; [`Error::NonFinite`] for an entry of `h` that stands for
+    /// no finite number; [`Error::Diverged`] with the step; what the method and the losses refuse.
+    /// [`Error::Unsupported`] where the method knows no derivative by something that is tuned.
+    pub fn hypergradient<A: Arithmetic, S: Real + Pod>(
+        &self,
+        method: Method,
+        on: On<'_, A, S>,
+        h: &[S],
+        d_h: &mut [S],
+        memory: &mut [S],
+    ) -> Result<Outcome<S>, Error> {
+        match method {
+            Method::Sweep(sweep) => {
+                let mut session = Session::new(*self, sweep, on, h, memory)?;
+                let outcome = session.advance(usize::MAX, &mut |_, _| ())?;
+                session.hypergradient(d_h)?;
+                outcome.ok_or(Error::NoSteps)
+            }
+            Method::Forward => self.forward(on, h, d_h, memory),
+            Method::Implicit { .. } | Method::Direct => self.at_the_end(method, on, h, d_h, memory),
+        }
+    }
+
+    /// The most tangents that forward mode carries here: each costs about what a sweep costs.
+    pub const MOST_TANGENTS: usize = 64;
+
+    fn forward<A: Arithmetic, S: Real + Pod>(
+        &self,
+        on: On<'_, A, S>,
+        h: &[S],
+        d_h: &mut [S],
+        memory: &mut [S],
+    ) -> Result<Outcome<S>, Error> {
+        self.check()?;
+        let count = self.hypers().len();
+        exactly("d_h", d_h, count)?;
+        let mut wrt = [Wrt::Initial; Self::MOST_TANGENTS];
+        let Some(wrt) = wrt.get_mut(..count) else {
+            return Err(Error::Range {
+                what: "tangents of forward mode",
+                value: count as f64,
+                least: 0.0,
+                greatest: Self::MOST_TANGENTS as f64,
+            });
+        };
+        let tables = self.tables();
+        for (block, range) in self.hypers().blocks() {
+            let here = wrt.get_mut(range).unwrap_or_default();
+            for (wrt, place) in here.iter_mut().zip(self.place(block)) {
+                *wrt = match block.what {
+                    What::Rate => Wrt::Rate(place.saturating_sub(tables.rates)),
+                    What::Momentum => Wrt::Momentum(place.saturating_sub(tables.momenta)),
+                    What::InitialScale => Wrt::Initial,
+                    _ => Wrt::Hyper(place),
+                };
+            }
+        }
+        let mut memory = Buffer::new("memory of the training", memory);
+        let (values, d) = (memory.numbers(tables.end)?, memory.numbers(tables.end)?);
+        self.fill::<A, S>(h, values)?;
+        let lens = self.lens::<S>(Method::Forward);
+        let buffer = memory.numbers(lens.workspace)?;
+        let (batch, valid) = (memory.words(lens.batch)?, memory.words(lens.valid)?);
+        count_up(valid);
+        let run = self.run(on.training, values)?;
+        let mut forward = Forward::new(buffer, &run, wrt)?;
+        forward.start(&self.initial(on.initial, values))?;
+        if let (Some((_, range)), None) = (self.hypers().block(What::InitialScale), on.initial) {
+            let rows = forward.w_dot.chunks_exact_mut(forward.w.len().max(1));
+            for (group, w_dot) in rows.skip(range.start).take(range.len()).enumerate() {
+                self.normal(values).tangent(group, forward.w, w_dot)?;
+            }
+        }
+        run.forward(0..self.steps, &mut forward, batch, &mut |_, _| ())?;
+        let validation = Validation {
+            objective: on.validation,
+            examples: valid,
+        };
+        let valid_loss = run.hypergradient(&validation, &mut forward, d_h)?;
+        for (block, range) in self.hypers().blocks() {
+            let table = d.get_mut(self.place(block)).unwrap_or_default();
+            for (d, d_h) in table.iter_mut().zip(d_h.get(range).unwrap_or_default()) {
+                *d = *d_h;
+            }
+        }
+        self.pull_back(values, d, d_h)?;
+        Ok(Outcome {
+            valid_loss,
+            steps_back: 0,
+        })
+    }
+
+    /// The methods that look at the last weights alone.
+    fn at_the_end<A: Arithmetic, S: Real + Pod>(
+        &self,
+        method: Method,
+        on: On<'_, A, S>,
+        h: &[S],
+        d_h: &mut [S],
+        memory: &mut [S],
+    ) -> Result<Outcome<S>, Error> {
+        if self.tunes_schedule() || self.block(What::InitialScale).is_some() {
+            return Err(Error::Unsupported {
+                what: "derivatives by rates, momenta and initial scales at the last weights, which do not know them: take a sweep",
+            });
+        }
+        self.check()?;
+        let tables = self.tables();
+        let mut memory = Buffer::new("memory of the training", memory);
+        let (values, d) = (memory.numbers(tables.end)?, memory.numbers(tables.end)?);
+        self.fill::<A, S>(h, values)?;
+        let lens = self.lens::<S>(method);
+        let buffer = memory.numbers(lens.workspace)?;
+        let (batch, examples) = (memory.words(lens.batch)?, memory.words(lens.valid)?);
+        count_up(examples);
+        let initial = self.initial(on.initial, values);
+        let (run, sweep) = (self.run(on.training, values)?, method.sweep());
+        let mut workspace = Workspace::new(buffer, self.layout().weights(), self.rule, false)?;
+        let extent = Extent::of(&run.schedule, self.steps, false);
+        let mut path = sweep.path::<A, S>(extent, initial, &mut [])?;
+        run.walk(&initial, &mut path, &mut workspace, batch, &mut |_, _| ())?;
+        let validation = Validation {
+            objective: on.validation,
+            examples: examples.get(..self.valid_examples).unwrap_or_default(),
+        };
+        let d_loss = d.get_mut(..tables.rates).unwrap_or_default();
+        let valid_loss = match method {
+            Method::Implicit {
+                series_rate,
+                iterations,
+                damping,
+            } => {
+                let settings = Implicit {
+                    examples: examples.get(..self.examples).unwrap_or_default(),
+                    solver: match series_rate {
+                        Some(rate) => Solver::Neumann {
+                            rate: S::from_f32(rate),
+                        },
+                        None => Solver::ConjugateGradients,
+                    },
+                    iterations,
+                    tolerance: S::from_f32(1e-6),
+                    damping: S::from_f32(damping),
+                };
+                run.implicit(&validation, &settings, &mut workspace, d_loss)?
+                    .valid_loss
+            }
+            _ => run.direct(&validation, &mut workspace, d_loss)?,
+        };
+        self.pull_back(values, d, d_h)?;
+        Ok(Outcome {
+            valid_loss,
+            steps_back: 0,
+        })
+    }
+}
+
+/// `Ord::max`, for constants.
+const fn larger(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
+/// 0, 1, 2, and so on.
+fn count_up(numbers: &mut [u32]) {
+    for (i, number) in numbers.iter_mut().enumerate() {
+        *number = i as u32;
+    }
+}

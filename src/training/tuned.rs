@@ -6,6 +6,7 @@
 //!
 //! | what | its natural value | default parametrisation |
 //! |---|---|---|
+//! | [`What::Objective`] | a hyperparameter of an objective of one's own | natural |
 //! | [`What::ExampleWeight`] | the weight of a training example's loss | natural |
 //! | [`What::Input`] | an input of a training example | natural |
 //! | [`What::Scale`] | `s` in `w = s z` | log |
@@ -32,6 +33,8 @@ use crate::scalar::{Arithmetic, Scalar};
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum What {
+    /// A hyperparameter of an objective of one's own.
+    Objective,
     /// A weight for each training example.
     ExampleWeight,
     /// The inputs of the training examples, one example after another.
@@ -52,6 +55,7 @@ impl What {
     /// What one of them is called.
     pub const fn name(self) -> &'static str {
         match self {
+            What::Objective => "hyperparameter",
             What::ExampleWeight => "weight of an example",
             What::Input => "input",
             What::Scale => "scale",
@@ -69,7 +73,7 @@ impl What {
                 Some(Parametrisation::Log)
             }
             What::Momentum => Some(Parametrisation::Logit),
-            What::ExampleWeight | What::Input => None,
+            What::Objective | What::ExampleWeight | What::Input => None,
         }
     }
 
@@ -78,9 +82,9 @@ impl What {
         matches!(self, What::Rate | What::Momentum)
     }
 
-    /// Whether it belongs to weights.
-    pub const fn is_of_weights(self) -> bool {
-        !matches!(self, What::ExampleWeight | What::Input)
+    /// Whether the loss takes it: it is a part of the objective's `h`, where it lies in the order of this enum.
+    pub const fn is_of_the_loss(self) -> bool {
+        !matches!(self, What::InitialScale | What::Rate | What::Momentum)
     }
 }
 
@@ -141,6 +145,7 @@ impl Tuned {
 ///     ],
 ///     layout: Layout::Layers(&[4, 3, 2]),
 ///     examples: 100,
+///     own: 0,
 ///     steps: 5,
 /// };
 /// const LEN: usize = HYPERS.len();
@@ -159,6 +164,8 @@ pub struct Hypers<'a> {
     pub layout: Layout<'a>,
     /// How many examples are trained on.
     pub examples: usize,
+    /// How many hyperparameters an objective of one's own has.
+    pub own: usize,
     /// Steps of the training.
     pub steps: usize,
 }
@@ -183,6 +190,8 @@ pub enum Of {
     Weights(Member),
     /// A training example.
     Example(usize),
+    /// The objective: the one of this number.
+    Objective(usize),
     /// An input of a training example.
     Input {
         /// The example.
@@ -201,6 +210,7 @@ impl fmt::Display for Name {
                     write!(f, ", {member}")?;
                 }
             }
+            Of::Objective(i) => write!(f, "hyperparameter {i}")?,
             Of::Example(i) => write!(f, "weight of example {i}")?,
             Of::Input { example, input } => write!(f, "input {input} of example {example}")?,
         }
@@ -215,6 +225,7 @@ impl<'a> Hypers<'a> {
     /// How many numbers a block has.
     pub const fn len_of(&self, block: &Tuned) -> usize {
         match block.what {
+            What::Objective => self.own,
             What::ExampleWeight => self.examples,
             What::Input => self.examples.saturating_mul(self.layout.inputs()),
             _ => {
@@ -289,6 +300,7 @@ impl<'a> Hypers<'a> {
         let (block, range) = self.blocks().find(|(_, range)| range.contains(&j))?;
         let place = j.checked_sub(range.start)?;
         let (of, step) = match block.what {
+            What::Objective => (Of::Objective(place), None),
             What::ExampleWeight => (Of::Example(place), None),
             What::Input => {
                 let inputs = self.layout.inputs();

@@ -85,6 +85,8 @@ pub enum Strength<'a> {
     Tuned(Groups<'a>),
     /// No penalty, beside an `h` for each group: the validation loss of a tuned penalty.
     Off(Groups<'a>),
+    /// No penalty, and no `h`.
+    Nothing,
 }
 
 /// An objective with a penalty; see [`L2`] and [`L1`].
@@ -132,16 +134,17 @@ impl<'a, O: Objective, R: Term> Penalty<'a, O, R> {
         }
     }
 
-    fn groups(&self) -> &Groups<'a> {
-        match &self.strength {
+    fn groups(&self) -> Groups<'a> {
+        match self.strength {
             Strength::Fixed(_, groups) | Strength::Tuned(groups) | Strength::Off(groups) => groups,
+            Strength::Nothing => Groups::NONE,
         }
     }
 
     /// The length of its own block of `h`.
     fn own(&self) -> usize {
         match self.strength {
-            Strength::Fixed(..) => 0,
+            Strength::Fixed(..) | Strength::Nothing => 0,
             Strength::Tuned(groups) | Strength::Off(groups) => groups.len(),
         }
     }
@@ -150,7 +153,9 @@ impl<'a, O: Objective, R: Term> Penalty<'a, O, R> {
     fn split<'s, S: Scalar>(&self, at: &At<'s, S>) -> Result<(&'s [S], &'s [S]), Error> {
         exactly("w", at.w, self.weights())?;
         exactly("h", at.h, self.hypers())?;
-        exactly("groups", at.w, self.groups().weights())?;
+        if self.strength != Strength::Nothing {
+            exactly("groups", at.w, self.groups().weights())?;
+        }
         Ok(at.h.split_at(self.inner.hypers()))
     }
 
@@ -171,7 +176,7 @@ impl<'a, O: Objective, R: Term> Penalty<'a, O, R> {
     /// Numbers of scratch that the penalty itself needs: a sum for each coefficient, and the fixed one.
     fn own_scratch_len(&self) -> usize {
         match self.strength {
-            Strength::Off(_) => 0,
+            Strength::Off(_) | Strength::Nothing => 0,
             Strength::Fixed(..) => 2,
             Strength::Tuned(groups) => groups.len(),
         }
@@ -184,7 +189,7 @@ impl<'a, O: Objective, R: Term> Penalty<'a, O, R> {
         mut scratch: &'s mut [S],
     ) -> Result<Option<Parts<'s, S>>, Error> {
         let coefficients = match self.strength {
-            Strength::Off(_) => return Ok(None),
+            Strength::Off(_) | Strength::Nothing => return Ok(None),
             Strength::Fixed(c, _) => {
                 let one = cut("scratch", &mut scratch, 1)?;
                 one.fill(S::from_f32(c));

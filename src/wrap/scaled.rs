@@ -14,7 +14,7 @@
 //!
 //! A scale may have any sign; one that must stay positive is moved by its logarithm
 //! ([`Parametrisation::Log`](crate::outer::Parametrisation::Log)). Weights in no group are passed on
-//! as they are (`s = 1`). Refused: groups of other weights.
+//! as they are (`s = 1`); with [no groups](Groups::NONE) all of them, at no cost. Refused: groups of other weights.
 
 use crate::error::{Error, cut, exactly};
 use crate::group::Groups;
@@ -115,6 +115,9 @@ impl<O: Objective> Objective for Scaled<'_, O> {
     }
 
     fn scratch_len(&self) -> usize {
+        if self.groups.is_empty() {
+            return self.inner.scratch_len();
+        }
         self.with_vectors(1, self.inner.scratch_len())
     }
 
@@ -125,6 +128,9 @@ impl<O: Objective> Objective for Scaled<'_, O> {
         d_h: Option<&mut [S]>,
         mut scratch: &mut [S],
     ) -> Result<S, Error> {
+        if self.groups.is_empty() {
+            return self.inner.gradient(at, g, d_h, scratch);
+        }
         exactly("g", g, self.weights())?;
         let (h, scales, w) = self.weights_at(&at, &mut scratch)?;
         let inner_at = At { w, h, ..at };
@@ -151,15 +157,24 @@ impl<O: Objective> Objective for Scaled<'_, O> {
     }
 
     fn loss_scratch_len(&self) -> usize {
+        if self.groups.is_empty() {
+            return self.inner.loss_scratch_len();
+        }
         self.with_vectors(1, self.inner.loss_scratch_len())
     }
 
     fn loss<S: Scalar>(&self, at: At<'_, S>, mut scratch: &mut [S]) -> Result<S, Error> {
+        if self.groups.is_empty() {
+            return self.inner.loss(at, scratch);
+        }
         let (h, _, w) = self.weights_at(&at, &mut scratch)?;
         self.inner.loss(At { w, h, ..at }, scratch)
     }
 
     fn second_order_scratch_len(&self) -> usize {
+        if self.groups.is_empty() {
+            return self.inner.second_order_scratch_len();
+        }
         self.with_vectors(4, self.inner.second_order_scratch_len())
     }
 
@@ -170,6 +185,9 @@ impl<O: Objective> Objective for Scaled<'_, O> {
         out: Products<'_, S>,
         mut scratch: &mut [S],
     ) -> Result<(), Error> {
+        if self.groups.is_empty() {
+            return self.inner.second_order(at, d, out, scratch);
+        }
         let p = self.weights();
         exactly("d", d, p)?;
         exactly("h_d", out.h_d, p)?;
@@ -226,6 +244,9 @@ impl<O: Objective> Objective for Scaled<'_, O> {
 
     fn tangents_scratch_len(&self, count: usize) -> usize {
         let inner = self.inner.tangents_scratch_len(count);
+        if self.groups.is_empty() {
+            return inner;
+        }
         self.with_vectors(count.saturating_add(1), inner)
     }
 
@@ -237,6 +258,9 @@ impl<O: Objective> Objective for Scaled<'_, O> {
         g_dot: &mut [S],
         mut scratch: &mut [S],
     ) -> Result<S, Error> {
+        if self.groups.is_empty() {
+            return self.inner.tangents(at, along, g, g_dot, scratch);
+        }
         along.check(self, g, g_dot)?;
         let (h, scales, w) = self.weights_at(&at, &mut scratch)?;
         let inner_dot = cut("scratch", &mut scratch, g_dot.len())?;
@@ -269,6 +293,8 @@ impl<O: Objective> Objective for Scaled<'_, O> {
 
     fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
         self.inner.visit_blocks(visit);
-        visit("scale", self.groups.len());
+        if !self.groups.is_empty() {
+            visit("scale", self.groups.len());
+        }
     }
 }

@@ -1,5 +1,5 @@
 // A tanh network with softmax loss, its gradient and its R-operator (models/mlp.rs, which has the mathematics
-// and the order of arithmetic; models/softmax_loss.rs; models/learned.rs).
+// and the order of arithmetic; models/output_loss.rs; models/learned.rs).
 //
 // A piece of a batch lies in the replica's scratch: which examples (`example`), which images (`image`), and,
 // where images are lists of the pixels that are not black, those lists once more by pixel, which the sums over

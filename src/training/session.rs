@@ -1,0 +1,335 @@
+//! A hypergradient under way: a described training by a few steps at a time, so that others may run between them,
+//! saved and restored with the same bits.
+//!
+//! ```text
+//! memory    values of h | derivatives by them | vectors and scratch | path | batch | numbers of the examples
+//! ```
+//!
+//! A session is one hypergradient. For the next one, make another in the same memory.
+//!
+//! Costs nothing over the training and the sweep that it takes.
+//!
+//! Refused: initial scales where only the last steps are taken back, since the derivative by the initial weights is
+//! not known there.
+
+use bytemuck::Pod;
+
+use super::{On, Tables, Training, What, count_up};
+use crate::error::{Error, cut, exactly};
+use crate::hypergradient::{Outcome, Progress, Trainer, Validation, Wanted, Workspace};
+use crate::kernels::reduce::dot;
+use crate::memory::Buffer;
+use crate::method::{Extent, Method, Sweep};
+use crate::objective::{At, Differentiable, Directions, Products};
+use crate::path::Chosen;
+use crate::random::{Initial, Origin};
+use crate::scalar::{Arithmetic, Real, Scalar};
+use crate::state;
+use crate::train::Run;
+
+/// A hypergradient of a [`Training`] by a sweep, under way.
+///
+/// ```
+/// use drmad::{Error, Fused, layers::Layer::*, method::Sweep, models::Features, network::{Loss, Network}};
+/// use drmad::{group::Granularity, method::Method, training::*};
+/// const NET: Network = Network { inputs: 2, layers: &[Dense(2)], loss: Loss::CrossEntropy };
+/// const RATES: &[Tuned] = &[Tuned { each_step: true, ..Tuned::new(What::Rate, Granularity::Layer) }];
+/// const TRAINING: Training = Training { tuned: RATES, ..Training::of(NET, 2, 30) };
+/// const HATS: Sweep = Sweep::HATS;
+///
+/// let two = Features { x: &[1.0, 0.0, 0.0, 1.0], labels: &[0, 1], width: 2 };
+/// let (losses, h) = (TRAINING.losses::<Fused>(&two, &two)?, [-2.0; 30]);
+/// let mut memory = [0f32; TRAINING.need::<f32>(Method::HATS).len()];
+/// let mut flash = [0; TRAINING.state_len::<f32>(Method::HATS)];
+///
+/// let mut session = Session::new(TRAINING, HATS, losses.on(), &h, &mut memory)?;
+/// while session.advance(4, &mut |_, _| ())?.is_none() {
+///     // Whatever else is to be done; and the power may go.
+///     session.save(0, 7, &mut flash)?;
+/// }
+/// let (mut d_h, mut restored) = ([0.0; 30], [0.0; 30]);
+/// session.hypergradient(&mut d_h)?;
+///
+/// let mut session = Session::new(TRAINING, HATS, losses.on(), &h, &mut memory)?;
+/// session.restore(7, &flash)?;
+/// assert!(session.advance(4, &mut |_, _| ())?.is_some());
+/// session.hypergradient(&mut restored)?;
+/// assert_eq!(d_h, restored);
+/// # Ok::<(), Error>(())
+/// ```
+pub struct Session<'m, A: Arithmetic, S: Scalar> {
+    training: Training<'m>,
+    sweep: Sweep,
+    on: On<'m, A, S>,
+    values: &'m [S],
+    /// The derivatives by the values.
+    d: &'m mut [S],
+    workspace: Workspace<'m, S>,
+    path: Chosen<'m, S>,
+    batch: &'m mut [u32],
+    valid: &'m [u32],
+    progress: Progress<S>,
+    done: bool,
+}
+
+impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
+    /// A hypergradient at `h` that has not begun, in `memory` that has the training's
+    /// [`need`](Training::need).
+    ///
+    /// # Errors
+    /// As [`Training::hypergradient`].
+    pub fn new(
+        training: Training<'m>,
+        sweep: Sweep,
+        on: On<'m, A, S>,
+        h: &[S],
+        memory: &'m mut [S],
+    ) -> Result<Self, Error> {
+        training.check()?;
+        if sweep.last.is_some_and(|last| last < training.steps)
+            && training.block(What::InitialScale).is_some()
+        {
+            return Err(Error::Unsupported {
+                what: "initial scales where only the last steps are taken back: take all of them back",
+            });
+        }
+        let mut memory = Buffer::new("memory of the training", memory);
+        let end = training.tables().end;
+        let (values, d) = (memory.numbers(end)?, memory.numbers(end)?);
+        training.fill::<A, S>(h, values)?;
+        let values = &*values;
+        let lens = training.lens::<S>(Method::Sweep(sweep));
+        let (buffer, path) = (memory.numbers(lens.workspace)?, memory.numbers(lens.path)?);
+        let (batch, valid) = (memory.words(lens.batch)?, memory.words(lens.valid)?);
+        count_up(valid);
+        let schedule = training.tunes_schedule();
+        let workspace =
+            Workspace::new(buffer, training.layout().weights(), training.rule, schedule)?;
+        let run = training.run(on.training, values)?;
+        let extent = Extent::of(&run.schedule, training.steps, schedule);
+        let path = sweep.chosen(extent, training.initial(on.initial, values), path)?;
+        Ok(Session {
+            training,
+            sweep,
+            on,
+            values,
+            d,
+            workspace,
+            path,
+            batch,
+            valid,
+            progress: Progress::default(),
+            done: false,
+        })
+    }
+
+    /// How far it has come.
+    pub fn progress(&self) -> Progress<S> {
+        self.progress
+    }
+
+    /// The weights: the trained ones from the last step of the training until the way back begins.
+    pub fn weights(&self) -> &[S] {
+        self.workspace.w
+    }
+
+    /// Takes it at most so many steps further, of the training and then of the sweep. `each` is told the number
+    /// and the loss of every step of the training. Returns what came of it where it is done.
+    ///
+    /// # Errors
+    /// As [`Training::hypergradient`]. After an error it has to begin again, and does.
+    pub fn advance(
+        &mut self,
+        steps: usize,
+        each: &mut dyn FnMut(usize, S),
+    ) -> Result<Option<Outcome<S>>, Error> {
+        let validation = Validation {
+            objective: self.on.validation,
+            examples: self.valid,
+        };
+        let initial = self.training.initial(self.on.initial, self.values);
+        let was_done = self.done;
+        let outcome =
+            self.with(|run, trainer| run.advance(trainer, &initial, &validation, steps, each))?;
+        self.done = outcome.is_some();
+        if self.done && !was_done {
+            self.by_initial_scales(initial)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Trains to the end, if it has not yet; returns the trained weights.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub fn train(&mut self, each: &mut dyn FnMut(usize, S)) -> Result<&[S], Error> {
+        let left = self.training.steps.saturating_sub(self.progress.walked);
+        if left > 0 {
+            self.advance(left, each)?;
+        }
+        Ok(self.workspace.w)
+    }
+
+    /// The hypergradient, where it is done.
+    ///
+    /// # Errors
+    /// [`Error::Order`] before; [`Error::Length`].
+    pub fn hypergradient(&self, d_h: &mut [S]) -> Result<(), Error> {
+        if !self.done {
+            return Err(Error::Order {
+                want: self.progress.swept,
+                got: self.training.steps,
+            });
+        }
+        self.training.pull_back(self.values, self.d, d_h)
+    }
+
+    /// The derivative by the initial weights, where it is done and all steps were taken back.
+    pub fn by_initial_weights(&self) -> &[S] {
+        self.workspace.d_w
+    }
+
+    /// Writes its state to the front of `bytes`, which has the training's [`state_len`](Training::state_len), with
+    /// a sequence number and a tag; returns how many bytes it took. See [`state`].
+    ///
+    /// # Errors
+    /// [`Error::Length`] where they are too few.
+    pub fn save(&mut self, sequence: u64, tag: u64, bytes: &mut [u8]) -> Result<usize, Error> {
+        self.with(|run, trainer| state::save(sequence, &mut run.state(trainer, tag), bytes))
+    }
+
+    /// Restores what was [saved](Self::save) with this tag; returns its sequence number.
+    ///
+    /// # Errors
+    /// [`Error::Saved`] where it is damaged, or of something else.
+    pub fn restore(&mut self, tag: u64, bytes: &[u8]) -> Result<u64, Error> {
+        self.with(|run, trainer| state::restore(bytes, &mut run.state(trainer, tag)))
+    }
+
+    /// Calls `body` with the run and the trainer.
+    fn with<T>(
+        &mut self,
+        body: impl FnOnce(&Run<'_, A, S>, &mut Trainer<'_, A, S>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let dropped = DroppedCurvature(self.on.training);
+        let objective: &dyn Differentiable<A, S> = if self.sweep.drops_negative_curvature {
+            &dropped
+        } else {
+            self.on.training
+        };
+        let run = self.training.run(objective, self.values)?;
+        let Tables {
+            rates,
+            momenta,
+            log_scales,
+            ..
+        } = self.training.tables();
+        let mut d = &mut *self.d;
+        let d_h = cut("derivatives", &mut d, rates)?;
+        let d_rates = cut("derivatives", &mut d, momenta.saturating_sub(rates))?;
+        let d_momenta = cut("derivatives", &mut d, log_scales.saturating_sub(momenta))?;
+        let schedule = self.training.tunes_schedule();
+        let wanted = Wanted {
+            d_h,
+            schedule: schedule.then_some((d_rates, d_momenta)),
+        };
+        let mut trainer = Trainer::new(&mut self.path, self.workspace.again(), self.batch, wanted)
+            .at(self.progress);
+        let result = body(&run, &mut trainer);
+        self.progress = trainer.progress();
+        result
+    }
+
+    fn by_initial_scales(&mut self, initial: Initial<'_, S>) -> Result<(), Error> {
+        let (Some(_), Initial::Drawn(normal)) = (self.training.block(What::InitialScale), initial)
+        else {
+            return Ok(());
+        };
+        let start = self.training.tables().log_scales;
+        let d = self.d.get_mut(start..).unwrap_or_default();
+        normal.fill(0, self.workspace.w);
+        normal.adjoint(self.workspace.w, self.workspace.d_w, d)
+    }
+}
+
+/// A loss whose second-order products of negative curvature are left out: those of [`Psd`](crate::wrap::Psd).
+struct DroppedCurvature<'a, A, S>(&'a dyn Differentiable<A, S>);
+
+impl<A: Arithmetic, S: Scalar> Differentiable<A, S> for DroppedCurvature<'_, A, S> {
+    fn weights(&self) -> usize {
+        self.0.weights()
+    }
+
+    fn hypers(&self) -> usize {
+        self.0.hypers()
+    }
+
+    fn scratch_len(&self) -> usize {
+        self.0.scratch_len()
+    }
+
+    fn gradient(
+        &self,
+        at: At<'_, S>,
+        g: &mut [S],
+        d_h: Option<&mut [S]>,
+        scratch: &mut [S],
+    ) -> Result<S, Error> {
+        self.0.gradient(at, g, d_h, scratch)
+    }
+
+    fn loss_scratch_len(&self) -> usize {
+        self.0.loss_scratch_len()
+    }
+
+    fn loss(&self, at: At<'_, S>, scratch: &mut [S]) -> Result<S, Error> {
+        self.0.loss(at, scratch)
+    }
+
+    fn second_order_scratch_len(&self) -> usize {
+        let inner = self.0.second_order_scratch_len();
+        self.weights().saturating_add(inner)
+    }
+
+    fn second_order(
+        &self,
+        at: At<'_, S>,
+        d: &[S],
+        out: Products<'_, S>,
+        mut scratch: &mut [S],
+    ) -> Result<(), Error> {
+        exactly("d", d, self.weights())?;
+        exactly("h_d", out.h_d, self.weights())?;
+        let h_d = cut("scratch", &mut scratch, self.weights())?;
+        h_d.fill(S::ZERO);
+        let products = Products {
+            g: out.g,
+            h_d,
+            m_d: out.m_d,
+        };
+        self.0.second_order(at, d, products, scratch)?;
+        // A curvature that is not a number is kept, so that the sweep sees it.
+        if dot::<A, S>(d, h_d) < S::ZERO {
+            return Ok(());
+        }
+        for (sum, h_d) in out.h_d.iter_mut().zip(h_d) {
+            *sum += *h_d;
+        }
+        Ok(())
+    }
+
+    fn tangents_scratch_len(&self, count: usize) -> usize {
+        self.0.tangents_scratch_len(count)
+    }
+
+    fn tangents(
+        &self,
+        at: At<'_, S>,
+        along: Directions<'_, S>,
+        g: &mut [S],
+        g_dot: &mut [S],
+        scratch: &mut [S],
+    ) -> Result<S, Error> {
+        self.0.tangents(at, along, g, g_dot, scratch)
+    }
+}
