@@ -38,30 +38,31 @@ mod examples;
 mod network;
 mod session;
 mod tuned;
+mod values;
 
 use bytemuck::Pod;
 
-use crate::error::{Error, exactly, same};
+use crate::error::{Error, exactly};
 use crate::forward::{Forward, Wrt};
 use crate::group::{Groups, Layout};
 use crate::hypergradient::{Outcome, Trainer, Validation, Workspace};
-use crate::implicit::{Implicit, Solver};
+use crate::implicit::{Implicit, Solved, Solver};
 use crate::memory::{Buffer, Need};
 use crate::method::{Extent, Method};
 use crate::models::{Inputs, Pass};
 use crate::network::Network;
 use crate::objective::{Differentiable, dual_required_len};
 use crate::outer::Parametrisation;
-use crate::random::{Batches, Initial, Normal};
+use crate::random::Batches;
 use crate::scalar::{Arithmetic, Real, Scalar};
-use crate::schedule::{Rule, Schedule};
-use crate::train::Run;
-use core::ops::Range;
+use crate::schedule::Rule;
 
 pub use examples::{Input, Source, Target};
 pub use network::{Losses, NetworkLoss};
 pub use session::Session;
 pub use tuned::{Hypers, Name, Of, Tuned, What};
+pub use values::Values;
+use values::{Tables, place};
 
 /// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,6 +71,14 @@ pub enum Model<'a> {
     Network {
         /// Which.
         network: Network<'a>,
+        /// Whether its examples come as [sparse](Input::Sparse) rows.
+        sparse: bool,
+    },
+    /// A tanh network of these widths (inputs, hidden ..., classes) with cross-entropy, for who knows them when
+    /// the program runs.
+    Widths {
+        /// The widths.
+        widths: &'a [usize],
         /// Whether its examples come as [sparse](Input::Sparse) rows.
         sparse: bool,
     },
@@ -146,15 +155,25 @@ pub struct On<'a, A: Arithmetic, S: Scalar> {
     pub initial: Option<&'a [S]>,
 }
 
-/// Where the tables of a training's values begin in their vector: those of the loss, the rates, the momenta, the
-/// logarithms of initial scales, and the end.
-#[derive(Clone, Copy)]
-struct Tables {
-    rates: usize,
-    momenta: usize,
-    log_scales: usize,
-    end: usize,
+/// Someone who looks on while a training runs. What is not of interest is left out; `()` looks at nothing.
+pub trait Observer<S> {
+    /// A step of the training, and its loss before it was taken.
+    fn step(&mut self, t: usize, loss: S) {
+        let _ = (t, loss);
+    }
+
+    /// The trained weights, before the way back.
+    fn trained(&mut self, w: &[S]) {
+        let _ = w;
+    }
+
+    /// What became of the linear system of implicit differentiation.
+    fn solved(&mut self, solved: Solved<S>) {
+        let _ = solved;
+    }
 }
+
+impl<S> Observer<S> for () {}
 
 /// What a session is cut from, in numbers but for the words.
 #[derive(Clone, Copy)]
@@ -197,6 +216,7 @@ impl<'a> Training<'a> {
     pub const fn layout(&self) -> Layout<'a> {
         match self.model {
             Model::Network { network, .. } => network.layout(),
+            Model::Widths { widths, .. } => Layout::Layers(widths),
             Model::Own(own) => Layout::Flat(own.weights),
         }
     }
@@ -208,8 +228,8 @@ impl<'a> Training<'a> {
             layout: self.layout(),
             examples: self.examples,
             own: match self.model {
-                Model::Network { .. } => 0,
                 Model::Own(own) => own.hypers,
+                _ => 0,
             },
             steps: self.steps,
         }
@@ -256,48 +276,6 @@ impl<'a> Training<'a> {
         self.block(What::Rate).is_some() || self.block(What::Momentum).is_some()
     }
 
-    /// Where the values lie.
-    const fn tables(&self) -> Tables {
-        const OF_THE_LOSS: [What; 5] = [
-            What::Objective,
-            What::ExampleWeight,
-            What::Input,
-            What::Scale,
-            What::Penalty,
-        ];
-        let (mut rates, mut i) = (0usize, 0);
-        while i < OF_THE_LOSS.len() {
-            rates = rates.saturating_add(self.len_of(OF_THE_LOSS[i]));
-            i += 1;
-        }
-        let groups = self.scheduled().len();
-        let of = [self.len_of(What::Rate), self.len_of(What::Momentum)];
-        let momenta = rates.saturating_add(if of[0] > 0 { of[0] } else { groups });
-        let log_scales = momenta.saturating_add(if of[1] > 0 { of[1] } else { groups });
-        Tables {
-            rates,
-            momenta,
-            log_scales,
-            end: log_scales.saturating_add(self.groups_of(What::InitialScale).len()),
-        }
-    }
-
-    /// Where the values of a block lie.
-    fn place(&self, block: &Tuned) -> Range<usize> {
-        let tables = self.tables();
-        let start = match block.what {
-            What::Rate => tables.rates,
-            What::Momentum => tables.momenta,
-            What::InitialScale => tables.log_scales,
-            _ => (self.tuned.iter())
-                .filter(|other| other.what.is_of_the_loss() && other.what < block.what)
-                .fold(0, |sum, other| {
-                    self.hypers().len_of(other).saturating_add(sum)
-                }),
-        };
-        start..start.saturating_add(self.hypers().len_of(block))
-    }
-
     /// Numbers of `h` that belong to examples.
     const fn of_examples(&self) -> usize {
         let (weights, inputs) = (self.len_of(What::ExampleWeight), self.len_of(What::Input));
@@ -314,8 +292,8 @@ impl<'a> Training<'a> {
 
     /// Scratch of the training loss with `count` directions of forward mode, and of the validation loss.
     const fn scratch(&self, tangents: Option<usize>) -> usize {
-        let hypers = self.tables().rates;
-        let (network, sparse) = match self.model {
+        let hypers = Tables::of(self).rates;
+        let (layout, sparse) = match self.model {
             Model::Own(own) => {
                 let own_scratch = larger(own.scratch, own.second_order_scratch);
                 return match tangents {
@@ -323,7 +301,7 @@ impl<'a> Training<'a> {
                     Some(_) => larger(own_scratch, hypers.saturating_add(own.scratch)),
                 };
             }
-            Model::Network { network, sparse } => (network, sparse),
+            Model::Network { sparse, .. } | Model::Widths { sparse, .. } => (self.layout(), sparse),
         };
         let rows = if sparse {
             Inputs::Sparse
@@ -331,7 +309,7 @@ impl<'a> Training<'a> {
             Inputs::Gathered
         };
         let valid = Pass {
-            layout: network.layout(),
+            layout,
             chunk: self.chunk(),
             inputs: rows,
         };
@@ -342,7 +320,7 @@ impl<'a> Training<'a> {
             },
             ..valid
         };
-        let (p, own) = (network.weights(), self.of_examples());
+        let (p, own) = (layout.weights(), self.of_examples());
         let vectors = if self.block(What::Scale).is_some() {
             p
         } else {
@@ -395,7 +373,7 @@ impl<'a> Training<'a> {
 
     const fn lens<S: Real>(&self, method: Method) -> Lens {
         let (p, schedule) = (self.layout().weights(), self.tunes_schedule());
-        let hypers = self.tables().rates;
+        let hypers = Tables::of(self).rates;
         let dropped = if method.sweep().drops_negative_curvature {
             p
         } else {
@@ -437,7 +415,7 @@ impl<'a> Training<'a> {
             batch,
             valid,
         } = self.lens::<S>(method);
-        Need::numbers(self.tables().end)
+        Need::numbers(Tables::of(self).end)
             .times(2)
             .and(Need::numbers(workspace))
             .and(Need::numbers(path))
@@ -447,7 +425,7 @@ impl<'a> Training<'a> {
 
     /// Bytes that a [`Session`] may take when it is [saved](Session::save).
     pub const fn state_len<S: Real>(&self, method: Method) -> usize {
-        let tables = self.tables();
+        let tables = Tables::of(self);
         let schedule = if self.tunes_schedule() {
             Some((
                 tables.momenta.saturating_sub(tables.rates),
@@ -478,7 +456,7 @@ impl<'a> Training<'a> {
         }
         let has = |what| self.block(what).is_some();
         match self.model {
-            Model::Network { .. } if has(What::Objective) => {
+            Model::Network { .. } | Model::Widths { .. } if has(What::Objective) => {
                 return refuse("hyperparameters of an objective, where a network is trained");
             }
             Model::Own(own) if own.hypers > 0 && !has(What::Objective) => {
@@ -516,130 +494,12 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Writes the values of `h`, and of what is not tuned, to their tables.
-    fn fill<A: Arithmetic, S: Scalar>(&self, h: &[S], values: &mut [S]) -> Result<(), Error> {
-        exactly("h", h, self.hypers().len())?;
-        let Tables {
-            rates,
-            momenta,
-            log_scales,
-            end,
-        } = self.tables();
-        exactly("values", values, end)?;
-        for (range, value) in [
-            (rates..momenta, self.rate),
-            (momenta..log_scales, self.momentum),
-            (log_scales..end, self.log_scale),
-        ] {
-            let table = values.get_mut(range).unwrap_or_default();
-            table.fill(S::from_f32(value));
-        }
-        for (block, range) in self.hypers().blocks() {
-            let given = h.get(range).unwrap_or_default();
-            let table = values.get_mut(self.place(block)).unwrap_or_default();
-            for (value, h) in table.iter_mut().zip(given) {
-                *value = *h;
-            }
-            if let (Some(parametrisation), true) =
-                (block.parametrisation, block.what != What::InitialScale)
-            {
-                parametrisation.value::<A, S>(table);
-            }
-        }
-        if let Some(j) = values.iter().position(|x| !x.is_finite()) {
-            return Err(Error::NonFinite {
-                what: "value of a hyperparameter",
-                step: j,
-            });
-        }
-        Ok(())
-    }
-
-    /// Writes the derivatives by the tables of values, as those by `h`, to `d_h`.
-    fn pull_back<S: Scalar>(&self, values: &[S], d: &[S], d_h: &mut [S]) -> Result<(), Error> {
-        exactly("d_h", d_h, self.hypers().len())?;
-        for (block, range) in self.hypers().blocks() {
-            let place = self.place(block);
-            let table = d.get(place.clone()).unwrap_or_default();
-            let d_h = d_h.get_mut(range).unwrap_or_default();
-            for (d_h, d) in d_h.iter_mut().zip(table) {
-                *d_h = *d;
-            }
-            // That by initial scales is one by their logarithms already.
-            if let (Some(parametrisation), true) =
-                (block.parametrisation, block.what != What::InitialScale)
-            {
-                parametrisation.pull_back(values.get(place).unwrap_or_default(), d_h)?;
-            }
-        }
-        if d_h.iter().all(|d| d.is_finite()) {
-            return Ok(());
-        }
-        Err(Error::Diverged {
-            what: "hypergradient",
-            step: 0,
-        })
-    }
-
     /// The batches it is trained on.
     pub const fn batches(&self) -> Batches {
         Batches {
             seed: self.seed,
             examples: self.examples,
             size: self.batch,
-        }
-    }
-
-    /// The run of these values.
-    fn run<'r, A: Arithmetic, S: Scalar>(
-        &self,
-        objective: &'r dyn Differentiable<A, S>,
-        values: &'r [S],
-    ) -> Result<Run<'r, A, S>, Error>
-    where
-        'a: 'r,
-    {
-        let tables = self.tables();
-        let table = |range: Range<usize>| values.get(range).unwrap_or_default();
-        same("weights", self.layout().weights(), objective.weights())?;
-        same(
-            "hyperparameters of the loss",
-            tables.rates,
-            objective.hypers(),
-        )?;
-        Ok(Run {
-            objective,
-            h: table(0..tables.rates),
-            schedule: Schedule {
-                groups: self.scheduled(),
-                rule: self.rule,
-                rates: table(tables.rates..tables.momenta),
-                momenta: table(tables.momenta..tables.log_scales),
-            },
-            batches: self.batches(),
-            steps: self.steps,
-        })
-    }
-
-    /// Where it begins.
-    fn initial<'r, S: Scalar>(&self, given: Option<&'r [S]>, values: &'r [S]) -> Initial<'r, S>
-    where
-        'a: 'r,
-    {
-        match given {
-            Some(w) => Initial::Given(w),
-            None => Initial::Drawn(self.normal(values)),
-        }
-    }
-
-    fn normal<'r, S: Scalar>(&self, values: &'r [S]) -> Normal<'r, S>
-    where
-        'a: 'r,
-    {
-        Normal {
-            seed: self.seed,
-            groups: self.groups_of(What::InitialScale),
-            log_scales: values.get(self.tables().log_scales..).unwrap_or_default(),
         }
     }
 
@@ -658,15 +518,36 @@ impl<'a> Training<'a> {
         d_h: &mut [S],
         memory: &mut [S],
     ) -> Result<Outcome<S>, Error> {
+        self.observed(method, on, h, d_h, memory, &mut ())
+    }
+
+    /// The same, with someone who looks on.
+    ///
+    /// # Errors
+    /// As [`hypergradient`](Self::hypergradient).
+    pub fn observed<A: Arithmetic, S: Real + Pod>(
+        &self,
+        method: Method,
+        on: On<'_, A, S>,
+        h: &[S],
+        d_h: &mut [S],
+        memory: &mut [S],
+        observer: &mut dyn Observer<S>,
+    ) -> Result<Outcome<S>, Error> {
+        exactly("d_h", d_h, self.hypers().len())?;
         match method {
             Method::Sweep(sweep) => {
                 let mut session = Session::new(*self, sweep, on, h, memory)?;
+                let w = session.train(&mut |t, loss| observer.step(t, loss))?;
+                observer.trained(w);
                 let outcome = session.advance(usize::MAX, &mut |_, _| ())?;
                 session.hypergradient(d_h)?;
                 outcome.ok_or(Error::NoSteps)
             }
-            Method::Forward => self.forward(on, h, d_h, memory),
-            Method::Implicit { .. } | Method::Direct => self.at_the_end(method, on, h, d_h, memory),
+            Method::Forward => self.forward(on, h, d_h, memory, observer),
+            Method::Implicit { .. } | Method::Direct => {
+                self.at_the_end(method, on, h, d_h, memory, observer)
+            }
         }
     }
 
@@ -679,10 +560,10 @@ impl<'a> Training<'a> {
         h: &[S],
         d_h: &mut [S],
         memory: &mut [S],
+        observer: &mut dyn Observer<S>,
     ) -> Result<Outcome<S>, Error> {
         self.check()?;
         let count = self.hypers().len();
-        exactly("d_h", d_h, count)?;
         let mut wrt = [Wrt::Initial; Self::MOST_TANGENTS];
         let Some(wrt) = wrt.get_mut(..count) else {
             return Err(Error::Range {
@@ -692,10 +573,10 @@ impl<'a> Training<'a> {
                 greatest: Self::MOST_TANGENTS as f64,
             });
         };
-        let tables = self.tables();
+        let tables = Tables::of(self);
         for (block, range) in self.hypers().blocks() {
             let here = wrt.get_mut(range).unwrap_or_default();
-            for (wrt, place) in here.iter_mut().zip(self.place(block)) {
+            for (wrt, place) in here.iter_mut().zip(place(self, block)) {
                 *wrt = match block.what {
                     What::Rate => Wrt::Rate(place.saturating_sub(tables.rates)),
                     What::Momentum => Wrt::Momentum(place.saturating_sub(tables.momenta)),
@@ -705,34 +586,36 @@ impl<'a> Training<'a> {
             }
         }
         let mut memory = Buffer::new("memory of the training", memory);
-        let (values, d) = (memory.numbers(tables.end)?, memory.numbers(tables.end)?);
-        self.fill::<A, S>(h, values)?;
+        let (room, d) = (memory.numbers(tables.end)?, memory.numbers(tables.end)?);
+        let values = Values::new::<A>(*self, h, room)?;
         let lens = self.lens::<S>(Method::Forward);
         let buffer = memory.numbers(lens.workspace)?;
         let (batch, valid) = (memory.words(lens.batch)?, memory.words(lens.valid)?);
         count_up(valid);
-        let run = self.run(on.training, values)?;
+        let run = values.run(on.training)?;
         let mut forward = Forward::new(buffer, &run, wrt)?;
-        forward.start(&self.initial(on.initial, values))?;
+        forward.start(&values.initial(on.initial))?;
         if let (Some((_, range)), None) = (self.hypers().block(What::InitialScale), on.initial) {
             let rows = forward.w_dot.chunks_exact_mut(forward.w.len().max(1));
             for (group, w_dot) in rows.skip(range.start).take(range.len()).enumerate() {
-                self.normal(values).tangent(group, forward.w, w_dot)?;
+                values.normal().tangent(group, forward.w, w_dot)?;
             }
         }
-        run.forward(0..self.steps, &mut forward, batch, &mut |_, _| ())?;
+        let each = &mut |t, loss| observer.step(t, loss);
+        run.forward(0..self.steps, &mut forward, batch, each)?;
+        observer.trained(forward.w);
         let validation = Validation {
             objective: on.validation,
             examples: valid,
         };
         let valid_loss = run.hypergradient(&validation, &mut forward, d_h)?;
         for (block, range) in self.hypers().blocks() {
-            let table = d.get_mut(self.place(block)).unwrap_or_default();
+            let table = d.get_mut(place(self, block)).unwrap_or_default();
             for (d, d_h) in table.iter_mut().zip(d_h.get(range).unwrap_or_default()) {
                 *d = *d_h;
             }
         }
-        self.pull_back(values, d, d_h)?;
+        values.pull_back(d, d_h)?;
         Ok(Outcome {
             valid_loss,
             steps_back: 0,
@@ -747,6 +630,7 @@ impl<'a> Training<'a> {
         h: &[S],
         d_h: &mut [S],
         memory: &mut [S],
+        observer: &mut dyn Observer<S>,
     ) -> Result<Outcome<S>, Error> {
         if self.tunes_schedule() || self.block(What::InitialScale).is_some() {
             return Err(Error::Unsupported {
@@ -754,20 +638,22 @@ impl<'a> Training<'a> {
             });
         }
         self.check()?;
-        let tables = self.tables();
+        let tables = Tables::of(self);
         let mut memory = Buffer::new("memory of the training", memory);
-        let (values, d) = (memory.numbers(tables.end)?, memory.numbers(tables.end)?);
-        self.fill::<A, S>(h, values)?;
+        let (room, d) = (memory.numbers(tables.end)?, memory.numbers(tables.end)?);
+        let values = Values::new::<A>(*self, h, room)?;
         let lens = self.lens::<S>(method);
         let buffer = memory.numbers(lens.workspace)?;
         let (batch, examples) = (memory.words(lens.batch)?, memory.words(lens.valid)?);
         count_up(examples);
-        let initial = self.initial(on.initial, values);
-        let (run, sweep) = (self.run(on.training, values)?, method.sweep());
+        let initial = values.initial(on.initial);
+        let (run, sweep) = (values.run(on.training)?, method.sweep());
         let mut workspace = Workspace::new(buffer, self.layout().weights(), self.rule, false)?;
         let extent = Extent::of(&run.schedule, self.steps, false);
         let mut path = sweep.path::<A, S>(extent, initial, &mut [])?;
-        run.walk(&initial, &mut path, &mut workspace, batch, &mut |_, _| ())?;
+        let each = &mut |t, loss| observer.step(t, loss);
+        run.walk(&initial, &mut path, &mut workspace, batch, each)?;
+        observer.trained(workspace.w);
         let validation = Validation {
             objective: on.validation,
             examples: examples.get(..self.valid_examples).unwrap_or_default(),
@@ -791,12 +677,13 @@ impl<'a> Training<'a> {
                     tolerance: S::from_f32(1e-6),
                     damping: S::from_f32(damping),
                 };
-                run.implicit(&validation, &settings, &mut workspace, d_loss)?
-                    .valid_loss
+                let solved = run.implicit(&validation, &settings, &mut workspace, d_loss)?;
+                observer.solved(solved);
+                solved.valid_loss
             }
             _ => run.direct(&validation, &mut workspace, d_loss)?,
         };
-        self.pull_back(values, d, d_h)?;
+        values.pull_back(d, d_h)?;
         Ok(Outcome {
             valid_loss,
             steps_back: 0,

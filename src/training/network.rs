@@ -117,17 +117,22 @@ impl<'a> Training<'a> {
         'a: 's,
     {
         self.check()?;
-        let Model::Network { network, sparse } = self.model else {
-            return Err(Error::Unsupported {
-                what: "the network of a training of an objective of one's own",
-            });
+        let (is_sparse, chunk) = (examples.is_sparse(), self.chunk());
+        let (inner, sparse) = match self.model {
+            Model::Network { network, sparse } => (Mlp::of(network, examples, chunk)?, sparse),
+            Model::Widths { widths, sparse } => (Mlp::new(examples, widths, chunk)?, sparse),
+            Model::Own(_) => {
+                return Err(Error::Unsupported {
+                    what: "the network of a training of an objective of one's own",
+                });
+            }
         };
-        if examples.is_sparse() != sparse {
+        if is_sparse != sparse {
             return Err(Error::Unsupported {
                 what: "examples that come as sparse rows where the training says they do not, or the other way round",
             });
         }
-        let inner = Mlp::of(network, examples, self.chunk())?.with_batches_of(most);
+        let inner = inner.with_batches_of(most);
         let groups = match self.block(What::Scale) {
             Some(_) => self.groups_of(What::Scale),
             None => Groups::NONE,

@@ -14,15 +14,16 @@
 
 use bytemuck::Pod;
 
-use super::{On, Tables, Training, What, count_up};
+use super::values::{Derivatives, Tables};
+use super::{On, Training, Values, What, count_up};
 use crate::error::{Error, cut, exactly};
 use crate::hypergradient::{Outcome, Progress, Trainer, Validation, Wanted, Workspace};
 use crate::kernels::reduce::dot;
 use crate::memory::Buffer;
 use crate::method::{Extent, Method, Sweep};
 use crate::objective::{At, Differentiable, Directions, Products};
-use crate::path::Chosen;
-use crate::random::{Initial, Origin};
+use crate::path::{Chosen, Path};
+use crate::random::{Batches, Initial, Origin};
 use crate::scalar::{Arithmetic, Real, Scalar};
 use crate::state;
 use crate::train::Run;
@@ -61,7 +62,7 @@ pub struct Session<'m, A: Arithmetic, S: Scalar> {
     training: Training<'m>,
     sweep: Sweep,
     on: On<'m, A, S>,
-    values: &'m [S],
+    values: Values<'m, S>,
     /// The derivatives by the values.
     d: &'m mut [S],
     workspace: Workspace<'m, S>,
@@ -70,6 +71,8 @@ pub struct Session<'m, A: Arithmetic, S: Scalar> {
     valid: &'m [u32],
     progress: Progress<S>,
     done: bool,
+    /// The batches of the way back, where they are not those of the training.
+    fresh: Option<Batches>,
 }
 
 impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
@@ -94,10 +97,9 @@ impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
             });
         }
         let mut memory = Buffer::new("memory of the training", memory);
-        let end = training.tables().end;
-        let (values, d) = (memory.numbers(end)?, memory.numbers(end)?);
-        training.fill::<A, S>(h, values)?;
-        let values = &*values;
+        let end = Tables::of(&training).end;
+        let (room, d) = (memory.numbers(end)?, memory.numbers(end)?);
+        let values = Values::new::<A>(training, h, room)?;
         let lens = training.lens::<S>(Method::Sweep(sweep));
         let (buffer, path) = (memory.numbers(lens.workspace)?, memory.numbers(lens.path)?);
         let (batch, valid) = (memory.words(lens.batch)?, memory.words(lens.valid)?);
@@ -105,9 +107,9 @@ impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
         let schedule = training.tunes_schedule();
         let workspace =
             Workspace::new(buffer, training.layout().weights(), training.rule, schedule)?;
-        let run = training.run(on.training, values)?;
+        let run = values.run(on.training)?;
         let extent = Extent::of(&run.schedule, training.steps, schedule);
-        let path = sweep.chosen(extent, training.initial(on.initial, values), path)?;
+        let path = sweep.chosen(extent, values.initial(on.initial), path)?;
         Ok(Session {
             training,
             sweep,
@@ -120,7 +122,21 @@ impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
             valid,
             progress: Progress::default(),
             done: false,
+            fresh: None,
         })
+    }
+
+    /// The same with batches of its own on the way back: whether the hypergradient is that of the batches that it
+    /// trained on, or of any. For paths that take no step again.
+    #[must_use]
+    pub fn with_fresh_batches(self, batches: Batches) -> Self {
+        let fresh = Some(batches);
+        Session { fresh, ..self }
+    }
+
+    /// Numbers that its path keeps, beyond weights, velocity, gradient and adjoints.
+    pub fn floats(&self) -> usize {
+        Path::<A, S>::floats(&self.path)
     }
 
     /// How far it has come.
@@ -143,11 +159,17 @@ impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
         steps: usize,
         each: &mut dyn FnMut(usize, S),
     ) -> Result<Option<Outcome<S>>, Error> {
+        let left = self.training.steps.saturating_sub(self.progress.walked);
+        if self.fresh.is_some() && (1..steps).contains(&left) {
+            // The way back begins with a run of other batches.
+            self.advance(left, each)?;
+            return self.advance(steps.saturating_sub(left), each);
+        }
         let validation = Validation {
             objective: self.on.validation,
             examples: self.valid,
         };
-        let initial = self.training.initial(self.on.initial, self.values);
+        let initial = self.values.initial(self.on.initial);
         let was_done = self.done;
         let outcome =
             self.with(|run, trainer| run.advance(trainer, &initial, &validation, steps, each))?;
@@ -181,7 +203,7 @@ impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
                 got: self.training.steps,
             });
         }
-        self.training.pull_back(self.values, self.d, d_h)
+        self.values.pull_back(self.d, d_h)
     }
 
     /// The derivative by the initial weights, where it is done and all steps were taken back.
@@ -217,21 +239,18 @@ impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
         } else {
             self.on.training
         };
-        let run = self.training.run(objective, self.values)?;
-        let Tables {
-            rates,
-            momenta,
-            log_scales,
-            ..
-        } = self.training.tables();
-        let mut d = &mut *self.d;
-        let d_h = cut("derivatives", &mut d, rates)?;
-        let d_rates = cut("derivatives", &mut d, momenta.saturating_sub(rates))?;
-        let d_momenta = cut("derivatives", &mut d, log_scales.saturating_sub(momenta))?;
+        let mut run = self.values.run(objective)?;
+        if let (Some(fresh), true) = (self.fresh, self.progress.walked == run.steps) {
+            run.batches = fresh;
+        }
+        let d = Tables::of(&self.training).of_derivatives(self.d)?;
+        let Derivatives {
+            h, rates, momenta, ..
+        } = d;
         let schedule = self.training.tunes_schedule();
         let wanted = Wanted {
-            d_h,
-            schedule: schedule.then_some((d_rates, d_momenta)),
+            d_h: h,
+            schedule: schedule.then_some((rates, momenta)),
         };
         let mut trainer = Trainer::new(&mut self.path, self.workspace.again(), self.batch, wanted)
             .at(self.progress);
@@ -245,10 +264,9 @@ impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
         else {
             return Ok(());
         };
-        let start = self.training.tables().log_scales;
-        let d = self.d.get_mut(start..).unwrap_or_default();
+        let d = Tables::of(&self.training).of_derivatives(self.d)?;
         normal.fill(0, self.workspace.w);
-        normal.adjoint(self.workspace.w, self.workspace.d_w, d)
+        normal.adjoint(self.workspace.w, self.workspace.d_w, d.log_scales)
     }
 }
 

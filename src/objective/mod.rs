@@ -19,9 +19,9 @@
 //! [`add_with_rest`](crate::kernels::accumulate::add_with_rest) for what is a vector: one after another, ten million
 //! equal terms end at a third of what they are. The models of the crate do so.
 //!
-//! A user writes [`loss`](Objective::loss) and [`gradient`](Objective::gradient) once, generic over
-//! the scalar, and gets both from [dual numbers](crate::Dual). A hand-written pass may
-//! override them and is tested against these.
+//! A user writes the [`Loss`] alone, generic over the scalar, and all else comes from dual numbers and dual numbers
+//! of them ([`ByLoss`]); that is for tens of weights. Or the [`gradient`](Objective::gradient), and the second-order
+//! products come from [dual numbers](crate::Dual). A hand-written pass may override them and is tested against these.
 //!
 //! Objectives compose: [`Scaled`](crate::wrap::Scaled), [`L2`](crate::wrap::L2),
 //! [`L1`](crate::wrap::L1) wrap another and append their own block to `h`, after the inner one's.
@@ -35,9 +35,13 @@
 //!
 //! Refused: state between calls.
 
+mod by_loss;
+
 use crate::dual::Dual;
 use crate::error::{Error, cut, exactly};
 use crate::scalar::{Arithmetic, Scalar};
+
+pub use by_loss::{ByLoss, Loss};
 
 /// Where an objective is evaluated.
 #[derive(Clone, Copy, Debug)]

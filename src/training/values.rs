@@ -1,0 +1,260 @@
+//! The values that `h` stands for, where a training looks for them.
+//!
+//! ```text
+//! h          the blocks as they are tuned, each in its parametrisation
+//! values     those of the loss, in the order of `What` | rates | momenta | logarithms of initial scales
+//! ```
+//!
+//! A table of what is not tuned holds the training's own number. Derivatives by the values lie in the same order,
+//! and become those by `h`.
+//!
+//! Costs a copy of `h`. Refused: entries that stand for no finite number.
+
+use core::ops::Range;
+
+use super::{Training, Tuned, What};
+use crate::error::{Error, cut, exactly, same};
+use crate::objective::Differentiable;
+use crate::random::{Initial, Normal};
+use crate::scalar::{Arithmetic, Scalar};
+use crate::schedule::Schedule;
+use crate::train::Run;
+
+/// Where the tables begin.
+#[derive(Clone, Copy)]
+pub(super) struct Tables {
+    pub(super) rates: usize,
+    pub(super) momenta: usize,
+    pub(super) log_scales: usize,
+    pub(super) end: usize,
+}
+
+/// The values of a training's hyperparameters.
+///
+/// ```
+/// use drmad::{Fused, group::Granularity, layers::Layer::*, network::{Loss, Network}, training::*};
+/// const NET: Network = Network { inputs: 2, layers: &[Dense(2)], loss: Loss::CrossEntropy };
+/// const TUNED: &[Tuned] = &[Tuned::new(What::Momentum, Granularity::Layer), Tuned::new(What::Penalty, Granularity::Unit)];
+/// const TRAINING: Training = Training { tuned: TUNED, ..Training::of(NET, 4, 10) };
+/// let mut room = [0f32; Values::<f32>::required_len(&TRAINING)];
+/// let values = Values::new::<Fused>(TRAINING, &[0.0, -100.0, -100.0], &mut room)?;
+/// assert!(values.h().iter().all(|c| *c < 1e-40), "two penalties, all but none");
+/// assert_eq!((values.schedule().momenta, values.schedule().rates), (&[0.5][..], &[0.1][..]));
+/// # Ok::<(), drmad::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'v, S> {
+    training: Training<'v>,
+    all: &'v [S],
+}
+
+/// The derivatives by the values, table by table.
+#[derive(Debug)]
+pub(super) struct Derivatives<'d, S> {
+    pub(super) h: &'d mut [S],
+    pub(super) rates: &'d mut [S],
+    pub(super) momenta: &'d mut [S],
+    pub(super) log_scales: &'d mut [S],
+}
+
+impl Tables {
+    pub(super) const fn of(training: &Training<'_>) -> Self {
+        const OF_THE_LOSS: [What; 5] = [
+            What::Objective,
+            What::ExampleWeight,
+            What::Input,
+            What::Scale,
+            What::Penalty,
+        ];
+        let (mut rates, mut i) = (0usize, 0);
+        while i < OF_THE_LOSS.len() {
+            rates = rates.saturating_add(training.len_of(OF_THE_LOSS[i]));
+            i += 1;
+        }
+        let groups = training.scheduled().len();
+        let momenta = rates.saturating_add(match training.block(What::Rate) {
+            Some(_) => training.len_of(What::Rate),
+            None => groups,
+        });
+        let log_scales = momenta.saturating_add(match training.block(What::Momentum) {
+            Some(_) => training.len_of(What::Momentum),
+            None => groups,
+        });
+        Tables {
+            rates,
+            momenta,
+            log_scales,
+            end: log_scales.saturating_add(training.groups_of(What::InitialScale).len()),
+        }
+    }
+
+    /// Those of derivatives in the same order.
+    pub(super) fn of_derivatives<'d, S>(
+        &self,
+        mut d: &'d mut [S],
+    ) -> Result<Derivatives<'d, S>, Error> {
+        let mut next = |from: usize, to: usize| cut("derivatives", &mut d, to.saturating_sub(from));
+        Ok(Derivatives {
+            h: next(0, self.rates)?,
+            rates: next(self.rates, self.momenta)?,
+            momenta: next(self.momenta, self.log_scales)?,
+            log_scales: next(self.log_scales, self.end)?,
+        })
+    }
+}
+
+/// Whether its values are what `h` holds: an initial scale is known by its logarithm.
+const fn is_raw(block: &Tuned) -> bool {
+    matches!(block.what, What::InitialScale) || block.parametrisation.is_none()
+}
+
+impl<'v, S: Scalar> Values<'v, S> {
+    /// Numbers that they take.
+    pub const fn required_len(training: &Training<'_>) -> usize {
+        Tables::of(training).end
+    }
+
+    /// Those of `h`, in `room` that has their [length](Self::required_len).
+    ///
+    /// # Errors
+    /// [`Error::Length`]; [`Error::Domain`] with the place of an entry of `h` that stands for no finite number.
+    pub fn new<A: Arithmetic>(
+        training: Training<'v>,
+        h: &[S],
+        room: &'v mut [S],
+    ) -> Result<Self, Error> {
+        exactly("h", h, training.hypers().len())?;
+        let tables = Tables::of(&training);
+        exactly("room for values", room, tables.end)?;
+        for (range, value) in [
+            (tables.rates..tables.momenta, training.rate),
+            (tables.momenta..tables.log_scales, training.momentum),
+            (tables.log_scales..tables.end, training.log_scale),
+        ] {
+            let table = room.get_mut(range).unwrap_or_default();
+            table.fill(S::from_f32(value));
+        }
+        for (block, range) in training.hypers().blocks() {
+            let given = h.get(range.clone()).unwrap_or_default();
+            let table = room.get_mut(place(&training, block)).unwrap_or_default();
+            for (value, h) in table.iter_mut().zip(given) {
+                *value = *h;
+            }
+            if let (Some(parametrisation), false) = (block.parametrisation, is_raw(block)) {
+                parametrisation.value::<A, S>(table);
+            }
+            if let Some(j) = table.iter().position(|x| !x.is_finite()) {
+                return Err(Error::Domain {
+                    what: "hyperparameter",
+                    index: range.start.saturating_add(j),
+                    value: given.get(j).map_or(f64::NAN, |h| h.to_f64()),
+                    above: f64::NEG_INFINITY,
+                    below: f64::INFINITY,
+                });
+            }
+        }
+        Ok(Values {
+            training,
+            all: room,
+        })
+    }
+
+    fn table(&self, range: Range<usize>) -> &'v [S] {
+        self.all.get(range).unwrap_or_default()
+    }
+
+    /// Those of the loss.
+    pub fn h(&self) -> &'v [S] {
+        self.table(0..Tables::of(&self.training).rates)
+    }
+
+    /// Rates and momenta, and which weights share them.
+    pub fn schedule(&self) -> Schedule<'v, S> {
+        let tables = Tables::of(&self.training);
+        Schedule {
+            groups: self.training.scheduled(),
+            rule: self.training.rule,
+            rates: self.table(tables.rates..tables.momenta),
+            momenta: self.table(tables.momenta..tables.log_scales),
+        }
+    }
+
+    /// Where the training begins, where that is not given.
+    pub fn normal(&self) -> Normal<'v, S> {
+        let tables = Tables::of(&self.training);
+        Normal {
+            seed: self.training.seed,
+            groups: self.training.groups_of(What::InitialScale),
+            log_scales: self.table(tables.log_scales..tables.end),
+        }
+    }
+
+    /// The same, given or not.
+    pub fn initial(&self, given: Option<&'v [S]>) -> Initial<'v, S> {
+        match given {
+            Some(w) => Initial::Given(w),
+            None => Initial::Drawn(self.normal()),
+        }
+    }
+
+    /// The training of these values.
+    pub(super) fn run<'r, A: Arithmetic>(
+        &self,
+        objective: &'r dyn Differentiable<A, S>,
+    ) -> Result<Run<'r, A, S>, Error>
+    where
+        'v: 'r,
+    {
+        let (p, h) = (self.training.layout().weights(), self.h());
+        same("weights of the loss", p, objective.weights())?;
+        same("hyperparameters of the loss", h.len(), objective.hypers())?;
+        Ok(Run {
+            objective,
+            h,
+            schedule: self.schedule(),
+            batches: self.training.batches(),
+            steps: self.training.steps,
+        })
+    }
+
+    /// Turns derivatives by the values, in their order, into the hypergradient `d_h`.
+    ///
+    /// # Errors
+    /// [`Error::Length`]; [`Error::Diverged`] for one that is not finite.
+    pub fn pull_back(&self, d: &[S], d_h: &mut [S]) -> Result<(), Error> {
+        let training = &self.training;
+        exactly("derivatives", d, self.all.len())?;
+        exactly("d_h", d_h, training.hypers().len())?;
+        for (block, range) in training.hypers().blocks() {
+            let place = place(training, block);
+            let d_h = d_h.get_mut(range).unwrap_or_default();
+            for (d_h, d) in d_h.iter_mut().zip(d.get(place.clone()).unwrap_or_default()) {
+                *d_h = *d;
+            }
+            if let (Some(parametrisation), false) = (block.parametrisation, is_raw(block)) {
+                parametrisation.pull_back(self.table(place), d_h)?;
+            }
+        }
+        if d_h.iter().all(|d| d.is_finite()) {
+            return Ok(());
+        }
+        Err(Error::Diverged {
+            what: "hypergradient",
+            step: 0,
+        })
+    }
+}
+
+/// Where the values of a block lie.
+pub(super) fn place(training: &Training<'_>, block: &Tuned) -> Range<usize> {
+    let (tables, hypers) = (Tables::of(training), training.hypers());
+    let start = match block.what {
+        What::Rate => tables.rates,
+        What::Momentum => tables.momenta,
+        What::InitialScale => tables.log_scales,
+        _ => (training.tuned.iter())
+            .filter(|other| other.what.is_of_the_loss() && other.what < block.what)
+            .fold(0, |sum, other| hypers.len_of(other).saturating_add(sum)),
+    };
+    start..start.saturating_add(hypers.len_of(block))
+}
