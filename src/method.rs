@@ -593,7 +593,7 @@ impl Method {
     }
 
     /// The sweep that it is, or one that costs nothing where it is none: a training alone is remembered by a line.
-    pub(crate) const fn sweep(&self) -> Sweep {
+    pub const fn sweep(&self) -> Sweep {
         match self {
             Method::Sweep(sweep) => *sweep,
             _ => Sweep::over(Recall::Line),

@@ -14,8 +14,10 @@ use crate::device;
 use crate::experiment::{Experiment, Rounding, What};
 use crate::files::{claim, write, write_npy};
 use crate::method::Method;
-use crate::problem::{Errors, Problem, Trained};
+use crate::problem::Problem;
+use crate::quality::Errors;
 use crate::report::words::several;
+use crate::trained::Trained;
 
 /// One hypergradient to take.
 #[derive(Debug)]
@@ -159,7 +161,7 @@ impl Request<'_> {
             }
         }
         write_npy(&folder.join("group.npy"), &[group.len() as u64], group)?;
-        numbers("w0.npy", &problem.initial::<A>(&self.hyper))?;
+        numbers("w0.npy", &problem.initial::<A>(&self.hyper)?)?;
         numbers("wT.npy", &trained.w)?;
         numbers("hyper.npy", &self.hyper)?;
         numbers("hypergradient.npy", &back.hypergradient)?;

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use drmad::Plain;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::outer::Parametrisation;
+use drmad::training::{self, Tuned};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
@@ -146,6 +147,26 @@ impl Block {
             None
         } else {
             self.what.parametrisation()
+        }
+    }
+}
+
+impl From<&Block> for Tuned {
+    fn from(block: &Block) -> Self {
+        let what = match block.what {
+            What::ExampleWeight => training::What::ExampleWeight,
+            What::Pixel => training::What::Input,
+            What::Scale => training::What::Scale,
+            What::Penalty => training::What::Penalty,
+            What::InitialScale => training::What::InitialScale,
+            What::Rate => training::What::Rate,
+            What::Momentum => training::What::Momentum,
+        };
+        let default = Tuned::new(what, block.by.into());
+        Tuned {
+            each_step: block.each_step,
+            parametrisation: default.parametrisation.filter(|_| !block.natural),
+            ..default
         }
     }
 }

@@ -18,10 +18,11 @@ use crate::device;
 use crate::experiment::{Experiment, Rounding, What};
 use crate::files::{self, progress};
 use crate::method::{MOST_TANGENTS, Method, Name};
-use crate::problem::{Back, Population, Trained};
+use crate::problem::Population;
 use crate::provenance::{named, versions};
 use crate::report::frontier::{Page, Row, head, line, render};
 use crate::report::words::several;
+use crate::trained::{Back, Trained};
 
 /// What to compare on.
 #[derive(Debug)]

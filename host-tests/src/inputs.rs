@@ -3,9 +3,8 @@
 //! The inputs are the same numbers. Sparse ones spare the first layer most of its work; dense ones are
 //! what other programs read, for a fair comparison of speed.
 
-use drmad::models::{
-    Adjoint, Beside, Examples, Given, LearnedInputs, Pixels, SparsePixels, Weighted,
-};
+use drmad::models::{Examples, Pixels, SparsePixels};
+use drmad::training::{Input, Source, Target};
 use drmad::{Arithmetic, Error, Scalar};
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +54,11 @@ impl<'a> Images<'a> {
         })
     }
 
+    /// Whether they come as the pixels that are not black.
+    pub const fn is_sparse(&self) -> bool {
+        matches!(self, Images::Sparse(_))
+    }
+
     /// The same with these of them chosen.
     pub const fn choose(mut self, set: &'a [u32]) -> Self {
         match &mut self {
@@ -77,27 +81,22 @@ impl<'a> Images<'a> {
 }
 
 /// Calls the method of whichever images they are.
-macro_rules! each {
-    ($self:ident, $kind:ident: $($variant:ident)*, $images:ident => $call:expr) => {
-        match $self {
-            $($kind::$variant($images) => $call,)*
-        }
-    };
-}
-
 macro_rules! images {
     ($self:ident, $images:ident => $call:expr) => {
-        each!($self, Images: Sparse Dense, $images => $call)
+        match $self {
+            Images::Sparse($images) => $call,
+            Images::Dense($images) => $call,
+        }
     };
 }
 
 impl Examples for Images<'_> {
     fn len(&self) -> usize {
-        images!(self, images => images.len())
+        images!(self, images => Examples::len(images))
     }
 
     fn inputs(&self) -> usize {
-        images!(self, images => images.inputs())
+        images!(self, images => Examples::inputs(images))
     }
 
     fn gather<A: Arithmetic, S: Scalar>(&self, batch: &[u32], x: &mut [S]) -> Result<(), Error> {
@@ -109,7 +108,7 @@ impl Examples for Images<'_> {
     }
 
     fn sparse(&self) -> Option<f32> {
-        images!(self, images => images.sparse())
+        images!(self, images => Examples::sparse(images))
     }
 
     fn indices(&self, i: u32) -> Result<&[u16], Error> {
@@ -121,88 +120,24 @@ impl Examples for Images<'_> {
     }
 }
 
-/// Images and what of them is tuned.
-#[derive(Clone, Copy, Debug)]
-pub enum Tuned<'a> {
-    /// Nothing; the images may lie beside hyperparameters of others.
-    Nothing(Beside<Images<'a>>),
-    /// A weight for each.
-    Weights(Weighted<Images<'a>>),
-    /// Their pixels.
-    Pixels(LearnedInputs<Images<'a>>),
-}
-
-macro_rules! tuned {
-    ($self:ident, $images:ident => $call:expr) => {
-        each!($self, Tuned: Nothing Weights Pixels, $images => $call)
-    };
-}
-
-impl Examples for Tuned<'_> {
+impl Source for Images<'_> {
     fn len(&self) -> usize {
-        tuned!(self, images => images.len())
+        images!(self, images => Source::len(images))
     }
 
     fn inputs(&self) -> usize {
-        tuned!(self, images => images.inputs())
-    }
-
-    fn gather<A: Arithmetic, S: Scalar>(&self, batch: &[u32], x: &mut [S]) -> Result<(), Error> {
-        tuned!(self, images => images.gather::<A, S>(batch, x))
-    }
-
-    fn label(&self, i: u32) -> Result<usize, Error> {
-        tuned!(self, images => images.label(i))
+        images!(self, images => Source::inputs(images))
     }
 
     fn sparse(&self) -> Option<f32> {
-        tuned!(self, images => images.sparse())
+        images!(self, images => Source::sparse(images))
     }
 
-    fn indices(&self, i: u32) -> Result<&[u16], Error> {
-        tuned!(self, images => images.indices(i))
+    fn input(&self, i: u32) -> Result<Input<'_>, Error> {
+        images!(self, images => images.input(i))
     }
 
-    fn values<A: Arithmetic, S: Scalar>(&self, i: u32, values: &mut [S]) -> Result<(), Error> {
-        tuned!(self, images => images.values::<A, S>(i, values))
-    }
-
-    fn hypers(&self) -> usize {
-        tuned!(self, images => images.hypers())
-    }
-
-    fn gives(&self) -> Given {
-        tuned!(self, images => images.gives())
-    }
-
-    fn inputs_at<A: Arithmetic, S: Scalar>(
-        &self,
-        h: &[S],
-        batch: &[u32],
-        x: &mut [S],
-    ) -> Result<(), Error> {
-        tuned!(self, images => images.inputs_at::<A, S>(h, batch, x))
-    }
-
-    fn target<A: Arithmetic, S: Scalar>(&self, h: &[S], i: u32, class: usize) -> Result<S, Error> {
-        tuned!(self, images => images.target::<A, S>(h, i, class))
-    }
-
-    fn weight<A: Arithmetic, S: Scalar>(&self, h: &[S], i: u32) -> Result<S, Error> {
-        tuned!(self, images => images.weight::<A, S>(h, i))
-    }
-
-    fn pull<A: Arithmetic, S: Scalar>(
-        &self,
-        h: &[S],
-        i: u32,
-        by: Adjoint<'_, S>,
-        d_h: &mut [S],
-    ) -> Result<(), Error> {
-        tuned!(self, images => images.pull::<A, S>(h, i, by, d_h))
-    }
-
-    fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
-        tuned!(self, images => images.visit_blocks(visit));
+    fn target(&self, i: u32) -> Result<Target<'_>, Error> {
+        images!(self, images => Source::target(images, i))
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum as _;
 use drmad::Arithmetic;
-use drmad::method::{Extent, Recall, Sweep};
+use drmad::method::{self, Extent, Recall, Sweep};
 use drmad::path::{Levels, Path};
 use drmad::random::Initial;
 use serde::{Deserialize, Serialize};
@@ -526,16 +526,24 @@ impl Method {
         Ok(self.sweep()?.tail(training)?)
     }
 
-    /// Makes the path of a training in memory that it allocates.
+    /// The crate's method for a training, in its words where it does not fit.
     ///
     /// # Errors
-    /// Too little memory, and what the path refuses.
-    pub fn path<'s, A: Arithmetic>(
-        &self,
-        training: Extent,
-        initial: Initial<'s, f32>,
-        memory: &'s mut Vec<f32>,
-    ) -> Result<impl Path<A, f32> + use<'s, A>> {
+    /// Hats, polynomials, tails or last steps that the training has too few steps for.
+    pub fn way(&self, training: Extent) -> Result<method::Method> {
+        Ok(match self.name {
+            Name::Forward => method::Method::Forward,
+            Name::Implicit | Name::Neumann => method::Method::Implicit {
+                series_rate: (self.name == Name::Neumann).then_some(self.rate),
+                iterations: self.iterations,
+                damping: self.damping,
+            },
+            Name::Direct | Name::Random | Name::AllUp => method::Method::Direct,
+            _ => method::Method::Sweep(self.fitting_sweep(training)?),
+        })
+    }
+
+    fn fitting_sweep(&self, training: Extent) -> Result<Sweep> {
         let left = training.steps - self.tail_of(training)?;
         if matches!(self.name, Name::Hats | Name::Legendre) && self.knots > left {
             let what = match self.name {
@@ -547,14 +555,32 @@ impl Method {
                 self.knots
             );
         }
-        let sweep = self.sweep()?;
-        let what = match self.name {
+        self.sweep()
+    }
+
+    /// What the most of its memory is for.
+    pub const fn memory(&self) -> &'static str {
+        match self.name {
             Name::Tape => "the tape",
             Name::Checkpoints => "the checkpoints",
             Name::Reversible => "the reversal",
+            Name::Forward => "forward mode",
             _ => "the path",
-        };
-        *memory = zeros(what, sweep.need::<f32>(training).len())?;
+        }
+    }
+
+    /// Makes the path of a training in memory that it allocates.
+    ///
+    /// # Errors
+    /// Too little memory, and what the path refuses.
+    pub fn path<'s, A: Arithmetic>(
+        &self,
+        training: Extent,
+        initial: Initial<'s, f32>,
+        memory: &'s mut Vec<f32>,
+    ) -> Result<impl Path<A, f32> + use<'s, A>> {
+        let sweep = self.fitting_sweep(training)?;
+        *memory = zeros(self.memory(), sweep.need::<f32>(training).len())?;
         Ok(sweep.path(training, initial, memory)?)
     }
 }

@@ -34,11 +34,13 @@ use crate::divergence::diverges;
 use crate::experiment::{Experiment, Optimiser, Outer, Rounding, What};
 use crate::files::{self, progress};
 use crate::method::{Method, Name};
-use crate::problem::{Errors, Population, Problem, Quality, Trained};
+use crate::problem::{Population, Problem};
 use crate::provenance::{differences, named, versions};
+use crate::quality::{Errors, Quality};
 use crate::reduction::Reduced;
 use crate::report;
 use crate::report::words::several;
+use crate::trained::Trained;
 
 /// At which meta-iterations the exact hypergradient is computed beside ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

@@ -61,7 +61,7 @@ pub use examples::{Input, Source, Target};
 pub use network::{Losses, NetworkLoss};
 pub use session::Session;
 pub use tuned::{Hypers, Name, Of, Tuned, What};
-pub use values::Values;
+pub use values::{Derivatives, Values};
 use values::{Tables, place};
 
 /// What is trained.

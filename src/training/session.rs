@@ -243,7 +243,7 @@ impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
         if let (Some(fresh), true) = (self.fresh, self.progress.walked == run.steps) {
             run.batches = fresh;
         }
-        let d = Tables::of(&self.training).of_derivatives(self.d)?;
+        let d = self.values.derivatives(self.d)?;
         let Derivatives {
             h, rates, momenta, ..
         } = d;
@@ -264,7 +264,7 @@ impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
         else {
             return Ok(());
         };
-        let d = Tables::of(&self.training).of_derivatives(self.d)?;
+        let d = self.values.derivatives(self.d)?;
         normal.fill(0, self.workspace.w);
         normal.adjoint(self.workspace.w, self.workspace.d_w, d.log_scales)
     }

@@ -14,6 +14,7 @@ use core::ops::Range;
 
 use super::{Training, Tuned, What};
 use crate::error::{Error, cut, exactly, same};
+use crate::kernels::accumulate::scale_rows_in_place;
 use crate::objective::Differentiable;
 use crate::random::{Initial, Normal};
 use crate::scalar::{Arithmetic, Scalar};
@@ -50,11 +51,15 @@ pub struct Values<'v, S> {
 
 /// The derivatives by the values, table by table.
 #[derive(Debug)]
-pub(super) struct Derivatives<'d, S> {
-    pub(super) h: &'d mut [S],
-    pub(super) rates: &'d mut [S],
-    pub(super) momenta: &'d mut [S],
-    pub(super) log_scales: &'d mut [S],
+pub struct Derivatives<'d, S> {
+    /// By those of the loss.
+    pub h: &'d mut [S],
+    /// By the rates.
+    pub rates: &'d mut [S],
+    /// By the momenta.
+    pub momenta: &'d mut [S],
+    /// By the logarithms of initial scales.
+    pub log_scales: &'d mut [S],
 }
 
 impl Tables {
@@ -195,6 +200,30 @@ impl<'v, S: Scalar> Values<'v, S> {
             Some(w) => Initial::Given(w),
             None => Initial::Drawn(self.normal()),
         }
+    }
+
+    /// Turns trained weights into those that the network itself works with: scaled ones, where scales are tuned.
+    ///
+    /// # Errors
+    /// [`Error::Length`].
+    pub fn scale(&self, w: &mut [S]) -> Result<(), Error> {
+        exactly("w", w, self.training.layout().weights())?;
+        let Some(scaled) = self.training.block(What::Scale) else {
+            return Ok(());
+        };
+        let scales = self.table(place(&self.training, &scaled));
+        for block in self.training.groups_of(What::Scale).blocks() {
+            scale_rows_in_place(block.columns, block.hypers(scales), block.of_mut(w));
+        }
+        Ok(())
+    }
+
+    /// Derivatives by the values, in their order, cut into the tables.
+    ///
+    /// # Errors
+    /// [`Error::Length`].
+    pub fn derivatives<'d>(&self, d: &'d mut [S]) -> Result<Derivatives<'d, S>, Error> {
+        Tables::of(&self.training).of_derivatives(d)
     }
 
     /// The training of these values.

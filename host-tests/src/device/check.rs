@@ -15,8 +15,9 @@ use crate::data::Dataset;
 use crate::experiment::{Counts, Experiment};
 use crate::inputs::Inputs;
 use crate::method::{Method, Name};
-use crate::problem::{Population, Trained};
+use crate::problem::Population;
 use crate::recipe;
+use crate::trained::Trained;
 
 macro_rules! vectors {
     ($($name:literal)*) => {
@@ -286,7 +287,7 @@ impl Compared {
         };
         self.numbers(&[here.valid_loss], &[there.valid_loss]);
         self.numbers(&here.hypergradient, &there.hypergradient);
-        let counts = |back: &crate::problem::Back| [back.gradients as u32, back.products as u32];
+        let counts = |back: &crate::trained::Back| [back.gradients as u32, back.products as u32];
         self.words(&counts(here), &counts(there));
     }
 }

@@ -14,17 +14,19 @@ use std::sync::{Once, OnceLock};
 use anyhow::{Context, Result, ensure};
 use drmad::Arithmetic;
 use drmad::cuda;
+use drmad::group::Groups;
 use drmad::method::Extent;
 use drmad::path::Grid;
-use drmad::random::Origin;
-use drmad::train::{Rule, Schedule};
+use drmad::random::{Initial, Origin};
+use drmad::training::Values;
 use drmad::wrap::Strength;
 use rayon::prelude::*;
 
 use crate::experiment::What;
 use crate::inputs::Images;
 use crate::method::{Method, Name};
-use crate::problem::{Back, Problem, Slopes, Tables, Trained};
+use crate::problem::Problem;
+use crate::trained::{Back, Trained};
 
 /// A device as the command line names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -184,7 +186,10 @@ impl Device {
             });
             return Ok(on_cores(jobs));
         }
-        let sides: Vec<Sides<'_>> = jobs.iter().map(Sides::new::<A>).collect::<Result<_>>()?;
+        let mut rooms: Vec<_> = jobs.iter().map(|job| job.problem.room()).collect();
+        let sides: Vec<Sides<'_>> = (jobs.iter().zip(&mut rooms))
+            .map(|(job, room)| Sides::new::<A>(job, room))
+            .collect::<Result<_>>()?;
         let origins: Vec<_> = sides.iter().map(Sides::origin).collect();
         let replicas: Vec<cuda::Replica<'_>> = (sides.iter().zip(&origins))
             .map(|(side, origin)| side.replica(origin))
@@ -198,7 +203,7 @@ impl Device {
         let trained = results.replicas.into_iter().zip(&sides);
         let trained = trained.map(|(done, side)| {
             (0..side.job.problem.experiment.steps).for_each(|_| each());
-            side.trained::<A>(done?, [forward, back])
+            side.trained(done?, [forward, back])
         });
         Ok(trained.collect())
     }
@@ -221,26 +226,17 @@ const fn on_a_gpu(method: &Method) -> bool {
 /// What a replica borrows from.
 struct Sides<'j> {
     job: Job<'j>,
-    tables: Tables<'j>,
+    values: Values<'j, f32>,
 }
 
 impl<'j> Sides<'j> {
-    fn new<A: Arithmetic>(job: &Job<'j>) -> Result<Self> {
-        let tables = job.problem.finite_tables::<A>(job.hyper)?;
-        Ok(Sides { job: *job, tables })
+    fn new<A: Arithmetic>(job: &Job<'j>, room: &'j mut [f32]) -> Result<Self> {
+        let values = job.problem.values::<A>(job.hyper, room)?;
+        Ok(Sides { job: *job, values })
     }
 
-    fn origin(&self) -> impl Origin<f32> + Sync + '_ {
-        self.job.problem.origin(&self.tables)
-    }
-
-    fn schedule(&self) -> Schedule<'_, f32> {
-        Schedule {
-            groups: self.tables.groups,
-            rule: Rule::HeavyBall,
-            rates: &self.tables.rates,
-            momenta: &self.tables.momenta,
-        }
+    fn origin(&self) -> Initial<'_, f32> {
+        self.values.initial(self.job.problem.from.as_deref())
     }
 
     fn replica<'s>(&'s self, origin: &'s (dyn Origin<f32> + Sync)) -> Result<cuda::Replica<'s>> {
@@ -264,7 +260,9 @@ impl<'j> Sides<'j> {
         };
         let drawn = &problem.drawn;
         let labels = drawn.labels.as_deref().unwrap_or(&data.labels);
-        let beside = cuda::Tuned::Nothing(problem.hypers_of_examples());
+        let of_examples = [What::ExampleWeight, What::Pixel].map(|what| e.block(what));
+        let of_examples = of_examples.into_iter().flatten();
+        let beside = cuda::Tuned::Nothing(of_examples.map(|block| e.len_of(block)).sum());
         let tuned = match (e.block(What::ExampleWeight), e.block(What::Pixel)) {
             (Some(_), _) => cuda::Tuned::Weights,
             (None, Some(_)) => cuda::Tuned::Inputs,
@@ -286,7 +284,12 @@ impl<'j> Sides<'j> {
                 images: images(&drawn.train, labels),
                 tuned,
                 scales,
-                penalty: problem.penalty(),
+                penalty: match e.block(What::Penalty) {
+                    Some(block) => Some(Strength::Tuned(e.groups_of(block))),
+                    None => e
+                        .l2()
+                        .map(|l2| Strength::Fixed(l2, Groups::global(e.weights()))),
+                },
                 psd,
             },
             outside: cuda::Loss {
@@ -297,8 +300,8 @@ impl<'j> Sides<'j> {
                 psd: false,
             },
             validated: validated.unwrap_or(drawn.outside.len()),
-            h: &self.tables.h,
-            schedule: self.schedule(),
+            h: self.values.h(),
+            schedule: self.values.schedule(),
             batches,
             sweep_batches: if fresh {
                 problem.fresh_batches()
@@ -317,7 +320,7 @@ impl<'j> Sides<'j> {
 
     fn way(&self, method: &Method) -> Result<cuda::Way> {
         let steps = self.job.problem.experiment.steps;
-        let extent = Extent::of(&self.schedule(), steps, false);
+        let extent = Extent::of(&self.values.schedule(), steps, false);
         let recall = match method.name {
             Name::Tape => cuda::Recall::Tape,
             Name::Checkpoints => cuda::Recall::Checkpoints {
@@ -343,25 +346,34 @@ impl<'j> Sides<'j> {
         })
     }
 
-    fn trained<A: Arithmetic>(
-        &self,
-        done: cuda::Done,
-        [forward_seconds, seconds]: [f64; 2],
-    ) -> Result<Trained> {
+    /// The hypergradient, from what a device gives back.
+    fn pull_back(&self, back: &cuda::Back) -> Result<Vec<f32>> {
+        let problem = self.job.problem;
+        let mut d = problem.room();
+        let tables = self.values.derivatives(&mut d)?;
+        tables.h.copy_from_slice(&back.d_h);
+        if let Some((rates, momenta)) = &back.schedule {
+            tables.rates.copy_from_slice(rates);
+            tables.momenta.copy_from_slice(momenta);
+        }
+        if problem.experiment.block(What::InitialScale).is_some() {
+            let (normal, mut w0) = (self.values.normal(), vec![0.0; back.d_w.len()]);
+            normal.fill(0, &mut w0);
+            normal.adjoint(&w0, &back.d_w, tables.log_scales)?;
+        }
+        let mut hypergradient = vec![0.0; self.job.hyper.len()];
+        self.values.pull_back(&d, &mut hypergradient)?;
+        Ok(hypergradient)
+    }
+
+    fn trained(&self, done: cuda::Done, [forward_seconds, seconds]: [f64; 2]) -> Result<Trained> {
         let Job {
-            problem,
-            hyper,
-            method,
+            problem, method, ..
         } = self.job;
         let back = match (done.back, method) {
             (Some(back), Some(method)) => {
-                let mut slopes = Slopes::new(&self.tables);
-                slopes.h = back.d_h;
-                if let Some((rates, momenta)) = back.schedule {
-                    (slopes.rates, slopes.momenta) = (rates, momenta);
-                }
-                problem.by_initial_scales::<A>(hyper, &self.tables, &back.d_w, &mut slopes)?;
-                let hypergradient = problem.said_by(method, &self.tables, slopes)?;
+                let hypergradient = self.pull_back(&back)?;
+                let hypergradient = problem.said_by(method, hypergradient);
                 Some(Back {
                     hypergradient,
                     valid_loss: back.valid_loss,

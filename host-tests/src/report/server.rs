@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::plots::{Lines, Series};
 use super::words::{bytes, count, fixed, number, percent};
 use super::{Cell, Figure, Line, Quality, Section, Table, Term, Tile, View, backdrop, fill};
-use crate::problem;
+use crate::quality;
 use crate::server::Round;
 use crate::server::wire::Measured;
 
@@ -37,9 +37,9 @@ pub struct Page {
     pub seconds: Vec<f64>,
 }
 
-impl From<problem::Quality> for Quality {
-    fn from(q: problem::Quality) -> Self {
-        let problem::Quality {
+impl From<quality::Quality> for Quality {
+    fn from(q: quality::Quality) -> Self {
+        let quality::Quality {
             valid_loss,
             valid_error,
             test_loss,

@@ -18,7 +18,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::problem::Quality;
+use crate::quality::Quality;
 use crate::report::words::several;
 
 /// How hypergradients travel.

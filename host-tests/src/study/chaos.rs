@@ -32,11 +32,12 @@ use crate::divergence::{Divergence, or_divergence};
 use crate::experiment::{Experiment, Rounding, What};
 use crate::files;
 use crate::method::{Method, Name};
-use crate::problem::{Population, Problem, Trained};
+use crate::problem::{Population, Problem};
 use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
 use crate::report::experiments::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};
 use crate::report::words::several;
+use crate::trained::Trained;
 
 /// Which places there are, and what is asked of them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

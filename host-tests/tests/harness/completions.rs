@@ -5,10 +5,11 @@ use drmad::kernels::reduce::norm;
 use drmad_host::data::Dataset;
 use drmad_host::experiment::Experiment;
 use drmad_host::method::{Method, Name};
-use drmad_host::problem::{Problem, Trained};
+use drmad_host::problem::Problem;
 use drmad_host::recipe::Recipe;
 use drmad_host::study::headline::{Settings, measure};
 use drmad_host::tolerances::*;
+use drmad_host::trained::Trained;
 use drmad_host::tune::{self, Compare, Resume, Tuning};
 
 const SMALL: &str = "

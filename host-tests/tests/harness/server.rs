@@ -376,7 +376,7 @@ fn clients_that_differ_are_refused_with_both_shapes_and_failures_end_the_run() {
     let short = Said::Gradient(measured(1.0), vec![0; 8]);
     let words = refused(short);
     assert!(words.contains("and 8 came"), "{words}");
-    let nothing = drmad_host::problem::Quality {
+    let nothing = drmad_host::quality::Quality {
         valid_loss: 0.0,
         valid_error: 0.0,
         test_loss: 0.0,

@@ -1,0 +1,125 @@
+//! How good trained weights are: losses and errors on the outer and on the test examples.
+
+use anyhow::Result;
+use drmad::Arithmetic;
+use drmad::objective::{At, Objective};
+use drmad::training::{NetworkLoss, Source, Target, Training};
+
+use crate::divergence::Divergence;
+use crate::inputs::Images;
+use crate::problem::Problem;
+
+/// How good some weights are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quality {
+    /// Outer loss.
+    pub valid_loss: f64,
+    /// Share of the outer examples that are misclassified.
+    pub valid_error: f64,
+    /// Loss on the test examples.
+    pub test_loss: f64,
+    /// Share of the test examples that are misclassified.
+    pub test_error: f64,
+}
+
+/// The shares of the outer and of the test examples that some weights misclassify.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Errors {
+    /// Of the outer examples.
+    pub valid: f64,
+    /// Of the test examples.
+    pub test: f64,
+}
+
+/// The loss of a network of whom nothing is tuned, to judge weights by.
+fn judged<'s, A: Arithmetic>(
+    problem: &'s Problem<'_>,
+    images: &'s Images<'s>,
+) -> Result<NetworkLoss<'s, A>> {
+    let training = Training {
+        valid_examples: images.len(),
+        tuned: &[],
+        ..problem.training()
+    };
+    Ok(training.validation_loss(images)?)
+}
+
+impl Problem<'_> {
+    /// The network's own weights: of scaled ones, `s z`.
+    fn own<A: Arithmetic>(&self, hyper: &[f32], w: &[f32]) -> Result<Vec<f32>> {
+        let (mut room, mut own) = (self.room(), w.to_vec());
+        self.values::<A>(hyper, &mut room)?.scale(&mut own)?;
+        Ok(own)
+    }
+
+    fn loss_of<A: Arithmetic>(&self, images: &Images<'_>, own: &[f32]) -> Result<f64> {
+        let network = judged::<A>(self, images)?;
+        let examples: Vec<u32> = (0..images.len() as u32).collect();
+        let at = At {
+            w: own,
+            h: &[],
+            batch: &examples,
+        };
+        let loss = network.loss(at, &mut vec![0.0f32; network.loss_scratch_len()])?;
+        if !loss.is_finite() {
+            return Err(Divergence::Loss.into());
+        }
+        Ok(f64::from(loss))
+    }
+
+    fn error_of<A: Arithmetic>(&self, images: &Images<'_>, own: &[f32]) -> Result<f64> {
+        let network = judged::<A>(self, images)?;
+        let classes = self.experiment.classes();
+        let mut scratch = vec![0.0f32; network.scratch_len()];
+        let mut p = vec![0.0; self.experiment.batch * classes];
+        let examples: Vec<u32> = (0..images.len() as u32).collect();
+        let mut wrong = 0;
+        for batch in examples.chunks(self.experiment.batch) {
+            let p = &mut p[..batch.len() * classes];
+            network.predict(own, batch, p, &mut scratch)?;
+            for (i, p) in batch.iter().zip(p.chunks_exact(classes)) {
+                // A tie with a wrong class is an error, and so is what is not a number.
+                let right = match images.target(*i)? {
+                    Target::Class(label) => (0..classes).all(|k| k == label || p[k] < p[label]),
+                    Target::Numbers(_) => false,
+                };
+                wrong += usize::from(!right);
+            }
+        }
+        Ok(wrong as f64 / examples.len() as f64)
+    }
+
+    /// The outer and the test examples.
+    fn judges(&self) -> [Images<'_>; 2] {
+        let valid = self.train.choose(&self.drawn.outside);
+        [valid, self.test.choose(&self.drawn.test)]
+    }
+
+    /// Losses and errors of trained weights (of `z`, where weights are scaled).
+    ///
+    /// # Errors
+    /// A loss that is not finite.
+    pub fn quality<A: Arithmetic>(&self, hyper: &[f32], w: &[f32]) -> Result<Quality> {
+        let own = self.own::<A>(hyper, w)?;
+        let [valid, test] = self.judges();
+        Ok(Quality {
+            valid_loss: self.loss_of::<A>(&valid, &own)?,
+            valid_error: self.error_of::<A>(&valid, &own)?,
+            test_loss: self.loss_of::<A>(&test, &own)?,
+            test_error: self.error_of::<A>(&test, &own)?,
+        })
+    }
+
+    /// The errors alone.
+    ///
+    /// # Errors
+    /// What the network refuses.
+    pub fn errors<A: Arithmetic>(&self, hyper: &[f32], w: &[f32]) -> Result<Errors> {
+        let own = self.own::<A>(hyper, w)?;
+        let [valid, test] = self.judges();
+        Ok(Errors {
+            valid: self.error_of::<A>(&valid, &own)?,
+            test: self.error_of::<A>(&test, &own)?,
+        })
+    }
+}
