@@ -10,7 +10,7 @@
 use std::time::Instant;
 
 use drmad::group::{Granularity, Groups, Layout};
-use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
+use drmad::hypergradient::{Validation, Wanted, Workspace};
 use drmad::kernels::reduce::cosine;
 use drmad::models::{Features, Mlp};
 use drmad::objective::Objective;
@@ -72,7 +72,7 @@ fn peak() -> Option<u64> {
 }
 
 /// The training: `steps` of it.
-fn run<'a>(objective: &'a Loss<'a>, h: &'a [f32], steps: usize) -> Run<'a, Loss<'a>, f32> {
+fn run<'a>(objective: &'a Loss<'a>, h: &'a [f32], steps: usize) -> Run<'a, Fused, f32> {
     Run {
         objective,
         h,
@@ -94,7 +94,7 @@ fn run<'a>(objective: &'a Loss<'a>, h: &'a [f32], steps: usize) -> Run<'a, Loss<
 /// Trains, comes back, and says what it took.
 fn there_and_back(
     name: &str,
-    run: &Run<'_, Loss<'_>, f32>,
+    run: &Run<'_, Fused, f32>,
     outside: &Loss<'_>,
     origin: &Normal<'_, f32>,
     path: &mut dyn Path<Fused, f32>,
@@ -104,7 +104,7 @@ fn there_and_back(
         objective: outside,
         examples: &examples,
     };
-    let scratch = scratch_len(run.objective, outside);
+    let scratch = run.scratch_len(&validation);
     let mut buffer = vec![0.0; Workspace::<f32>::required_len(P, scratch, RULE, false)];
     let mut workspace = Workspace::new(&mut buffer, P, RULE, false)?;
     let (mut first, mut last) = (f32::NAN, f32::NAN);

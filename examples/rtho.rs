@@ -37,7 +37,7 @@ fn values(mut lambda: [f32; 3]) -> [f32; 3] {
     lambda
 }
 
-fn training<'a>(objective: &'a Training<'a>, values: &'a [f32; 3]) -> Run<'a, Training<'a>, f32> {
+fn training<'a>(objective: &'a Training<'a>, values: &'a [f32; 3]) -> Run<'a, Fused, f32> {
     let (h, rest) = values.split_at(1);
     let (rates, momenta) = rest.split_at(1);
     let groups = Groups::global(objective.weights());

@@ -63,13 +63,16 @@
 //! |---|---|
 //! | [`error`], [`state`] | what can be wrong; what outlives a loss of power: bytes with a checksum |
 //! | [`scalar`], [`dual`], [`kernels`] | the number and the rounding that everything is generic over; dual numbers; momentum, interpolation, sums, matrix products, tanh, exp, ln, quantisation: slices in, slices out |
+//! | [`memory`] | how much memory something takes, as values that add |
 //! | [`group`], [`random`] | how hyperparameters map to weights; numbers that are a function of a seed |
 //! | [`objective`], [`wrap`], [`models`] | what is minimised, with its second-order products |
 //! | [`schedule`] | how a gradient moves the weights: heavy ball, Nesterov, Adam, with their rates |
 //! | [`path`] | where the weights were |
 //! | [`train`], [`sweep`], [`hypergradient`] | the walk, the one sweep, and both in one call |
+//! | [`method`] | every path with its settings, by name, with its memory |
 //! | [`forward`], [`implicit`] | the methods that are no sweep |
 //! | [`outer`] | what moves the hyperparameters, and keeps them in their sets |
+//! | [`training`] | what is tuned: blocks of hyperparameters, their names and their values |
 //! | [`check`] | the identities every objective must satisfy |
 //! | `cuda` | behind the feature `cuda`: whole trainings on a GPU |
 //!

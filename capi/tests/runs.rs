@@ -264,7 +264,7 @@ fn groups(by: Granularity, biases: bool) -> Groups<'static> {
 
 const RULE: Rule = Rule::HeavyBall;
 
-fn over_rust<O: Objective, E: Objective>(
+fn over_rust<O: Objective, E: Objective<Arithmetic = O::Arithmetic>>(
     owned: &Owned,
     objective: &O,
     outside: &E,

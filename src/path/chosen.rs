@@ -198,7 +198,7 @@ pub(crate) enum Whole<'a, S> {
     Reversed(Reversed),
 }
 
-/// The path of a [`Method`](crate::Method): with a [`Tail`], over the last steps alone, or neither.
+/// The path of a [`Sweep`](crate::method::Sweep): with a [`Tail`], over the last steps alone, or neither.
 #[derive(Debug)]
 pub(crate) enum Chosen<'a, S> {
     Whole(Whole<'a, S>),

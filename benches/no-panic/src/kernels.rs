@@ -215,6 +215,13 @@ operations! {
             x.flag |= block.is_empty() | groups.is_empty();
         }
     }
+    groups_member_inputs(x) {
+        let groups = x.groups();
+        x.n[1] = groups.layout.inputs();
+        if let Some(member) = groups.member(x.n[0]) {
+            x.n[2] = text(&member);
+        }
+    }
     groups_map(x) { let result = x.groups().map(x.longs); put(&mut x.failed, result); }
     random_normal_fill(x) {
         let groups = x.groups();

@@ -19,6 +19,8 @@ use drmad::kernels::momentum::{self, Moving, Step};
 use drmad::kernels::reversible::{self, Bits, Fixed, Ratio, Turn};
 use drmad::kernels::sparse::{self, Row};
 use drmad::kernels::{activation, adam, interpolate, math, nesterov, quantise, reduce};
+use drmad::memory::Need;
+use drmad::method::{Extent, Sweep};
 use drmad::models::{
     Beside, Features, Inputs, LearnedInputs, Logistic, Mlp, Network, Pixels, Quadratic, Smoothed,
     SoftLabels, SparseImages, SparsePixels, Weighted,
@@ -27,12 +29,13 @@ use drmad::objective::{self, At, Directions, Objective, Products};
 use drmad::outer::projections;
 use drmad::outer::{Adam, Outer, Parametrisation, Projected, Projection, Sgd, Sign, Tuner};
 use drmad::path::{
-    Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Plan, Quantised, Replayed,
-    Reversed, Reversible, Tail, Tape, Truncated,
+    Checkpoints, Full, Grid, Hats, Knots, Legendre, Levels, Line, Mark, Path, Plan, Quantised,
+    Replayed, Reversed, Reversible, Tail, Tape, Truncated,
 };
-use drmad::random::{self, Batches, Normal, Origin};
+use drmad::random::{self, Batches, Initial, Normal, Origin};
 use drmad::state;
 use drmad::train::{Rule, Run, Schedule};
+use drmad::training::{Hypers, Name, Tuned, What};
 use drmad::wrap::{Coupled, Coupling, L1, L2, Psd, Scaled, Strength, Tasks};
 use drmad::{Dual, Error, Plain};
 
@@ -63,6 +66,11 @@ pub struct Input<'a> {
     x: [f32; 6],
     y: [f64; 3],
     rule: Rule,
+    sweep: Sweep,
+    extent: Extent,
+    tuned: &'a [Tuned],
+    what: What,
+    named: Option<Name>,
     granularity: Granularity,
     form: Form,
     tasks: Tasks,
@@ -125,6 +133,25 @@ fn put<T>(failed: &mut Option<Error>, result: Result<T, Error>) -> Option<T> {
             None
         }
     }
+}
+
+/// Where text goes of which only the length is kept.
+struct Length(usize);
+
+impl core::fmt::Write for Length {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        self.0 = self.0.wrapping_add(s.len());
+        Ok(())
+    }
+}
+
+/// How long it is as text.
+fn text(it: &impl core::fmt::Display) -> usize {
+    use core::fmt::Write;
+    let mut length = Length(0);
+    // What is written into a length always fits.
+    let _ = write!(length, "{it}");
+    length.0
 }
 
 #[cfg(feature = "control")]

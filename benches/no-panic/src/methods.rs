@@ -221,6 +221,69 @@ operations! {
             all(x, &mut path);
         }
     }
+    path_of_a_sweep(x) {
+        let memory = other(x);
+        let origin = core::mem::take(&mut x.f[9]);
+        let log_scales = bytemuck_f32(core::mem::take(&mut x.wide[2]));
+        let initial = if x.flag {
+            Initial::Given(origin)
+        } else {
+            let groups = x.groups();
+            Initial::Drawn(Normal { seed: x.n[0] as u64, groups, log_scales })
+        };
+        let path = x.sweep.path::<Plain, f32>(x.extent, initial, memory);
+        if let Some(mut path) = put(&mut x.failed, path) {
+            all(x, &mut path);
+        }
+    }
+    path_of_a_sweep_in_f64(x) {
+        let (memory, w) = (core::mem::take(&mut x.wide[3]), core::mem::take(&mut x.wide[2]));
+        let path = x.sweep.path::<Plain, f64>(x.extent, Initial::Given(w), memory);
+        if let Some(path) = put(&mut x.failed, path) {
+            x.n[0] = path.floats();
+        }
+    }
+    sweep_need_tail_is_exact(x) {
+        let (sweep, of) = (x.sweep, x.extent);
+        x.n[0] = sweep.need::<f32>(of).len();
+        x.n[1] = sweep.need::<f64>(of).bytes();
+        x.n[2] = sweep.recall.name().len();
+        x.flag = sweep.is_exact();
+        if let Some(tail) = put(&mut x.failed, sweep.tail(of)) {
+            x.n[3] = tail;
+        }
+        x.sweep = Sweep::over(sweep.recall);
+    }
+    extent_of(x) {
+        let (groups, rule) = (x.groups(), x.rule);
+        let [rates, momenta, ..] = &mut x.f;
+        x.extent = Extent::of(&schedule(rule, groups, rates, momenta), x.n[1], x.flag);
+    }
+    levels_of_count_need(x) {
+        if let Some(levels) = Levels::of(x.n[0] as u32) {
+            x.n[1] = levels.count() as usize;
+            x.n[2] = levels.need::<f32>(x.n[3], x.n[4]).len();
+            x.n[5] = levels.need::<f64>(x.n[3], x.n[4]).len();
+        }
+    }
+    need_of_memory(x) {
+        let [a, b, c, d, ..] = x.n;
+        let both = Need::<f32>::numbers(a).and(Need::words(b)).times(c).or(Need::numbers(d));
+        let wide = Need::<f64>::numbers(a).and(Need::words(b)).times(c).or(Need::numbers(d));
+        x.flag = both.is_empty() || wide.is_empty();
+        x.n = [both.len(), both.bytes(), wide.len(), wide.bytes(), a, b, c, d];
+    }
+    initial_weights(x) {
+        let (groups, seed) = (x.groups(), x.n[0] as u64);
+        let [w, log_scales, out, ..] = &mut x.f;
+        let initial = if x.flag {
+            Initial::Given(w)
+        } else {
+            Initial::Drawn(Normal { seed, groups, log_scales })
+        };
+        initial.fill(x.n[1], out);
+        x.n[2] = initial.weights() + initial.floats();
+    }
     path_grid(x) {
         let grid = grid(x);
         x.n[2] = grid.step(x.n[2]);
@@ -297,6 +360,8 @@ operations! {
             x.x[0] = loss;
         }
         x.n[0] = drmad::hypergradient::scratch_len(&bowl, &bowl);
+        x.n[1] = run.scratch_len(&validation);
+        x.n[2] = run.forward_scratch_len(&validation, x.n[2]);
     }
     forward_all(x) {
         let (groups, batches, rule) = (x.groups(), x.batches(), x.rule);
@@ -341,6 +406,33 @@ operations! {
             x.y[0] = solved.residual;
         }
         x.n[0] = drmad::implicit::scratch_len(&bowl, &bowl);
+    }
+    hypers_blocks_name_values(x) {
+        let groups = x.groups();
+        let hypers = Hypers { tuned: x.tuned, layout: groups.layout, examples: x.n[0], steps: x.n[1] };
+        put(&mut x.failed, hypers.check());
+        x.n[2] = hypers.len();
+        x.flag = hypers.is_empty();
+        for (block, range) in hypers.blocks() {
+            x.n[3] += hypers.len_of(block) + range.len() + block.groups(hypers.layout).len();
+        }
+        if let Some((block, range)) = hypers.block(x.what) {
+            x.n[4] = range.start;
+            x.flag |= block.each_step;
+        }
+        x.named = hypers.name(x.n[5]);
+        if let Some(name) = &x.named {
+            x.n[6] = text(name);
+        }
+        let [h, d, ..] = &mut x.f;
+        put(&mut x.failed, hypers.values::<Plain, f32>(h));
+        put(&mut x.failed, hypers.pull_back(h, d));
+        put(&mut x.failed, hypers.values::<Plain, f64>(x.wide[0]));
+    }
+    tuned_new_what(x) {
+        let block = Tuned::new(x.what, x.granularity);
+        x.n[0] = block.groups(x.groups().layout).len() + x.what.name().len();
+        x.flag = x.what.may_change() || x.what.is_of_weights() || x.what.parametrisation().is_some();
     }
     state_tuner(x) {
         let [h, m, v, ..] = &mut x.f;

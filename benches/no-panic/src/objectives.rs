@@ -43,6 +43,39 @@ fn all<O: Objective>(x: In<'_, '_>, objective: &O) {
     objective.visit_blocks(&mut |_, len| x.n[2] += len);
 }
 
+/// The same through a pointer, as a training calls it.
+fn pointed(x: In<'_, '_>, objective: &dyn objective::Differentiable<Plain, f32>) {
+    let [w, h, g, d_h, scratch, d, h_d, m_d, w_dot, h_dot] = &mut x.f;
+    let batch = &*x.words[0];
+    let at = At { w, h, batch };
+    if let Some(loss) = put(&mut x.failed, objective.loss(at, scratch)) {
+        x.x[0] = loss;
+    }
+    let d_h = x.flag.then_some(&mut **d_h);
+    put(&mut x.failed, objective.gradient(at, g, d_h, scratch));
+    let out = Products { g: None, h_d, m_d };
+    put(&mut x.failed, objective.second_order(at, d, out, scratch));
+    let along = Directions {
+        count: x.n[7],
+        w: w_dot,
+        h: h_dot,
+    };
+    put(
+        &mut x.failed,
+        objective.tangents(at, along, g, h_d, scratch),
+    );
+    x.n = [
+        objective.weights(),
+        objective.hypers(),
+        objective.scratch_len(),
+        objective.loss_scratch_len(),
+        objective.second_order_scratch_len(),
+        objective.tangents_scratch_len(x.n[1]),
+        0,
+        0,
+    ];
+}
+
 fn features<'s>(x: &[f32], labels: &'s [u8], width: usize) -> Features<'s> {
     // SAFETY: lives as long as the input, which outlives the objective.
     let x = unsafe { core::slice::from_raw_parts(x.as_ptr(), x.len()) };
@@ -189,6 +222,12 @@ operations! {
         x.n[6] = x.tasks.coupling(x.n[0], x.n[1]).unwrap_or(0);
         if let Some(inner) = put(&mut x.failed, Logistic::<_, Plain>::new(examples, classes)) {
             all(x, &Coupled { inner, coupling });
+        }
+    }
+    objective_through_a_pointer(x) {
+        let (examples, _, classes) = given(x);
+        if let Some(objective) = put(&mut x.failed, Logistic::<_, Plain>::new(examples, classes)) {
+            pointed(x, &objective);
         }
     }
     objective_by_dual_numbers(x) {

@@ -9,14 +9,14 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use drmad::check::{self, Deviation, Probes};
-use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
+use drmad::hypergradient::{Validation, Wanted, Workspace};
 use drmad::kernels::dispatch::{self, Level};
 use drmad::models::Features;
 use drmad::objective::{At, Objective, Products};
 use drmad::path::{Path, Steps};
 use drmad::random::{Batches, Origin};
 use drmad::train::{Rule, Run, Schedule, Step};
-use drmad::{Error, Scalar};
+use drmad::{Arithmetic, Error, Scalar};
 use drmad_host::tolerances::{CENTRAL_DIFFERENCES, CENTRAL_STEP, FLOOR, SAME_FORMULA_F64};
 
 /// Something is missing: says what to install, and fails with `CI_REQUIRED=1`, where it should be there.
@@ -333,15 +333,15 @@ impl<S: Scalar> Answer<S> {
 }
 
 /// Trains, validates and sweeps; with the hypergradients of the schedule where `schedule` says so.
-pub(crate) fn hypergradient<O: Objective, E: Objective, S: Scalar>(
-    run: &Run<'_, O, S>,
-    validation: &Validation<'_, E>,
+pub(crate) fn hypergradient<A: Arithmetic, S: Scalar>(
+    run: &Run<'_, A, S>,
+    validation: &Validation<'_, A, S>,
     origin: &dyn Origin<S>,
-    path: &mut dyn Path<O::Arithmetic, S>,
+    path: &mut dyn Path<A, S>,
     schedule: bool,
 ) -> Result<Answer<S>, Error> {
     let p = run.objective.weights();
-    let scratch = scratch_len(run.objective, validation.objective);
+    let scratch = run.scratch_len(validation);
     let rule = run.schedule.rule;
     let mut buffer = vec![S::ZERO; Workspace::<S>::required_len(p, scratch, rule, schedule)];
     let mut workspace = Workspace::new(&mut buffer, p, rule, schedule)?;

@@ -194,10 +194,13 @@ impl Objective for Outside {
     }
 }
 
-const OUTSIDE: Validation<'static, Outside> = Validation {
-    objective: &Outside,
-    examples: &[],
-};
+fn outside<S: Scalar>() -> Validation<'static, Fused, S> {
+    Validation {
+        objective: &Outside,
+        examples: &[],
+    }
+}
+
 /// So near the minimum that Adam passes it: on the way there its steps hardly depend on `h`.
 const W0: [f64; 3] = [0.9, 0.3, 0.7];
 const H: [f64; 2] = [0.5, 0.25];
@@ -283,7 +286,7 @@ fn swept<S: Scalar>(rule: Rule, h: &[f64]) -> crate::common::Answer<S> {
     };
     let mut storage = vec![S::ZERO; Tape::<S>::required_len(3, STEPS, rule.slots())];
     let mut tape = Tape::new(3, STEPS, rule.slots(), &mut storage).unwrap();
-    hypergradient(&run, &OUTSIDE, &&w0[..], &mut tape, true).unwrap()
+    hypergradient(&run, &outside(), &&w0[..], &mut tape, true).unwrap()
 }
 
 // 2. Adam's square root.
@@ -467,7 +470,7 @@ fn a_validation_loss_without_h_has_a_direct_term_of_zero_and_an_exact_hypergradi
         let mut buffer = vec![1.0; Workspace::<f64>::required_len(3, 0, rule, false)];
         let mut workspace = Workspace::new(&mut buffer, 3, rule, false).unwrap();
         let mut direct = [f64::NAN; 2];
-        run.direct(&OUTSIDE, &mut workspace, &mut direct).unwrap();
+        run.direct(&outside(), &mut workspace, &mut direct).unwrap();
         assert_eq!(direct, [0.0; 2]);
         let want = differences(&H, |h| trained(rule, h, &rates, &momenta));
         let what = format!("{rule:?}");
@@ -585,7 +588,7 @@ fn a_hyperparameter_that_nothing_reads_gets_a_zero_and_no_warning() {
     };
     let mut storage = vec![0.0; Tape::<f64>::required_len(3, STEPS, 0)];
     let mut tape = Tape::new(3, STEPS, 0, &mut storage).unwrap();
-    let answer = hypergradient(&run, &OUTSIDE, &&W0[..], &mut tape, false).unwrap();
+    let answer = hypergradient(&run, &outside(), &&W0[..], &mut tape, false).unwrap();
     assert!(answer.d_h[0] != 0.0);
     assert_eq!(answer.d_h[1], 0.0);
 }

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use crate::common::{Answer, Data, Noise, bits, hypergradient};
-use drmad::forward::{self, Forward, Wrt};
+use drmad::forward::{Forward, Wrt};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, scratch_len};
 use drmad::models::{Features, Mlp, Quadratic};
@@ -96,7 +96,7 @@ impl Inputs {
     fn with<R>(
         &self,
         rule: Rule,
-        then: impl FnOnce(&Training<'_>, &Validation<'_, Net<'_>>) -> R,
+        then: impl FnOnce(&Training<'_>, &Validation<'_, Fused, f32>) -> R,
     ) -> R {
         let features = Features {
             x: &self.x,
@@ -148,7 +148,7 @@ impl Inputs {
     fn forward(&self, rule: Rule) -> Result<Vec<f32>, Error> {
         const WRT: &[Wrt] = &[Wrt::Hyper(0), Wrt::Hyper(7), Wrt::Rate(1), Wrt::Momentum(2)];
         self.with(rule, |run, validation| {
-            let scratch = forward::scratch_len(run.objective, validation.objective, WRT.len());
+            let scratch = run.forward_scratch_len(validation, WRT.len());
             let hypers = self.h.len();
             let len = Forward::<f32>::required_len(P, hypers, rule, WRT.len(), scratch);
             let mut buffer = vec![f32::NAN; len];
@@ -243,7 +243,7 @@ impl Inputs {
 }
 
 type Net<'a> = L2<'a, Scaled<'a, Mlp<'a, Features<'a>, Fused>>>;
-type Training<'a> = Run<'a, Net<'a>, f32>;
+type Training<'a> = Run<'a, Fused, f32>;
 
 /// Counts results, which must be finite, and refusals, which must say where.
 #[derive(Default)]

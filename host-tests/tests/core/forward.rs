@@ -83,7 +83,7 @@ impl<S: Scalar> Inputs<S> {
         }
     }
 
-    fn run<'a, O>(&'a self, objective: &'a O, rule: Rule) -> Run<'a, O, S> {
+    fn run<'a, O: Objective>(&'a self, objective: &'a O, rule: Rule) -> Run<'a, O::Arithmetic, S> {
         Run {
             objective,
             h: &self.h,
@@ -433,12 +433,12 @@ fn directions_taken_together_have_the_bits_of_each_alone() {
 const ROUNDS: usize = 40;
 const BLOCK: usize = 5;
 
-fn real_time<'a, O>(
+fn real_time<'a, O: Objective>(
     objective: &'a O,
     h: &'a [f32],
     rates: &'a [f32],
     momenta: &'a [f32],
-) -> Run<'a, O, f32> {
+) -> Run<'a, O::Arithmetic, f32> {
     Run {
         objective,
         h,

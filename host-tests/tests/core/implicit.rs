@@ -14,7 +14,7 @@ use drmad::path::{Line, Tape};
 use drmad::random::Batches;
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L1, L2, Strength};
-use drmad::{Error, Fused, Scalar};
+use drmad::{Arithmetic, Error, Fused, Scalar};
 use drmad_host::tolerances::*;
 
 /// All that comes out of a training and its implicit differentiation.
@@ -27,14 +27,14 @@ struct Answer<S> {
     solved: Solved<S>,
 }
 
-fn implicit<O: Objective, E: Objective, S: Scalar>(
-    run: &Run<'_, O, S>,
-    validation: &Validation<'_, E>,
+fn implicit<A: Arithmetic, S: Scalar>(
+    run: &Run<'_, A, S>,
+    validation: &Validation<'_, A, S>,
     w0: &[S],
     settings: &Implicit<'_, S>,
 ) -> Result<Answer<S>, Error> {
     let p = run.objective.weights();
-    let scratch = scratch_len(run.objective, validation.objective);
+    let scratch = run.scratch_len(validation);
     let mut buffer =
         vec![S::ZERO; Workspace::<S>::required_len(p, scratch, Rule::HeavyBall, false)];
     let mut workspace = Workspace::new(&mut buffer, p, Rule::HeavyBall, false)?;
@@ -548,7 +548,7 @@ impl Convex {
 
     fn with<S: Scalar, T>(
         &self,
-        body: impl FnOnce(&Run<'_, Held<'_>, S>, &Validation<'_, Held<'_>>, &[S]) -> T,
+        body: impl FnOnce(&Run<'_, Fused, S>, &Validation<'_, Fused, S>, &[S]) -> T,
     ) -> T {
         let numbers = |x: &[f64]| -> Vec<S> { x.iter().map(|x| S::from_f64(*x)).collect() };
         let (training, outside) = (self.objective(false), self.objective(true));

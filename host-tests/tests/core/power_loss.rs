@@ -255,14 +255,14 @@ struct Boot<'b> {
 type Net<'a> = L2<'a, Mlp<'a, Features<'a>, Fused>>;
 
 struct Machine<'a> {
-    run: Run<'a, Net<'a>, f32>,
+    run: Run<'a, Fused, f32>,
     outside: &'a Net<'a>,
 }
 
 const VALID: &[u32] = &[6, 7];
 
 impl Machine<'_> {
-    fn validation(&self) -> Validation<'_, Net<'_>> {
+    fn validation(&self) -> Validation<'_, Fused, f32> {
         Validation {
             objective: self.outside,
             examples: VALID,
@@ -889,7 +889,7 @@ fn in_real_time(saved: Option<&[u8]>, blocks: usize) -> (Vec<u32>, Vec<u8>) {
     let scratch = forward::scratch_len(&training, &outside, 2);
     let rule = Rule::HeavyBall;
     let mut buffer = vec![f32::NAN; Forward::<f32>::required_len(P, 1, rule, 2, scratch)];
-    let with = |h: &[f32; 2], body: &mut dyn FnMut(&Run<'_, Net<'_>, f32>)| {
+    let with = |h: &[f32; 2], body: &mut dyn FnMut(&Run<'_, Fused, f32>)| {
         let (h, rates) = run(h);
         body(&Run {
             objective: &training,

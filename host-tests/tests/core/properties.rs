@@ -177,7 +177,11 @@ impl Case {
         })
     }
 
-    fn run<'a, S>(&'a self, objective: &'a Net<'a>, inputs: &'a Inputs<S>) -> Run<'a, Net<'a>, S> {
+    fn run<'a, S: Scalar>(
+        &'a self,
+        objective: &'a Net<'a>,
+        inputs: &'a Inputs<S>,
+    ) -> Run<'a, Fused, S> {
         Run {
             objective,
             h: &inputs.h,

@@ -60,7 +60,7 @@ const ONE: Batches = Batches {
 };
 
 /// A training of the quadratic of four weights that is right in every way.
-fn run<'a>(objective: &'a Quadratic<'a, Fused>) -> Run<'a, Quadratic<'a, Fused>, f32> {
+fn run<'a>(objective: &'a Quadratic<'a, Fused>) -> Run<'a, Fused, f32> {
     Run {
         objective,
         h: &[0.1, 0.2, 0.3, 0.4],
@@ -927,7 +927,7 @@ fn an_exploding_adjoint_is_refused_with_its_step_though_training_stands_still() 
 struct Cliff;
 
 impl Objective for Cliff {
-    type Arithmetic = Plain;
+    type Arithmetic = Fused;
     fn weights(&self) -> usize {
         4
     }

@@ -264,7 +264,7 @@ impl Training {
         path.with(self.bits).unwrap()
     }
 
-    fn run<'a, O>(&'a self, objective: &'a O) -> Run<'a, O, f32> {
+    fn run<'a, O: Objective>(&'a self, objective: &'a O) -> Run<'a, O::Arithmetic, f32> {
         Run {
             objective,
             h: &[],

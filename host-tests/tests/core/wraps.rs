@@ -509,7 +509,10 @@ impl Objective for Valley {
 
 /// Trains from the valley's far end to its low one, 200 steps; returns `dE/dh` and the norm of
 /// `dE/dw_0`, where `E` is the distance to `(0, 1)`, halved and squared.
-fn round_the_hill<O: Objective>(valley: &O, path: &mut dyn Path<O::Arithmetic, f64>) -> [f64; 2] {
+fn round_the_hill<O: Objective<Arithmetic = Fused>>(
+    valley: &O,
+    path: &mut dyn Path<Fused, f64>,
+) -> [f64; 2] {
     let run = Run {
         objective: valley,
         h: &[0.3],

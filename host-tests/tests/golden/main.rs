@@ -120,7 +120,12 @@ impl Small {
         L2::new(Scaled { inner, groups }, strength)
     }
 
-    fn run<'a, O>(&'a self, objective: &'a O, rule: Rule, momenta: &'a [f32]) -> Run<'a, O, f32> {
+    fn run<'a, O: Objective>(
+        &'a self,
+        objective: &'a O,
+        rule: Rule,
+        momenta: &'a [f32],
+    ) -> Run<'a, O::Arithmetic, f32> {
         Run {
             objective,
             h: &self.h,
@@ -306,7 +311,7 @@ fn other_methods<A: Arithmetic>(lines: &mut Lines) {
 }
 
 /// Training on the first objective, validation on the second.
-fn other_objective<A: Arithmetic, O: Objective>(
+fn other_objective<A: Arithmetic, O: Objective<Arithmetic = A>>(
     lines: &mut Lines,
     name: &str,
     [training, outside]: [&O; 2],

@@ -22,7 +22,11 @@ use drmad_host::tolerances::*;
 // ------------------------------------------------------------------------------ hypergradients
 
 /// Holds the hypergradient of a training to differences of the fourth order.
-fn agrees_with_differences<O: Objective, E: Objective>(what: &str, objective: &O, validation: &E) {
+fn agrees_with_differences<O: Objective, E: Objective<Arithmetic = O::Arithmetic>>(
+    what: &str,
+    objective: &O,
+    validation: &E,
+) {
     let training = Training {
         objective,
         examples: 6,

@@ -112,7 +112,7 @@ fn numbers<const N: usize>(first: usize) -> [u32; N] {
 }
 
 /// The training.
-fn training_of<'a>(objective: &'a Loss<'a>, h: &'a [f32; H]) -> Run<'a, Loss<'a>, f32> {
+fn training_of<'a>(objective: &'a Loss<'a>, h: &'a [f32; H]) -> Run<'a, Plain, f32> {
     Run {
         objective,
         h,

@@ -231,7 +231,7 @@ impl<const WORKSPACE: usize, const ROWS: usize, const H: usize, const BATCH: usi
 /// Validation loss, and share of `unseen` images that the network takes for another digit.
 fn judge(
     net: &Mlp<'_, Images, Plain>,
-    validation: &Validation<'_, impl Objective>,
+    validation: &Validation<'_, Plain, f32>,
     unseen: &[u32],
     workspace: &mut Workspace<'_, f32>,
     h: &[f32],
