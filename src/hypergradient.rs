@@ -38,10 +38,10 @@ pub struct Validation<'a, A: Arithmetic, S: Scalar> {
 /// and a network that does not fit is an error of the build:
 ///
 /// ```
-/// use drmad::{hypergradient::*, models::{Inputs, Network}, path::Quantised, train::Rule};
+/// use drmad::{group::Layout, hypergradient::*, models::{Inputs, Pass}, path::Quantised, train::Rule};
 ///
 /// const WIDTHS: &[usize] = &[16, 12, 4];
-/// const NETWORK: Network = Network { widths: WIDTHS, chunk: 8, inputs: Inputs::Gathered };
+/// const NETWORK: Pass = Pass { layout: Layout::Layers(WIDTHS), chunk: 8, inputs: Inputs::Gathered };
 /// const P: usize = NETWORK.weights();
 /// const SCRATCH: usize = NETWORK.second_order_scratch_len();
 /// const VECTORS: usize = Workspace::<f32>::required_len(P, SCRATCH, Rule::HeavyBall, false);
@@ -55,10 +55,10 @@ pub struct Validation<'a, A: Arithmetic, S: Scalar> {
 /// With layers of 17 units it would not be built:
 ///
 /// ```compile_fail,E0080
-/// use drmad::{hypergradient::*, models::{Inputs, Network}, path::Quantised, train::Rule};
+/// use drmad::{group::Layout, hypergradient::*, models::{Inputs, Pass}, path::Quantised, train::Rule};
 ///
 /// const WIDTHS: &[usize] = &[16, 17, 17, 4];
-/// const NETWORK: Network = Network { widths: WIDTHS, chunk: 8, inputs: Inputs::Gathered };
+/// const NETWORK: Pass = Pass { layout: Layout::Layers(WIDTHS), chunk: 8, inputs: Inputs::Gathered };
 /// const P: usize = NETWORK.weights();
 /// const SCRATCH: usize = NETWORK.second_order_scratch_len();
 /// const VECTORS: usize = Workspace::<f32>::required_len(P, SCRATCH, Rule::HeavyBall, false);

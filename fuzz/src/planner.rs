@@ -6,7 +6,7 @@ use drmad::forward::Forward;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Trainer, Workspace};
 use drmad::kernels::matmul::{Form, MatMul};
-use drmad::models::{Inputs, Network};
+use drmad::models::{Inputs, Pass};
 use drmad::objective::dual_required_len;
 use drmad::outer::{Adam, Tuner};
 use drmad::path::{
@@ -77,8 +77,8 @@ pub fn planner(data: &[u8]) {
 
     let widths: Vec<usize> = (0..bytes.one_of(6)).map(|_| bytes.size()).collect();
     let inputs = [Inputs::Gathered, Inputs::Sparse, Inputs::Given][bytes.one_of(3)];
-    let network = Network {
-        widths: &widths,
+    let network = Pass {
+        layout: Layout::Layers(&widths),
         chunk: bytes.size(),
         inputs,
     };

@@ -22,7 +22,7 @@ use drmad::kernels::{activation, adam, interpolate, math, nesterov, quantise, re
 use drmad::memory::Need;
 use drmad::method::{Extent, Sweep};
 use drmad::models::{
-    Beside, Features, Inputs, LearnedInputs, Logistic, Mlp, Network, Pixels, Quadratic, Smoothed,
+    Beside, Features, Inputs, LearnedInputs, Logistic, Mlp, Pass, Pixels, Quadratic, Smoothed,
     SoftLabels, SparseImages, SparsePixels, Weighted,
 };
 use drmad::objective::{self, At, Directions, Objective, Products};

@@ -159,7 +159,7 @@ operations! {
     }
     network_scratch_len(x) {
         let inputs = if x.flag { Inputs::Sparse } else { Inputs::Given };
-        let network = Network { widths: x.widths, chunk: x.n[0], inputs };
+        let network = Pass { layout: Layout::Layers(x.widths), chunk: x.n[0], inputs };
         x.n[1] = network.weights();
         x.n[2] = network.scratch_len();
         x.n[3] = network.second_order_scratch_len();

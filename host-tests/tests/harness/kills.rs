@@ -18,9 +18,7 @@ use std::time::{Duration, Instant};
 use crate::common::Noise;
 use clap::ValueEnum;
 use drmad::Fused;
-use drmad::forward::{self, Forward};
-use drmad::hypergradient::{Workspace, scratch_len};
-use drmad::implicit;
+use drmad::method::Extent;
 use drmad::train::Rule;
 use drmad_host::data::{Dataset, Split};
 use drmad_host::experiment::Experiment;
@@ -863,24 +861,17 @@ fn take(method: Name, steps: usize) -> Result<[u64; 3], String> {
         test: split(50),
     };
     let problem = Problem::draw(&experiment, &data, 0, 0).expect("drawn");
-    let (p, h) = (experiment.weights(), experiment.hypers());
-    let (loss, outside) = (
-        problem.training::<Fused>().expect("a loss"),
-        problem.outside::<Fused>().expect("a loss"),
-    );
-    let rule = Rule::HeavyBall;
-    // The path is beside it; forward mode's tangents are in it.
-    let (workspace, beside) = match method {
-        Name::Forward => {
-            let scratch = forward::scratch_len(&loss, &outside, h);
-            (Forward::<f32>::required_len(p, h, rule, h, scratch), 0)
-        }
-        _ => {
-            let scratch = scratch_len(&loss, &outside).max(implicit::scratch_len(&loss, &outside));
-            (Workspace::<f32>::required_len(p, scratch, rule, false), 1)
-        }
-    };
     let method = Method::new(method);
+    let extent = Extent {
+        weights: experiment.weights(),
+        steps,
+        rule: Rule::HeavyBall,
+        recalls: false,
+        momentum: experiment.momentum,
+        reach: 0,
+    };
+    let way = method.way(extent).map_err(|error| format!("{error:#}"))?;
+    let need = problem.training().need::<f32>(way).bytes();
     // A short one before it: code that is read for the first time takes memory too.
     let short = Experiment {
         steps: 33,
@@ -897,7 +888,7 @@ fn take(method: Name, steps: usize) -> Result<[u64; 3], String> {
         .expect("a way back");
     let kept = 4 * back.floats as u64;
     // A loss for each step is noted.
-    let planned = kept * beside + 4 * (workspace + steps) as u64;
+    let planned = (need + 4 * steps) as u64;
     Ok([kept, planned, after.peak.saturating_sub(before.now)])
 }
 

@@ -10,7 +10,7 @@ use drmad::forward::{self, Forward, Wrt};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Wanted, Workspace};
 use drmad::implicit::{Implicit, Solver};
-use drmad::models::{Features, Inputs, Mlp, Network};
+use drmad::models::{Features, Inputs, Mlp, Pass};
 use drmad::objective::Objective;
 use drmad::path::{
     Checkpoints, Grid, Hats, Knots, Legendre, Line, Mark, Path, Quantised, Reversed, Reversible,
@@ -26,8 +26,8 @@ use crate::{Failure, Judged, Report, fnv1a64};
 const WIDTHS: &[usize] = &[16, 8, 4];
 const INPUTS: usize = WIDTHS[0];
 const BATCH: usize = 4;
-const NETWORK: Network<'static> = Network {
-    widths: WIDTHS,
+const NETWORK: Pass<'static> = Pass {
+    layout: Layout::Layers(WIDTHS),
     chunk: BATCH,
     inputs: Inputs::Gathered,
 };

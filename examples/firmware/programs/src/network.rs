@@ -8,7 +8,7 @@
 
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Wanted, Workspace};
-use drmad::models::{Examples, Inputs, Mlp, Network};
+use drmad::models::{Examples, Inputs, Mlp, Pass};
 use drmad::objective::{At, Objective};
 use drmad::outer::{Adam, Outer, Parametrisation};
 use drmad::path::{Grid, Hats, Quantised, Tail};
@@ -61,9 +61,9 @@ pub const HATS: usize = 8;
 type Levels<'a> = Quantised<'a, 11>;
 
 impl Plan {
-    const fn network(&self) -> Network<'static> {
-        Network {
-            widths: self.widths,
+    const fn network(&self) -> Pass<'static> {
+        Pass {
+            layout: Layout::Layers(self.widths),
             chunk: self.chunk,
             inputs: Inputs::Sparse,
         }
