@@ -4,105 +4,72 @@
 //! the end depend on `h`, and on the rate and the momentum of the way there? The answers are compared
 //! with trainings at hyperparameters a little to the left and to the right.
 
-use drmad::{Error, Fused};
-use drmad::{
-    group::Groups, hypergradient::*, models::Quadratic, objective::dual_required_len, path::Tape,
-    random::Batches, train::*,
+use drmad::group::Granularity::Global;
+use drmad::training::{Model, On, Own, Training, Tuned, What};
+use drmad::{Error, Fused, Scalar, method::Method, objective};
+
+/// `1/2 (w_0 - h_0)^2 + 5 (w_1 - h_1)^2`: the loss alone, from which dual numbers make all else.
+struct Bowl;
+
+impl objective::Loss for Bowl {
+    type Arithmetic = Fused;
+
+    fn weights(&self) -> usize {
+        2
+    }
+
+    fn hypers(&self) -> usize {
+        2
+    }
+
+    fn loss<S: Scalar>(&self, at: objective::At<'_, S>) -> Result<S, Error> {
+        let (a, b) = (at.w[0] - at.h[0], at.w[1] - at.h[1]);
+        Ok(S::from_f32(0.5) * (a * a) + S::from_f32(5.0) * (b * b))
+    }
+}
+
+/// What is trained, and what of it is tuned, in the order of `h`.
+const TRAINING: Training = Training {
+    tuned: &[
+        Tuned::new(What::Objective, Global),
+        Tuned::new(What::Rate, Global),
+        Tuned::new(What::Momentum, Global),
+    ],
+    // A bowl has no examples to be validated on.
+    valid_examples: 0,
+    ..Training::new(Model::Own(Own::by_loss(2, 2)), 1, 20)
 };
+const H: usize = TRAINING.hypers().len();
 
-const RULE: Rule = Rule::HeavyBall;
-/// What dual numbers need to make second-order products of two weights and two hyperparameters is in it.
-const SPACE: usize = Workspace::<f64>::required_len(2, dual_required_len(2, 2, 0), RULE, true);
-
-/// The loss at the end, and its derivatives by `h`, by the rate and by the momentum.
-type Answer = (f64, [f64; 2], f64, f64);
-
-fn answer(h: [f64; 2], rate: f64, momentum: f64) -> Result<Answer, Error> {
-    let bowl = Quadratic::<Fused>::new(&[1.0, 10.0]);
-    let schedule = Schedule {
-        groups: Groups::global(2),
-        rule: RULE,
-        rates: &[rate],
-        momenta: &[momentum],
+/// The loss at the end, and its derivatives.
+fn answer(h: [f64; H]) -> Result<(f64, [f64; H]), Error> {
+    let bowl = objective::ByLoss(Bowl);
+    let on = On {
+        training: &bowl,
+        validation: &bowl,
+        initial: Some(&[1.0, 1.0]),
     };
-    let batches = Batches {
-        seed: 0,
-        examples: 1,
-        size: 1,
-    };
-    let run = Run {
-        objective: &bowl,
-        h: &h,
-        schedule,
-        batches,
-        steps: 20,
-    };
-    let mut buffer = [0.0; SPACE];
-    let mut workspace = Workspace::new(&mut buffer, 2, RULE, true)?;
-    let (mut storage, mut batch) = ([0.0; Tape::<f64>::required_len(2, 20, 1)], [0]);
-    let (mut d_h, mut d_rate, mut d_momentum) = ([0.0; 2], [0.0], [0.0]);
-    let mut tape = Tape::new(2, 20, 1, &mut storage)?;
-    run.walk(
-        &&[1.0, 1.0][..],
-        &mut tape,
-        &mut workspace,
-        &mut batch,
-        &mut |_, _| (),
-    )?;
-    let validation = Validation {
-        objective: &bowl,
-        examples: &[],
-    };
-    let wanted = Wanted {
-        d_h: &mut d_h,
-        schedule: Some((&mut d_rate, &mut d_momentum)),
-    };
-    let outcome = run.back(&validation, &mut tape, &mut workspace, &mut batch, wanted)?;
-    Ok((outcome.valid_loss, d_h, d_rate[0], d_momentum[0]))
+    let (mut memory, mut d_h) = ([0.0; TRAINING.need::<f64>(Method::TAPE).len()], [0.0; H]);
+    let outcome = TRAINING.hypergradient(Method::TAPE, on, &h, &mut d_h, &mut memory)?;
+    Ok((outcome.valid_loss, d_h))
 }
 
 fn main() -> Result<(), Error> {
-    let (h, rate, momentum) = ([0.0, 0.5], 0.1, 0.5);
-    let (loss, d_h, d_rate, d_momentum) = answer(h, rate, momentum)?;
+    // The logarithm of a rate of .1, and the logit of a momentum of .5.
+    let h = [0.0, 0.5, -2.302_585, 0.0];
+    let (loss, d_h) = answer(h)?;
     println!("the loss at the end: {loss:.6}\n");
-    println!("{:<10} {:>14} {:>14}", "by", "hypergradient", "differences");
+    println!("{:<18} {:>14} {:>14}", "by", "hypergradient", "differences");
     let e = 1e-6;
-    let difference = |left: Answer, right: Answer| (right.0 - left.0) / (2.0 * e);
-    for (name, d, difference) in [
-        (
-            "h_0",
-            d_h[0],
-            difference(
-                answer([h[0] - e, h[1]], rate, momentum)?,
-                answer([h[0] + e, h[1]], rate, momentum)?,
-            ),
-        ),
-        (
-            "h_1",
-            d_h[1],
-            difference(
-                answer([h[0], h[1] - e], rate, momentum)?,
-                answer([h[0], h[1] + e], rate, momentum)?,
-            ),
-        ),
-        (
-            "rate",
-            d_rate,
-            difference(
-                answer(h, rate - e, momentum)?,
-                answer(h, rate + e, momentum)?,
-            ),
-        ),
-        (
-            "momentum",
-            d_momentum,
-            difference(
-                answer(h, rate, momentum - e)?,
-                answer(h, rate, momentum + e)?,
-            ),
-        ),
-    ] {
-        println!("{name:<10} {d:>14.9} {difference:>14.9}");
+    for (j, d) in d_h.into_iter().enumerate() {
+        let at = |shift: f64| {
+            let mut h = h;
+            h[j] += shift;
+            answer(h).map(|answer| answer.0)
+        };
+        let difference = (at(e)? - at(-e)?) / (2.0 * e);
+        let name = TRAINING.hypers().name(j).expect("one of them").to_string();
+        println!("{name:<18} {d:>14.9} {difference:>14.9}");
         assert!(
             (d - difference).abs() < 1e-8,
             "{name}: {d} is not {difference}"

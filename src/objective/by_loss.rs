@@ -60,11 +60,9 @@ pub trait Loss {
 #[derive(Clone, Copy, Debug)]
 pub struct ByLoss<L>(pub L);
 
-impl<L: Loss> ByLoss<L> {
-    /// The scratch of the gradient of so many weights and hyperparameters, for static buffers.
-    pub const fn required_len(weights: usize, hypers: usize) -> usize {
-        weights.saturating_add(hypers).saturating_mul(2)
-    }
+/// The scratch of the gradient of a [`ByLoss`] of so many weights and hyperparameters, for static buffers.
+pub const fn gradient_len(weights: usize, hypers: usize) -> usize {
+    weights.saturating_add(hypers).saturating_mul(2)
 }
 
 impl<L: Loss> Objective for ByLoss<L> {
@@ -79,7 +77,7 @@ impl<L: Loss> Objective for ByLoss<L> {
     }
 
     fn scratch_len(&self) -> usize {
-        Self::required_len(self.weights(), self.hypers())
+        gradient_len(self.weights(), self.hypers())
     }
 
     fn gradient<S: Scalar>(
@@ -93,7 +91,7 @@ impl<L: Loss> Objective for ByLoss<L> {
         exactly("w", at.w, p)?;
         exactly("h", at.h, hypers)?;
         exactly("g", g, p)?;
-        let scratch = cut("scratch", &mut scratch, Self::required_len(p, hypers))?;
+        let scratch = cut("scratch", &mut scratch, gradient_len(p, hypers))?;
         let both = Dual::view(scratch);
         for (dual, x) in both.iter_mut().zip(at.w.iter().chain(at.h)) {
             *dual = Dual::new(*x, S::ZERO);

@@ -41,7 +41,7 @@ use crate::dual::Dual;
 use crate::error::{Error, cut, exactly};
 use crate::scalar::{Arithmetic, Scalar};
 
-pub use by_loss::{ByLoss, Loss};
+pub use by_loss::{ByLoss, Loss, gradient_len};
 
 /// Where an objective is evaluated.
 #[derive(Clone, Copy, Debug)]

@@ -51,7 +51,7 @@ use crate::memory::{Buffer, Need};
 use crate::method::{Extent, Method};
 use crate::models::{Inputs, Pass};
 use crate::network::Network;
-use crate::objective::{Differentiable, dual_required_len};
+use crate::objective::{Differentiable, dual_required_len, gradient_len};
 use crate::outer::Parametrisation;
 use crate::random::Batches;
 use crate::scalar::{Arithmetic, Real, Scalar};
@@ -108,6 +108,11 @@ impl Own {
             scratch,
             second_order_scratch: dual_required_len(weights, hypers, scratch),
         }
+    }
+
+    /// One of which the loss alone is written ([`ByLoss`](crate::objective::ByLoss)).
+    pub const fn by_loss(weights: usize, hypers: usize) -> Self {
+        Self::new(weights, hypers, gradient_len(weights, hypers))
     }
 }
 
