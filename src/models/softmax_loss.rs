@@ -32,7 +32,8 @@ pub(super) fn check_classes(examples: &impl Examples, classes: usize) -> Result<
     same("classes of the targets", want, classes)
 }
 
-/// One example with its label.
+/// One example with its label. Its methods are parts of kernels, to be called within
+/// [`run`](crate::kernels::dispatch::run) and compiled with it.
 pub(super) struct Example<'a, D, S> {
     examples: &'a D,
     h: &'a [S],
@@ -44,6 +45,7 @@ pub(super) struct Example<'a, D, S> {
 impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
     /// # Errors
     /// [`Error::Index`] for an example that does not exist, or whose label is none of the classes.
+    #[inline(always)]
     pub(super) fn new(examples: &'a D, h: &'a [S], i: u32, classes: usize) -> Result<Self, Error> {
         let label = examples.label(i)?;
         if label >= classes {
@@ -62,20 +64,24 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
         })
     }
 
+    #[inline(always)]
     fn is_plain(&self) -> bool {
         let given = self.examples.gives();
         given.targets.is_none() && !given.weights
     }
 
+    #[inline(always)]
     fn weight<A: Arithmetic>(&self) -> Result<S, Error> {
         self.examples.weight::<A, S>(self.h, self.i)
     }
 
+    #[inline(always)]
     fn target<A: Arithmetic>(&self, class: usize) -> Result<S, Error> {
         self.examples.target::<A, S>(self.h, self.i, class)
     }
 
     /// `sum_k q_k (s - z_k)`.
+    #[inline(always)]
     fn unweighted<A: Arithmetic>(&self, s: S, z: &[S]) -> Result<S, Error> {
         let mut sum = S::ZERO;
         for (k, z) in z.iter().enumerate() {
@@ -85,6 +91,7 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
     }
 
     /// The loss.
+    #[inline(always)]
     pub(super) fn loss<A: Arithmetic>(&self, s: S, z: &[S]) -> Result<S, Error> {
         if self.is_plain() {
             return Ok(s - z.get(self.label).copied().unwrap_or(S::ZERO));
@@ -93,6 +100,7 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
     }
 
     /// Turns the probabilities `d` into `share` of the adjoint of the logits; returns `l Q share`.
+    #[inline(always)]
     pub(super) fn adjoint<A: Arithmetic>(&self, share: S, d: &mut [S]) -> Result<S, Error> {
         if self.is_plain() {
             if let Some(d) = d.get_mut(self.label) {
@@ -115,6 +123,7 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
     }
 
     /// Adds `share` of the derivative by `h`, through target and weight, to `d_h`.
+    #[inline(always)]
     pub(super) fn pull<A: Arithmetic>(
         &self,
         share: S,
@@ -138,6 +147,7 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
     }
 
     /// The R-pass of [`pull`](Self::pull), from the tangents of the logits to `M d`.
+    #[inline(always)]
     pub(super) fn pull_r<A: Arithmetic>(
         &self,
         share: S,
