@@ -305,7 +305,7 @@ impl<'a> Reversible<'a> {
         &mut self,
         t: usize,
         steps: &dyn Steps<S>,
-        body: &mut dyn FnMut(Block, Fixed<'_>, RowSteps<'_, S>, &mut Turns<S>),
+        mut body: impl FnMut(Block, Fixed<'_>, RowSteps<'_, S>, &mut Turns<S>),
     ) -> Result<u32, Error> {
         let mut turns = Turns {
             bits: self.bits,
@@ -431,7 +431,7 @@ impl<A: Arithmetic, S: Real> Path<A, S> for Reversible<'_> {
             self.bound >>= 8;
         }
         let mut overflow = None;
-        let bound = self.each(t, steps, &mut |block, fixed, by, turns| {
+        let bound = self.each(t, steps, |block, fixed, by, turns| {
             let (g, w, v) = (block.of(g), block.of_mut(w), block.of_mut(v));
             let found = kernel::step_rows(by.columns, turns.of(by), g, fixed, w, v);
             if let (Some((row, what)), None) = (found, overflow) {
@@ -483,12 +483,12 @@ impl<A: Arithmetic, S: Real> Path<A, S> for Reversible<'_> {
             exactly(what, x, self.w.len())?;
         }
         self.next = None;
-        self.each(t, steps, &mut |block, fixed, by, turns| {
+        self.each(t, steps, |block, fixed, by, turns| {
             let w = block.of_mut(w);
             kernel::undo_move_rows(by.columns, turns.of(by), fixed.v, fixed.w, w);
         })?;
         steps.gradient(t, w, g)?;
-        self.each(t, steps, &mut |block, fixed, by, turns| {
+        self.each(t, steps, |block, fixed, by, turns| {
             let g = block.of(g);
             kernel::undo_kick_rows(by.columns, turns.of(by), g, fixed.v, fixed.x);
         })?;
