@@ -361,16 +361,17 @@ pub fn step<S: Scalar>(
 ) -> Result<(), Overflow> {
     let lengths = [g.len(), w.len(), v.len(), fixed.w.len(), fixed.v.len()];
     let columns = lengths.into_iter().fold(fixed.x.len(), usize::min).max(1);
-    match step_rows(columns, once(*by), g, fixed, w, v) {
+    match step_rows(columns, once(*by), Some, g, fixed, w, v) {
         None => Ok(()),
         Some((_, overflow)) => Err(overflow),
     }
 }
 
-/// The [`step`] of each row; the first overflow, and its row.
-pub(crate) fn step_rows<S: Scalar>(
+/// The [`step`] of each row, up to the first for which `turn` has no constants; the first overflow, and its row.
+pub(crate) fn step_rows<S: Scalar, T>(
     columns: usize,
-    steps: impl Iterator<Item = Turn>,
+    steps: impl Iterator<Item = T>,
+    mut turn: impl FnMut(T) -> Option<Turn>,
     g: &[S],
     fixed: Fixed<'_>,
     w: &mut [S],
@@ -402,6 +403,7 @@ pub(crate) fn step_rows<S: Scalar>(
                             .zip(g.chunks_exact(columns));
                         let rows = of_integers.zip(of_numbers).enumerate();
                         for (by, (row, (((i, j), x), ((w, v), g)))) in steps.zip(rows) {
+                            let Some(by) = turn(by) else { return };
                             if !by.step(i, j, x, w, v, g) && outside.is_none() {
                                 *outside = Some((row, by));
                             }
@@ -503,13 +505,14 @@ fn find<S: Scalar>(by: &Turn, g: &[S], w: &[i32], v: &[i32]) -> Overflow {
 /// Takes back the motion of the weights in a step; `w` gets the numbers nearest to them.
 pub fn undo_move<S: Scalar>(by: &Turn, v: &[i32], fixed_w: &mut [i32], w: &mut [S]) {
     let columns = v.len().min(fixed_w.len()).min(w.len()).max(1);
-    undo_move_rows(columns, once(*by), v, fixed_w, w);
+    undo_move_rows(columns, once(*by), Some, v, fixed_w, w);
 }
 
 /// The same of each row.
-pub(crate) fn undo_move_rows<S: Scalar>(
+pub(crate) fn undo_move_rows<S: Scalar, T>(
     columns: usize,
-    steps: impl Iterator<Item = Turn>,
+    steps: impl Iterator<Item = T>,
+    turn: impl FnMut(T) -> Option<Turn>,
     v: &[i32],
     fixed_w: &mut [i32],
     w: &mut [S],
@@ -517,6 +520,7 @@ pub(crate) fn undo_move_rows<S: Scalar>(
     undo_rows(
         columns,
         steps,
+        turn,
         v,
         fixed_w,
         w,
@@ -531,13 +535,14 @@ pub(crate) fn undo_move_rows<S: Scalar>(
 /// Takes back the rest of the step, from its gradient.
 pub fn undo_kick<S: Scalar>(by: &Turn, g: &[S], v: &mut [i32], x: &mut [u32]) {
     let columns = g.len().min(v.len()).min(x.len()).max(1);
-    undo_kick_rows(columns, once(*by), g, v, x);
+    undo_kick_rows(columns, once(*by), Some, g, v, x);
 }
 
 /// The same of each row.
-pub(crate) fn undo_kick_rows<S: Scalar>(
+pub(crate) fn undo_kick_rows<S: Scalar, T>(
     columns: usize,
-    steps: impl Iterator<Item = Turn>,
+    steps: impl Iterator<Item = T>,
+    turn: impl FnMut(T) -> Option<Turn>,
     g: &[S],
     v: &mut [i32],
     x: &mut [u32],
@@ -545,6 +550,7 @@ pub(crate) fn undo_kick_rows<S: Scalar>(
     undo_rows(
         columns,
         steps,
+        turn,
         g,
         v,
         x,
@@ -560,9 +566,10 @@ pub(crate) fn undo_kick_rows<S: Scalar>(
 }
 
 /// Changes `b` and `c` by `a`, weight by weight.
-fn undo_rows<X, Y, Z>(
+fn undo_rows<X, Y, Z, T>(
     columns: usize,
-    steps: impl Iterator<Item = Turn>,
+    steps: impl Iterator<Item = T>,
+    mut turn: impl FnMut(T) -> Option<Turn>,
     a: &[X],
     b: &mut [Y],
     c: &mut [Z],
@@ -580,6 +587,7 @@ fn undo_rows<X, Y, Z>(
                         .zip(b.chunks_exact_mut(columns))
                         .zip(c.chunks_exact_mut(columns));
                     for (by, ((a, b), c)) in steps.zip(rows) {
+                        let Some(by) = turn(by) else { return };
                         for ((a, b), c) in a.iter().zip(b).zip(c) {
                             change(by, a, b, c);
                         }

@@ -33,7 +33,7 @@ use crate::group::Block;
 use crate::kernels::momentum::RowSteps;
 use crate::kernels::reversible::{self as kernel, Bits, FULL, Fixed, Overflow, Ratio, Turn, What};
 use crate::scalar::{Arithmetic, Scalar};
-use crate::schedule::Rule;
+use crate::schedule::{Rule, Step};
 use crate::state::Fields;
 
 /// Numbers without a tangent: `f32` and `f64`.
@@ -84,24 +84,19 @@ struct Turns<S> {
 }
 
 impl<S: Scalar> Turns<S> {
-    /// The constants of each row.
+    /// The constants of a row, if it has any.
     #[inline(always)]
-    fn of<'s>(&'s mut self, by: RowSteps<'s, S>) -> impl Iterator<Item = Turn> + 's {
-        by.steps().map_while(
-            #[inline(always)]
-            |by| {
-                let still = match self.last {
-                    Some((momentum, still)) if momentum == by.momentum => still,
-                    _ => self.still(by.momentum)?,
-                };
-                let rate = by.rate.to_f64();
-                let turn = still.with(rate, self.bits);
-                if turn.is_none() {
-                    self.too_fast(rate);
-                }
-                turn
-            },
-        )
+    fn of(&mut self, by: Step<S>) -> Option<Turn> {
+        let still = match self.last {
+            Some((momentum, still)) if momentum == by.momentum => still,
+            _ => self.still(by.momentum)?,
+        };
+        let rate = by.rate.to_f64();
+        let turn = still.with(rate, self.bits);
+        if turn.is_none() {
+            self.too_fast(rate);
+        }
+        turn
     }
 
     /// The constants of a momentum.
@@ -433,7 +428,8 @@ impl<A: Arithmetic, S: Real> Path<A, S> for Reversible<'_> {
         let mut overflow = None;
         let bound = self.each(t, steps, |block, fixed, by, turns| {
             let (g, w, v) = (block.of(g), block.of_mut(w), block.of_mut(v));
-            let found = kernel::step_rows(by.columns, turns.of(by), g, fixed, w, v);
+            let turn = |by| turns.of(by);
+            let found = kernel::step_rows(by.columns, by.steps(), turn, g, fixed, w, v);
             if let (Some((row, what)), None) = (found, overflow) {
                 let momentum = by.momenta.get(row).copied().unwrap_or(S::ZERO).to_f64();
                 let share = 1.0 - Ratio::nearest(momentum).map_or(0.0, Ratio::value);
@@ -485,12 +481,14 @@ impl<A: Arithmetic, S: Real> Path<A, S> for Reversible<'_> {
         self.next = None;
         self.each(t, steps, |block, fixed, by, turns| {
             let w = block.of_mut(w);
-            kernel::undo_move_rows(by.columns, turns.of(by), fixed.v, fixed.w, w);
+            let turn = |by| turns.of(by);
+            kernel::undo_move_rows(by.columns, by.steps(), turn, fixed.v, fixed.w, w);
         })?;
         steps.gradient(t, w, g)?;
         self.each(t, steps, |block, fixed, by, turns| {
             let g = block.of(g);
-            kernel::undo_kick_rows(by.columns, turns.of(by), g, fixed.v, fixed.x);
+            let turn = |by| turns.of(by);
+            kernel::undo_kick_rows(by.columns, by.steps(), turn, g, fixed.v, fixed.x);
         })?;
         while let Some(last) = self.spills.checked_sub(1)
             && self.spilled.get(last) == Some(&(t as u32))
