@@ -4,7 +4,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use drmad::Fused;
 use drmad::kernels::matmul::{Form, MatMul};
-use drmad::kernels::momentum::{Step, adjoint, step};
+use drmad::kernels::momentum::{RowSteps, Step, adjoint, adjoint_rows, step, step_rows};
 use drmad::kernels::quantise::{block, decode, encode, words};
 use drmad::kernels::sparse::{Row, outer, product, shifted};
 use drmad::kernels::{accumulate, activation, adam, interpolate, nesterov, reduce};
@@ -104,7 +104,24 @@ fn vectors(c: &mut Criterion) {
     group.bench_function("nesterov step", |b| {
         b.iter(|| nesterov::step::<Fused, _>(by, &x, &mut v, &mut w));
     });
+    // A rate and a momentum for each weight.
+    let (each_rate, each_momentum) = (vec![0.05; P], vec![0.95; P]);
+    let each = RowSteps {
+        columns: 1,
+        rates: &each_rate,
+        rate_scale: 1.0,
+        momenta: &each_momentum,
+    };
     group.throughput(bytes(7));
+    group.bench_function("momentum step, a rate each", |b| {
+        b.iter(|| step_rows::<Fused, _>(each, &x, &mut v, &mut w));
+    });
+    group.bench_function("momentum adjoint, a rate each", |b| {
+        b.iter(|| adjoint_rows::<Fused, _>(each, &x, &mut v, &mut w));
+    });
+    group.bench_function("nesterov step, a rate each", |b| {
+        b.iter(|| nesterov::step_rows::<Fused, _>(each, &x, &mut v, &mut w));
+    });
     let mut n = vec![0.5; P];
     let rates = adam::Step::new(9, 0.001, 0.9, 0.999, 1e-8, 0.0).expect("good constants");
     group.bench_function("adam step", |b| {

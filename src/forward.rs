@@ -29,15 +29,17 @@
 
 use core::ops::Range;
 
-use crate::dual::Dual;
 use crate::error::{Error, cut, exactly, exists, same};
+use crate::group::Block;
 use crate::hypergradient::Validation;
-use crate::kernels::momentum::Moving;
+use crate::kernels::momentum::{Moving, Seed};
 use crate::kernels::reduce::{all_finite, dot};
+use crate::kernels::{adam, momentum, nesterov};
 use crate::objective::{At, Directions, Objective};
+use crate::pieces::{split, split_mut};
 use crate::random::Origin;
 use crate::scalar::{Arithmetic, Scalar};
-use crate::schedule::{Rule, Step, place};
+use crate::schedule::{Rule, Schedule, place};
 use crate::state::{FIELD, Fields, KIND, Kind, State, with_header};
 use crate::train::Run;
 
@@ -269,11 +271,11 @@ impl<S: Scalar> State for Stepped<'_, '_, S> {
     }
 }
 
-/// A piece of a vector and of its tangent; empty where the vector has no such piece.
-fn moving<'s, S>(x: &'s [S], dot: &'s mut [S], piece: &Range<usize>) -> Moving<'s, S> {
+/// A block of a vector and of its tangent; empty where the vector has no such block.
+fn moving<'s, S>(block: Block, x: &'s [S], dot: &'s mut [S]) -> Moving<'s, S> {
     Moving {
-        x: x.get(piece.clone()).unwrap_or_default(),
-        dot: dot.get_mut(piece.clone()).unwrap_or_default(),
+        x: block.of(x),
+        dot: block.of_mut(dot),
     }
 }
 
@@ -351,30 +353,50 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
     /// Moves the tangents over step `t`, from the state before it.
     fn step_tangents(&self, t: usize, forward: &mut Forward<'_, S>) {
         let p = forward.w.len();
-        let groups = self.schedule.groups.len();
-        let rate = |group| Wrt::Rate(place(self.schedule.rates.len(), groups, t, group));
-        let momentum = |group| Wrt::Momentum(place(self.schedule.momenta.len(), groups, t, group));
-        let seed = |x, hit| Dual::new(x, if hit { S::ONE } else { S::ZERO });
+        let Schedule {
+            groups,
+            rule,
+            rates,
+            momenta,
+        } = self.schedule;
+        let groups = groups.len();
+        let adam = rule.adam(forward.taken);
         let rows = forward
             .w_dot
             .chunks_exact_mut(p.max(1))
             .zip(forward.v_dot.chunks_exact_mut(forward.v.len().max(1)))
             .zip(forward.g_dot.chunks_exact(p.max(1)));
-        let (first, second) = forward.v.split_at(p.min(forward.v.len()));
+        let (first, second) = split(forward.v, p);
         for (wrt, ((w_dot, v_dot), g_dot)) in forward.wrt.iter().zip(rows) {
-            let (first_dot, second_dot) = v_dot.split_at_mut(first.len());
-            self.schedule.each(t, |range, group, by| {
-                let by = Step {
-                    rate: seed(by.rate, *wrt == rate(group)),
-                    momentum: seed(by.momentum, *wrt == momentum(group)),
+            let (first_dot, second_dot) = split_mut(v_dot, p);
+            self.schedule.each(t, |block, by| {
+                // The row of an entry of a table, if it is of this step and block.
+                let row = |table: &[S], entry: usize| {
+                    let start = place(table.len(), groups, t, block.hyper.unwrap_or(0));
+                    entry.checked_sub(start).unwrap_or(usize::MAX)
                 };
-                let g = [&*forward.g, g_dot].map(|x| x.get(range.clone()).unwrap_or_default());
-                let v = moving(first, first_dot, &range);
-                let n = moving(second, second_dot, &range);
-                let w = moving(forward.w, w_dot, &range);
-                self.schedule
-                    .rule
-                    .tangent::<A, S>(forward.taken, by, g, v, n, w);
+                let none = usize::MAX;
+                let (rate, momentum) = match *wrt {
+                    Wrt::Rate(i) => (row(rates, i), none),
+                    Wrt::Momentum(i) => (none, row(momenta, i)),
+                    Wrt::Hyper(_) | Wrt::Initial => (none, none),
+                };
+                let seed = Seed { rate, momentum };
+                let g = [&*forward.g, g_dot].map(|x| block.of(x));
+                let v = moving(block, first, first_dot);
+                let w = moving(block, forward.w, w_dot);
+                match rule {
+                    Rule::HeavyBall => {
+                        momentum::tangent_rows::<A, S>(by, seed, g, v, w);
+                    }
+                    Rule::Nesterov => {
+                        nesterov::tangent_rows::<A, S>(by, seed, g, v, w);
+                    }
+                    Rule::Adam { .. } => {
+                        let state = [v, moving(block, second, second_dot), w];
+                        adam::tangent_rows::<A, S>(adam, by, seed, g, state);
+                    }
+                }
             });
         }
     }

@@ -204,6 +204,23 @@ impl Block {
             .unwrap_or_default()
     }
 
+    /// Some of its rows, from `first` on.
+    pub(crate) const fn rows(&self, first: usize, rows: usize) -> Block {
+        let start = first
+            .saturating_mul(self.columns)
+            .saturating_add(self.start);
+        let hyper = match self.hyper {
+            Some(hyper) => Some(hyper.saturating_add(first)),
+            None => None,
+        };
+        Block {
+            start,
+            rows,
+            columns: self.columns,
+            hyper,
+        }
+    }
+
     /// Its rows' hyperparameters.
     #[inline]
     pub fn hypers<'s, S>(&self, h: &'s [S]) -> &'s [S] {

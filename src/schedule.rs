@@ -25,11 +25,12 @@
 
 use core::ops::Range;
 
-use crate::dual::Dual;
 use crate::error::{Error, same};
 use crate::group::{Block, Groups};
-use crate::kernels::momentum::{Moving, RowSteps};
+use crate::kernels::momentum::RowSteps;
 use crate::kernels::{adam, momentum, nesterov};
+use crate::path::Taken;
+use crate::pieces::split;
 use crate::scalar::{Arithmetic, Scalar};
 
 pub use crate::kernels::momentum::Step;
@@ -75,31 +76,14 @@ impl Rule {
         schedule || matches!(self, Rule::Adam { .. })
     }
 
-    /// Moves the tangents by the derivative of the step.
-    pub(crate) fn tangent<A: Arithmetic, S: Scalar>(
-        &self,
-        taken: usize,
-        by: Step<Dual<S>>,
-        g: [&[S]; 2],
-        v: Moving<'_, S>,
-        n: Moving<'_, S>,
-        w: Moving<'_, S>,
-    ) {
-        match self {
-            Rule::HeavyBall => momentum::tangent::<A, S>(by, g, v, w),
-            Rule::Nesterov => nesterov::tangent::<A, S>(by, g, v, w),
-            Rule::Adam { .. } => adam::tangent::<A, S>(self.adam(taken, by), g, v, n, w),
-        }
-    }
-
-    /// Adam's step of these rates, after `taken` others.
-    pub(crate) fn adam<S: Scalar>(&self, taken: usize, by: Step<S>) -> adam::Step<S> {
+    /// What Adam's steps of all groups share, after `taken` others.
+    pub(crate) fn adam<S: Scalar>(&self, taken: usize) -> adam::Shared<S> {
         let (b2, eps, decay) = match *self {
             Rule::Adam { b2, eps, decay } => (b2, eps, decay),
             _ => (0.0, 0.0, 0.0),
         };
         let [b2, eps, decay] = [b2, eps, decay].map(S::from_f32);
-        adam::Step::after(taken, by.rate, by.momentum, b2, eps, decay)
+        adam::Shared::after(taken, b2, eps, decay)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -156,21 +140,26 @@ pub struct Tables<'a, S> {
     pub momenta: &'a mut [S],
 }
 
-/// Adds to the entry of step `t` and a group.
-pub(crate) fn add<S: Scalar>(table: &mut [S], groups: usize, t: usize, group: usize, x: S) {
-    let index = place(table.len(), groups, t, group);
-    if let Some(entry) = table.get_mut(index) {
-        *entry += x;
+impl<S> Tables<'_, S> {
+    /// The entries of step `t` and the rows of a block, of so many groups.
+    pub(crate) fn of(&mut self, groups: usize, t: usize, block: Block) -> [&mut [S]; 2] {
+        [&mut *self.rates, &mut *self.momenta].map(|table| {
+            let rows = rows(table.len(), groups, t, block);
+            table.get_mut(rows).unwrap_or_default()
+        })
     }
+}
+
+/// The places of step `t` and the rows of a block in such a table.
+fn rows(len: usize, groups: usize, t: usize, block: Block) -> Range<usize> {
+    let start = place(len, groups, t, block.hyper.unwrap_or(0));
+    start..start.saturating_add(block.rows)
 }
 
 impl<S: Scalar> Schedule<'_, S> {
     /// Rate and momentum of step `t` of a group.
     pub fn step(&self, t: usize, group: usize) -> Step<S> {
-        self.at(self.groups.len(), t, group)
-    }
-
-    fn at(&self, groups: usize, t: usize, group: usize) -> Step<S> {
+        let groups = self.groups.len();
         let of = |table: &[S]| {
             let index = place(table.len(), groups, t, group);
             table.get(index).copied().unwrap_or(S::ZERO)
@@ -181,35 +170,15 @@ impl<S: Scalar> Schedule<'_, S> {
         }
     }
 
-    /// Calls `body` with the weights of each group's rows, the group's number, and its rate and
-    /// momentum at step `t`.
-    #[inline]
-    pub fn each(&self, t: usize, mut body: impl FnMut(Range<usize>, usize, Step<S>)) {
-        let groups = self.groups.len();
-        for block in self.groups.blocks() {
-            let Some(first) = block.hyper else { continue };
-            for row in 0..block.rows {
-                let start = block.start + row * block.columns;
-                let group = first + row;
-                body(
-                    start..start + block.columns,
-                    group,
-                    self.at(groups, t, group),
-                );
-            }
-        }
-    }
-
     /// Calls `body` with each block of the weights, and the rates and momenta of its rows at step `t`.
     #[inline]
-    pub(crate) fn each_block(&self, t: usize, mut body: impl FnMut(Block, RowSteps<'_, S>)) {
+    pub fn each(&self, t: usize, mut body: impl FnMut(Block, RowSteps<'_, S>)) {
         let groups = self.groups.len();
         for block in self.groups.blocks() {
-            let Some(first) = block.hyper else { continue };
-            let of = |table: &'_ [S]| -> Range<usize> {
-                let start = place(table.len(), groups, t, first);
-                start..start.saturating_add(block.rows)
-            };
+            if block.hyper.is_none() {
+                continue;
+            }
+            let of = |table: &'_ [S]| rows(table.len(), groups, t, block);
             let by = RowSteps {
                 columns: block.columns,
                 rates: self.rates.get(of(self.rates)).unwrap_or_default(),
@@ -218,6 +187,42 @@ impl<S: Scalar> Schedule<'_, S> {
             };
             body(block, by);
         }
+    }
+
+    /// The same where a path made other momenta of them ([`Path::taken`](crate::path::Path::taken)), of some rows
+    /// at a time.
+    pub(crate) fn each_taken(
+        &self,
+        t: usize,
+        taken: Option<Taken<S>>,
+        mut body: impl FnMut(Block, RowSteps<'_, S>),
+    ) {
+        const ROWS: usize = 32;
+        self.each(t, |block, by| {
+            let Some(taken) = taken else {
+                return body(block, by);
+            };
+            let pieces = by.rates.chunks(ROWS).zip(by.momenta.chunks(ROWS));
+            let mut last = [S::ONE; 2];
+            for (i, (rates, momenta)) in pieces.enumerate() {
+                let mut own = [S::ZERO; ROWS];
+                for (own, momentum) in own.iter_mut().zip(momenta) {
+                    // Rows often share their momentum.
+                    if *momentum != last[0] {
+                        last = [*momentum, taken(*momentum)];
+                    }
+                    *own = last[1];
+                }
+                let (momenta, _) = split(&own, momenta.len());
+                let rows = rates.len().min(momenta.len());
+                let by = RowSteps {
+                    rates,
+                    momenta,
+                    ..by
+                };
+                body(block.rows(i.saturating_mul(ROWS), rows), by);
+            }
+        });
     }
 
     /// Moves `w` and `v` by the gradient `g` with the rates and momenta of step `t`, `taken` steps after
@@ -231,22 +236,16 @@ impl<S: Scalar> Schedule<'_, S> {
         w: &mut [S],
     ) {
         let (first, second) = v.split_at_mut(w.len().min(v.len()));
-        let step_rows = match self.rule {
-            Rule::HeavyBall => momentum::step_rows::<A, S>,
-            Rule::Nesterov => nesterov::step_rows::<A, S>,
-            Rule::Adam { .. } => {
-                self.each(t, |range, _, by| {
-                    let g = g.get(range.clone()).unwrap_or_default();
-                    let m = first.get_mut(range.clone()).unwrap_or_default();
-                    let n = second.get_mut(range.clone()).unwrap_or_default();
-                    let w = w.get_mut(range).unwrap_or_default();
-                    adam::step::<A, S>(self.rule.adam(taken, by), g, m, n, w);
-                });
-                return;
+        let adam = self.rule.adam(taken);
+        self.each(t, |block, by| {
+            let (g, w, v) = (block.of(g), block.of_mut(w), block.of_mut(first));
+            match self.rule {
+                Rule::HeavyBall => momentum::step_rows::<A, S>(by, g, v, w),
+                Rule::Nesterov => nesterov::step_rows::<A, S>(by, g, v, w),
+                Rule::Adam { .. } => {
+                    adam::step_rows::<A, S>(adam, by, g, v, block.of_mut(second), w);
+                }
             }
-        };
-        self.each_block(t, |block, by| {
-            step_rows(by, block.of(g), block.of_mut(first), block.of_mut(w));
         });
     }
 
@@ -261,9 +260,7 @@ impl<S: Scalar> Schedule<'_, S> {
         let Rule::Adam { .. } = self.rule else {
             return Ok(());
         };
-        // The bias of the second moment is the same in all groups.
-        let (rate, momentum) = (S::ZERO, S::ZERO);
-        let by = self.rule.adam(taken, Step { rate, momentum });
+        let by = self.rule.adam(taken).step(S::ZERO, S::ZERO, S::ZERO);
         let (_, n) = v.split_at(g.len().min(v.len()));
         let Some(weight) = adam::too_great(by, n.iter().copied()) else {
             return Ok(());

@@ -22,13 +22,16 @@
 use core::ops::Range;
 
 use crate::error::{Error, exactly, same};
+use crate::group::Block;
+use crate::kernels::accumulate::add_scaled_row_dots;
 use crate::kernels::momentum::RowSteps;
-use crate::kernels::reduce::{all_finite, dot};
+use crate::kernels::reduce::all_finite;
 use crate::kernels::{adam, momentum, nesterov};
 use crate::objective::{At, Products};
 use crate::path::{Path, Spare};
+use crate::pieces::{split, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
-use crate::schedule::{Rule, Step, Tables, add};
+use crate::schedule::{Rule, Tables};
 use crate::train::{Replay, Run, Scratch};
 
 /// The vectors of a sweep, `P` numbers each unless said otherwise.
@@ -190,9 +193,6 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
     }
 }
 
-/// The adjoint of the rows of a block, from `d_w`, with `d_v` and `d_g`.
-type AdjointRows<S> = fn(RowSteps<'_, S>, &[S], &mut [S], &mut [S]);
-
 /// One step back.
 struct Back<'r, 'a, A: Arithmetic, S: Scalar> {
     run: &'r Run<'a, A, S>,
@@ -201,23 +201,12 @@ struct Back<'r, 'a, A: Arithmetic, S: Scalar> {
 }
 
 impl<A: Arithmetic, S: Scalar> Back<'_, '_, A, S> {
-    /// Calls `body` with each piece of the weights and its group.
-    fn each(&self, mut body: impl FnMut(Range<usize>, usize)) {
+    /// Calls `body` with each block of the weights, and the rates and momenta of the steps that were taken.
+    fn each(&self, path: &dyn Path<A, S>, mut body: impl FnMut(Block, RowSteps<'_, S>)) {
+        let rate_scale = self.rate_scale;
         let schedule = &self.run.schedule;
-        schedule.each(self.t, |range, group, _| body(range, group));
-    }
-
-    /// The same with the rate and the momentum of the step that was taken.
-    fn each_taken(
-        &self,
-        path: &dyn Path<A, S>,
-        mut body: impl FnMut(Range<usize>, usize, Step<S>),
-    ) {
-        let taken = path.taken();
-        self.run.schedule.each(self.t, |range, group, by| {
-            let mut by = taken.map_or(by, |taken| taken(by));
-            by.rate *= self.rate_scale;
-            body(range, group, by);
+        schedule.each_taken(self.t, path.taken(), |block, by| {
+            body(block, RowSteps { rate_scale, ..by });
         });
     }
 
@@ -234,11 +223,11 @@ impl<A: Arithmetic, S: Scalar> Back<'_, '_, A, S> {
             return;
         }
         let groups = self.run.schedule.groups.len();
-        self.each(|range, group| {
-            if let (Some(d_w), Some(v)) = (adjoints.d_w.get(range.clone()), state.v.get(range)) {
-                let d = self.rate_scale * dot::<A, S>(d_w, v);
-                add(tables.rates, groups, self.t, group, d);
-            }
+        self.run.schedule.each(self.t, |block, _| {
+            let [rates, _] = tables.of(groups, self.t, block);
+            let (d_w, v) = (block.of(adjoints.d_w), block.of(state.v));
+            let (columns, scale) = (block.columns, self.rate_scale);
+            add_scaled_row_dots::<A, S>(columns, scale, d_w, v, rates);
         });
     }
 
@@ -248,16 +237,10 @@ impl<A: Arithmetic, S: Scalar> Back<'_, '_, A, S> {
             return;
         };
         let groups = self.run.schedule.groups.len();
-        self.each_taken(path, |range, group, by| {
-            if let (Some(d_g), Some(v), Some(g)) = (
-                adjoints.d_g.get(range.clone()),
-                state.v.get(range.clone()),
-                state.g.get(range),
-            ) {
-                let sum = dot::<A, S>(d_g, v) + dot::<A, S>(d_g, g);
-                let d = sum / (by.momentum - S::ONE);
-                add(tables.momenta, groups, self.t, group, d);
-            }
+        self.each(path, |block, by| {
+            let [_, momenta] = tables.of(groups, self.t, block);
+            let (d_g, v, g) = (block.of(adjoints.d_g), block.of(state.v), block.of(state.g));
+            momentum::add_by_momentum::<A, S>(by, d_g, v, g, momenta);
         });
     }
 
@@ -302,81 +285,38 @@ impl<A: Arithmetic, S: Scalar> Back<'_, '_, A, S> {
     /// The rule's part: takes `d_v` (and `d_w`) back over the step, writes `d_g`, and adds the
     /// derivatives by rate and momentum where they are wanted and need the gradient.
     fn direction(&self, path: &dyn Path<A, S>, adjoints: &mut Adjoints<'_, S>) {
-        let schedule = &self.run.schedule;
-        let by_rows = match schedule.rule {
-            // Whole blocks at a time, where steps are those of the tables.
-            _ if path.taken().is_some() => None,
-            Rule::HeavyBall => Some(momentum::adjoint_rows::<A, S> as AdjointRows<S>),
-            Rule::Nesterov if adjoints.schedule.is_none() => {
-                Some(nesterov::adjoint_rows::<A, S> as AdjointRows<S>)
-            }
-            _ => None,
-        };
-        if let Some(by_rows) = by_rows {
-            schedule.each_block(self.t, |block, by| {
-                let rate_scale = self.rate_scale;
-                by_rows(
-                    RowSteps { rate_scale, ..by },
-                    block.of(adjoints.d_w),
-                    block.of_mut(adjoints.d_v),
-                    block.of_mut(adjoints.d_g),
-                );
-            });
-            return;
-        }
-        let groups = schedule.groups.len();
-        let p = adjoints.w.len();
-        let (d_first, d_second) = adjoints.d_v.split_at_mut(p.min(adjoints.d_v.len()));
+        let rule = self.run.schedule.rule;
+        let (adam, groups) = (rule.adam(self.t), self.run.schedule.groups.len());
+        let (d_first, d_second) = split_mut(adjoints.d_v, adjoints.w.len());
         let (v, g) = match &adjoints.state {
             Some(state) => (&*state.v, &*state.g),
             None => (&[][..], &[][..]),
         };
-        let (first, second) = v.split_at(p.min(v.len()));
-        self.each_taken(path, |range, group, by| {
-            let (Some(d_w), Some(d_v), Some(d_g)) = (
-                adjoints.d_w.get_mut(range.clone()),
-                d_first.get_mut(range.clone()),
-                adjoints.d_g.get_mut(range.clone()),
-            ) else {
-                return;
-            };
+        let (first, second) = split(v, adjoints.w.len());
+        self.each(path, |block, by| {
             // Empty where they are not needed.
-            let v = first.get(range.clone()).unwrap_or_default();
-            let g = g.get(range.clone()).unwrap_or_default();
-            let derivative = match schedule.rule {
-                Rule::HeavyBall => {
-                    momentum::adjoint::<A, S>(by, d_w, d_v, d_g);
-                    None
-                }
+            let (v, n, g) = (block.of(first), block.of(second), block.of(g));
+            let (d_v, d_n) = (block.of_mut(d_first), block.of_mut(d_second));
+            let (d_w, d_g) = (block.of_mut(adjoints.d_w), block.of_mut(adjoints.d_g));
+            let tables = adjoints.schedule.as_mut();
+            let to = tables.map(|tables| tables.of(groups, self.t, block));
+            match rule {
+                Rule::HeavyBall => momentum::adjoint_rows::<A, S>(by, d_w, d_v, d_g),
                 Rule::Nesterov => {
-                    let tables = adjoints.schedule.as_ref();
-                    let derivative = tables.map(|_| nesterov::by_step::<A, S>(by, v, g, d_w, d_v));
-                    nesterov::adjoint::<A, S>(by, d_w, d_v, d_g);
-                    derivative
+                    if let Some(to) = to {
+                        nesterov::add_by_step::<A, S>(by, [v, g], [d_w, d_v], to);
+                    }
+                    nesterov::adjoint_rows::<A, S>(by, d_w, d_v, d_g);
                 }
                 Rule::Adam { .. } => {
-                    let adam = schedule.rule.adam(self.t, by);
-                    let n = second.get(range.clone()).unwrap_or_default();
-                    let d_n = d_second.get_mut(range.clone()).unwrap_or_default();
                     let before = adam::Before { g, m: v, n };
-                    let w = adjoints.w.get(range.clone()).unwrap_or_default();
-                    let derivative = adjoints
-                        .schedule
-                        .as_ref()
-                        .map(|_| adam::by_step::<A, S>(adam, before, w, d_w, d_v));
-                    adam::adjoint::<A, S>(adam, before, d_w, d_v, d_n, d_g);
-                    derivative
+                    if let Some(to) = to {
+                        let of = [block.of(adjoints.w), &*d_w, &*d_v];
+                        adam::add_by_step::<A, S>(adam, by, before, of, to);
+                    }
+                    let d = [d_w, d_v, d_n, d_g];
+                    adam::adjoint_rows::<A, S>(adam, by, before, d);
                 }
-            };
-            if let (Some(d), Some(tables)) = (derivative, &mut adjoints.schedule) {
-                add(
-                    tables.rates,
-                    groups,
-                    self.t,
-                    group,
-                    self.rate_scale * d.rate,
-                );
-                add(tables.momenta, groups, self.t, group, d.momentum);
             }
         });
     }

@@ -14,6 +14,8 @@
 use core::ops::Range;
 
 use crate::error::{Error, exactly};
+use crate::group::Block;
+use crate::kernels::momentum::RowSteps;
 use crate::kernels::reduce::all_finite;
 use crate::objective::{At, Differentiable};
 use crate::path::{Path, Spare, Steps};
@@ -222,7 +224,7 @@ impl<A: Arithmetic, S: Scalar> Steps<S> for Replay<'_, '_, '_, '_, A, S> {
         self.run.schedule.rule
     }
 
-    fn each(&self, t: usize, body: &mut dyn FnMut(Range<usize>, Step<S>)) {
-        self.run.schedule.each(t, |range, _, by| body(range, by));
+    fn each(&self, t: usize, body: &mut dyn FnMut(Block, RowSteps<'_, S>)) {
+        self.run.schedule.each(t, body);
     }
 }

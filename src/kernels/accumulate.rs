@@ -8,6 +8,7 @@
 
 use super::dispatch::run;
 use super::reduce::{dot_inline, reduce_beside, sum_inline, two_sum};
+use super::rows::by_columns;
 use crate::scalar::{Arithmetic, Scalar};
 
 /// `y += a x`.
@@ -105,21 +106,16 @@ pub fn combine<A: Arithmetic, S: Scalar>(a: &[S], x: &[S], y: &mut [S]) {
 /// Calls `body` with the number of each row and its piece of `x` and of `y`.
 #[inline(always)]
 fn by_row<S>(columns: usize, rows: &[S], x: &[S], y: &mut [S], body: impl Fn(&S, &[S], &mut [S])) {
-    if columns == 1 {
-        // A loop over weights, so that it vectorises.
-        for ((r, x), y) in rows.iter().zip(x).zip(y) {
-            body(r, core::slice::from_ref(x), core::slice::from_mut(y));
-        }
-    } else {
-        let columns = columns.max(1);
-        for ((r, x), y) in rows
-            .iter()
-            .zip(x.chunks_exact(columns))
-            .zip(y.chunks_exact_mut(columns))
-        {
-            body(r, x, y);
-        }
-    }
+    by_columns(
+        columns,
+        #[inline(always)]
+        move |columns| {
+            let pieces = x.chunks_exact(columns).zip(y.chunks_exact_mut(columns));
+            for (r, (x, y)) in rows.iter().zip(pieces) {
+                body(r, x, y);
+            }
+        },
+    );
 }
 
 /// `y_rc = a_r x_rc`.
@@ -250,6 +246,31 @@ pub fn add_row_dots<A: Arithmetic, S: Scalar>(columns: usize, x: &[S], y: &[S], 
                     *h += dot_inline::<A, S>(x, y);
                 }
             }
+        },
+    );
+}
+
+/// `h_r += a sum_c x_rc y_rc`, where each row's sum is a [`dot`](super::reduce::dot), of one column too.
+pub(crate) fn add_scaled_row_dots<A: Arithmetic, S: Scalar>(
+    columns: usize,
+    a: S,
+    x: &[S],
+    y: &[S],
+    h: &mut [S],
+) {
+    run(
+        #[inline(always)]
+        move || {
+            by_columns(
+                columns,
+                #[inline(always)]
+                move |columns| {
+                    let rows = x.chunks_exact(columns).zip(y.chunks_exact(columns));
+                    for (h, (x, y)) in h.iter_mut().zip(rows) {
+                        *h += a * dot_inline::<A, S>(x, y);
+                    }
+                },
+            );
         },
     );
 }

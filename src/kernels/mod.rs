@@ -23,4 +23,5 @@ pub mod nesterov;
 pub mod quantise;
 pub mod reduce;
 pub mod reversible;
+mod rows;
 pub mod sparse;

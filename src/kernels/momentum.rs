@@ -8,7 +8,11 @@
 //! block, each with its own: so a schedule calls them once a block, also where each weight has its rate.
 //! Refused: checking `gamma`, which the trainer does at its door.
 
+use core::iter::once;
+
 use super::dispatch::run;
+use super::reduce::dot_inline;
+use super::rows::by_columns;
 use crate::dual::Dual;
 use crate::scalar::{Arithmetic, Scalar};
 
@@ -35,31 +39,76 @@ pub struct RowSteps<'a, S> {
     pub momenta: &'a [S],
 }
 
+impl<'a, S: Scalar> RowSteps<'a, S> {
+    /// The step of each row.
+    #[inline(always)]
+    pub(crate) fn steps(self) -> impl Iterator<Item = Step<S>> + use<'a, S> {
+        let scale = self.rate_scale;
+        self.rates.iter().zip(self.momenta).map(
+            #[inline(always)]
+            move |(rate, momentum)| Step {
+                rate: *rate * scale,
+                momentum: *momentum,
+            },
+        )
+    }
+
+    /// The same on dual numbers.
+    #[inline(always)]
+    pub(super) fn seeded(self, by: Seed) -> impl Iterator<Item = Step<Dual<S>>> + use<'a, S> {
+        self.steps().enumerate().map(
+            #[inline(always)]
+            move |(row, step)| by.on(row, step),
+        )
+    }
+}
+
+/// The rows whose rate and whose momentum a tangent is by; no row where it is by neither.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seed {
+    pub(crate) rate: usize,
+    pub(crate) momentum: usize,
+}
+
+impl Seed {
+    /// A row's step with its tangent.
+    #[inline(always)]
+    pub(super) fn on<S: Scalar>(self, row: usize, by: Step<S>) -> Step<Dual<S>> {
+        let one_at = |at| if row == at { S::ONE } else { S::ZERO };
+        Step {
+            rate: Dual::new(by.rate, one_at(self.rate)),
+            momentum: Dual::new(by.momentum, one_at(self.momentum)),
+        }
+    }
+}
+
+/// Moves `y` by `x`, weight by weight: `f(step, x, y)` gives the new `y`.
+#[inline(always)]
+fn change_rows<S: Scalar>(
+    columns: usize,
+    steps: impl Iterator<Item = Step<S>>,
+    x: &[S],
+    y: &mut [S],
+    f: impl Fn(Step<S>, S, S) -> S,
+) {
+    let rows = x.chunks_exact(columns).zip(y.chunks_exact_mut(columns));
+    for (by, (x, y)) in steps.zip(rows) {
+        for (x, y) in x.iter().zip(y) {
+            *y = f(by, *x, *y);
+        }
+    }
+}
+
 /// Moves `y` and `z` by `x`, weight by weight: `f(step, x, y, z)` gives the new `y` and `z`.
 #[inline(always)]
 pub(super) fn move_rows<S: Scalar>(
-    by: RowSteps<'_, S>,
+    columns: usize,
+    steps: impl Iterator<Item = Step<S>>,
     x: &[S],
     y: &mut [S],
     z: &mut [S],
     f: impl Fn(Step<S>, S, S, S) -> (S, S),
 ) {
-    let scale = by.rate_scale;
-    let steps = by.rates.iter().zip(by.momenta).map(
-        #[inline(always)]
-        |(rate, momentum)| Step {
-            rate: *rate * scale,
-            momentum: *momentum,
-        },
-    );
-    if by.columns == 1 {
-        // A loop over weights, so that it vectorises.
-        for (((by, x), y), z) in steps.zip(x).zip(y).zip(z) {
-            (*y, *z) = f(by, *x, *y, *z);
-        }
-        return;
-    }
-    let columns = by.columns.max(1);
     let rows = x
         .chunks_exact(columns)
         .zip(y.chunks_exact_mut(columns))
@@ -69,6 +118,19 @@ pub(super) fn move_rows<S: Scalar>(
             (*y, *z) = f(by, *x, *y, *z);
         }
     }
+}
+
+/// [`move_rows`] of one row.
+#[inline(always)]
+pub(super) fn move_all<S: Scalar>(
+    by: Step<S>,
+    x: &[S],
+    y: &mut [S],
+    z: &mut [S],
+    f: impl Fn(Step<S>, S, S, S) -> (S, S),
+) {
+    let columns = x.len().min(y.len()).min(z.len()).max(1);
+    move_rows(columns, once(by), x, y, z, f);
 }
 
 /// The new velocity of a weight, and the new weight.
@@ -90,9 +152,7 @@ pub fn step<A: Arithmetic, S: Scalar>(by: Step<S>, g: &[S], v: &mut [S], w: &mut
     run(
         #[inline(always)]
         move || {
-            for ((w, v), g) in w.iter_mut().zip(v).zip(g) {
-                (*v, *w) = moved::<A, S>(by, *g, *v, *w);
-            }
+            move_all(by, g, v, w, moved::<A, S>);
         },
     );
 }
@@ -109,7 +169,13 @@ pub fn step<A: Arithmetic, S: Scalar>(by: Step<S>, g: &[S], v: &mut [S], w: &mut
 pub fn step_rows<A: Arithmetic, S: Scalar>(by: RowSteps<'_, S>, g: &[S], v: &mut [S], w: &mut [S]) {
     run(
         #[inline(always)]
-        move || move_rows(by, g, v, w, moved::<A, S>),
+        move || {
+            by_columns(
+                by.columns,
+                #[inline(always)]
+                move |columns| move_rows(columns, by.steps(), g, v, w, moved::<A, S>),
+            );
+        },
     );
 }
 
@@ -123,28 +189,66 @@ pub struct Moving<'a, S> {
 }
 
 impl<S: Scalar> Moving<'_, S> {
+    /// Each row before the step, and the place of its tangent.
+    #[inline(always)]
+    pub(super) fn rows(&mut self, columns: usize) -> impl Iterator<Item = Moving<'_, S>> {
+        let rows = self.x.chunks_exact(columns);
+        rows.zip(self.dot.chunks_exact_mut(columns)).map(
+            #[inline(always)]
+            |(x, dot)| Moving { x, dot },
+        )
+    }
+
     /// Each number before the step, and the place of its tangent.
     #[inline(always)]
     pub(super) fn iter(&mut self) -> impl Iterator<Item = (Dual<S>, &mut S)> {
         let pairs = self.x.iter().zip(self.dot.iter_mut());
-        pairs.map(|(x, dot)| (Dual::new(*x, *dot), dot))
+        pairs.map(
+            #[inline(always)]
+            |(x, dot)| (Dual::new(*x, *dot), dot),
+        )
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.x.len().min(self.dot.len())
     }
 }
 
-/// Moves the tangents of `v` and `w` by the derivative of a step, weight by weight: `moved` gives the new
-/// `v` and `w` on dual numbers.
+/// Moves the tangents of `v` and `w` by the derivative of each row's step, weight by weight: `moved` gives the
+/// new `v` and `w` on dual numbers.
 #[inline(always)]
 pub(super) fn move_tangents<S: Scalar>(
-    g: [&[S]; 2],
+    columns: usize,
+    steps: impl Iterator<Item = Step<Dual<S>>>,
+    [g, g_dot]: [&[S]; 2],
     mut v: Moving<'_, S>,
     mut w: Moving<'_, S>,
-    moved: impl Fn(Dual<S>, Dual<S>, Dual<S>) -> (Dual<S>, Dual<S>),
+    moved: impl Fn(Step<Dual<S>>, Dual<S>, Dual<S>, Dual<S>) -> (Dual<S>, Dual<S>),
 ) {
-    let [g, g_dot] = g;
-    for (((w, w_dot), (v, v_dot)), (g, g_dot)) in w.iter().zip(v.iter()).zip(g.iter().zip(g_dot)) {
-        let (v, w) = moved(Dual::new(*g, *g_dot), v, w);
-        (*v_dot, *w_dot) = (v.tangent(), w.tangent());
+    let g = g.chunks_exact(columns).zip(g_dot.chunks_exact(columns));
+    let rows = g.zip(v.rows(columns)).zip(w.rows(columns));
+    for (by, (((g, g_dot), mut v), mut w)) in steps.zip(rows) {
+        for (((w, w_dot), (v, v_dot)), (g, g_dot)) in
+            w.iter().zip(v.iter()).zip(g.iter().zip(g_dot))
+        {
+            let (v, w) = moved(by, Dual::new(*g, *g_dot), v, w);
+            (*v_dot, *w_dot) = (v.tangent(), w.tangent());
+        }
     }
+}
+
+/// [`move_tangents`] of one row.
+#[inline(always)]
+pub(super) fn move_all_tangents<S: Scalar>(
+    by: Step<Dual<S>>,
+    g: [&[S]; 2],
+    v: Moving<'_, S>,
+    w: Moving<'_, S>,
+    moved: impl Fn(Step<Dual<S>>, Dual<S>, Dual<S>, Dual<S>) -> (Dual<S>, Dual<S>),
+) {
+    let of_g = g[0].len().min(g[1].len());
+    let columns = of_g.min(v.len()).min(w.len()).max(1);
+    move_tangents(columns, once(by), g, v, w, moved);
 }
 
 /// The derivative of the [`step`]: moves the tangents of `v` and `w` where the gradient `g` is given with
@@ -167,13 +271,27 @@ pub fn tangent<A: Arithmetic, S: Scalar>(
 ) {
     run(
         #[inline(always)]
+        move || move_all_tangents(by, g, v, w, moved::<A, Dual<S>>),
+    );
+}
+
+/// The [`tangent`] of each row.
+pub(crate) fn tangent_rows<A: Arithmetic, S: Scalar>(
+    by: RowSteps<'_, S>,
+    seed: Seed,
+    g: [&[S]; 2],
+    v: Moving<'_, S>,
+    w: Moving<'_, S>,
+) {
+    run(
+        #[inline(always)]
         move || {
-            move_tangents(
-                g,
-                v,
-                w,
+            by_columns(
+                by.columns,
                 #[inline(always)]
-                |g, v, w| moved::<A, _>(by, g, v, w),
+                move |columns| {
+                    move_tangents(columns, by.seeded(seed), g, v, w, moved::<A, Dual<S>>);
+                },
             );
         },
     );
@@ -197,16 +315,14 @@ pub fn adjoint<A: Arithmetic, S: Scalar>(by: Step<S>, d_w: &[S], d_v: &mut [S], 
     run(
         #[inline(always)]
         move || {
-            for ((d_v, d_g), d_w) in d_v.iter_mut().zip(d_g).zip(d_w) {
-                (*d_v, *d_g) = moved_back::<A, S>(by, *d_w, *d_v);
-            }
+            move_all(by, d_w, d_v, d_g, moved_back::<A, S>);
         },
     );
 }
 
 /// The adjoint of the velocity before a step, and the direction.
 #[inline(always)]
-fn moved_back<A: Arithmetic, S: Scalar>(by: Step<S>, d_w: S, d_v: S) -> (S, S) {
+fn moved_back<A: Arithmetic, S: Scalar>(by: Step<S>, d_w: S, d_v: S, _: S) -> (S, S) {
     let d = A::mul_add(by.rate, d_w, d_v);
     (by.momentum * d, (by.momentum - S::ONE) * d)
 }
@@ -221,13 +337,41 @@ pub fn adjoint_rows<A: Arithmetic, S: Scalar>(
     run(
         #[inline(always)]
         move || {
-            move_rows(
-                by,
-                d_w,
-                d_v,
-                d_g,
+            by_columns(
+                by.columns,
                 #[inline(always)]
-                |by, d_w, d_v, _| moved_back::<A, S>(by, d_w, d_v),
+                move |columns| {
+                    move_rows(columns, by.steps(), d_w, d_v, d_g, moved_back::<A, S>);
+                },
+            );
+        },
+    );
+}
+
+/// Adds to `d_momenta` the derivatives by the momenta, `d_gamma = d_v . (v + g)` with velocity and gradient
+/// before the step, from the direction `d_g = -(1 - gamma) d_v`.
+pub(crate) fn add_by_momentum<A: Arithmetic, S: Scalar>(
+    by: RowSteps<'_, S>,
+    d_g: &[S],
+    v: &[S],
+    g: &[S],
+    d_momenta: &mut [S],
+) {
+    run(
+        #[inline(always)]
+        move || {
+            by_columns(
+                by.columns,
+                #[inline(always)]
+                move |columns| {
+                    let to = d_momenta.iter_mut().zip(by.momenta);
+                    let before = v.chunks_exact(columns).zip(g.chunks_exact(columns));
+                    let rows = d_g.chunks_exact(columns).zip(before);
+                    for ((d, momentum), (d_g, (v, g))) in to.zip(rows) {
+                        let sum = dot_inline::<A, S>(d_g, v) + dot_inline::<A, S>(d_g, g);
+                        *d += sum / (*momentum - S::ONE);
+                    }
+                },
             );
         },
     );
@@ -243,7 +387,36 @@ pub fn adjoint_rows<A: Arithmetic, S: Scalar>(
 /// assert_eq!(w, [1.0]);
 /// ```
 pub fn undo_weights<A: Arithmetic, S: Scalar>(by: Step<S>, v: &[S], w: &mut [S]) {
-    super::accumulate::add_scaled::<A, S>(-by.rate, v, w);
+    run(
+        #[inline(always)]
+        move || {
+            let columns = v.len().min(w.len()).max(1);
+            change_rows(columns, once(by), v, w, weight_before::<A, S>);
+        },
+    );
+}
+
+#[inline(always)]
+fn weight_before<A: Arithmetic, S: Scalar>(by: Step<S>, v: S, w: S) -> S {
+    A::mul_add(-by.rate, v, w)
+}
+
+/// [`undo_weights`] of each row.
+pub(crate) fn undo_weights_rows<A: Arithmetic, S: Scalar>(
+    by: RowSteps<'_, S>,
+    v: &[S],
+    w: &mut [S],
+) {
+    run(
+        #[inline(always)]
+        move || {
+            by_columns(
+                by.columns,
+                #[inline(always)]
+                move |columns| change_rows(columns, by.steps(), v, w, weight_before::<A, S>),
+            );
+        },
+    );
 }
 
 /// The rest of the step undone, with the gradient at those weights:
@@ -256,13 +429,54 @@ pub fn undo_weights<A: Arithmetic, S: Scalar>(by: Step<S>, v: &[S], w: &mut [S])
 /// assert_eq!(v, [0.0]);
 /// ```
 pub fn undo_velocity<A: Arithmetic, S: Scalar>(by: Step<S>, g: &[S], v: &mut [S]) {
-    let (share, inverse) = (S::ONE - by.momentum, S::ONE / by.momentum);
     run(
         #[inline(always)]
         move || {
-            for (v, g) in v.iter_mut().zip(g) {
-                *v = inverse * A::mul_add(share, *g, *v);
-            }
+            let columns = g.len().min(v.len()).max(1);
+            change_rows(columns, once(by), g, v, velocity_before::<A, S>);
+        },
+    );
+}
+
+#[inline(always)]
+fn velocity_before<A: Arithmetic, S: Scalar>(by: Step<S>, g: S, v: S) -> S {
+    S::ONE / by.momentum * A::mul_add(S::ONE - by.momentum, g, v)
+}
+
+/// [`undo_velocity`] of each row.
+pub(crate) fn undo_velocity_rows<A: Arithmetic, S: Scalar>(
+    by: RowSteps<'_, S>,
+    g: &[S],
+    v: &mut [S],
+) {
+    run(
+        #[inline(always)]
+        move || {
+            by_columns(
+                by.columns,
+                #[inline(always)]
+                move |columns| change_rows(columns, by.steps(), g, v, velocity_before::<A, S>),
+            );
+        },
+    );
+}
+
+/// Turns the change of the weights in a step into the velocity after it, `v = change / alpha`.
+pub(crate) fn velocity_rows<S: Scalar>(by: RowSteps<'_, S>, change: &mut [S]) {
+    run(
+        #[inline(always)]
+        move || {
+            by_columns(
+                by.columns,
+                #[inline(always)]
+                move |columns| {
+                    for (by, row) in by.steps().zip(change.chunks_exact_mut(columns)) {
+                        for x in row {
+                            *x = *x / by.rate;
+                        }
+                    }
+                },
+            );
         },
     );
 }

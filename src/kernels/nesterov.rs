@@ -15,17 +15,27 @@
 //! Refused: checking `gamma`, which the trainer does at its door.
 
 use super::dispatch::run;
-use super::momentum::{Moving, RowSteps, Step, move_rows, move_tangents};
+use super::momentum::{
+    Moving, RowSteps, Seed, Step, move_all, move_all_tangents, move_rows, move_tangents,
+};
 use super::reduce::total;
+use super::rows::by_columns;
 use crate::dual::Dual;
 use crate::scalar::{Arithmetic, Scalar};
 
-/// The new velocity of a weight, and how far it moves.
+/// The new velocity of a weight, and how far it moves in units of the rate.
 #[inline(always)]
-fn moved<A: Arithmetic, S: Scalar>(by: Step<S>, g: S, v: S) -> (S, S) {
+fn pushed<A: Arithmetic, S: Scalar>(by: Step<S>, g: S, v: S) -> (S, S) {
     let push = (by.momentum - S::ONE) * g;
     let v = A::mul_add(by.momentum, v, push);
     (v, A::mul_add(by.momentum, v, push))
+}
+
+/// The new velocity of a weight, and the new weight.
+#[inline(always)]
+fn moved<A: Arithmetic, S: Scalar>(by: Step<S>, g: S, v: S, w: S) -> (S, S) {
+    let (velocity, u) = pushed::<A, S>(by, g, v);
+    (velocity, A::mul_add(by.rate, u, w))
 }
 
 /// One step: with `p = -(1 - gamma) g`, `v <- mul_add(gamma, v, p)`, `u = mul_add(gamma, v, p)`,
@@ -40,13 +50,7 @@ fn moved<A: Arithmetic, S: Scalar>(by: Step<S>, g: S, v: S) -> (S, S) {
 pub fn step<A: Arithmetic, S: Scalar>(by: Step<S>, g: &[S], v: &mut [S], w: &mut [S]) {
     run(
         #[inline(always)]
-        move || {
-            for ((w, v), g) in w.iter_mut().zip(v).zip(g) {
-                let (velocity, u) = moved::<A, S>(by, *g, *v);
-                *v = velocity;
-                *w = A::mul_add(by.rate, u, *w);
-            }
-        },
+        move || move_all(by, g, v, w, moved::<A, S>),
     );
 }
 
@@ -55,16 +59,10 @@ pub fn step_rows<A: Arithmetic, S: Scalar>(by: RowSteps<'_, S>, g: &[S], v: &mut
     run(
         #[inline(always)]
         move || {
-            move_rows(
-                by,
-                g,
-                v,
-                w,
+            by_columns(
+                by.columns,
                 #[inline(always)]
-                |by, g, v, w| {
-                    let (velocity, u) = moved::<A, S>(by, g, v);
-                    (velocity, A::mul_add(by.rate, u, w))
-                },
+                move |columns| move_rows(columns, by.steps(), g, v, w, moved::<A, S>),
             );
         },
     );
@@ -79,15 +77,26 @@ pub fn tangent<A: Arithmetic, S: Scalar>(
 ) {
     run(
         #[inline(always)]
+        move || move_all_tangents(by, g, v, w, moved::<A, Dual<S>>),
+    );
+}
+
+/// The [`tangent`] of each row.
+pub(crate) fn tangent_rows<A: Arithmetic, S: Scalar>(
+    by: RowSteps<'_, S>,
+    seed: Seed,
+    g: [&[S]; 2],
+    v: Moving<'_, S>,
+    w: Moving<'_, S>,
+) {
+    run(
+        #[inline(always)]
         move || {
-            move_tangents(
-                g,
-                v,
-                w,
+            by_columns(
+                by.columns,
                 #[inline(always)]
-                |g, v, w| {
-                    let (v, u) = moved::<A, _>(by, g, v);
-                    (v, A::mul_add(by.rate, u, w))
+                move |columns| {
+                    move_tangents(columns, by.seeded(seed), g, v, w, moved::<A, Dual<S>>);
                 },
             );
         },
@@ -106,17 +115,13 @@ pub fn tangent<A: Arithmetic, S: Scalar>(
 pub fn adjoint<A: Arithmetic, S: Scalar>(by: Step<S>, d_w: &[S], d_v: &mut [S], d_g: &mut [S]) {
     run(
         #[inline(always)]
-        move || {
-            for ((d_v, d_g), d_w) in d_v.iter_mut().zip(d_g).zip(d_w) {
-                (*d_v, *d_g) = moved_back::<A, S>(by, *d_w, *d_v);
-            }
-        },
+        move || move_all(by, d_w, d_v, d_g, moved_back::<A, S>),
     );
 }
 
 /// The adjoint of the velocity before a step, and the direction.
 #[inline(always)]
-fn moved_back<A: Arithmetic, S: Scalar>(by: Step<S>, d_w: S, d_v: S) -> (S, S) {
+fn moved_back<A: Arithmetic, S: Scalar>(by: Step<S>, d_w: S, d_v: S, _: S) -> (S, S) {
     let d_u = by.rate * d_w;
     let d = A::mul_add(by.momentum, d_u, d_v);
     (by.momentum * d, (by.momentum - S::ONE) * (d + d_u))
@@ -132,13 +137,12 @@ pub fn adjoint_rows<A: Arithmetic, S: Scalar>(
     run(
         #[inline(always)]
         move || {
-            move_rows(
-                by,
-                d_w,
-                d_v,
-                d_g,
+            by_columns(
+                by.columns,
                 #[inline(always)]
-                |by, d_w, d_v, _| moved_back::<A, S>(by, d_w, d_v),
+                move |columns| {
+                    move_rows(columns, by.steps(), d_w, d_v, d_g, moved_back::<A, S>);
+                },
             );
         },
     );
@@ -155,16 +159,61 @@ pub fn by_step<A: Arithmetic, S: Scalar>(
 ) -> Step<S> {
     run(
         #[inline(always)]
-        move || {
-            let terms = || v.iter().zip(g).zip(d_w.iter().zip(d_v));
-            let rate = total(terms().map(|((v, g), (d_w, _))| *d_w * moved::<A, S>(by, *g, *v).1));
-            let momentum = total(terms().map(|((v, g), (d_w, d_v))| {
-                let d_u = by.rate * *d_w;
-                let d = A::mul_add(by.momentum, d_u, *d_v);
-                let (new, _) = moved::<A, S>(by, *g, *v);
-                A::mul_add(d, *v + *g, d_u * (new + *g))
-            }));
-            Step { rate, momentum }
-        },
+        move || derivatives::<A, S>(by, v, g, d_w, d_v),
     )
+}
+
+#[inline(always)]
+fn derivatives<A: Arithmetic, S: Scalar>(
+    by: Step<S>,
+    v: &[S],
+    g: &[S],
+    d_w: &[S],
+    d_v: &[S],
+) -> Step<S> {
+    let terms = || v.iter().zip(g).zip(d_w.iter().zip(d_v));
+    let rate = total(terms().map(
+        #[inline(always)]
+        |((v, g), (d_w, _))| *d_w * pushed::<A, S>(by, *g, *v).1,
+    ));
+    let momentum = total(terms().map(
+        #[inline(always)]
+        |((v, g), (d_w, d_v))| {
+            let d_u = by.rate * *d_w;
+            let d = A::mul_add(by.momentum, d_u, *d_v);
+            let (new, _) = pushed::<A, S>(by, *g, *v);
+            A::mul_add(d, *v + *g, d_u * (new + *g))
+        },
+    ));
+    Step { rate, momentum }
+}
+
+/// Adds the derivatives by the rate and the momentum of each row, [`by_step`].
+pub(crate) fn add_by_step<A: Arithmetic, S: Scalar>(
+    by: RowSteps<'_, S>,
+    [v, g]: [&[S]; 2],
+    [d_w, d_v]: [&[S]; 2],
+    [d_rates, d_momenta]: [&mut [S]; 2],
+) {
+    run(
+        #[inline(always)]
+        move || {
+            by_columns(
+                by.columns,
+                #[inline(always)]
+                move |columns| {
+                    let to = d_rates.iter_mut().zip(d_momenta);
+                    let before = v.chunks_exact(columns).zip(g.chunks_exact(columns));
+                    let after = d_w.chunks_exact(columns).zip(d_v.chunks_exact(columns));
+                    for ((step, (d_rate, d_momentum)), ((v, g), (d_w, d_v))) in
+                        by.steps().zip(to).zip(before.zip(after))
+                    {
+                        let d = derivatives::<A, S>(step, v, g, d_w, d_v);
+                        *d_rate += by.rate_scale * d.rate;
+                        *d_momentum += d.momentum;
+                    }
+                },
+            );
+        },
+    );
 }

@@ -26,7 +26,11 @@
 //! product by it is rounded to nearest, ties upward. All else is integers. Refused: a `v` beyond
 //! [`FASTEST`], a `w` beyond 32 bits: the step says so and the caller finds which.
 
+use core::iter::once;
+
 use super::dispatch::run;
+use super::rows::by_columns;
+use crate::pieces::piece;
 use crate::scalar::Scalar;
 
 /// How many bits of the integers are a fraction.
@@ -234,6 +238,27 @@ pub struct Turn {
 impl Turn {
     /// Those of a momentum and a rate; none where the rate is beyond 2^29 units a unit.
     pub fn new(momentum: Ratio, rate: f64, bits: Bits) -> Option<Turn> {
+        Turn::still(momentum, bits).with(rate, bits)
+    }
+
+    /// Those of a momentum, without a rate.
+    pub(crate) fn still(momentum: Ratio, bits: Bits) -> Turn {
+        let share = f64::from(momentum.d - momentum.n) / f64::from(momentum.d);
+        Turn {
+            n: Divisor::new(momentum.n),
+            d: Divisor::new(momentum.d),
+            share: share * power(i64::from(bits.velocity)),
+            rate: 0,
+            shift: 0,
+            lift: 0,
+            reach: 0,
+            units: [bits.weight_unit(), bits.velocity_unit()],
+        }
+    }
+
+    /// The same momentum with another rate.
+    #[inline(always)]
+    pub(crate) fn with(self, rate: f64, bits: Bits) -> Option<Turn> {
         let alpha = rate * power(i64::from(bits.weight) - i64::from(bits.velocity));
         // 2^exponent <= |alpha| < 2^(exponent + 1); of 0 it is -1023.
         let exponent = ((alpha.to_bits() >> 52) & 0x7ff) as i32 - 1023;
@@ -249,16 +274,12 @@ impl Turn {
             let most = ((1u64 << (31 + shift)) - half - 1) / u64::from(rate.unsigned_abs().max(1));
             most.min(FASTEST as u64) as u32
         };
-        let share = f64::from(momentum.d - momentum.n) / f64::from(momentum.d);
         Some(Turn {
-            n: Divisor::new(momentum.n),
-            d: Divisor::new(momentum.d),
-            share: share * power(i64::from(bits.velocity)),
             rate,
             shift,
             lift: (1 << 63) + half,
             reach,
-            units: [bits.weight_unit(), bits.velocity_unit()],
+            ..self
         })
     }
 
@@ -338,45 +359,103 @@ pub fn step<S: Scalar>(
     w: &mut [S],
     v: &mut [S],
 ) -> Result<(), Overflow> {
-    let by = *by;
+    let lengths = [g.len(), w.len(), v.len(), fixed.w.len(), fixed.v.len()];
+    let columns = lengths.into_iter().fold(fixed.x.len(), usize::min).max(1);
+    match step_rows(columns, once(*by), Some, g, fixed, w, v) {
+        None => Ok(()),
+        Some((_, overflow)) => Err(overflow),
+    }
+}
+
+/// The [`step`] of each row, up to the first for which `turn` has no constants; the first overflow, and its row.
+pub(crate) fn step_rows<S: Scalar, T>(
+    columns: usize,
+    steps: impl Iterator<Item = T>,
+    mut turn: impl FnMut(T) -> Option<Turn>,
+    g: &[S],
+    fixed: Fixed<'_>,
+    w: &mut [S],
+    v: &mut [S],
+) -> Option<(usize, Overflow)> {
+    let mut outside: Option<(usize, Turn)> = None;
     let Fixed {
         w: fixed_w,
         v: fixed_v,
         x,
     } = fixed;
-    let inside = {
+    {
         let (fixed_w, fixed_v, x) = (&mut *fixed_w, &mut *fixed_v, &mut *x);
+        let outside = &mut outside;
         run(
             #[inline(always)]
             move || {
-                let mut outside = 0;
-                let of_integers = fixed_w.iter_mut().zip(fixed_v).zip(x);
-                let of_numbers = w.iter_mut().zip(v).zip(g);
-                for (((i, j), x), ((w, v), g)) in of_integers.zip(of_numbers) {
-                    let (q, r) = by.d.split_signed(*j);
-                    let (more, digit) = by.n.split(x.wrapping_mul(by.d.by).wrapping_add(r));
-                    *x = more;
-                    let kept = q.wrapping_mul(by.n.by as i32).wrapping_add(digit as i32);
-                    let kick = g.to_f64() * by.share;
-                    *j = kept.wrapping_sub(round(kick));
-                    let motion = by.motion(*j);
-                    let moved = i.wrapping_add(motion);
-                    outside |= u32::from(kick.abs() <= HARDEST) ^ 1;
-                    outside |= u32::from(j.unsigned_abs() > by.reach);
-                    // Two summands of one sign, and a sum of the other.
-                    outside |= (((*i ^ moved) & (motion ^ moved)) as u32) >> 31;
-                    *i = moved;
-                    *w = S::from_f64(f64::from(moved) * by.units[0]);
-                    *v = S::from_f64(f64::from(*j) * by.units[1]);
-                }
-                outside == 0
+                by_columns(
+                    columns,
+                    #[inline(always)]
+                    move |columns| {
+                        let of_integers = fixed_w
+                            .chunks_exact_mut(columns)
+                            .zip(fixed_v.chunks_exact_mut(columns))
+                            .zip(x.chunks_exact_mut(columns));
+                        let of_numbers = w
+                            .chunks_exact_mut(columns)
+                            .zip(v.chunks_exact_mut(columns))
+                            .zip(g.chunks_exact(columns));
+                        let rows = of_integers.zip(of_numbers).enumerate();
+                        for (by, (row, (((i, j), x), ((w, v), g)))) in steps.zip(rows) {
+                            let Some(by) = turn(by) else { return };
+                            if !by.step(i, j, x, w, v, g) && outside.is_none() {
+                                *outside = Some((row, by));
+                            }
+                        }
+                    },
+                );
             },
-        )
-    };
-    if inside {
-        Ok(())
-    } else {
-        Err(find(&by, g, fixed_w, fixed_v))
+        );
+    }
+    outside.map(|(row, by)| {
+        let first = row.saturating_mul(columns);
+        let (g, w) = (piece(g, first, columns), piece(fixed_w, first, columns));
+        let mut overflow = find(&by, g, w, piece(fixed_v, first, columns));
+        overflow.weight = overflow.weight.saturating_add(first);
+        (row, overflow)
+    })
+}
+
+impl Turn {
+    /// The step of a row; whether all of it is within the integers. Each vector is an argument of its own, so
+    /// that the compiler knows them apart.
+    #[inline(always)]
+    fn step<S: Scalar>(
+        self,
+        i: &mut [i32],
+        j: &mut [i32],
+        x: &mut [u32],
+        w: &mut [S],
+        v: &mut [S],
+        g: &[S],
+    ) -> bool {
+        let mut outside = 0;
+        let of_integers = i.iter_mut().zip(j).zip(x);
+        let of_numbers = w.iter_mut().zip(v).zip(g);
+        for (((i, j), x), ((w, v), g)) in of_integers.zip(of_numbers) {
+            let (q, r) = self.d.split_signed(*j);
+            let (more, digit) = self.n.split(x.wrapping_mul(self.d.by).wrapping_add(r));
+            *x = more;
+            let kept = q.wrapping_mul(self.n.by as i32).wrapping_add(digit as i32);
+            let kick = g.to_f64() * self.share;
+            *j = kept.wrapping_sub(round(kick));
+            let motion = self.motion(*j);
+            let moved = i.wrapping_add(motion);
+            outside |= u32::from(kick.abs() <= HARDEST) ^ 1;
+            outside |= u32::from(j.unsigned_abs() > self.reach);
+            // Two summands of one sign, and a sum of the other.
+            outside |= (((*i ^ moved) & (motion ^ moved)) as u32) >> 31;
+            *i = moved;
+            *w = S::from_f64(f64::from(moved) * self.units[0]);
+            *v = S::from_f64(f64::from(*j) * self.units[1]);
+        }
+        outside == 0
     }
 }
 
@@ -425,31 +504,96 @@ fn find<S: Scalar>(by: &Turn, g: &[S], w: &[i32], v: &[i32]) -> Overflow {
 
 /// Takes back the motion of the weights in a step; `w` gets the numbers nearest to them.
 pub fn undo_move<S: Scalar>(by: &Turn, v: &[i32], fixed_w: &mut [i32], w: &mut [S]) {
-    let by = *by;
-    run(
+    let columns = v.len().min(fixed_w.len()).min(w.len()).max(1);
+    undo_move_rows(columns, once(*by), Some, v, fixed_w, w);
+}
+
+/// The same of each row.
+pub(crate) fn undo_move_rows<S: Scalar, T>(
+    columns: usize,
+    steps: impl Iterator<Item = T>,
+    turn: impl FnMut(T) -> Option<Turn>,
+    v: &[i32],
+    fixed_w: &mut [i32],
+    w: &mut [S],
+) {
+    undo_rows(
+        columns,
+        steps,
+        turn,
+        v,
+        fixed_w,
+        w,
         #[inline(always)]
-        move || {
-            for ((i, j), w) in fixed_w.iter_mut().zip(v).zip(w) {
-                *i = i.wrapping_sub(by.motion(*j));
-                *w = S::from_f64(f64::from(*i) * by.units[0]);
-            }
+        |by, v, i, w| {
+            *i = i.wrapping_sub(by.motion(*v));
+            *w = S::from_f64(f64::from(*i) * by.units[0]);
         },
     );
 }
 
 /// Takes back the rest of the step, from its gradient.
 pub fn undo_kick<S: Scalar>(by: &Turn, g: &[S], v: &mut [i32], x: &mut [u32]) {
-    let by = *by;
+    let columns = g.len().min(v.len()).min(x.len()).max(1);
+    undo_kick_rows(columns, once(*by), Some, g, v, x);
+}
+
+/// The same of each row.
+pub(crate) fn undo_kick_rows<S: Scalar, T>(
+    columns: usize,
+    steps: impl Iterator<Item = T>,
+    turn: impl FnMut(T) -> Option<Turn>,
+    g: &[S],
+    v: &mut [i32],
+    x: &mut [u32],
+) {
+    undo_rows(
+        columns,
+        steps,
+        turn,
+        g,
+        v,
+        x,
+        #[inline(always)]
+        |by, g, j, x| {
+            let kept = j.wrapping_add(round(g.to_f64() * by.share));
+            let (q, digit) = by.n.split_signed(kept);
+            let (less, r) = by.d.split(x.wrapping_mul(by.n.by).wrapping_add(digit));
+            *x = less;
+            *j = q.wrapping_mul(by.d.by as i32).wrapping_add(r as i32);
+        },
+    );
+}
+
+/// Changes `b` and `c` by `a`, weight by weight.
+fn undo_rows<X, Y, Z, T>(
+    columns: usize,
+    steps: impl Iterator<Item = T>,
+    mut turn: impl FnMut(T) -> Option<Turn>,
+    a: &[X],
+    b: &mut [Y],
+    c: &mut [Z],
+    change: impl Fn(Turn, &X, &mut Y, &mut Z),
+) {
     run(
         #[inline(always)]
         move || {
-            for ((j, x), g) in v.iter_mut().zip(x).zip(g) {
-                let kept = j.wrapping_add(round(g.to_f64() * by.share));
-                let (q, digit) = by.n.split_signed(kept);
-                let (less, r) = by.d.split(x.wrapping_mul(by.n.by).wrapping_add(digit));
-                *x = less;
-                *j = q.wrapping_mul(by.d.by as i32).wrapping_add(r as i32);
-            }
+            by_columns(
+                columns,
+                #[inline(always)]
+                move |columns| {
+                    let rows = a
+                        .chunks_exact(columns)
+                        .zip(b.chunks_exact_mut(columns))
+                        .zip(c.chunks_exact_mut(columns));
+                    for (by, ((a, b), c)) in steps.zip(rows) {
+                        let Some(by) = turn(by) else { return };
+                        for ((a, b), c) in a.iter().zip(b).zip(c) {
+                            change(by, a, b, c);
+                        }
+                    }
+                },
+            );
         },
     );
 }

@@ -58,7 +58,9 @@ pub enum Adjoint<'a, S> {
 }
 
 /// A numbered set of labelled examples. Implement it to stream them from wherever they are: the
-/// first four methods are all that plain examples need.
+/// first four methods are all that plain examples need. Models call [`target`](Self::target),
+/// [`weight`](Self::weight) and [`pull`](Self::pull) within [`run`](crate::kernels::dispatch::run), so those of
+/// one's own that compute are best `#[inline(always)]`.
 pub trait Examples {
     /// How many there are.
     fn len(&self) -> usize;
@@ -135,6 +137,7 @@ pub trait Examples {
     /// # Errors
     /// [`Error::Index`] for an example or a class that does not exist, [`Error::Length`] where `h`
     /// is of another length.
+    #[inline(always)]
     fn target<A: Arithmetic, S: Scalar>(&self, _h: &[S], i: u32, class: usize) -> Result<S, Error> {
         Ok(if self.label(i)? == class {
             S::ONE
@@ -148,6 +151,7 @@ pub trait Examples {
     /// # Errors
     /// [`Error::Index`] for an example that does not exist, [`Error::Length`] where `h` is of
     /// another length.
+    #[inline(always)]
     fn weight<A: Arithmetic, S: Scalar>(&self, _h: &[S], _i: u32) -> Result<S, Error> {
         Ok(S::ONE)
     }
@@ -181,6 +185,7 @@ const NO_ROWS: Error = Error::Unsupported {
 };
 
 /// The piece of example `i` in a table of rows.
+#[inline]
 pub(super) fn row<T>(table: &[T], width: usize, i: usize) -> Result<&[T], Error> {
     let piece = i
         .checked_mul(width)
@@ -193,12 +198,14 @@ pub(super) fn row<T>(table: &[T], width: usize, i: usize) -> Result<&[T], Error>
 }
 
 /// The same to write to.
+#[inline]
 pub(super) fn row_mut<T>(table: &mut [T], width: usize, i: usize) -> Result<&mut [T], Error> {
     row(table, width, i)?;
     Ok(piece_mut(table, i.saturating_mul(width), width))
 }
 
 /// The image that is example `i` of a chosen set.
+#[inline]
 pub(super) fn chosen_image(chosen: &[u32], i: u32) -> Result<usize, Error> {
     match chosen.get(i as usize) {
         Some(image) => Ok(*image as usize),
@@ -211,6 +218,7 @@ pub(super) fn chosen_image(chosen: &[u32], i: u32) -> Result<usize, Error> {
 }
 
 /// The class of image `i`.
+#[inline]
 pub(super) fn label_of(labels: &[u8], i: usize) -> Result<usize, Error> {
     match labels.get(i) {
         Some(label) => Ok(usize::from(*label)),

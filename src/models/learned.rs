@@ -28,6 +28,9 @@
 //! Order of arithmetic: a smoothed target is `mul_add(t, 1 / classes - q, q)`: at `t = 0` the inner
 //! one's bits.
 //!
+//! What a loss asks of an example is a few operations each, so it is inlined into the loss's kernel: there
+//! a multiply-add is an instruction.
+//!
 //! Refused: weights that are kept positive, targets that are kept a distribution. A batch's loss is
 //! divided by its number of examples, never by the sum of their weights.
 
@@ -54,10 +57,12 @@ macro_rules! pass_on {
             self.inner.gather::<A, S>(batch, x)
         }
 
+        #[inline(always)]
         fn label(&self, i: u32) -> Result<usize, Error> {
             self.inner.label(i)
         }
 
+        #[inline(always)]
         fn hypers(&self) -> usize {
             self.inner.hypers().saturating_add(self.own())
         }
@@ -85,6 +90,7 @@ macro_rules! pass_on {
         }
     };
     (@ target) => {
+        #[inline(always)]
         fn target<A: Arithmetic, S: Scalar>(
             &self,
             h: &[S],
@@ -95,6 +101,7 @@ macro_rules! pass_on {
         }
     };
     (@ weight) => {
+        #[inline(always)]
         fn weight<A: Arithmetic, S: Scalar>(&self, h: &[S], i: u32) -> Result<S, Error> {
             self.inner.weight::<A, S>(split(self, &self.inner, h)?.0, i)
         }
@@ -108,6 +115,7 @@ macro_rules! pass_on {
 }
 
 /// The inner and the own part of a wrapper's `h`.
+#[inline(always)]
 fn split<'h, S>(
     outer: &impl Examples,
     inner: &impl Examples,
@@ -118,6 +126,7 @@ fn split<'h, S>(
 }
 
 /// The same of its adjoint.
+#[inline(always)]
 fn split_mut<'h, S>(
     outer: &impl Examples,
     inner: &impl Examples,
@@ -128,6 +137,7 @@ fn split_mut<'h, S>(
 }
 
 /// The number of a table at `index`, one of `what`.
+#[inline(always)]
 fn number<S: Copy>(what: &'static str, table: &[S], index: usize) -> Result<S, Error> {
     let len = table.len();
     let number = table.get(index);
@@ -135,6 +145,7 @@ fn number<S: Copy>(what: &'static str, table: &[S], index: usize) -> Result<S, E
 }
 
 /// Adds `a b` to it.
+#[inline(always)]
 fn add_to<A: Arithmetic, S: Scalar>(
     what: &'static str,
     table: &mut [S],
@@ -172,6 +183,7 @@ pub struct Weighted<D> {
 impl<D: Examples> Weighted<D> {
     const NAME: &'static str = "weight";
 
+    #[inline(always)]
     fn own(&self) -> usize {
         self.inner.len()
     }
@@ -187,11 +199,13 @@ impl<D: Examples> Examples for Weighted<D> {
         }
     }
 
+    #[inline(always)]
     fn weight<A: Arithmetic, S: Scalar>(&self, h: &[S], i: u32) -> Result<S, Error> {
         let (h, own) = split(self, &self.inner, h)?;
         Ok(number("example", own, i as usize)? * self.inner.weight::<A, S>(h, i)?)
     }
 
+    #[inline(always)]
     fn pull<A: Arithmetic, S: Scalar>(
         &self,
         h: &[S],
@@ -235,6 +249,7 @@ pub struct SoftLabels<D> {
 impl<D: Examples> SoftLabels<D> {
     const NAME: &'static str = "target";
 
+    #[inline(always)]
     fn own(&self) -> usize {
         self.inner.len().saturating_mul(self.classes)
     }
@@ -250,11 +265,13 @@ impl<D: Examples> Examples for SoftLabels<D> {
         }
     }
 
+    #[inline(always)]
     fn target<A: Arithmetic, S: Scalar>(&self, h: &[S], i: u32, class: usize) -> Result<S, Error> {
         let (_, own) = split(self, &self.inner, h)?;
         number("class", row(own, self.classes, i as usize)?, class)
     }
 
+    #[inline(always)]
     fn pull<A: Arithmetic, S: Scalar>(
         &self,
         h: &[S],
@@ -297,11 +314,13 @@ pub struct Smoothed<D> {
 impl<D: Examples> Smoothed<D> {
     const NAME: &'static str = "smoothing";
 
+    #[inline(always)]
     fn own(&self) -> usize {
         if self.by_label { self.classes } else { 1 }
     }
 
     /// The place of example `i` in the own block.
+    #[inline(always)]
     fn place(&self, i: u32) -> Result<usize, Error> {
         if self.by_label {
             self.inner.label(i)
@@ -311,6 +330,7 @@ impl<D: Examples> Smoothed<D> {
     }
 
     /// `1 / classes - q`.
+    #[inline(always)]
     fn away<S: Scalar>(&self, q: S) -> S {
         S::ONE / S::from_usize(self.classes) - q
     }
@@ -326,6 +346,7 @@ impl<D: Examples> Examples for Smoothed<D> {
         }
     }
 
+    #[inline(always)]
     fn target<A: Arithmetic, S: Scalar>(&self, h: &[S], i: u32, class: usize) -> Result<S, Error> {
         let (h, own) = split(self, &self.inner, h)?;
         let t = number("class", own, self.place(i)?)?;
@@ -333,6 +354,7 @@ impl<D: Examples> Examples for Smoothed<D> {
         Ok(A::mul_add(t, self.away(q), q))
     }
 
+    #[inline(always)]
     fn pull<A: Arithmetic, S: Scalar>(
         &self,
         h: &[S],
@@ -377,6 +399,7 @@ pub struct LearnedInputs<D> {
 impl<D: Examples> LearnedInputs<D> {
     const NAME: &'static str = "inputs";
 
+    #[inline(always)]
     fn own(&self) -> usize {
         self.inner.len().saturating_mul(self.inner.inputs())
     }
@@ -407,6 +430,7 @@ impl<D: Examples> Examples for LearnedInputs<D> {
         Ok(())
     }
 
+    #[inline(always)]
     fn pull<A: Arithmetic, S: Scalar>(
         &self,
         h: &[S],
@@ -448,6 +472,7 @@ pub struct Beside<D> {
 impl<D: Examples> Beside<D> {
     const NAME: &'static str = "ignored";
 
+    #[inline(always)]
     fn own(&self) -> usize {
         self.hypers
     }
@@ -460,6 +485,7 @@ impl<D: Examples> Examples for Beside<D> {
         self.inner.gives()
     }
 
+    #[inline(always)]
     fn pull<A: Arithmetic, S: Scalar>(
         &self,
         h: &[S],

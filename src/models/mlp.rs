@@ -58,6 +58,7 @@ use crate::error::{Error, cut, exactly, same};
 use crate::group::Layout;
 use crate::kernels::accumulate::{add_rows, add_to_rows, repeat, scale_rows};
 use crate::kernels::activation::{softmax, softmax_r};
+use crate::kernels::dispatch::run;
 use crate::kernels::matmul::{Form, MatMul};
 use crate::kernels::reduce::Total;
 use crate::kernels::sparse::{Row, outer, product, shifted};
@@ -609,6 +610,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
     }
 
     /// Example `i` at these hyperparameters.
+    #[inline(always)]
     fn example<'s, S: Scalar>(&'s self, h: &'s [S], i: u32) -> Result<Example<'s, D, S>, Error> {
         Example::new(&self.examples, self.loss, h, i, self.classes())
     }
@@ -622,11 +624,18 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         loss: &mut Total<S>,
     ) -> Result<(), Error> {
         let classes = self.classes();
-        let logits = parts.d.chunks_exact(classes.max(1));
-        for ((i, log_sum), z) in piece.iter().zip(&*parts.log_sums).zip(logits) {
-            loss.add(self.example(h, *i)?.loss::<A>(*log_sum, z)?);
-        }
-        Ok(())
+        let (d, log_sums) = (&*parts.d, &*parts.log_sums);
+        run(
+            #[inline(always)]
+            move || {
+                let logits = d.chunks_exact(classes.max(1));
+                for ((i, log_sum), z) in piece.iter().zip(log_sums).zip(logits) {
+                    let example = self.example(h, *i)?;
+                    loss.add(example.loss::<A>(*log_sum, z)?);
+                }
+                Ok(())
+            },
+        )
     }
 
     /// Puts the adjoint of the logits in their place, `(p - e_y) share` for plain examples, and adds
@@ -642,18 +651,26 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         let classes = self.classes();
         let first = piece.len() * (self.units() - classes);
         let classes = classes.max(1);
-        let logits = parts.d.chunks_exact_mut(classes);
-        let probabilities = split(parts.a, first).1.chunks_exact(classes);
-        let sums = parts.log_sums.iter().zip(parts.shares.iter_mut());
-        for (((i, d), p), (log_sum, own)) in piece.iter().zip(logits).zip(probabilities).zip(sums) {
-            let example = self.example(h, *i)?;
-            if let Some(d_h) = &mut d_h {
-                example.pull::<A>(share, *log_sum, d, d_h)?;
-            }
-            copy(p, d);
-            *own = example.adjoint::<A>(share, d)?;
-        }
-        Ok(())
+        let (logits, shares) = (&mut *parts.d, &mut *parts.shares);
+        let (probabilities, log_sums) = (split(parts.a, first).1, &*parts.log_sums);
+        run(
+            #[inline(always)]
+            move || {
+                let rows = logits
+                    .chunks_exact_mut(classes)
+                    .zip(probabilities.chunks_exact(classes));
+                let sums = log_sums.iter().zip(shares);
+                for ((i, (d, p)), (log_sum, own)) in piece.iter().zip(rows).zip(sums) {
+                    let example = self.example(h, *i)?;
+                    if let Some(d_h) = &mut d_h {
+                        example.pull::<A>(share, *log_sum, d, d_h)?;
+                    }
+                    copy(p, d);
+                    *own = example.adjoint::<A>(share, d)?;
+                }
+                Ok(())
+            },
+        )
     }
 
     /// Cuts the tangents of the outputs of all layers; those of the inputs vanish.
@@ -747,11 +764,18 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             layer.activation.adjoint::<A, S>(y, r_z);
             if l + 1 == depth {
                 let classes = layer.outputs.max(1);
-                let rows = y.chunks_exact(classes).zip(r_z.chunks_exact(classes));
-                for (i, (p, r_z)) in at.batch.iter().zip(rows) {
-                    self.example(at.h, *i)?
-                        .pull_r::<A>(share, p, r_z, out.m_d)?;
-                }
+                let (p, r_z_before, m_d) = (&*y, &*r_z, &mut *out.m_d);
+                run(
+                    #[inline(always)]
+                    move || {
+                        let r_z = r_z_before.chunks_exact(classes);
+                        let rows = p.chunks_exact(classes).zip(r_z);
+                        for (i, (p, r_z)) in at.batch.iter().zip(rows) {
+                            self.example(at.h, *i)?.pull_r::<A>(share, p, r_z, m_d)?;
+                        }
+                        Ok::<_, Error>(())
+                    },
+                )?;
                 match self.loss {
                     Loss::CrossEntropy => softmax_r::<A, S>(classes, y, r_z),
                     Loss::SquaredError => {}

@@ -40,7 +40,8 @@ pub(super) fn check_classes(examples: &impl Examples, classes: usize) -> Result<
     same("classes of the targets", want, classes)
 }
 
-/// One example with its label.
+/// One example with its label. Its methods are parts of kernels, to be called within
+/// [`run`](crate::kernels::dispatch::run) and compiled with it.
 pub(super) struct Example<'a, D, S> {
     examples: &'a D,
     loss: Loss,
@@ -53,6 +54,7 @@ pub(super) struct Example<'a, D, S> {
 impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
     /// # Errors
     /// [`Error::Index`] for an example that does not exist, or whose label is none of the classes.
+    #[inline(always)]
     pub(super) fn new(
         examples: &'a D,
         loss: Loss,
@@ -82,20 +84,24 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
         })
     }
 
+    #[inline(always)]
     fn is_plain(&self) -> bool {
         let given = self.examples.gives();
         self.loss == Loss::CrossEntropy && given.targets.is_none() && !given.weights
     }
 
+    #[inline(always)]
     fn weight<A: Arithmetic>(&self) -> Result<S, Error> {
         self.examples.weight::<A, S>(self.h, self.i)
     }
 
+    #[inline(always)]
     fn target<A: Arithmetic>(&self, class: usize) -> Result<S, Error> {
         self.examples.target::<A, S>(self.h, self.i, class)
     }
 
     /// The loss of weight 1: `sum_k q_k (s - z_k)`, or half a sum of squares.
+    #[inline(always)]
     fn unweighted<A: Arithmetic>(&self, s: S, z: &[S]) -> Result<S, Error> {
         let mut sum = S::ZERO;
         for (k, z) in z.iter().enumerate() {
@@ -112,6 +118,7 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
     }
 
     /// The loss.
+    #[inline(always)]
     pub(super) fn loss<A: Arithmetic>(&self, s: S, z: &[S]) -> Result<S, Error> {
         if self.is_plain() {
             return Ok(s - z.get(self.label).copied().unwrap_or(S::ZERO));
@@ -122,6 +129,7 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
     /// Turns the probabilities `d`, or outputs, into `share` of the adjoint of the outputs; returns what the
     /// tangents of the probabilities, or of the outputs, are multiplied by in its R-pass: `l Q share`, or
     /// `l share`.
+    #[inline(always)]
     pub(super) fn adjoint<A: Arithmetic>(&self, share: S, d: &mut [S]) -> Result<S, Error> {
         if self.is_plain() {
             if let Some(d) = d.get_mut(self.label) {
@@ -150,6 +158,7 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
     }
 
     /// Adds `share` of the derivative by `h`, through target and weight, to `d_h`.
+    #[inline(always)]
     pub(super) fn pull<A: Arithmetic>(
         &self,
         share: S,
@@ -168,6 +177,7 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
 
     /// The R-pass of [`pull`](Self::pull), from probabilities `p`, or outputs, and the tangents of the outputs to
     /// `M d`.
+    #[inline(always)]
     pub(super) fn pull_r<A: Arithmetic>(
         &self,
         share: S,
@@ -197,6 +207,7 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
 
     /// Through the targets, where these are given: `by` is the derivative by the target of a class of the loss of
     /// weight 1, from its place in `z`.
+    #[inline(always)]
     fn pull_targets<A: Arithmetic>(
         &self,
         share: S,
@@ -216,6 +227,7 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
     }
 
     /// Through the weight, where it is given: `by` is the loss of weight 1.
+    #[inline(always)]
     fn pull_weight<A: Arithmetic>(
         &self,
         share: S,

@@ -16,6 +16,7 @@ use super::Examples;
 use super::examples::{chosen_image, label_of};
 use crate::error::{Error, cut, exactly};
 use crate::kernels::activation::map;
+use crate::kernels::dispatch::run;
 use crate::pieces::{piece, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
 
@@ -260,10 +261,15 @@ impl Examples for SparsePixels<'_> {
         let (unit, mean) = (S::from_f32(1.0 / 255.0), S::from_f32(-self.mean));
         for (i, x) in batch.iter().zip(x.chunks_exact_mut(self.inputs())) {
             let (indices, bytes) = self.pairs(*i)?;
-            x.fill(A::mul_add(S::ZERO, unit, mean));
-            for (i, byte) in indices.iter().zip(bytes) {
-                x[usize::from(*i)] = A::mul_add(S::from_f32(f32::from(*byte)), unit, mean);
-            }
+            run(
+                #[inline(always)]
+                move || {
+                    x.fill(A::mul_add(S::ZERO, unit, mean));
+                    for (i, byte) in indices.iter().zip(bytes) {
+                        x[usize::from(*i)] = A::mul_add(S::from_f32(f32::from(*byte)), unit, mean);
+                    }
+                },
+            );
         }
         Ok(())
     }

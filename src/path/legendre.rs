@@ -22,6 +22,7 @@
 use super::{Kind, Path, Spare, Steps, fields_len, one_velocity};
 use crate::error::{Error, cut, exactly};
 use crate::kernels::accumulate::{add_outer, combine};
+use crate::kernels::dispatch::run;
 use crate::scalar::{Arithmetic, Scalar};
 use crate::state::Fields;
 
@@ -56,6 +57,7 @@ impl<A: Arithmetic> Polynomials<A> {
 impl<A: Arithmetic> Iterator for Polynomials<A> {
     type Item = f64;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<f64> {
         let n = self.degree as f64;
         let (root, p) = if self.degree == 0 {
@@ -70,6 +72,18 @@ impl<A: Arithmetic> Iterator for Polynomials<A> {
         self.degree += 1;
         Some(p)
     }
+}
+
+/// Rounds numbers computed in f64 to `values`.
+fn fill<S: Scalar>(values: &mut [S], numbers: impl Iterator<Item = f64>) {
+    run(
+        #[inline(always)]
+        move || {
+            for (value, number) in values.iter_mut().zip(numbers) {
+                *value = S::from_f64(number);
+            }
+        },
+    );
 }
 
 /// The fit.
@@ -145,13 +159,7 @@ impl<'a, S: Scalar> Legendre<'a, S> {
 
     /// Adds the point `w_t` to the sums.
     fn add<A: Arithmetic>(&mut self, t: usize, w: &[S]) {
-        for (value, p) in self
-            .values
-            .iter_mut()
-            .zip(Polynomials::<A>::at(t, self.steps))
-        {
-            *value = S::from_f64(p);
-        }
+        fill(self.values, Polynomials::<A>::at(t, self.steps));
         add_outer::<A, S>(self.values, w, self.coefficients);
     }
 
@@ -218,20 +226,19 @@ impl<A: Arithmetic, S: Scalar> Path<A, S> for Legendre<'_, S> {
                 len: self.steps,
             });
         }
-        let here = || Polynomials::<A>::at(t, self.steps);
-        for (value, p) in self.values.iter_mut().zip(here()) {
-            *value = S::from_f64(p);
-        }
+        let at = |t| Polynomials::<A>::at(t, self.steps);
+        fill(self.values, at(t));
         combine::<A, S>(self.values, self.coefficients, w);
         let Some(v) = v else { return Ok(()) };
         one_velocity(v, self.weights)?;
         if t == 0 {
             return steps.first_velocity(v);
         }
-        let before = Polynomials::<A>::at(t - 1, self.steps);
-        for (value, (p, before)) in self.values.iter_mut().zip(here().zip(before)) {
-            *value = S::from_f64(p - before);
-        }
+        let changes = at(t).zip(at(t - 1)).map(
+            #[inline(always)]
+            |(p, before)| p - before,
+        );
+        fill(self.values, changes);
         combine::<A, S>(self.values, self.coefficients, v);
         steps.velocity(t - 1, v)
     }

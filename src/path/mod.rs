@@ -51,11 +51,11 @@ pub use tail::Tail;
 pub use tape::Tape;
 pub use truncated::Truncated;
 
-use core::ops::Range;
-
 use crate::error::{Error, exactly, same};
+use crate::group::Block;
+use crate::kernels::momentum::{RowSteps, velocity_rows};
 use crate::scalar::{Arithmetic, Scalar};
-use crate::schedule::{Rule, Step};
+use crate::schedule::Rule;
 use crate::state::{FIELD, Fields};
 
 /// Two vectors of `P` numbers that a path may use. They keep their contents from one call to the
@@ -105,9 +105,9 @@ pub trait Steps<S: Scalar> {
     /// How a step follows from its gradient.
     fn rule(&self) -> Rule;
 
-    /// Calls `body` with each piece of the weights that shares a rate and a momentum, and with those
-    /// of step `t`. What it leaves out is not trained.
-    fn each(&self, t: usize, body: &mut dyn FnMut(Range<usize>, Step<S>));
+    /// Calls `body` with each block of the weights, and with the rates and momenta of its rows in step `t`.
+    /// What it leaves out is not trained.
+    fn each(&self, t: usize, body: &mut dyn FnMut(Block, RowSteps<'_, S>));
 
     /// Writes the velocity before the path's first step, which is 0, to `v`: for a path that recalls
     /// weights alone.
@@ -132,11 +132,9 @@ pub trait Steps<S: Scalar> {
             });
         }
         let mut still = false;
-        self.each(t, &mut |range, by| {
-            still |= by.rate == S::ZERO;
-            for x in change.get_mut(range).unwrap_or_default() {
-                *x = *x / by.rate;
-            }
+        self.each(t, &mut |block, by| {
+            still |= by.rates.contains(&S::ZERO);
+            velocity_rows(by, block.of_mut(change));
         });
         if still {
             return Err(Error::Unsupported {
@@ -148,8 +146,8 @@ pub trait Steps<S: Scalar> {
     }
 }
 
-/// The step that was taken in place of one of the schedule's: [`Path::taken`].
-pub type Taken<S> = fn(Step<S>) -> Step<S>;
+/// The momentum of the step that was taken in place of one of the schedule's: [`Path::taken`].
+pub type Taken<S> = fn(S) -> S;
 
 /// A memory of the walk, in the arithmetic `A` of the run that it belongs to. The crate's paths have none
 /// of their own, and the run's is its objective's, so there is no other to be had:
@@ -229,8 +227,8 @@ pub trait Path<A: Arithmetic, S: Scalar> {
         Ok(false)
     }
 
-    /// What the steps that it [takes](Self::advance) make of rate and momentum, where they are not those of the
-    /// schedule: the sweep is the derivative of the steps that were taken.
+    /// What the steps that it [takes](Self::advance) make of a momentum, where it is not that of the schedule: the
+    /// sweep is the derivative of the steps that were taken.
     fn taken(&self) -> Option<Taken<S>> {
         None
     }

@@ -15,7 +15,7 @@
 
 use super::{Kind, Path, Spare, Steps, fields_len, one_velocity};
 use crate::error::{Error, exactly};
-use crate::kernels::momentum::{undo_velocity, undo_weights};
+use crate::kernels::momentum::{undo_velocity_rows, undo_weights_rows};
 use crate::scalar::{Arithmetic, Scalar};
 use crate::schedule::{Rule, Schedule};
 use crate::state::Fields;
@@ -47,10 +47,11 @@ impl Reversed {
         let (mut grown, mut reach) = (1.0, 0);
         for t in (0..steps).rev() {
             let mut least = 1.0;
-            schedule.each(t, |_, _, by| {
-                let momentum = by.momentum.to_f64();
-                if momentum < least {
-                    least = momentum;
+            schedule.each(t, |_, by| {
+                for momentum in by.momenta.iter().map(|momentum| momentum.to_f64()) {
+                    if momentum < least {
+                        least = momentum;
+                    }
                 }
             });
             grown /= least;
@@ -90,11 +91,9 @@ impl<A: Arithmetic, S: Scalar> Path<A, S> for Reversed {
         one_velocity(v, w.len())?;
         exactly("spare b", spare.b, w.len())?;
         let mut still = false;
-        steps.each(t, &mut |range, by| {
-            still |= by.momentum == S::ZERO;
-            if let (Some(v), Some(w)) = (v.get(range.clone()), w.get_mut(range)) {
-                undo_weights::<A, S>(by, v, w);
-            }
+        steps.each(t, &mut |block, by| {
+            still |= by.momenta.contains(&S::ZERO);
+            undo_weights_rows::<A, S>(by, block.of(v), block.of_mut(w));
         });
         if still {
             return Err(Error::Unsupported {
@@ -102,10 +101,8 @@ impl<A: Arithmetic, S: Scalar> Path<A, S> for Reversed {
             });
         }
         steps.gradient(t, w, spare.b)?;
-        steps.each(t, &mut |range, by| {
-            if let (Some(g), Some(v)) = (spare.b.get(range.clone()), v.get_mut(range)) {
-                undo_velocity::<A, S>(by, g, v);
-            }
+        steps.each(t, &mut |block, by| {
+            undo_velocity_rows::<A, S>(by, block.of(spare.b), block.of_mut(v));
         });
         Ok(())
     }

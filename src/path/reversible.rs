@@ -27,10 +27,10 @@
 //! and above 1023/1024; rules other than the heavy ball; dual numbers, whose tangents no integer holds;
 //! an objective that does not give the same gradient twice.
 
-use core::ops::Range;
-
 use super::{Kind, Path, Spare, Steps, Taken, fields_len, one_velocity};
 use crate::error::{Error, cut, exactly};
+use crate::group::Block;
+use crate::kernels::momentum::RowSteps;
 use crate::kernels::reversible::{self as kernel, Bits, FULL, Fixed, Overflow, Ratio, Turn, What};
 use crate::scalar::{Arithmetic, Real, Scalar};
 use crate::schedule::{Rule, Step};
@@ -65,12 +65,61 @@ pub struct Reversible<'a> {
     next: Option<usize>,
 }
 
-/// Some weights that share a step.
-struct Piece<'p> {
-    range: Range<usize>,
-    fixed: Fixed<'p>,
-    momentum: Ratio,
-    turn: Turn,
+/// The constants of a step's rows, one after another.
+struct Turns<S> {
+    bits: Bits,
+    least: Ratio,
+    /// The last momentum, which rows often share, as a fraction and with its constants.
+    last: Option<(S, Turn)>,
+    /// The bound on all `x` before the step, and after it.
+    before: u32,
+    after: u32,
+    /// What was wrong with a row: it has none, and ends them.
+    wrong: Result<(), Error>,
+}
+
+impl<S: Scalar> Turns<S> {
+    /// The constants of a row, if it has any.
+    #[inline(always)]
+    fn of(&mut self, by: Step<S>) -> Option<Turn> {
+        let still = match self.last {
+            Some((momentum, still)) if momentum == by.momentum => still,
+            _ => self.still(by.momentum)?,
+        };
+        let rate = by.rate.to_f64();
+        let turn = still.with(rate, self.bits);
+        if turn.is_none() {
+            self.too_fast(rate);
+        }
+        turn
+    }
+
+    /// The constants of a momentum.
+    #[inline(never)]
+    fn still(&mut self, by: S) -> Option<Turn> {
+        let (momentum, least) = (by.to_f64(), self.least.value());
+        let ratio = Ratio::nearest(momentum);
+        let Some(ratio) = ratio.filter(|ratio| ratio.value() >= least) else {
+            let least = ratio.map_or(Ratio::LEAST, |_| least);
+            self.wrong = Err(refused(momentum, least));
+            return None;
+        };
+        let still = Turn::still(ratio, self.bits);
+        self.after = self.after.max(ratio.grow(self.before));
+        self.last = Some((by, still));
+        Some(still)
+    }
+
+    #[cold]
+    fn too_fast(&mut self, rate: f64) {
+        let greatest = f64::from(1 << 29) * self.bits.weight_unit() / self.bits.velocity_unit();
+        self.wrong = Err(Error::Range {
+            what: "rate with reversal",
+            value: rate,
+            least: -greatest,
+            greatest,
+        });
+    }
 }
 
 /// How often the words are spilled in this many steps of one momentum.
@@ -245,62 +294,33 @@ impl<'a> Reversible<'a> {
         }
     }
 
-    /// The constants of a step, and its momentum.
-    fn turn<S: Scalar>(&self, by: Step<S>) -> Result<(Ratio, Turn), Error> {
-        let (momentum, rate) = (by.momentum.to_f64(), by.rate.to_f64());
-        let ratio = Ratio::nearest(momentum).ok_or_else(|| refused(momentum, Ratio::LEAST))?;
-        if ratio.value() < self.least.value() {
-            return Err(refused(momentum, self.least.value()));
-        }
-        match Turn::new(ratio, rate, self.bits) {
-            Some(turn) => Ok((ratio, turn)),
-            None => {
-                let greatest =
-                    f64::from(1 << 29) * self.bits.weight_unit() / self.bits.velocity_unit();
-                Err(Error::Range {
-                    what: "rate with reversal",
-                    value: rate,
-                    least: -greatest,
-                    greatest,
-                })
-            }
-        }
-    }
-
-    /// Calls `body` with each piece of the weights.
+    /// Calls `body` with each block of the weights, its integers and the constants of its rows; returns the bound
+    /// on all `x` after the step.
     fn each<S: Scalar>(
         &mut self,
         t: usize,
         steps: &dyn Steps<S>,
-        body: &mut dyn FnMut(Piece<'_>),
-    ) -> Result<(), Error> {
-        let mut result = Ok(());
-        // Pieces often share their step.
-        let mut last: Option<(Step<S>, Ratio, Turn)> = None;
-        steps.each(t, &mut |range, by| {
-            if result.is_err() {
-                return;
-            }
-            let known = match last {
-                Some((step, momentum, turn)) if step == by => Ok((momentum, turn)),
-                _ => self.turn(by),
-            };
-            result = known.map(|(momentum, turn)| {
-                last = Some((by, momentum, turn));
+        mut body: impl FnMut(Block, Fixed<'_>, RowSteps<'_, S>, &mut Turns<S>),
+    ) -> Result<u32, Error> {
+        let mut turns = Turns {
+            bits: self.bits,
+            least: self.least,
+            last: None,
+            before: self.bound,
+            after: 0,
+            wrong: Ok(()),
+        };
+        steps.each(t, &mut |block, by| {
+            if turns.wrong.is_ok() {
                 let fixed = Fixed {
-                    w: self.w.get_mut(range.clone()).unwrap_or_default(),
-                    v: self.v.get_mut(range.clone()).unwrap_or_default(),
-                    x: self.x.get_mut(range.clone()).unwrap_or_default(),
+                    w: block.of_mut(self.w),
+                    v: block.of_mut(self.v),
+                    x: block.of_mut(self.x),
                 };
-                body(Piece {
-                    range,
-                    fixed,
-                    momentum,
-                    turn,
-                });
-            });
+                body(block, fixed, by, &mut turns);
+            }
         });
-        result
+        turns.wrong.map(|()| turns.after)
     }
 
     /// The bytes of a spill.
@@ -405,20 +425,15 @@ impl<A: Arithmetic, S: Real> Path<A, S> for Reversible<'_> {
             self.spills += 1;
             self.bound >>= 8;
         }
-        let (before, mut bound) = (self.bound, 0);
         let mut overflow = None;
-        self.each(t, steps, &mut |piece| {
-            bound = bound.max(piece.momentum.grow(before));
-            let (Some(g), Some(w), Some(v)) = (
-                g.get(piece.range.clone()),
-                w.get_mut(piece.range.clone()),
-                v.get_mut(piece.range.clone()),
-            ) else {
-                return;
-            };
-            let taken = kernel::step(&piece.turn, g, piece.fixed, w, v);
-            if let (Err(what), None) = (taken, overflow) {
-                overflow = Some((piece.range.start, what, 1.0 - piece.momentum.value()));
+        let bound = self.each(t, steps, |block, fixed, by, turns| {
+            let (g, w, v) = (block.of(g), block.of_mut(w), block.of_mut(v));
+            let turn = |by| turns.of(by);
+            let found = kernel::step_rows(by.columns, by.steps(), turn, g, fixed, w, v);
+            if let (Some((row, what)), None) = (found, overflow) {
+                let momentum = by.momenta.get(row).copied().unwrap_or(S::ZERO).to_f64();
+                let share = 1.0 - Ratio::nearest(momentum).map_or(0.0, Ratio::value);
+                overflow = Some((block.start, what, share));
             }
         })?;
         if let Some((first, what, share)) = overflow {
@@ -430,13 +445,10 @@ impl<A: Arithmetic, S: Real> Path<A, S> for Reversible<'_> {
     }
 
     fn taken(&self) -> Option<Taken<S>> {
-        Some(|by| match Ratio::nearest(by.momentum.to_f64()) {
-            Some(ratio) => Step {
-                momentum: S::from_f64(ratio.value()),
-                ..by
-            },
-            // No step of it was taken.
-            None => by,
+        // Of another momentum no step was taken.
+        Some(|momentum| match Ratio::nearest(momentum.to_f64()) {
+            Some(ratio) => S::from_f64(ratio.value()),
+            None => momentum,
         })
     }
 
@@ -467,14 +479,16 @@ impl<A: Arithmetic, S: Real> Path<A, S> for Reversible<'_> {
             exactly(what, x, self.w.len())?;
         }
         self.next = None;
-        self.each(t, steps, &mut |piece| {
-            let w = w.get_mut(piece.range).unwrap_or_default();
-            kernel::undo_move(&piece.turn, piece.fixed.v, piece.fixed.w, w);
+        self.each(t, steps, |block, fixed, by, turns| {
+            let w = block.of_mut(w);
+            let turn = |by| turns.of(by);
+            kernel::undo_move_rows(by.columns, by.steps(), turn, fixed.v, fixed.w, w);
         })?;
         steps.gradient(t, w, g)?;
-        self.each(t, steps, &mut |piece| {
-            let g = g.get(piece.range).unwrap_or_default();
-            kernel::undo_kick(&piece.turn, g, piece.fixed.v, piece.fixed.x);
+        self.each(t, steps, |block, fixed, by, turns| {
+            let g = block.of(g);
+            let turn = |by| turns.of(by);
+            kernel::undo_kick_rows(by.columns, by.steps(), turn, g, fixed.v, fixed.x);
         })?;
         while let Some(last) = self.spills.checked_sub(1)
             && self.spilled.get(last) == Some(&(t as u32))

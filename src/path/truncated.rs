@@ -7,12 +7,12 @@
 //! its own; a path that takes the steps itself but sees only the last of them; and the velocity before
 //! the first of these from a path that keeps weights alone.
 
-use core::ops::Range;
-
 use super::{Kind, Path, Plan, Replayed, Spare, Steps, Taken, fields_len, walks_every_step};
 use crate::error::Error;
+use crate::group::Block;
+use crate::kernels::momentum::RowSteps;
 use crate::scalar::{Arithmetic, Scalar};
-use crate::schedule::{Rule, Step};
+use crate::schedule::Rule;
 use crate::state::Fields;
 
 /// The last steps of a path.
@@ -94,7 +94,7 @@ impl<S: Scalar> Steps<S> for Later<'_, S> {
         self.steps.rule()
     }
 
-    fn each(&self, t: usize, body: &mut dyn FnMut(Range<usize>, Step<S>)) {
+    fn each(&self, t: usize, body: &mut dyn FnMut(Block, RowSteps<'_, S>)) {
         self.steps.each(self.first + t, body);
     }
 

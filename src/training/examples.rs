@@ -13,6 +13,7 @@
 use crate::error::{Error, exactly};
 use crate::kernels::accumulate::add_rows;
 use crate::kernels::activation::map;
+use crate::kernels::dispatch::run;
 use crate::models::{Adjoint, Examples, Features, Given, Pixels, SparsePixels};
 use crate::pieces::{copy, piece_mut};
 use crate::scalar::{Arithmetic, Scalar};
@@ -215,6 +216,7 @@ fn number<S: Copy>(table: &[S], i: u32) -> Result<S, Error> {
 }
 
 /// An input that is a byte.
+#[inline(always)]
 fn of_byte<A: Arithmetic, S: Scalar>(byte: u8, mean: f32) -> S {
     let unit = S::from_f32(1.0 / 255.0);
     A::mul_add(S::from_f32(f32::from(byte)), unit, S::from_f32(-mean))
@@ -259,12 +261,17 @@ impl Examples for Lent<'_> {
                     bytes,
                     mean,
                 } => {
-                    x.fill(of_byte::<A, S>(0, mean));
-                    for (index, byte) in indices.iter().zip(bytes) {
-                        if let Some(x) = x.get_mut(usize::from(*index)) {
-                            *x = of_byte::<A, S>(*byte, mean);
-                        }
-                    }
+                    run(
+                        #[inline(always)]
+                        move || {
+                            x.fill(of_byte::<A, S>(0, mean));
+                            for (index, byte) in indices.iter().zip(bytes) {
+                                if let Some(x) = x.get_mut(usize::from(*index)) {
+                                    *x = of_byte::<A, S>(*byte, mean);
+                                }
+                            }
+                        },
+                    );
                 }
             }
         }

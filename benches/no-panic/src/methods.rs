@@ -335,7 +335,7 @@ operations! {
         let [rates, momenta, ..] = &mut x.f;
         let schedule = schedule(rule, groups, rates, momenta);
         x.by = schedule.step(x.n[0], x.n[1]);
-        schedule.each(x.n[0], |range: Range<usize>, group, _| x.n[2] += range.len() + group);
+        schedule.each(x.n[0], |block, by| x.n[2] += block.len() + by.rates.len());
         x.n[3] = rule.slots();
         x.flag = rule.recalls(x.flag);
     }

@@ -5,17 +5,18 @@
 pub(crate) mod plain;
 
 use std::io::{self, Write};
-use std::ops::Range;
 use std::sync::Mutex;
 
 use drmad::check::{self, Deviation, Probes};
+use drmad::group::Block;
 use drmad::hypergradient::{Validation, Wanted, Workspace};
 use drmad::kernels::dispatch::{self, Level};
+use drmad::kernels::momentum::RowSteps;
 use drmad::models::Features;
 use drmad::objective::{At, Objective, Products};
 use drmad::path::{Path, Steps};
 use drmad::random::{Batches, Origin};
-use drmad::train::{Rule, Run, Schedule, Step};
+use drmad::train::{Rule, Run, Schedule};
 use drmad::{Arithmetic, Error, Scalar};
 use drmad_host::tolerances::{CENTRAL_DIFFERENCES, CENTRAL_STEP, FLOOR, SAME_FORMULA_F64};
 
@@ -389,9 +390,20 @@ impl<S: Scalar> Steps<S> for NoTraining {
     fn rule(&self) -> Rule {
         Rule::HeavyBall
     }
-    fn each(&self, _: usize, body: &mut dyn FnMut(Range<usize>, Step<S>)) {
-        let (rate, momentum) = (S::from_f32(0.5), S::ZERO);
-        body(0..self.0, Step { rate, momentum });
+    fn each(&self, _: usize, body: &mut dyn FnMut(Block, RowSteps<'_, S>)) {
+        let all = Block {
+            start: 0,
+            rows: 1,
+            columns: self.0,
+            hyper: Some(0),
+        };
+        let by = RowSteps {
+            columns: self.0,
+            rates: &[S::from_f32(0.5)],
+            rate_scale: S::ONE,
+            momenta: &[S::ZERO],
+        };
+        body(all, by);
     }
 }
 
@@ -414,7 +426,7 @@ impl Steps<f32> for Rates<'_> {
     fn rule(&self) -> Rule {
         self.0.rule
     }
-    fn each(&self, t: usize, body: &mut dyn FnMut(Range<usize>, Step<f32>)) {
-        self.0.each(t, |range, _, by| body(range, by));
+    fn each(&self, t: usize, body: &mut dyn FnMut(Block, RowSteps<'_, f32>)) {
+        self.0.each(t, body);
     }
 }

@@ -1,15 +1,14 @@
 //! Checkpoints: the number of steps they take again against a dynamic program, and the bits of the
 //! tape.
 
-use std::ops::Range;
-
 use crate::common::{Answer, Data, Noise, WIDTHS, bits, hypergradient};
-use drmad::group::{Granularity, Groups, Layout};
+use drmad::group::{Block, Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
+use drmad::kernels::momentum::RowSteps;
 use drmad::models::{Features, Mlp};
 use drmad::path::{Checkpoints, Mark, Path, Spare, Steps, Tape};
 use drmad::random::Batches;
-use drmad::train::{Rule, Run, Schedule, Step};
+use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain};
 use drmad_host::data::Dataset;
@@ -44,7 +43,7 @@ impl Steps<f64> for Counting {
     fn rule(&self) -> Rule {
         Rule::HeavyBall
     }
-    fn each(&self, _: usize, _: &mut dyn FnMut(Range<usize>, Step<f64>)) {}
+    fn each(&self, _: usize, _: &mut dyn FnMut(Block, RowSteps<'_, f64>)) {}
 }
 
 /// Memory for `snapshots` of 2 weights and a velocity.
@@ -635,7 +634,7 @@ fn what_stops_a_replay_stops_the_sweep_and_leaves_the_snapshots_whole() {
         fn rule(&self) -> Rule {
             Rule::HeavyBall
         }
-        fn each(&self, _: usize, _: &mut dyn FnMut(Range<usize>, Step<f64>)) {}
+        fn each(&self, _: usize, _: &mut dyn FnMut(Block, RowSteps<'_, f64>)) {}
     }
     let mut memory = Memory::new(1);
     let mut path = memory.offline(5);

@@ -5,8 +5,9 @@ use crate::common::plain::derivative;
 use crate::common::{
     Answer, Data, NoTraining, Noise, Rates, WIDTHS, bits, hypergradient, on_every_level, wide,
 };
-use drmad::group::{Granularity, Groups, Layout};
+use drmad::group::{Block, Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
+use drmad::kernels::momentum::RowSteps;
 use drmad::kernels::reduce::cosine;
 use drmad::kernels::reversible::{
     Bits, DENOMINATOR, FASTEST, FULL, Fixed, Ratio, Turn, refill, spill, step, undo_kick, undo_move,
@@ -584,13 +585,8 @@ fn walk_back<O: Objective>(
         fn rule(&self) -> Rule {
             Rule::HeavyBall
         }
-        fn each(
-            &self,
-            t: usize,
-            body: &mut dyn FnMut(std::ops::Range<usize>, drmad::train::Step<f32>),
-        ) {
-            let run = self.training.run(self.objective);
-            run.schedule.each(t, |range, _, by| body(range, by));
+        fn each(&self, t: usize, body: &mut dyn FnMut(Block, RowSteps<'_, f32>)) {
+            self.training.run(self.objective).schedule.each(t, body);
         }
     }
     let mut steps = Gradients {

@@ -3,6 +3,7 @@
 
 use crate::common::plain::{self, derivative};
 use crate::common::{Answer, Data, Noise, WIDTHS, all_batches, assert_close, hypergradient, wide};
+use drmad::forward::{Forward, Wrt, scratch_len};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::kernels::momentum::Step;
@@ -10,7 +11,7 @@ use drmad::kernels::{adam, momentum, nesterov};
 use drmad::models::{Mlp, Quadratic};
 use drmad::objective::{At, Objective};
 use drmad::outer;
-use drmad::path::Tape;
+use drmad::path::{Path, Reversed, Reversible, Tape};
 use drmad::random::Batches;
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Strength};
@@ -1059,4 +1060,162 @@ fn adamws_decay_is_multiplied_by_the_rate_as_in_pytorch_and_not_as_in_the_papers
     assert_close("PyTorch", &got, &trained(&|rate| rate * decay), CLOSED_FORM);
     let paper = trained(&|_| decay);
     assert!((got[1] - paper[1]).abs() > 0.1, "{got:?} {paper:?}");
+}
+
+// ------------------------------------------------------------------ a rate and a momentum for each weight
+
+/// Rates, momenta, minima and curvatures of some weights whose losses do not know of one another.
+struct Apart {
+    curvature: Vec<f32>,
+    minimum: Vec<f32>,
+    rates: Vec<f32>,
+    momenta: Vec<f32>,
+    start: Vec<f32>,
+}
+
+impl Apart {
+    fn new(weights: usize) -> Apart {
+        let between = |seed, low: f32, high: f32| {
+            let numbers = Noise(seed).f32s(weights, 1.0);
+            let place = |x: &f32| (low + high) / 2.0 + (high - low) / 2.0 * x.clamp(-1.0, 1.0);
+            numbers.iter().map(place).collect()
+        };
+        Apart {
+            curvature: between(1, 0.25, 1.0),
+            minimum: between(2, -1.0, 1.0),
+            rates: between(3, 0.05, 0.2),
+            momenta: between(4, 0.6, 0.9),
+            start: between(5, -1.0, 1.0),
+        }
+    }
+
+    /// One of them alone.
+    fn only(&self, i: usize) -> Apart {
+        let one = |x: &[f32]| vec![x[i]];
+        Apart {
+            curvature: one(&self.curvature),
+            minimum: one(&self.minimum),
+            rates: one(&self.rates),
+            momenta: one(&self.momenta),
+            start: one(&self.start),
+        }
+    }
+
+    /// Weights, and derivatives by initial weights, minima, rates and momenta.
+    fn sweep(&self, rule: Rule, path: &str) -> [Vec<f32>; 5] {
+        const STEPS: usize = 7;
+        let p = self.start.len();
+        let bowl = Quadratic::<Fused>::new(&self.curvature);
+        let run = self.run(&bowl, rule, STEPS);
+        let validation = Validation {
+            objective: &bowl,
+            examples: &[],
+        };
+        let mut numbers = vec![0.0; Tape::<f32>::required_len(p, STEPS, rule.slots())];
+        let mut words = vec![0; Reversible::required_len(p, STEPS, 0.5)];
+        let mut tape = Tape::new(p, STEPS, rule.slots(), &mut numbers).unwrap();
+        let mut exact = Reversible::new(p, STEPS, 0.5, &mut words).unwrap();
+        let mut naive = Reversed;
+        let path: &mut dyn Path<Fused, f32> = match path {
+            "tape" => &mut tape,
+            "exact" => &mut exact,
+            _ => &mut naive,
+        };
+        let answer = hypergradient(&run, &validation, &&self.start[..], path, true).unwrap();
+        [
+            answer.w,
+            answer.d_w0,
+            answer.d_h,
+            answer.d_rates,
+            answer.d_momenta,
+        ]
+    }
+
+    /// The tangents of weights and of what the rule remembers by a rate, a momentum and a minimum of weight `i`.
+    fn tangents(&self, rule: Rule, i: usize) -> [Vec<f32>; 2] {
+        let p = self.start.len();
+        let bowl = Quadratic::<Fused>::new(&self.curvature);
+        let run = self.run(&bowl, rule, 5);
+        let wrt = [Wrt::Rate(i), Wrt::Momentum(i), Wrt::Hyper(i)];
+        let scratch = scratch_len(&bowl, &bowl, wrt.len());
+        let len = Forward::<f32>::required_len(p, p, rule, wrt.len(), scratch);
+        let mut buffer = vec![0.0; len];
+        let mut forward = Forward::new(&mut buffer, &run, &wrt).unwrap();
+        forward.start(&&self.start[..]).unwrap();
+        run.forward(0..5, &mut forward, &mut [0], &mut |_, _| ())
+            .unwrap();
+        [forward.w_dot.to_vec(), forward.v_dot.to_vec()]
+    }
+
+    fn run<'a>(
+        &'a self,
+        bowl: &'a Quadratic<'a, Fused>,
+        rule: Rule,
+        steps: usize,
+    ) -> Run<'a, Fused, f32> {
+        let groups = Groups {
+            layout: Layout::Flat(self.start.len()),
+            by: Granularity::Parameter,
+            biases: true,
+        };
+        let schedule = Schedule {
+            groups,
+            rule,
+            rates: &self.rates,
+            momenta: &self.momenta,
+        };
+        let batches = Batches {
+            seed: 0,
+            examples: 1,
+            size: 1,
+        };
+        Run {
+            objective: bowl,
+            h: &self.minimum,
+            schedule,
+            batches,
+            steps,
+        }
+    }
+}
+
+const OTHER_RULES: [Rule; 3] = [Rule::HeavyBall, Rule::Nesterov, Rule::ADAM];
+
+#[test]
+fn a_weight_with_a_rate_of_its_own_is_trained_and_swept_as_it_is_alone() {
+    // More than whole pieces of rows, and vectors of any width.
+    let all = Apart::new(77);
+    let mut ways: Vec<_> = OTHER_RULES.map(|rule| (rule, "tape")).to_vec();
+    ways.extend(["exact", "naive"].map(|path| (Rule::HeavyBall, path)));
+    for (rule, path) in ways {
+        let together = all.sweep(rule, path);
+        for i in 0..77 {
+            let alone = all.only(i).sweep(rule, path);
+            for (together, alone) in together.iter().zip(&alone) {
+                assert_eq!(
+                    together[i].to_bits(),
+                    alone[0].to_bits(),
+                    "{rule:?} over {path}, weight {i}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tangent_by_the_rate_of_one_weight_is_that_of_the_weight_alone() {
+    let all = Apart::new(77);
+    for rule in OTHER_RULES {
+        for i in [0, 31, 32, 76] {
+            let (together, alone) = (all.tangents(rule, i), all.only(i).tangents(rule, 0));
+            for (together, alone) in together.iter().zip(&alone) {
+                for (together, alone) in together.chunks(77).zip(alone) {
+                    for (k, dot) in together.iter().enumerate() {
+                        let want = if k == i { *alone } else { 0.0 };
+                        assert_eq!(*dot, want, "{rule:?}, weight {k} by the rate of {i}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -199,7 +199,7 @@ fn what_paths_ask_for_grows_as_the_weights_and_no_faster() {
 }
 
 #[test]
-fn a_schedule_of_a_rate_each_is_walked_once() {
+fn a_schedule_of_a_rate_each_is_one_block() {
     for p in [10, 1000] {
         let rates = vec![0.1f32; p];
         let schedule = Schedule {
@@ -213,10 +213,11 @@ fn a_schedule_of_a_rate_each_is_walked_once() {
             momenta: &rates,
         };
         let mut pieces = 0;
-        schedule.each(3, |range, group, _| {
-            assert_eq!((range.len(), range.start), (1, group));
+        schedule.each(3, |block, by| {
+            assert_eq!((block.start, block.rows, block.columns), (0, p, 1));
+            assert_eq!((by.rates.len(), by.momenta.len()), (p, p));
             pieces += 1;
         });
-        assert_eq!(pieces, p);
+        assert_eq!(pieces, 1);
     }
 }
