@@ -242,7 +242,6 @@ impl Inputs {
     }
 }
 
-type Net<'a> = L2<'a, Scaled<'a, Mlp<'a, Features<'a>, Fused>>>;
 type Training<'a> = Run<'a, Fused, f32>;
 
 /// Counts results, which must be finite, and refusals, which must say where.
