@@ -84,10 +84,11 @@ impl<S: Real + Pod> Made<S> {
         let net = Mlp::<_, Fused>::new(self.data.features(), WIDTHS, 4).unwrap();
         let training = L2::new(net, Strength::Tuned(TENSORS));
         let outside = L2::new(net, Strength::Off(TENSORS));
+        let numbers = self.numbers();
         let run = Run {
             objective: &training,
             h: &self.h,
-            schedule: self.schedule(&self.numbers()),
+            schedule: self.schedule(&numbers),
             batches: Batches {
                 seed: 5,
                 examples: 8,
