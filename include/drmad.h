@@ -450,10 +450,11 @@ typedef struct {
 typedef struct {
   // One of `drmad_path`.
   int32_t path;
-  // Levels of hats and knots: 3, 7, 11, 15, 255 or DRMAD_LEVELS_FULL; 0 is 11 for hats and in full for
+  // Levels of hats and knots: 3, 7, 11, 15, 255 or DRMAD_LEVELS_FULL; 0 is 11 for hats and 255 for
   // knots.
   uint32_t levels;
-  // How many hats, snapshots, intervals or polynomials; 0 is 8 hats, 10 snapshots, 16 of the others.
+  // How many hats, snapshots, intervals or polynomials; 0 is 8 hats, 10 snapshots, 32 intervals, 16
+  // polynomials.
   size_t size;
   // The power of the spacing of hats, 0.1 to 10; 0 is the one that serves their number best.
   float spacing;

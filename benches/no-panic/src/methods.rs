@@ -366,7 +366,7 @@ operations! {
     forward_all(x) {
         let (groups, batches, rule) = (x.groups(), x.batches(), x.rule);
         let [curvatures, h, rates, momenta, w0, buffer, d, ..] = &mut x.f;
-        let [batch, examples, training, ..] = &mut x.words;
+        let [batch, examples, ..] = &mut x.words;
     let bowl = Bowl::new(curvatures);
         let schedule = schedule(rule, groups, rates, momenta);
         let run = Run { objective: &bowl, h, schedule, batches, steps: x.n[3] };
