@@ -403,7 +403,8 @@ fn hypergradients_of_every_rule_are_differences_of_whole_trainings_in_nested_loo
                 })
                 .collect();
             let what = format!("{:?}, by {what}", formula.rule());
-            assert_differences(&what, got, &want, WHOLE_TRAINING_STEP, WHOLE_TRAINING);
+            let (step, tolerance) = (WHOLE_TRAINING_STEP, WHOLE_TRAINING_OF_RULES);
+            assert_differences(&what, got, &want, step, tolerance);
         }
     }
 }

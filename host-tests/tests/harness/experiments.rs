@@ -14,7 +14,7 @@ use drmad_host::experiment::Experiment;
 use drmad_host::method::{Method, Name};
 use drmad_host::problem::Problem;
 use drmad_host::recipe::{self, Recipe};
-use drmad_host::tolerances::{EXPERIMENT_DIFFERENCES, EXPERIMENT_STEP, F32_SWEEP, FLOOR_F32};
+use drmad_host::tolerances::{EXPERIMENT_DIFFERENCES, EXPERIMENT_STEP, F32_SWEEP, FLOOR_F32_SWEEP};
 
 /// A small network, with keys of the caller's put in the first place.
 fn small(keys: &str) -> Experiment {
@@ -146,7 +146,7 @@ fn forward_mode_agrees_with_the_sweep_on_blocks_of_every_table() {
     for (block, range) in experiment.blocks() {
         let (forward, tape) = (&forward[range.clone()], wide(&tape[range]));
         let what = format!("{block:?}");
-        assert_each_above(&what, forward, &tape, FLOOR_F32, F32_SWEEP);
+        assert_each_above(&what, forward, &tape, FLOOR_F32_SWEEP, F32_SWEEP);
     }
 }
 
