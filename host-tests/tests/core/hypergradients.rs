@@ -62,7 +62,9 @@ fn the_sweep_of_a_quadratic_is_the_power_of_a_matrix() {
     // E = 1/2 sum b u^2 with u = w_T - h = m (w_0 - h), m = (M^T)_00.
     let (mut w_end, mut by_h, mut by_w0) = (vec![], vec![], vec![]);
     let (mut by_rate, mut by_momentum) = (vec![0.0; steps], vec![0.0; steps]);
-    // What a rounding on the way, in the largest entry there, becomes by the steps that are left.
+    // The weights end so near h that w_T - h, which all derivatives begin with, is known to the roundings of
+    // the last steps alone: two, of numbers as large as both.
+    let roundings = 2.0 * F64_ROUNDING;
     let mut sizes = vec![];
     let mut loss = 0.0;
     for i in 0..p {
@@ -74,16 +76,8 @@ fn the_sweep_of_a_quadratic_is_the_power_of_a_matrix() {
         loss += 0.5 * b * m * m * start * start;
         by_h.push(-b * m * m * start);
         by_w0.push(b * m * m * start);
-        let norm = |t| {
-            let entries = power(step, t);
-            entries
-                .iter()
-                .flatten()
-                .fold(0.0, |x: f64, y| x.max(y.abs()))
-        };
-        let rounding = (0..=steps).map(|t| norm(t) * norm(steps - t));
-        let largest = rounding.fold(0.0, f64::max);
-        sizes.push((b * m * largest * start).abs());
+        let both = h[i].abs() + (h[i] + m * start).abs();
+        sizes.push((b * m).abs() * both * roundings / CLOSED_FORM);
         for t in 0..steps {
             let through = |d| times(power(step, steps - 1 - t), times(d, power(step, t)))[0][0];
             by_rate[t] += b * m * start * start * through(by_alpha);
