@@ -1,10 +1,22 @@
 //! Every tolerance of the tests and of `drmad check`, with its reason. What is not here is compared
 //! bit for bit. Errors are relative to the largest magnitude of the vector compared; of exact methods to
-//! each entry, or to [`FLOOR`] of that magnitude where it is more.
+//! each entry, or to what its terms add up to where that is more: a sum is known to a share of its terms'
+//! magnitudes and not of itself. Where these are not known, a floor stands for them, and never more than
+//! the largest magnitude of the vector.
 
-/// The share of the largest magnitude of a vector below which an entry is not held to be known on its own:
-/// it may be a sum whose terms, of the order of the largest, cancel to a thousandth.
+/// The share of the largest magnitude of a vector below which an entry in f64 is not held to be known on
+/// its own: it may be a sum whose terms, of the order of the largest, cancel to a thousandth.
 pub const FLOOR: f64 = 1e-3;
+/// The same of derivatives by examples in f32, whose tolerance is that of some tens of roundings: sums over
+/// units of both signs, of which .059 is seen.
+pub const FLOOR_F32: f64 = 1.0 / 16.0;
+/// The same of hypergradients in f32, of one kind: sums over all weights and steps, of both signs, of which
+/// .19 is seen by the initial scales of a network on images, and .34 by scales of layers.
+pub const FLOOR_F32_SWEEP: f64 = 3.0 / 8.0;
+/// What fourth-order differences of losses of order 1 make of their rounding, times the step: one and a
+/// half losses go into a step, and each is wrong by some four roundings. It is the same for small
+/// derivatives and great ones, which those that are smaller cannot show beyond it.
+pub const DIFFERENCED_LOSSES: f64 = 6.0 * F64_ROUNDING;
 
 /// Half a unit in the last place of an f32 near 1: the relative error of one rounding.
 pub const F32_ROUNDING: f64 = 5.960_464_477_539_063e-8;
@@ -37,9 +49,8 @@ pub const SAME_FORMULA_F32: f64 = 64.0 * F32_ROUNDING;
 pub const WHOLE_TRAINING: f64 = 1e-10;
 /// The step that goes with it.
 pub const WHOLE_TRAINING_STEP: f64 = 2e-4;
-/// The same for the penalties alone, whose derivatives are a hundredth of those by the scales: the
-/// rounding of the losses is what it was.
-pub const WHOLE_TRAINING_PENALTIES: f64 = 1e-8;
+/// The same for rules of which Adam is one, whose root near 0 makes fifth derivatives greater: 5e-10 is seen.
+pub const WHOLE_TRAINING_OF_RULES: f64 = 1e-8;
 /// Forward mode through a whole training in f64 against the sweep, or the training itself against
 /// nested loops: exact but for some hundred roundings a step, which mostly cancel.
 pub const TWO_EXACT_METHODS: f64 = 1e-13;
@@ -49,6 +60,9 @@ pub const CLOSED_FORM: f64 = 1e-13;
 /// Velocities by `(w_t - w_{t-1}) / rate` in f64: the difference of two weights of order 1 that are
 /// .01 apart has lost two digits.
 pub const DIFFERENCED_VELOCITIES: f64 = 1e-13;
+/// The floor that goes with it: each velocity is off by as much, be it great or small, and so are the
+/// derivatives that add them up.
+pub const DIFFERENCED_VELOCITIES_FLOOR: f64 = 1.0 / 256.0;
 /// A training of some tens of steps and its sweep in f32 against f64: the rounding of a step (some
 /// units in the last place) may grow with the training by a factor of ten.
 pub const F32_SWEEP: f64 = 1e-5;

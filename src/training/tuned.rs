@@ -340,22 +340,4 @@ impl<'a> Hypers<'a> {
             step: 0,
         })
     }
-
-    /// Turns derivatives by the values into derivatives by `h`; `values` are those of
-    /// [`values`](Self::values).
-    ///
-    /// # Errors
-    /// [`Error::Length`].
-    pub fn pull_back<S: Scalar>(&self, values: &[S], d: &mut [S]) -> Result<(), Error> {
-        exactly("values", values, self.len())?;
-        exactly("d_h", d, self.len())?;
-        for (block, range) in self.blocks() {
-            let values = values.get(range.clone()).unwrap_or_default();
-            let d = d.get_mut(range).unwrap_or_default();
-            if let Some(parametrisation) = block.parametrisation {
-                parametrisation.pull_back(values, d)?;
-            }
-        }
-        Ok(())
-    }
 }

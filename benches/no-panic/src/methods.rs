@@ -424,9 +424,7 @@ operations! {
         if let Some(name) = &x.named {
             x.n[6] = text(name);
         }
-        let [h, d, ..] = &mut x.f;
-        put(&mut x.failed, hypers.values::<Plain, f32>(h));
-        put(&mut x.failed, hypers.pull_back(h, d));
+        put(&mut x.failed, hypers.values::<Plain, f32>(x.f[0]));
         put(&mut x.failed, hypers.values::<Plain, f64>(x.wide[0]));
     }
     tuned_new_what(x) {

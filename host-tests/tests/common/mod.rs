@@ -18,7 +18,9 @@ use drmad::path::{Path, Steps};
 use drmad::random::{Batches, Origin};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::{Arithmetic, Error, Scalar};
-use drmad_host::tolerances::{CENTRAL_DIFFERENCES, CENTRAL_STEP, FLOOR, SAME_FORMULA_F64};
+use drmad_host::tolerances::{
+    CENTRAL_DIFFERENCES, CENTRAL_STEP, DIFFERENCED_LOSSES, FLOOR, SAME_FORMULA_F64,
+};
 
 /// Something is missing: says what to install, and fails with `CI_REQUIRED=1`, where it should be there.
 #[track_caller]
@@ -127,18 +129,28 @@ pub(crate) fn on_every_level(mut body: impl FnMut(Level)) {
 
 /// The largest difference between two vectors, beside the largest magnitude in the second.
 pub(crate) fn relative_error(got: &[f64], want: &[f64]) -> f64 {
-    error_beside(got, want, 1.0)
+    worst(got, want, |_, size| size).0
 }
 
-/// The largest difference between two entries, beside the second of them, or this share of the largest
-/// magnitude among the second ones where that is more.
-fn error_beside(got: &[f64], want: &[f64], floor: f64) -> f64 {
+/// The largest error of an entry, and the entry: its difference from that of `want` beside this, or beside
+/// its unit where that is more, and never beside more than the largest magnitude in `want`, which is what
+/// `unit` is given with the entry's place.
+fn worst(got: &[f64], want: &[f64], unit: impl Fn(usize, f64) -> f64) -> (f64, usize) {
     assert_eq!(got.len(), want.len());
     assert!(!want.is_empty());
     let size = want.iter().map(|x| x.abs()).fold(0.0, nan_max);
     assert!(size > 0.0, "a comparison with nothing but zeros");
-    let error = |(got, want): (&f64, &f64)| (got - want).abs() / want.abs().max(floor * size);
-    got.iter().zip(want).map(error).fold(0.0, nan_max)
+    let mut worst = (0.0, 0);
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        let error = match (got - want).abs() {
+            0.0 => 0.0,
+            off => off / want.abs().max(unit(i, size).min(size)),
+        };
+        if nan_max(error, worst.0) != worst.0 {
+            worst = (error, i);
+        }
+    }
+    worst
 }
 
 /// A maximum that a NaN survives.
@@ -148,25 +160,75 @@ fn nan_max(x: f64, y: f64) -> f64 {
 
 /// The one assertion of closeness.
 #[track_caller]
-pub(crate) fn assert_close<S: Scalar>(what: &str, got: &[S], want: &[f64], tolerance: f64) {
+fn hold<S: Scalar>(
+    what: &str,
+    got: &[S],
+    want: &[f64],
+    unit: impl Fn(usize, f64) -> f64,
+    tolerance: f64,
+) {
     let got: Vec<f64> = got.iter().map(|x| x.to_f64()).collect();
-    let error = relative_error(&got, want);
+    let (error, i) = worst(&got, want, unit);
     assert!(
         error <= tolerance,
-        "{what}: relative error {error:e}, more than {tolerance:e}\n got {got:?}\nwant {want:?}"
+        "{what}: entry {i} is {error:e} off, more than {tolerance:e}: {} and not {}\n got {got:?}\nwant {want:?}",
+        got[i],
+        want[i]
     );
 }
 
-/// The same entry by entry, for what is exact: an entry that is small beside the others is held to its own
-/// size, down to [`FLOOR`] of the largest.
+/// Close beside the largest entry: for what errs by as much in each entry, and so has no small entry that is
+/// right to as many digits. Such are fits and lines through a training, iterations that end at a tolerance,
+/// fixed point, and shifts by a common number. What is exact takes one of the assertions below.
+#[track_caller]
+pub(crate) fn assert_close<S: Scalar>(what: &str, got: &[S], want: &[f64], tolerance: f64) {
+    hold(what, got, want, |_, size| size, tolerance);
+}
+
+/// The same entry by entry: one that is small beside the others is held to its own size, down to [`FLOOR`]
+/// of the largest. Vectors of several kinds are given kind by kind.
 #[track_caller]
 pub(crate) fn assert_each_close<S: Scalar>(what: &str, got: &[S], want: &[f64], tolerance: f64) {
-    let got: Vec<f64> = got.iter().map(|x| x.to_f64()).collect();
-    let error = error_beside(&got, want, FLOOR);
-    assert!(
-        error <= tolerance,
-        "{what}: an entry is {error:e} off, more than {tolerance:e}\n got {got:?}\nwant {want:?}"
-    );
+    assert_each_above(what, got, want, FLOOR, tolerance);
+}
+
+/// The same with a floor of its own.
+#[track_caller]
+pub(crate) fn assert_each_above<S: Scalar>(
+    what: &str,
+    got: &[S],
+    want: &[f64],
+    floor: f64,
+    tolerance: f64,
+) {
+    hold(what, got, want, |_, size| floor * size, tolerance);
+}
+
+/// The same where it is known what each entry is summed of: it is held to the sum of their magnitudes.
+#[track_caller]
+pub(crate) fn assert_sums_close<S: Scalar>(
+    what: &str,
+    got: &[S],
+    want: &[f64],
+    sizes: &[f64],
+    tolerance: f64,
+) {
+    assert_eq!(sizes.len(), want.len());
+    hold(what, got, want, |i, _| sizes[i], tolerance);
+}
+
+/// Entry by entry against [`plain::derivative`] by this step of losses of order 1: an entry's error is
+/// relative to it, or what the rounding of the losses makes of it ([`DIFFERENCED_LOSSES`]).
+#[track_caller]
+pub(crate) fn assert_differences<S: Scalar>(
+    what: &str,
+    got: &[S],
+    want: &[f64],
+    step: f64,
+    tolerance: f64,
+) {
+    let rounding = DIFFERENCED_LOSSES / step;
+    hold(what, got, want, |_, _| rounding / tolerance, tolerance);
 }
 
 /// A batch of [`Data::small`] with an example twice.
@@ -281,6 +343,32 @@ pub(crate) fn all_of<O: Objective, S: Scalar>(
         d_h,
         h_d,
         m_d,
+    }
+}
+
+/// What a gradient and products over a batch are summed of: the mean of the magnitudes of each example's.
+pub(crate) fn magnitudes<O: Objective>(
+    objective: &O,
+    w: &[f64],
+    h: &[f64],
+    batch: &[u32],
+    d: &[f64],
+) -> All<f64> {
+    let each: Vec<All<f64>> = batch
+        .iter()
+        .map(|i| all_of(objective, w, h, &[*i], d))
+        .collect();
+    let mean = |of: fn(&All<f64>) -> &[f64]| -> Vec<f64> {
+        (0..of(&each[0]).len())
+            .map(|i| each.iter().map(|all| of(all)[i].abs()).sum::<f64>() / batch.len() as f64)
+            .collect()
+    };
+    All {
+        loss: each.iter().map(|all| all.loss.abs()).sum::<f64>() / batch.len() as f64,
+        g: mean(|all| &all.g),
+        d_h: mean(|all| &all.d_h),
+        h_d: mean(|all| &all.h_d),
+        m_d: mean(|all| &all.m_d),
     }
 }
 

@@ -2,7 +2,7 @@
 //! finite differences or closed forms.
 
 use crate::common::plain::derivative;
-use crate::common::{assert_close, hypergradient};
+use crate::common::{assert_differences, assert_each_close, hypergradient};
 use drmad::check::{self, Probes};
 use drmad::forward::Forward;
 use drmad::group::Groups;
@@ -267,6 +267,11 @@ fn differences(x: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
         .collect()
 }
 
+#[track_caller]
+fn close_to_differences(what: &str, got: &[f64], want: &[f64]) {
+    assert_differences(what, got, want, WHOLE_TRAINING_STEP, WHOLE_TRAINING);
+}
+
 /// Exactly, with the hypergradients of the schedule.
 fn swept<S: Scalar>(rule: Rule, h: &[f64]) -> crate::common::Answer<S> {
     let to = |x: &[f64]| -> Vec<S> { x.iter().map(|x| S::from_f64(*x)).collect() };
@@ -296,7 +301,7 @@ fn a_weight_whose_gradient_is_always_zero_leaves_adams_hypergradient_finite_and_
     let (rates, momenta) = tables(Rule::ADAM);
     let answer = swept::<f64>(Rule::ADAM, &H);
     let want = differences(&H, |h| trained(Rule::ADAM, h, &rates, &momenta));
-    assert_close("h", &answer.d_h, &want, WHOLE_TRAINING);
+    close_to_differences("h", &answer.d_h, &want);
     // The idle weight stays where it is, and so does its derivative.
     assert_eq!((answer.w[2], answer.d_w0[2]), (W0[2], 1.0));
 }
@@ -307,7 +312,7 @@ fn where_a_zero_gradient_depends_on_h_adams_derivative_is_one_over_eps() {
     let (rates, _) = tables(Rule::ADAM);
     let answer = swept::<f64>(Rule::ADAM, &[H[0], 0.0]);
     let want = -rates.iter().sum::<f64>() / f64::from(1e-8f32);
-    assert_close("h_1", &answer.d_h[1..], &[want], CLOSED_FORM);
+    assert_each_close("h_1", &answer.d_h[1..], &[want], CLOSED_FORM);
     assert!(answer.d_h[0].is_finite());
 }
 
@@ -474,7 +479,7 @@ fn a_validation_loss_without_h_has_a_direct_term_of_zero_and_an_exact_hypergradi
         assert_eq!(direct, [0.0; 2]);
         let want = differences(&H, |h| trained(rule, h, &rates, &momenta));
         let what = format!("{rule:?}");
-        assert_close(&what, &swept::<f64>(rule, &H).d_h, &want, WHOLE_TRAINING);
+        close_to_differences(&what, &swept::<f64>(rule, &H).d_h, &want);
     }
 }
 
@@ -602,10 +607,10 @@ fn the_hypergradient_by_the_rate_and_the_momentum_of_one_step_is_the_difference_
         let answer = swept::<f64>(rule, &H);
         let want = differences(&rates, |rates| trained(rule, &H, rates, &momenta));
         let what = format!("{rule:?}, rates");
-        assert_close(&what, &answer.d_rates, &want, WHOLE_TRAINING);
+        close_to_differences(&what, &answer.d_rates, &want);
         let want = differences(&momenta, |momenta| trained(rule, &H, &rates, momenta));
         let what = format!("{rule:?}, momenta");
-        assert_close(&what, &answer.d_momenta, &want, WHOLE_TRAINING);
+        close_to_differences(&what, &answer.d_momenta, &want);
     }
 }
 

@@ -49,6 +49,7 @@ const LAYOUT: Layout<'static> = Layout::Layers(&[3, 2, 2]);
 
 /// A block of each kind.
 const TUNED: &[Tuned] = &[
+    Tuned::new(What::Objective, Granularity::Global),
     Tuned::new(What::ExampleWeight, Granularity::Global),
     Tuned::new(What::Input, Granularity::Global),
     Tuned::new(What::Scale, Granularity::Unit),
@@ -66,12 +67,15 @@ fn hypers(tuned: &[Tuned]) -> Hypers<'_> {
         tuned,
         layout: LAYOUT,
         examples: EXAMPLES,
+        own: 2,
         steps: STEPS,
     }
 }
 
 /// All names, written down.
 const NAMES: &str = "\
+hyperparameter 0
+hyperparameter 1
 weight of example 0
 weight of example 1
 input 0 of example 0
@@ -112,7 +116,7 @@ rate, layer 2, step 2
 momentum";
 
 /// Where the blocks begin, and where the last one ends.
-const STARTS: [usize; 8] = [0, 2, 8, 13, 27, 31, 37, 38];
+const STARTS: [usize; 9] = [0, 2, 4, 10, 15, 29, 33, 39, 40];
 
 #[test]
 fn every_hyperparameter_has_its_name_and_there_is_none_beyond() {
@@ -136,34 +140,23 @@ fn blocks_lie_one_after_another_in_their_order() {
         assert_eq!(hypers.len_of(block), want[i].len());
         assert_eq!(hypers.block(block.what), Some((block, want[i].clone())));
     }
-    assert_eq!(self::hypers(&TUNED[..3]).block(What::Rate), None);
+    assert_eq!(self::hypers(&TUNED[..4]).block(What::Rate), None);
     assert!(self::hypers(&[]).is_empty() && !hypers.is_empty());
 }
 
 #[test]
-fn values_are_exponentials_logistic_functions_and_the_numbers_themselves_and_derivatives_follow() {
+fn values_are_exponentials_logistic_functions_and_the_numbers_themselves() {
     let hypers = hypers(TUNED);
-    let h: Vec<f64> = (0..38).map(|j| 0.1 * f64::from(j) - 1.7).collect();
+    let h: Vec<f64> = (0..40).map(|j| 0.1 * f64::from(j) - 1.7).collect();
     let mut values = h.clone();
     hypers.values::<Fused, f64>(&mut values).unwrap();
     let value = |j: usize| match j {
-        0..8 => h[j],
-        37 => 1.0 / (1.0 + (-h[j]).exp()),
+        0..10 => h[j],
+        39 => 1.0 / (1.0 + (-h[j]).exp()),
         _ => h[j].exp(),
     };
-    let want: Vec<f64> = (0..38).map(value).collect();
+    let want: Vec<f64> = (0..40).map(value).collect();
     assert_each_close("values", &values, &want, SAME_FORMULA_F64);
-
-    let mut d: Vec<f64> = (0..38).map(|j| 3.0 - 0.2 * f64::from(j)).collect();
-    let by_value = d.clone();
-    hypers.pull_back(&values, &mut d).unwrap();
-    let slope = |j: usize| match j {
-        0..8 => 1.0,
-        37 => want[j] * (1.0 - want[j]),
-        _ => want[j],
-    };
-    let want_d: Vec<f64> = (0..38).map(|j| by_value[j] * slope(j)).collect();
-    assert_each_close("d_h", &d, &want_d, SAME_FORMULA_F64);
 }
 
 #[test]
@@ -214,21 +207,14 @@ fn blocks_that_cannot_be_are_refused() {
 #[test]
 fn vectors_of_another_length_and_values_without_end_are_refused() {
     let hypers = hypers(TUNED);
-    for got in [37, 39] {
-        let length = |what| {
-            Err(Error::Length {
-                what,
-                want: 38,
-                got,
-            })
-        };
-        let (mut other, mut right) = (vec![0.0f32; got], [0.0f32; 38]);
-        assert_eq!(hypers.values::<Fused, f32>(&mut other), length("h"));
-        assert_eq!(hypers.pull_back(&other, &mut right), length("values"));
-        assert_eq!(hypers.pull_back(&right, &mut other), length("d_h"));
+    for got in [39, 41] {
+        let mut other = vec![0.0f32; got];
+        let (what, want) = ("h", 40);
+        let refused = Err(Error::Length { what, want, got });
+        assert_eq!(hypers.values::<Fused, f32>(&mut other), refused);
     }
-    let mut h = [0.0f32; 38];
-    h[31] = 100.0;
+    let mut h = [0.0f32; 40];
+    h[33] = 100.0;
     let values = hypers.values::<Fused, f32>(&mut h);
     let what = "value of a hyperparameter";
     assert_eq!(values, Err(Error::NonFinite { what, step: 0 }));

@@ -1,7 +1,11 @@
 //! Forward mode: against the sweep over the tape, for every rule and kind of hyperparameter; in pieces
 //! of a training; in real time.
 
-use crate::common::{Answer, Data, Noise, WIDTHS, assert_close, bits, hypergradient, wide};
+use crate::common::plain;
+use crate::common::{
+    Answer, Data, Noise, WIDTHS, assert_each_above, assert_each_close, assert_sums_close, bits,
+    hypergradient, wide,
+};
 use drmad::forward::{Forward, Stepped, Wrt, scratch_len};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
@@ -169,8 +173,9 @@ fn forward<S: Scalar>(rule: Rule, inputs: &Inputs<S>, pieces: &[usize]) -> Forwa
     }
 }
 
-/// The same by the sweep, the initial scales' derivative beside.
-fn swept<S: Scalar>(rule: Rule, inputs: &Inputs<S>) -> (Answer<S>, Vec<S>) {
+/// The same by the sweep, the initial scales' derivative beside, and what that adds up over the weights of
+/// a group: the sum of the magnitudes.
+fn swept<S: Scalar>(rule: Rule, inputs: &Inputs<S>) -> (Answer<S>, Vec<S>, Vec<f64>) {
     let data = Data::small();
     let training = objective(&data, Strength::Tuned(TENSORS));
     let outside = objective(&data, Strength::Off(TENSORS));
@@ -186,7 +191,11 @@ fn swept<S: Scalar>(rule: Rule, inputs: &Inputs<S>) -> (Answer<S>, Vec<S>) {
     let (mut w0, mut d) = (vec![S::ZERO; P], vec![S::ZERO; 6]);
     origin.fill(0, &mut w0);
     origin.adjoint(&w0, &answer.d_w0, &mut d).unwrap();
-    (answer, d)
+    let mut sizes = vec![0.0; 6];
+    for ((group, w), d) in plain::tensors(WIDTHS).iter().zip(&w0).zip(&answer.d_w0) {
+        sizes[*group as usize] += (w.to_f64() * d.to_f64()).abs();
+    }
+    (answer, d, sizes)
 }
 
 fn to_f64<S: Scalar>(x: &[S]) -> Vec<f64> {
@@ -194,22 +203,25 @@ fn to_f64<S: Scalar>(x: &[S]) -> Vec<f64> {
 }
 
 /// Holds each kind of hyperparameter to the sweep by itself.
-fn agrees<S: Scalar>(rule: Rule, by_step: bool, tolerance: f64) {
+fn agrees<S: Scalar>(rule: Rule, by_step: bool, floor: f64, tolerance: f64) {
     let inputs = Inputs::<S>::new(rule, by_step);
     let got = forward(rule, &inputs, &[STEPS]);
-    let (want, by_log_scales) = swept(rule, &inputs);
+    let (want, by_log_scales, sizes) = swept(rule, &inputs);
+    let (scales, penalties) = want.d_h.split_at(3);
     let mut rest = &got.d[..];
     for (what, want) in [
-        ("h", &want.d_h),
+        ("scales", scales),
+        ("penalties", penalties),
         ("rates", &want.d_rates),
         ("momenta", &want.d_momenta),
-        ("initial scales", &by_log_scales),
     ] {
         let (here, after) = rest.split_at(want.len());
         let what = format!("{rule:?}, {what}");
-        assert_close(&what, here, &to_f64(want), tolerance);
+        assert_each_above(&what, here, &to_f64(want), floor, tolerance);
         rest = after;
     }
+    let what = format!("{rule:?}, initial scales");
+    assert_sums_close(&what, rest, &to_f64(&by_log_scales), &sizes, tolerance);
     assert_eq!(got.losses, want.losses);
     assert_eq!(got.w, want.w);
     assert_eq!(got.valid_loss, want.valid_loss);
@@ -219,7 +231,7 @@ fn agrees<S: Scalar>(rule: Rule, by_step: bool, tolerance: f64) {
 fn forward_mode_agrees_with_the_sweep_for_every_rule_and_hyperparameter() {
     for rule in RULES {
         for by_step in [false, true] {
-            agrees::<f64>(rule, by_step, TWO_EXACT_METHODS);
+            agrees::<f64>(rule, by_step, FLOOR, TWO_EXACT_METHODS);
         }
     }
 }
@@ -227,7 +239,7 @@ fn forward_mode_agrees_with_the_sweep_for_every_rule_and_hyperparameter() {
 #[test]
 fn forward_mode_in_f32_trains_with_the_same_bits_and_agrees_with_the_sweep() {
     for rule in RULES {
-        agrees::<f32>(rule, true, F32_SWEEP);
+        agrees::<f32>(rule, true, FLOOR_F32_SWEEP, F32_SWEEP);
     }
 }
 
@@ -259,9 +271,9 @@ fn a_hypergradient_read_on_the_way_is_that_of_the_shorter_training() {
     let mut tape = Tape::new(P, 4, 1, &mut storage).unwrap();
     let short = hypergradient(&run, &validation, &inputs.origin(), &mut tape, true).unwrap();
     let got = forward(Rule::HeavyBall, &inputs, &[4]);
-    assert_close("h", &got.d[..H], &short.d_h, TWO_EXACT_METHODS);
+    assert_each_close("h", &got.d[..H], &short.d_h, TWO_EXACT_METHODS);
     let rates = &got.d[H..H + 6];
-    assert_close("rates", rates, &short.d_rates, TWO_EXACT_METHODS);
+    assert_each_close("rates", rates, &short.d_rates, TWO_EXACT_METHODS);
 }
 
 #[test]
@@ -354,7 +366,7 @@ fn the_first_step_after_a_restart_of_adam_is_the_first_of_a_new_training() {
     run.forward(1000..1001, &mut long, &mut batch, &mut |_, _| ())
         .unwrap();
     let moved = [long.w[0] - before[0], long.w[1] - before[1]];
-    assert_close("the step after the restart", &moved, &[0.1, -0.1], 1e-12);
+    assert_each_close("the step after the restart", &moved, &[0.1, -0.1], 1e-12);
 
     let mut new = Forward::new(second, &run, &wrt).unwrap();
     new.start(&&before[..]).unwrap();
@@ -427,7 +439,7 @@ fn directions_taken_together_have_the_bits_of_each_alone() {
     let mut alone = vec![0.0; P];
     let same = training.tangents(at, none, &mut alone, &mut [], &mut scratch);
     assert_eq!(same.unwrap().to_bits(), loss.to_bits());
-    assert_close("gradient", &alone, &wide(&g), SAME_FORMULA_F32);
+    assert_each_close("gradient", &alone, &wide(&g), SAME_FORMULA_F32);
 }
 
 const ROUNDS: usize = 40;
@@ -600,7 +612,11 @@ fn the_harness_gives_the_tapes_hypergradient_by_forward_mode_or_says_why_not() {
         let (got, want) = (got.back.unwrap(), want.back.unwrap());
         assert_eq!(got.valid_loss, want.valid_loss);
         let want = wide(&want.hypergradient);
-        assert_close(name, &got.hypergradient, &want, F32_SWEEP);
+        for (block, range) in experiment.blocks() {
+            let what = format!("{name}, {block:?}");
+            let (got, want) = (&got.hypergradient[range.clone()], &want[range]);
+            assert_each_above(&what, got, want, FLOOR_F32_SWEEP, F32_SWEEP);
+        }
     }
     let units = recipe::find("mnist-units").unwrap();
     let problem = Problem::draw(&units, &data, 0, 0).unwrap();

@@ -2,10 +2,12 @@
 //! on dual numbers; and the paths against their definitions.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use crate::common::plain::{self, Training};
 use crate::common::{
-    Answer, Data, NoTraining, Noise, WIDTHS, all_batches, assert_close, bits, hypergradient, wide,
+    Answer, Data, NoTraining, Noise, WIDTHS, all_batches, assert_close, assert_differences,
+    assert_each_above, assert_each_close, assert_sums_close, bits, hypergradient, wide,
 };
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
@@ -60,6 +62,10 @@ fn the_sweep_of_a_quadratic_is_the_power_of_a_matrix() {
     // E = 1/2 sum b u^2 with u = w_T - h = m (w_0 - h), m = (M^T)_00.
     let (mut w_end, mut by_h, mut by_w0) = (vec![], vec![], vec![]);
     let (mut by_rate, mut by_momentum) = (vec![0.0; steps], vec![0.0; steps]);
+    // The weights end so near h that w_T - h, which all derivatives begin with, is known to the roundings of
+    // the last steps alone: two, of numbers as large as both.
+    let roundings = 2.0 * F64_ROUNDING;
+    let mut sizes = vec![];
     let mut loss = 0.0;
     for i in 0..p {
         let b = f64::from(b[i]);
@@ -70,6 +76,8 @@ fn the_sweep_of_a_quadratic_is_the_power_of_a_matrix() {
         loss += 0.5 * b * m * m * start * start;
         by_h.push(-b * m * m * start);
         by_w0.push(b * m * m * start);
+        let both = h[i].abs() + (h[i] + m * start).abs();
+        sizes.push((b * m).abs() * both * roundings / CLOSED_FORM);
         for t in 0..steps {
             let through = |d| times(power(step, steps - 1 - t), times(d, power(step, t)))[0][0];
             by_rate[t] += b * m * start * start * through(by_alpha);
@@ -98,18 +106,18 @@ fn the_sweep_of_a_quadratic_is_the_power_of_a_matrix() {
         let mut storage = vec![f64::NAN; Tape::<f64>::required_len(p, steps, 1)];
         let mut tape = Tape::new(p, steps, 1, &mut storage).unwrap();
         let got = hypergradient(&run, &validation, &&w0[..], &mut tape, true).unwrap();
-        assert_close("w_T", &got.w, &w_end, CLOSED_FORM);
-        assert_close("E", &[got.valid_loss], &[loss], CLOSED_FORM);
-        assert_close("by h", &got.d_h, &by_h, CLOSED_FORM);
-        assert_close("by w_0", &got.d_w0, &by_w0, CLOSED_FORM);
+        assert_each_close("w_T", &got.w, &w_end, CLOSED_FORM);
+        assert_each_close("E", &[got.valid_loss], &[loss], CLOSED_FORM);
+        assert_sums_close("by h", &got.d_h, &by_h, &sizes, CLOSED_FORM);
+        assert_sums_close("by w_0", &got.d_w0, &by_w0, &sizes, CLOSED_FORM);
         if constant {
             let sum = [by_rate.iter().sum()];
-            assert_close("by the rate", &got.d_rates, &sum, CLOSED_FORM);
+            assert_each_close("by the rate", &got.d_rates, &sum, CLOSED_FORM);
             let sum = [by_momentum.iter().sum()];
-            assert_close("by the momentum", &got.d_momenta, &sum, CLOSED_FORM);
+            assert_each_close("by the momentum", &got.d_momenta, &sum, CLOSED_FORM);
         } else {
-            assert_close("by rates", &got.d_rates, &by_rate, CLOSED_FORM);
-            assert_close("by momenta", &got.d_momenta, &by_momentum, CLOSED_FORM);
+            assert_each_close("by rates", &got.d_rates, &by_rate, CLOSED_FORM);
+            assert_each_close("by momenta", &got.d_momenta, &by_momentum, CLOSED_FORM);
         }
     }
 }
@@ -285,6 +293,15 @@ fn fields<S>() -> [(&'static str, Field<S>); 4] {
     ]
 }
 
+/// The numbers of each kind within them: scales, and penalties by their square and by their magnitude, are
+/// of sizes of their own.
+fn kinds(what: &str, len: usize) -> Vec<Range<usize>> {
+    match what {
+        "h" => vec![0..15, 15..21, 21..27],
+        _ => vec![0..len],
+    }
+}
+
 fn derivatives<'a>(answer: &'a Answer<f64>, what: &str) -> &'a [f64] {
     match what {
         "h" => &answer.d_h,
@@ -303,10 +320,10 @@ fn a_training_agrees_step_by_step_with_nested_loops() {
     let training = small.plain(&inputs, &batches);
     let mut losses = vec![];
     let w = training.run(|_, loss| losses.push(loss));
-    assert_close("losses", &answer.losses, &losses, TWO_EXACT_METHODS);
-    assert_close("w_T", &answer.w, &w, TWO_EXACT_METHODS);
+    assert_each_close("losses", &answer.losses, &losses, TWO_EXACT_METHODS);
+    assert_each_close("w_T", &answer.w, &w, TWO_EXACT_METHODS);
     let valid = [training.valid_loss(VALID)];
-    assert_close("E", &[answer.valid_loss], &valid, TWO_EXACT_METHODS);
+    assert_each_close("E", &[answer.valid_loss], &valid, TWO_EXACT_METHODS);
 }
 
 /// On which side of 0 each weight lies at each step.
@@ -324,12 +341,15 @@ fn every_hypergradient_is_the_difference_of_whole_trainings_in_nested_loops() {
     let batches = all_batches(&BATCHES, STEPS);
     // The L1 penalty has a kink at 0, which no weight may cross between two of these trainings.
     let sides = sides_of_zero(&small.plain(&inputs, &batches));
+    // Penalties are a hundredth of the others, and so near the kink are some weights.
+    let step = |what: &str, i: usize| {
+        let share = if what == "h" && i >= 15 { 0.1 } else { 1.0 };
+        share * WHOLE_TRAINING_STEP
+    };
     for (what, field) in fields() {
         let want: Vec<f64> = (0..field(&mut inputs.clone()).len())
             .map(|i| {
-                // Penalties are a hundredth of the others, and so near the kink are some weights.
-                let share = if what == "h" && i >= 15 { 0.1 } else { 1.0 };
-                plain::derivative(share * WHOLE_TRAINING_STEP, |s| {
+                plain::derivative(step(what, i), |s| {
                     let mut moved = inputs.clone();
                     field(&mut moved)[i] += s;
                     let moved = small.plain(&moved, &batches);
@@ -338,13 +358,10 @@ fn every_hypergradient_is_the_difference_of_whole_trainings_in_nested_loops() {
                 })
             })
             .collect();
-        assert_close(what, derivatives(&answer, what), &want, WHOLE_TRAINING);
-        if what == "h" {
-            // Each block of h by itself, lest the scales, which are greater, hide the penalties.
-            for block in [0..15, 15..21, 21..27] {
-                let (got, want) = (&answer.d_h[block.clone()], &want[block]);
-                assert_close(what, got, want, WHOLE_TRAINING_PENALTIES);
-            }
+        for kind in kinds(what, want.len()) {
+            let step = step(what, kind.start);
+            let (got, want) = (&derivatives(&answer, what)[kind.clone()], &want[kind]);
+            assert_differences(what, got, want, step, WHOLE_TRAINING);
         }
     }
 }
@@ -375,7 +392,13 @@ fn the_hypergradient_by_log_initial_scales_is_the_difference_of_whole_trainings(
     };
     let mut got = vec![f64::NAN; 6];
     normal.adjoint(&inputs.w0, &answer.d_w0, &mut got).unwrap();
-    assert_close("log scales", &got, &want, WHOLE_TRAINING);
+    assert_differences(
+        "log scales",
+        &got,
+        &want,
+        WHOLE_TRAINING_STEP,
+        WHOLE_TRAINING,
+    );
 }
 
 #[test]
@@ -394,7 +417,10 @@ fn the_sweep_agrees_with_forward_mode_through_the_whole_training() {
                 answer.unwrap().valid_loss.tangent()
             })
             .collect();
-        assert_close(what, derivatives(&answer, what), &want, TWO_EXACT_METHODS);
+        for kind in kinds(what, want.len()) {
+            let (got, want) = (&derivatives(&answer, what)[kind.clone()], &want[kind]);
+            assert_each_close(what, got, want, TWO_EXACT_METHODS);
+        }
     }
 }
 
@@ -413,8 +439,8 @@ fn constant_rates_and_momenta_get_the_sum_over_all_steps() {
     let sum =
         |x: &[f64]| -> Vec<f64> { (0..6).map(|j| x.iter().skip(j).step_by(6).sum()).collect() };
     let (rates, momenta) = (sum(&by_step.d_rates), sum(&by_step.d_momenta));
-    assert_close("rates", &constant.d_rates, &rates, TWO_EXACT_METHODS);
-    assert_close("momenta", &constant.d_momenta, &momenta, TWO_EXACT_METHODS);
+    assert_each_close("rates", &constant.d_rates, &rates, TWO_EXACT_METHODS);
+    assert_each_close("momenta", &constant.d_momenta, &momenta, TWO_EXACT_METHODS);
 }
 
 fn single_precision<A: Arithmetic>() {
@@ -428,7 +454,10 @@ fn single_precision<A: Arithmetic>() {
         ("momenta", &single.d_momenta, &exact.d_momenta),
         ("w_0", &single.d_w0, &exact.d_w0),
     ] {
-        assert_close(what, got, want, F32_SWEEP);
+        for kind in kinds(what, want.len()) {
+            let (got, want) = (&got[kind.clone()], &want[kind]);
+            assert_each_above(what, got, want, FLOOR_F32_SWEEP, F32_SWEEP);
+        }
     }
 }
 
@@ -452,13 +481,13 @@ fn a_tape_without_velocities_finds_them_by_differences() {
         .unwrap();
     assert_eq!((&without.d_h, &without.d_w0), (&with.d_h, &with.d_w0));
     let (rates, momenta) = (&with.d_rates, &with.d_momenta);
-    assert_close("rates", &without.d_rates, rates, DIFFERENCED_VELOCITIES);
-    assert_close(
-        "momenta",
-        &without.d_momenta,
-        momenta,
-        DIFFERENCED_VELOCITIES,
-    );
+    for (what, got, want) in [
+        ("rates", &without.d_rates, rates),
+        ("momenta", &without.d_momenta, momenta),
+    ] {
+        let tolerance = DIFFERENCED_VELOCITIES;
+        assert_each_above(what, got, want, DIFFERENCED_VELOCITIES_FLOOR, tolerance);
+    }
 }
 
 #[test]
@@ -674,10 +703,12 @@ fn the_line_takes_every_step_back_over_its_own_batch() {
     for (t, (w, batch)) in seen.iter().rev().enumerate() {
         assert_eq!(batch, &batches[t]);
         let b = t as f64 / 30.0;
-        let line: Vec<f64> = (0..P)
-            .map(|i| (1.0 - b) * f64::from(w0[i]) + b * f64::from(answer.w[i]))
+        let ends = |i: usize| [(1.0 - b) * f64::from(w0[i]), b * f64::from(answer.w[i])];
+        let line: Vec<f64> = (0..P).map(|i| ends(i)[0] + ends(i)[1]).collect();
+        let sizes: Vec<f64> = (0..P)
+            .map(|i| ends(i)[0].abs() + ends(i)[1].abs())
             .collect();
-        assert_close("line", w, &line, 4.0 * F32_ROUNDING);
+        assert_sums_close("line", w, &line, &sizes, 4.0 * F32_ROUNDING);
     }
     assert_eq!(seen[29].0, wide(&w0));
 }
@@ -691,10 +722,12 @@ fn the_published_line_takes_a_tenth_of_the_steps_over_the_first_batches() {
     for (s, (w, batch)) in seen.iter().rev().enumerate() {
         assert_eq!(batch, &batches[s]);
         let b = s as f64 / 3.0;
-        let line: Vec<f64> = (0..P)
-            .map(|i| (1.0 - b) * f64::from(w0[i]) + b * f64::from(answer.w[i]))
+        let ends = |i: usize| [(1.0 - b) * f64::from(w0[i]), b * f64::from(answer.w[i])];
+        let line: Vec<f64> = (0..P).map(|i| ends(i)[0] + ends(i)[1]).collect();
+        let sizes: Vec<f64> = (0..P)
+            .map(|i| ends(i)[0].abs() + ends(i)[1].abs())
             .collect();
-        assert_close("line", w, &line, 4.0 * F32_ROUNDING);
+        assert_sums_close("line", w, &line, &sizes, 4.0 * F32_ROUNDING);
     }
     assert_eq!(Plan::published(9).steps, 1);
 }

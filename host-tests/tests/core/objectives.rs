@@ -2,7 +2,8 @@
 //! written in nested loops.
 
 use crate::common::{
-    All, BATCH, Data, Noise, WIDTHS, all_of, assert_close, bits, keeps_the_identities, plain, wide,
+    All, BATCH, Data, Noise, WIDTHS, all_of, assert_each_close, assert_sums_close, bits,
+    keeps_the_identities, magnitudes, plain, wide,
 };
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::models::{Examples, Features, Logistic, Mlp, Pixels, Quadratic};
@@ -128,9 +129,9 @@ fn a_network_without_hidden_layer_is_a_softmax_regression() {
     let (w, d) = (Noise(22).f64s(21, 1.0), Noise(23).f64s(21, 1.0));
     let a = all_of(&mlp, &w, &[], BATCH, &d);
     let b = all_of(&logistic, &w, &[], BATCH, &d);
-    assert_close("loss", &[a.loss], &[b.loss], SAME_FORMULA_F64);
-    assert_close("gradient", &a.g, &b.g, SAME_FORMULA_F64);
-    assert_close("H d", &a.h_d, &b.h_d, SAME_FORMULA_F64);
+    assert_each_close("loss", &[a.loss], &[b.loss], SAME_FORMULA_F64);
+    assert_each_close("gradient", &a.g, &b.g, SAME_FORMULA_F64);
+    assert_each_close("H d", &a.h_d, &b.h_d, SAME_FORMULA_F64);
 }
 
 #[test]
@@ -141,16 +142,18 @@ fn a_network_agrees_with_nested_loops() {
         let (w, d) = (Noise(24).f64s(p, 1.0), vec![0.0; p]);
         let (loss, g) = plain::loss_and_gradient(widths, &w, &data.x, &data.labels, BATCH);
         let got = all_of(&net::<Plain>(&data, widths, 3), &w, &[], BATCH, &d);
-        assert_close("loss", &[got.loss], &[loss], SAME_FORMULA_F64);
-        assert_close("gradient", &got.g, &g, SAME_FORMULA_F64);
+        assert_each_close("loss", &[got.loss], &[loss], SAME_FORMULA_F64);
+        assert_each_close("gradient", &got.g, &g, SAME_FORMULA_F64);
         assert!(got.h_d.iter().all(|x| *x == 0.0));
 
         let w: Vec<f32> = w.iter().map(|w| *w as f32).collect();
         let d = vec![0.0; p];
         let (loss, g) = plain::loss_and_gradient(widths, &wide(&w), &data.x, &data.labels, BATCH);
-        let got = all_of(&net::<Fused>(&data, widths, 3), &w, &[], BATCH, &d);
-        assert_close("loss in f32", &[got.loss], &[loss], SAME_FORMULA_F32);
-        assert_close("gradient in f32", &got.g, &g, SAME_FORMULA_F32);
+        let net = net::<Fused>(&data, widths, 3);
+        let got = all_of(&net, &w, &[], BATCH, &d);
+        let sizes = magnitudes(&net, &wide(&w), &[], BATCH, &wide(&d)).g;
+        assert_each_close("loss in f32", &[got.loss], &[loss], SAME_FORMULA_F32);
+        assert_sums_close("gradient in f32", &got.g, &g, &sizes, SAME_FORMULA_F32);
     }
 }
 
@@ -175,8 +178,10 @@ fn r_operator_in_f32<A: Arithmetic>() {
         };
         let mut scratch = vec![0.0; 2 * (2 * p + mlp.scratch_len())];
         by_dual_numbers(&mlp, at, &d, out, &mut scratch).unwrap();
-        assert_close("R-operator", &by_hand.h_d, &exact.h_d, SAME_FORMULA_F32);
-        assert_close("dual numbers", &dual, &exact.h_d, SAME_FORMULA_F32);
+        let sizes = magnitudes(&mlp, &wide(&w), &[], BATCH, &wide(&d)).h_d;
+        for (what, got) in [("R-operator", &by_hand.h_d), ("dual numbers", &dual)] {
+            assert_sums_close(what, got, &exact.h_d, &sizes, SAME_FORMULA_F32);
+        }
     }
 }
 
@@ -219,8 +224,8 @@ fn products_are_added_to_what_is_there() {
     let mut scratch = vec![0.0; objective.second_order_scratch_len()];
     objective.second_order(at, &d, out, &mut scratch).unwrap();
     let sum = |x: &[f64], y: &[f64]| -> Vec<f64> { x.iter().zip(y).map(|(x, y)| x + y).collect() };
-    assert_close("H d", &h_d, &sum(&h_d0, &alone.h_d), SAME_FORMULA_F64);
-    assert_close("M d", &m_d, &sum(&m_d0, &alone.m_d), SAME_FORMULA_F64);
+    assert_each_close("H d", &h_d, &sum(&h_d0, &alone.h_d), SAME_FORMULA_F64);
+    assert_each_close("M d", &m_d, &sum(&m_d0, &alone.m_d), SAME_FORMULA_F64);
 }
 
 /// Gradient, loss and `H d` of twelve examples in pieces of `chunk`.
@@ -256,7 +261,7 @@ fn the_size_of_a_chunk_changes_products_by_no_more_than_rounding() {
     let whole = in_chunks::<Fused>(12);
     for chunk in CHUNKS {
         let pieces = in_chunks::<Fused>(chunk);
-        assert_close("H d", &pieces.h_d, &wide(&whole.h_d), SAME_FORMULA_F32);
+        assert_each_close("H d", &pieces.h_d, &wide(&whole.h_d), SAME_FORMULA_F32);
     }
 }
 
@@ -270,9 +275,9 @@ fn the_order_of_a_batch_changes_nothing_but_rounding() {
     );
     let up = all_of(&mlp, &w, &[], &[0, 1, 2, 3, 4, 5, 6], &d);
     let mixed = all_of(&mlp, &w, &[], &[6, 2, 0, 5, 1, 3, 4], &d);
-    assert_close("loss", &[mixed.loss], &[up.loss], SAME_FORMULA_F64);
-    assert_close("gradient", &mixed.g, &up.g, SAME_FORMULA_F64);
-    assert_close("H d", &mixed.h_d, &up.h_d, SAME_FORMULA_F64);
+    assert_each_close("loss", &[mixed.loss], &[up.loss], SAME_FORMULA_F64);
+    assert_each_close("gradient", &mixed.g, &up.g, SAME_FORMULA_F64);
+    assert_each_close("H d", &mixed.h_d, &up.h_d, SAME_FORMULA_F64);
 }
 
 #[test]
@@ -286,7 +291,7 @@ fn an_example_twice_in_a_batch_counts_twice() {
     let want: Vec<f64> = (0..p)
         .map(|i| (2.0 * first.g[i] + second.g[i]) / 3.0)
         .collect();
-    assert_close("gradient", &both.g, &want, SAME_FORMULA_F64);
+    assert_each_close("gradient", &both.g, &want, SAME_FORMULA_F64);
 }
 
 #[test]
@@ -335,7 +340,7 @@ fn predictions_are_probabilities_of_the_loss() {
         loss -= p[usize::from(data.labels[*i as usize])].ln() / BATCH.len() as f64;
     }
     let got = all_of(&mlp, &w, &[], BATCH, &w).loss;
-    assert_close("loss", &[got], &[loss], SAME_FORMULA_F64);
+    assert_each_close("loss", &[got], &[loss], SAME_FORMULA_F64);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Projections against their definition: the nearest point of a set, by the variational inequality
 //! and by solutions that sort; parametrisations against differences.
 
-use crate::common::{Noise, assert_close, bits, on_every_level};
+use crate::common::{Noise, assert_close, assert_each_close, bits, on_every_level};
 use drmad::outer::Parametrisation::{self, Log, Logit};
 use drmad::outer::projections::{boxed, capped_box, l1_ball, non_negative, simplex};
 use drmad::outer::{Adam, Outer, Projected, Projection, Sgd};
@@ -526,7 +526,7 @@ fn values_and_their_hyperparameters_invert_each_other() {
         let want = back.clone();
         of.value::<Plain, _>(&mut back);
         of.invert::<Plain, _>(&mut back).unwrap();
-        assert_close("inverse", &back, &want, SAME_FORMULA_F64);
+        assert_each_close("inverse", &back, &want, SAME_FORMULA_F64);
     }
 }
 
@@ -547,11 +547,11 @@ fn a_pull_back_is_the_derivative_of_the_value() {
             .collect();
         let mut d = vec![3.0; 20];
         of.pull_back(&at(0.0), &mut d).unwrap();
-        assert_close("pull-back", &d, &want, CENTRAL_DIFFERENCES);
+        assert_each_close("pull-back", &d, &want, CENTRAL_DIFFERENCES);
         let mut dual: Vec<Dual<f64>> = h.iter().map(|h| Dual::new(*h, 3.0)).collect();
         of.value::<Fused, _>(&mut dual);
         let tangents: Vec<f64> = dual.iter().map(|x| x.tangent()).collect();
-        assert_close("tangent", &d, &tangents, SAME_FORMULA_F64);
+        assert_each_close("tangent", &d, &tangents, SAME_FORMULA_F64);
     }
 }
 

@@ -530,6 +530,7 @@ fn the_training_in_fixed_point_is_the_training_in_f32_but_for_rounding() {
     let mut storage = vec![0.0; Tape::<f32>::required_len(P, 80, 1)];
     let mut tape = Tape::new(P, 80, 1, &mut storage).unwrap();
     let want = training.answer(&mut tape).unwrap();
+    // A unit of the weights is the same for each of them.
     crate::common::assert_close("w_T", &got.w, &wide(&want.w), F32_SWEEP);
     for (what, got, want) in [
         ("w_0", &got.d_w0, &want.d_w0),

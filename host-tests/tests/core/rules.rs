@@ -2,7 +2,10 @@
 //! where a gradient is or stays 0 or vanishes in an f32.
 
 use crate::common::plain::{self, derivative};
-use crate::common::{Answer, Data, Noise, WIDTHS, all_batches, assert_close, hypergradient, wide};
+use crate::common::{
+    Answer, Data, Noise, WIDTHS, all_batches, assert_differences, assert_each_close,
+    assert_sums_close, hypergradient, wide,
+};
 use drmad::forward::{Forward, Wrt, scratch_len};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
@@ -160,13 +163,20 @@ fn steps_are_their_formulas<A: Arithmetic, S: Scalar>(tolerance: f64) {
                 }
             }
             let want = before.after(formula);
-            for ((what, got), want) in [("v", v), ("n", n), ("w", w)].into_iter().zip(want) {
-                assert_close(
-                    &format!("{:?}, step {t}, {what}", formula.rule()),
-                    &got,
-                    &want,
-                    tolerance,
-                );
+            let parts = [
+                ("v", v, &before.v),
+                ("n", n, &before.n),
+                ("w", w, &before.w),
+            ];
+            for ((what, got, from), want) in parts.into_iter().zip(want) {
+                let what = format!("{:?}, step {t}, {what}", formula.rule());
+                // What is there, and what is added to it.
+                let sizes: Vec<f64> = from
+                    .iter()
+                    .zip(&want)
+                    .map(|(from, want)| from.abs() + (want - from).abs())
+                    .collect();
+                assert_sums_close(&what, &got, &want, &sizes, tolerance);
             }
         }
     }
@@ -232,7 +242,7 @@ fn adjoints_are_the_derivatives<A: Arithmetic>() {
                     .map(|i| by_differences(formula, &before, &adjoints, |x| place(x, i)))
                     .collect();
                 let what = format!("{:?}, step {t}, by {what}", formula.rule());
-                assert_close(&what, got, &want, WHOLE_TRAINING);
+                assert_differences(&what, got, &want, WHOLE_TRAINING_STEP, WHOLE_TRAINING);
             };
             hold("g", &d_g, |x, i| &mut x.g[i]);
             hold("v", &d_v, |x, i| &mut x.v[i]);
@@ -375,7 +385,7 @@ fn hypergradients_of_every_rule_are_differences_of_whole_trainings_in_nested_loo
         let inputs = Inputs::new(formula);
         let answer = inputs.swept::<Fused>(formula, &data);
         let loss = inputs.valid_loss(formula, &data, &batches);
-        assert_close("E", &[answer.valid_loss], &[loss], TWO_EXACT_METHODS);
+        assert_each_close("E", &[answer.valid_loss], &[loss], TWO_EXACT_METHODS);
         let fields: [(&str, Field, &[f64]); 4] = [
             ("h", |x| &mut x.h, &answer.d_h),
             ("rates", |x| &mut x.rates, &answer.d_rates),
@@ -394,7 +404,8 @@ fn hypergradients_of_every_rule_are_differences_of_whole_trainings_in_nested_loo
                 })
                 .collect();
             let what = format!("{:?}, by {what}", formula.rule());
-            assert_close(&what, got, &want, WHOLE_TRAINING_PENALTIES);
+            let (step, tolerance) = (WHOLE_TRAINING_STEP, WHOLE_TRAINING_OF_RULES);
+            assert_differences(&what, got, &want, step, tolerance);
         }
     }
 }
@@ -459,6 +470,9 @@ struct Lamp {
     by_h: f64,
     by_w0: f64,
     by_rates: Vec<f64>,
+    /// The sums of the magnitudes that these are made of, in this order: Adam's derivative is the difference
+    /// of two terms, which for a steady gradient are the same but for `eps`.
+    sizes: Vec<f64>,
     /// The first step with a gradient.
     lit: Option<usize>,
 }
@@ -470,6 +484,8 @@ fn lamp(i: usize, scale: f64, w0: f64, h: f64, rates: &[f64], b1: f64, c: Consta
     let (mut w, mut m, mut n) = (w0, 0.0f64, 0.0f64);
     let (mut w_dot, mut m_dot, mut n_dot) = (vec![0.0; count], vec![0.0; count], vec![0.0; count]);
     w_dot[1] = 1.0;
+    let (mut w_size, mut m_size, mut n_size) = (w_dot.clone(), m_dot.clone(), n_dot.clone());
+    let mut size = w0.abs();
     let mut first = None;
     for (t, batch) in batches.iter().enumerate() {
         let a = if batch.contains(&(i as u32)) {
@@ -500,18 +516,34 @@ fn lamp(i: usize, scale: f64, w0: f64, h: f64, rates: &[f64], b1: f64, c: Consta
             };
             let u_dot = (c1 * m_dot[d] - u * root_dot) / (root + c.eps);
             let rate_dot = f64::from(u8::from(d == 2 + t));
+            let g_size = a * (w_size[d] + f64::from(u8::from(d == 0)));
+            m_size[d] = b1 * m_size[d] + (1.0 - b1) * g_size;
+            n_size[d] = c.b2 * n_size[d] + (1.0 - c.b2) * 2.0 * g.abs() * g_size;
+            let root_size = if root > 0.0 {
+                c2 * n_size[d] / (2.0 * root)
+            } else {
+                0.0
+            };
+            let u_size = (c1 * m_size[d] + u.abs() * root_size) / (root + c.eps);
+            w_size[d] = (1.0 - rates[t] * c.decay) * w_size[d]
+                + rates[t] * u_size
+                + rate_dot * (u.abs() + c.decay * w.abs());
             w_dot[d] = (1.0 - rates[t] * c.decay) * w_dot[d]
                 - rates[t] * u_dot
                 - rate_dot * (u + c.decay * w);
         }
         w = (1.0 - rates[t] * c.decay) * w - rates[t] * u;
+        size += rates[t] * u.abs();
     }
     let by_e = w - 0.5;
+    let by_size = w.abs() + 0.5;
+    let sizes = [size].into_iter().chain(w_size.iter().map(|d| by_size * d));
     Lamp {
         w,
         by_h: by_e * w_dot[0],
         by_w0: by_e * w_dot[1],
         by_rates: w_dot[2..].iter().map(|d| by_e * d).collect(),
+        sizes: sizes.collect(),
         lit: first,
     }
 }
@@ -569,6 +601,8 @@ fn lamps<A: Arithmetic, S: Scalar>(scale: f64, rule: Rule, tolerance: f64) {
     let rates = wide(&rates);
     let (mut w, mut by_h, mut by_w0) = (vec![], vec![], vec![]);
     let mut by_rates = vec![0.0; LAMP_STEPS];
+    let (mut of_w, mut of_h, mut of_w0) = (vec![], vec![], vec![]);
+    let mut of_rates = vec![0.0; LAMP_STEPS];
     let mut lit = vec![];
     for i in 0..LAMPS {
         let (w0, h) = (f64::from(w0[i]), f64::from(h[i]));
@@ -576,6 +610,12 @@ fn lamps<A: Arithmetic, S: Scalar>(scale: f64, rule: Rule, tolerance: f64) {
         w.push(lamp.w);
         by_h.push(lamp.by_h);
         by_w0.push(lamp.by_w0);
+        of_w.push(lamp.sizes[0]);
+        of_h.push(lamp.sizes[1]);
+        of_w0.push(lamp.sizes[2]);
+        for (sum, size) in of_rates.iter_mut().zip(&lamp.sizes[3..]) {
+            *sum += size;
+        }
         for (sum, d) in by_rates.iter_mut().zip(lamp.by_rates) {
             *sum += d;
         }
@@ -588,15 +628,14 @@ fn lamps<A: Arithmetic, S: Scalar>(scale: f64, rule: Rule, tolerance: f64) {
         "a gradient later: {lit:?}"
     );
     let what = format!("{rule:?}, scale {scale:e}");
-    assert_close(&format!("{what}, w_T"), &got.w, &w, tolerance);
-    assert_close(&format!("{what}, by h"), &got.d_h, &by_h, tolerance);
-    assert_close(&format!("{what}, by w_0"), &got.d_w0, &by_w0, tolerance);
-    assert_close(
-        &format!("{what}, rates"),
-        &got.d_rates,
-        &by_rates,
-        tolerance,
-    );
+    for (of, got, want, sizes) in [
+        ("w_T", &got.w, &w, &of_w),
+        ("by h", &got.d_h, &by_h, &of_h),
+        ("by w_0", &got.d_w0, &by_w0, &of_w0),
+        ("by rates", &got.d_rates, &by_rates, &of_rates),
+    ] {
+        assert_sums_close(&format!("{what}, {of}"), got, want, sizes, tolerance);
+    }
     assert!(got.d_momenta[0].is_finite());
     // A weight without a gradient only decays.
     let kept: f64 = rates
@@ -606,7 +645,7 @@ fn lamps<A: Arithmetic, S: Scalar>(scale: f64, rule: Rule, tolerance: f64) {
     let last = LAMPS - 1;
     assert_eq!(got.d_h[last], S::ZERO);
     let end = got.w[last].to_f64() - 0.5;
-    assert_close("decay", &got.d_w0[last..], &[end * kept], tolerance);
+    assert_each_close("decay", &got.d_w0[last..], &[end * kept], tolerance);
 }
 
 #[test]
@@ -978,7 +1017,7 @@ fn pytorchs_rate_is_ours_times_one_minus_the_momentum_and_so_are_the_derivatives
         let lr: Vec<f64> = rates.iter().map(|rate| rate * (1.0 - momentum)).collect();
         let trained = |lr: &[f64], momentum| pytorch_sgd(nesterov, lr, &[momentum; TURNS]);
         let want = trained(&lr, momentum);
-        assert_close(&format!("{rule:?}, w"), &got.w, &want, CLOSED_FORM);
+        assert_each_close(&format!("{rule:?}, w"), &got.w, &want, CLOSED_FORM);
         // By their rates, and by their momentum while those stay.
         let by_lr: Vec<f64> = (0..TURNS)
             .map(|t| {
@@ -990,7 +1029,8 @@ fn pytorchs_rate_is_ours_times_one_minus_the_momentum_and_so_are_the_derivatives
             })
             .collect();
         let theirs: Vec<f64> = got.d_rates.iter().map(|d| d / (1.0 - momentum)).collect();
-        assert_close(&format!("{rule:?}, lr"), &theirs, &by_lr, WHOLE_TRAINING);
+        let (step, tolerance) = (WHOLE_TRAINING_STEP, WHOLE_TRAINING);
+        assert_differences(&format!("{rule:?}, lr"), &theirs, &by_lr, step, tolerance);
         let by_momentum = derivative(WHOLE_TRAINING_STEP, |s| {
             bowl_loss(&trained(&lr, momentum + s))
         });
@@ -1002,7 +1042,7 @@ fn pytorchs_rate_is_ours_times_one_minus_the_momentum_and_so_are_the_derivatives
             .sum();
         let theirs = got.d_momenta[0] + through_rates / (1.0 - momentum);
         let what = format!("{rule:?}, momentum");
-        assert_close(&what, &[theirs], &[by_momentum], WHOLE_TRAINING);
+        assert_differences(&what, &[theirs], &[by_momentum], step, tolerance);
     }
 }
 
@@ -1022,7 +1062,7 @@ fn where_the_momentum_changes_no_rate_of_pytorchs_takes_the_second_step() {
         let unit = pytorch_sgd(nesterov, &[1.0], &momenta[..1]);
         let lr = (first[0] - FIRST[0]) / (unit[0] - FIRST[0]);
         let theirs = pytorch_sgd(nesterov, &[lr], &momenta[..1]);
-        assert_close("the first step", &first, &theirs, CLOSED_FORM);
+        assert_each_close("the first step", &first, &theirs, CLOSED_FORM);
         let end = pytorch_sgd(nesterov, &[lr, 1.0], &momenta);
         let [ours, theirs] =
             [[after[0], after[1]], end].map(|w| [w[0] - first[0], w[1] - first[1]]);
@@ -1057,7 +1097,7 @@ fn adamws_decay_is_multiplied_by_the_rate_as_in_pytorch_and_not_as_in_the_papers
         }
         w
     };
-    assert_close("PyTorch", &got, &trained(&|rate| rate * decay), CLOSED_FORM);
+    assert_each_close("PyTorch", &got, &trained(&|rate| rate * decay), CLOSED_FORM);
     let paper = trained(&|_| decay);
     assert!((got[1] - paper[1]).abs() > 0.1, "{got:?} {paper:?}");
 }

@@ -2,7 +2,8 @@
 //! same network on whole images.
 
 use crate::common::{
-    BATCH, Noise, bits, keeps_the_identities, on_every_level, relative_error, wide,
+    BATCH, Noise, assert_each_above, assert_each_close, bits, keeps_the_identities, on_every_level,
+    wide,
 };
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::kernels::accumulate::add_to_rows;
@@ -316,10 +317,8 @@ fn network_of_a_mean<A: Arithmetic>() {
             all_of::<_, _, _, f32>(&net, &net, ALL),
         );
         for ((got, short), want) in got.iter().zip(&short).zip(&want) {
-            let error = relative_error(got, want);
-            assert!(error <= SAME_FORMULA_F64, "{error:e} in f64");
-            let error = relative_error(&wide(short), want);
-            assert!(error <= SAME_FORMULA_F32, "{error:e} in f32");
+            assert_each_close("in f64", got, want, SAME_FORMULA_F64);
+            assert_each_above("in f32", short, want, FLOOR_F32, SAME_FORMULA_F32);
         }
     }
 }
@@ -345,8 +344,7 @@ fn the_harness_gets_the_same_hypergradient_from_whole_images() {
         wide(&trained.unwrap().back.unwrap().hypergradient)
     });
     assert_ne!(sparse, dense, "the mean has its place in other sums");
-    let error = relative_error(&dense, &sparse);
-    assert!(error <= F32_SWEEP, "{error:e}");
+    assert_each_above("dense", &dense, &sparse, FLOOR_F32_SWEEP, F32_SWEEP);
 }
 
 #[test]
@@ -376,7 +374,7 @@ fn empty_and_full_images_are_examples_like_others() {
         let net = network::<_, Fused>(images.sparse(MEAN), 15);
         let got = all_of::<_, _, _, f64>(&net, &net, batch);
         for (got, want) in got.iter().zip(&want) {
-            assert!(relative_error(got, want) <= SAME_FORMULA_F64, "{batch:?}");
+            assert_each_close(&format!("{batch:?}"), got, want, SAME_FORMULA_F64);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A training run backwards with few bits: half precision against its definition, the valley against
 //! differences, ways back bit for bit, and hypergradients against a training written out in float64.
 
-use crate::common::{Noise, assert_close, keeps_the_identities};
+use crate::common::{Noise, assert_close, assert_differences, keeps_the_identities};
 use drmad::kernels::reduce::cosine;
 use drmad::{Plain, Scalar};
 use drmad_host::report::experiments::Findings;
@@ -128,8 +128,10 @@ fn the_hypergradient_of_every_rate_and_momentum_is_that_of_finite_differences() 
         }
         let got = truth(START, training).unwrap();
         let (got, want) = (got.split_at(steps), want.split_at(steps));
-        assert_close("by rates", got.0, want.0, VALLEY_DIFFERENCES);
-        assert_close("by momenta", got.1, want.1, VALLEY_DIFFERENCES);
+        // Losses of some 500, not of 1.
+        let step = VALLEY_STEP / 500.0;
+        assert_differences("by rates", got.0, want.0, step, VALLEY_DIFFERENCES);
+        assert_differences("by momenta", got.1, want.1, step, VALLEY_DIFFERENCES);
     }
 }
 
@@ -238,7 +240,11 @@ fn the_hypergradient_with_the_buffer_is_that_of_the_same_walk_remembered() {
         let measured = measure::<f32>(START, training, Some(BITS_32)).unwrap();
         assert_eq!(measured.found.as_ref().unwrap(), &measured.exact);
         let truth = truth(START, training).unwrap();
-        assert_close("f32 against f64", &measured.exact, &truth, VALLEY_F32);
+        // The valley makes one rounding grow into all entries alike.
+        for kind in [0..training.steps, training.steps..2 * training.steps] {
+            let (got, want) = (&measured.exact[kind.clone()], &truth[kind]);
+            assert_close("f32 against f64", got, want, VALLEY_F32);
+        }
         let half = measure::<Half>(START, training, Some(BITS_16)).unwrap();
         assert_eq!(half.found.as_ref().unwrap(), &half.exact);
     }

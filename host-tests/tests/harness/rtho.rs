@@ -1,7 +1,7 @@
 //! Hyperparameters tuned by forward mode on digits: its first hypergradient against the sweep's, what
 //! blocks begin with, and the same bits on any number of threads.
 
-use crate::common::{Answer, assert_close, hypergradient};
+use crate::common::{Answer, assert_each_close, hypergradient};
 use drmad::Fused;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
@@ -93,7 +93,7 @@ fn the_first_hypergradient_is_that_of_the_sweep_over_the_tape() {
             .into_iter()
             .chain(first.hypergradient.iter().map(|d| f64::from(*d)));
         for (got, want) in got.zip(&want) {
-            assert_close(scheme.name(), &[got], &[*want], F32_SWEEP);
+            assert_each_close(scheme.name(), &[got], &[*want], F32_SWEEP);
         }
     }
 }
