@@ -44,7 +44,7 @@
 //! picture (`data/numbers.rs`).
 
 mod gzip;
-pub(crate) mod npy;
+pub mod npy;
 mod numbers;
 
 use std::{

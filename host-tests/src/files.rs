@@ -10,7 +10,6 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use npyz::WriterBuilder;
 
 use crate::data::npy;
 
@@ -175,20 +174,12 @@ fn sync(folder: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// What the file system refuses, with the file's name.
-pub fn write_npy<T: npyz::AutoSerialize + Copy>(
+pub fn write_npy<T: npy::Item>(
     path: &Path,
     shape: &[u64],
     values: impl IntoIterator<Item = T>,
 ) -> Result<()> {
-    let mut bytes = Vec::new();
-    let mut writer = npyz::WriteOptions::new()
-        .default_dtype()
-        .shape(shape)
-        .writer(&mut bytes)
-        .begin_nd()?;
-    writer.extend(values)?;
-    writer.finish()?;
-    write(path, &bytes)
+    write(path, &npy::bytes(shape, values))
 }
 
 /// Reads a vector of f32 from `.npy`.

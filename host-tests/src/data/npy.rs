@@ -9,6 +9,8 @@
 //! Fortran order, in which the first index runs fastest: they are put in C order. A vector of
 //! hyperparameters ([`numbers`](fn@numbers)) is of f32, and of any shape.
 //!
+//! Written are arrays of f32 and i64, little-endian and in C order, with headers of version 1.
+//!
 //! Refused: items of other types than ours, or of a shape that is none of images or labels; a header that
 //! is longer than NumPy itself would read, or is more than those three entries.
 //! It is read here and by no general parser, whose recursion and products of sizes a header could
@@ -27,6 +29,49 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// The longest header that NumPy reads from a file that it does not trust.
 const LONGEST: u64 = 10_000;
+
+/// What an array that is written consists of.
+pub trait Item: Copy {
+    /// What NumPy calls it.
+    const DESCR: &'static str;
+    /// Appends its bytes, the lowest first.
+    fn write(self, bytes: &mut Vec<u8>);
+}
+
+impl Item for f32 {
+    const DESCR: &'static str = "<f4";
+    fn write(self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.to_le_bytes());
+    }
+}
+
+impl Item for i64 {
+    const DESCR: &'static str = "<i8";
+    fn write(self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.to_le_bytes());
+    }
+}
+
+/// A file with these items.
+///
+/// ```
+/// let bytes = drmad_host::data::npy::bytes(&[2], [1.0f32, 2.0]);
+/// assert_eq!((bytes.len(), &bytes[1..6]), (128 + 8, &b"NUMPY"[..]));
+/// ```
+pub fn bytes<T: Item>(shape: &[u64], values: impl IntoIterator<Item = T>) -> Vec<u8> {
+    let sizes: Vec<String> = shape.iter().map(|size| format!("{size},")).collect();
+    let (descr, sizes) = (T::DESCR, sizes.join(" "));
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({sizes}), }}");
+    // Spaces and a line's end, so that the items begin at a multiple of 64.
+    let before = MAGIC.len() + 4;
+    let len = (before + header.len() + 1).next_multiple_of(64) - before;
+    let mut bytes = [MAGIC, &[1, 0], &(len as u16).to_le_bytes()].concat();
+    bytes.extend(format!("{header:<0$}\n", len - 1).into_bytes());
+    for value in values {
+        value.write(&mut bytes);
+    }
+    bytes
+}
 
 /// What a header says.
 struct Header {
