@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 
-use drmad::objective::{At, Directions, Objective, Products};
-use drmad::{Error, Scalar};
+use drmad::objective::{At, Differentiable, Directions, Products};
+use drmad::{Arithmetic, Error, Scalar};
 
 /// How often an objective was evaluated.
 #[derive(Debug, Default)]
@@ -19,18 +19,14 @@ fn add(count: &Cell<usize>, n: usize) {
 }
 
 /// An objective with its counts.
-#[derive(Clone, Copy, Debug)]
-pub struct Counted<'a, O> {
+pub struct Counted<'a, A, S> {
     /// The objective.
-    pub inner: &'a O,
+    pub inner: &'a dyn Differentiable<A, S>,
     /// Its counts.
     pub counts: &'a Counts,
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<O: Objective> Objective for Counted<'_, O> {
-    type Arithmetic = O::Arithmetic;
-
+impl<A: Arithmetic, S: Scalar> Differentiable<A, S> for Counted<'_, A, S> {
     fn weights(&self) -> usize {
         self.inner.weights()
     }
@@ -43,7 +39,7 @@ impl<O: Objective> Objective for Counted<'_, O> {
         self.inner.scratch_len()
     }
 
-    fn gradient<S: Scalar>(
+    fn gradient(
         &self,
         at: At<'_, S>,
         g: &mut [S],
@@ -58,7 +54,7 @@ impl<O: Objective> Objective for Counted<'_, O> {
         self.inner.loss_scratch_len()
     }
 
-    fn loss<S: Scalar>(&self, at: At<'_, S>, scratch: &mut [S]) -> Result<S, Error> {
+    fn loss(&self, at: At<'_, S>, scratch: &mut [S]) -> Result<S, Error> {
         self.inner.loss(at, scratch)
     }
 
@@ -66,7 +62,7 @@ impl<O: Objective> Objective for Counted<'_, O> {
         self.inner.second_order_scratch_len()
     }
 
-    fn second_order<S: Scalar>(
+    fn second_order(
         &self,
         at: At<'_, S>,
         d: &[S],
@@ -81,7 +77,7 @@ impl<O: Objective> Objective for Counted<'_, O> {
         self.inner.tangents_scratch_len(count)
     }
 
-    fn tangents<S: Scalar>(
+    fn tangents(
         &self,
         at: At<'_, S>,
         along: Directions<'_, S>,
@@ -91,9 +87,5 @@ impl<O: Objective> Objective for Counted<'_, O> {
     ) -> Result<S, Error> {
         add(&self.counts.products, along.count);
         self.inner.tangents(at, along, g, g_dot, scratch)
-    }
-
-    fn visit_blocks(&self, visit: &mut dyn FnMut(&'static str, usize)) {
-        self.inner.visit_blocks(visit);
     }
 }

@@ -6,7 +6,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use drmad::{Arithmetic, Fused, Plain};
+use drmad::training::Compiled;
+use drmad::{Fused, Plain};
 use serde::Serialize;
 
 use crate::data::Dataset;
@@ -76,7 +77,7 @@ impl Request<'_> {
         }
     }
 
-    fn run_in<A: Arithmetic>(&self, folder: Option<&Path>) -> Result<Meta> {
+    fn run_in<A: Compiled<f32>>(&self, folder: Option<&Path>) -> Result<Meta> {
         let problem = Problem::draw(self.experiment, self.data, self.seed, 0)?;
         let want = self.experiment.hypers();
         if self.hyper.len() != want {
@@ -123,7 +124,7 @@ impl Request<'_> {
         })
     }
 
-    fn write<A: Arithmetic>(
+    fn write<A: Compiled<f32>>(
         &self,
         folder: &Path,
         problem: &Problem<'_>,

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use drmad::kernels::reduce::{cosine, norm};
 use drmad::outer::{Adam, Outer};
-use drmad::{Arithmetic, Fused, Plain};
+use drmad::training::Compiled;
+use drmad::{Fused, Plain};
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 
@@ -119,7 +120,7 @@ impl Frontier<'_> {
         }
     }
 
-    fn run_in<A: Arithmetic>(&self) -> Result<()> {
+    fn run_in<A: Compiled<f32>>(&self) -> Result<()> {
         let e = self.experiment;
         let hypers = e.hypers();
         say!(
@@ -164,7 +165,7 @@ impl Frontier<'_> {
 
     /// The seconds of a training that no method watches, and every method on the first draw, one after the
     /// other.
-    fn angles<A: Arithmetic>(
+    fn angles<A: Compiled<f32>>(
         &self,
         population: &Population<'_>,
         methods: &[Method],
@@ -233,7 +234,7 @@ impl Frontier<'_> {
     }
 
     /// The test error after tuning with a method, on a draw that no method has seen.
-    fn tuned_error<A: Arithmetic>(
+    fn tuned_error<A: Compiled<f32>>(
         &self,
         population: &Population<'_>,
         method: &Method,

@@ -1,9 +1,8 @@
 //! How good trained weights are: losses and errors on the outer and on the test examples.
 
 use anyhow::Result;
-use drmad::Arithmetic;
 use drmad::objective::{At, Objective};
-use drmad::training::{NetworkLoss, Source, Target, Training};
+use drmad::training::{Compiled, NetworkLoss, Source, Target, Training};
 
 use crate::divergence::Divergence;
 use crate::inputs::Images;
@@ -32,7 +31,7 @@ pub struct Errors {
 }
 
 /// The loss of a network of whom nothing is tuned, to judge weights by.
-fn judged<'s, A: Arithmetic>(
+fn judged<'s, A: Compiled<f32>>(
     problem: &'s Problem<'_>,
     images: &'s Images<'s>,
 ) -> Result<NetworkLoss<'s, A>> {
@@ -46,14 +45,15 @@ fn judged<'s, A: Arithmetic>(
 
 impl Problem<'_> {
     /// The network's own weights: of scaled ones, `s z`.
-    fn own<A: Arithmetic>(&self, hyper: &[f32], w: &[f32]) -> Result<Vec<f32>> {
+    fn own<A: Compiled<f32>>(&self, hyper: &[f32], w: &[f32]) -> Result<Vec<f32>> {
         let (mut room, mut own) = (self.room(), w.to_vec());
         self.values::<A>(hyper, &mut room)?.scale(&mut own)?;
         Ok(own)
     }
 
-    fn loss_of<A: Arithmetic>(&self, images: &Images<'_>, own: &[f32]) -> Result<f64> {
+    fn loss_of<A: Compiled<f32>>(&self, images: &Images<'_>, own: &[f32]) -> Result<f64> {
         let network = judged::<A>(self, images)?;
+        let network = network.pointer::<f32>();
         let examples: Vec<u32> = (0..images.len() as u32).collect();
         let at = At {
             w: own,
@@ -67,7 +67,7 @@ impl Problem<'_> {
         Ok(f64::from(loss))
     }
 
-    fn error_of<A: Arithmetic>(&self, images: &Images<'_>, own: &[f32]) -> Result<f64> {
+    fn error_of<A: Compiled<f32>>(&self, images: &Images<'_>, own: &[f32]) -> Result<f64> {
         let network = judged::<A>(self, images)?;
         let classes = self.experiment.classes();
         let mut scratch = vec![0.0f32; network.scratch_len()];
@@ -99,7 +99,7 @@ impl Problem<'_> {
     ///
     /// # Errors
     /// A loss that is not finite.
-    pub fn quality<A: Arithmetic>(&self, hyper: &[f32], w: &[f32]) -> Result<Quality> {
+    pub fn quality<A: Compiled<f32>>(&self, hyper: &[f32], w: &[f32]) -> Result<Quality> {
         let own = self.own::<A>(hyper, w)?;
         let [valid, test] = self.judges();
         Ok(Quality {
@@ -114,7 +114,7 @@ impl Problem<'_> {
     ///
     /// # Errors
     /// What the network refuses.
-    pub fn errors<A: Arithmetic>(&self, hyper: &[f32], w: &[f32]) -> Result<Errors> {
+    pub fn errors<A: Compiled<f32>>(&self, hyper: &[f32], w: &[f32]) -> Result<Errors> {
         let own = self.own::<A>(hyper, w)?;
         let [valid, test] = self.judges();
         Ok(Errors {

@@ -5,12 +5,11 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use drmad::Arithmetic;
 use drmad::group::Groups;
 use drmad::implicit::{Solved, Stopped};
 use drmad::method::Extent;
 use drmad::random::{Normal, Origin};
-use drmad::training::{Observer, On, Session, Training, Values};
+use drmad::training::{Compiled, Observer, On, Session, Training, Values};
 
 use crate::counted::{Counted, Counts};
 use crate::divergence::Divergence;
@@ -101,7 +100,7 @@ impl Problem<'_> {
     ///
     /// # Errors
     /// One that stands for no finite number.
-    pub(crate) fn values<'v, A: Arithmetic>(
+    pub(crate) fn values<'v, A: Compiled<f32>>(
         &'v self,
         hyper: &[f32],
         room: &'v mut [f32],
@@ -119,7 +118,7 @@ impl Problem<'_> {
     ///
     /// # Errors
     /// A hyperparameter that stands for no finite number.
-    pub fn initial<A: Arithmetic>(&self, hyper: &[f32]) -> Result<Vec<f32>> {
+    pub fn initial<A: Compiled<f32>>(&self, hyper: &[f32]) -> Result<Vec<f32>> {
         let (mut room, mut w) = (self.room(), vec![0.0; self.experiment.weights()]);
         self.values::<A>(hyper, &mut room)?.normal().fill(0, &mut w);
         Ok(w)
@@ -130,7 +129,7 @@ impl Problem<'_> {
     ///
     /// # Errors
     /// A training or a sweep that diverges, and too little memory.
-    pub fn train<A: Arithmetic>(
+    pub fn train<A: Compiled<f32>>(
         &self,
         hyper: &[f32],
         method: Option<&Method>,
@@ -144,7 +143,7 @@ impl Problem<'_> {
     ///
     /// # Errors
     /// As [`train`](Self::train).
-    pub fn train_and_measure<A: Arithmetic>(
+    pub fn train_and_measure<A: Compiled<f32>>(
         &self,
         hyper: &[f32],
         method: &Method,
@@ -164,7 +163,7 @@ impl Problem<'_> {
     }
 
     /// As [`train`](Self::train); `then` hears of the trained weights, before a way back begins.
-    fn train_then<A: Arithmetic>(
+    fn train_then<A: Compiled<f32>>(
         &self,
         hyper: &[f32],
         method: Option<&Method>,
@@ -184,12 +183,12 @@ impl Problem<'_> {
         let (trained, outside) = (self.trained(), self.outside(validated));
         let (losses, counts) = (training.losses::<A>(&trained, &outside)?, Counts::default());
         let counted = Counted {
-            inner: &losses.training,
+            inner: losses.training.pointer(),
             counts: &counts,
         };
         let on = On {
             training: &counted,
-            validation: &losses.validation,
+            validation: losses.validation.pointer(),
             initial: self.from.as_deref(),
         };
         let extent = {

@@ -23,7 +23,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use drmad::kernels::reduce::{cosine, norm};
 use drmad::outer::{Adam, Outer as _, Projection, Sgd, Sign};
-use drmad::{Arithmetic, Fused, Plain};
+use drmad::training::Compiled;
+use drmad::{Fused, Plain};
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -132,7 +133,7 @@ fn on_all_cores<T: Send>(
 }
 
 /// Trains all of these with the same hyperparameters and takes them back.
-fn train_all<A: Arithmetic>(
+fn train_all<A: Compiled<f32>>(
     device: &Device,
     problems: &[Problem<'_>],
     hyper: &[f32],
@@ -287,7 +288,7 @@ impl Tuning<'_> {
         }
     }
 
-    fn run_in<A: Arithmetic>(&self, begun: Option<State>) -> Result<Tuned> {
+    fn run_in<A: Compiled<f32>>(&self, begun: Option<State>) -> Result<Tuned> {
         let (experiment, seed) = (self.experiment(), self.settings.seed);
         let outer = &experiment.outer;
         let Outer { meta_steps, .. } = *outer;

@@ -35,6 +35,7 @@
 //! inputs of examples both at once.
 
 mod examples;
+mod front;
 mod network;
 mod session;
 mod tuned;
@@ -58,6 +59,7 @@ use crate::scalar::{Arithmetic, Real, Scalar};
 use crate::schedule::Rule;
 
 pub use examples::{Input, Source, Target};
+pub use front::Compiled;
 pub use network::{Losses, NetworkLoss};
 pub use session::Session;
 pub use tuned::{Hypers, Name, Of, Tuned, What};
@@ -515,7 +517,7 @@ impl<'a> Training<'a> {
     /// Those of [`check`](Self::check); [`Error::Length`]; [`Error::NonFinite`] for an entry of `h` that stands for
     /// no finite number; [`Error::Diverged`] with the step; what the method and the losses refuse.
     /// [`Error::Unsupported`] where the method knows no derivative by something that is tuned.
-    pub fn hypergradient<A: Arithmetic, S: Real + Pod>(
+    pub fn hypergradient<A: Compiled<S>, S: Real + Pod>(
         &self,
         method: Method,
         on: On<'_, A, S>,
@@ -530,7 +532,19 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// As [`hypergradient`](Self::hypergradient).
-    pub fn observed<A: Arithmetic, S: Real + Pod>(
+    pub fn observed<A: Compiled<S>, S: Real + Pod>(
+        &self,
+        method: Method,
+        on: On<'_, A, S>,
+        h: &[S],
+        d_h: &mut [S],
+        memory: &mut [S],
+        observer: &mut dyn Observer<S>,
+    ) -> Result<Outcome<S>, Error> {
+        A::observed(self, method, on, h, d_h, memory, observer)
+    }
+
+    fn observe<A: Compiled<S>, S: Real + Pod>(
         &self,
         method: Method,
         on: On<'_, A, S>,

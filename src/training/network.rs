@@ -6,13 +6,15 @@
 //!
 //! Refused: examples of another width, or with other targets, than the network's.
 
+use bytemuck::Pod;
+
 use super::examples::{Lent, Own};
-use super::{Model, On, Source, Training, What};
+use super::{Compiled, Model, On, Source, Training, What};
 use crate::error::{Error, same};
 use crate::group::Groups;
 use crate::models::Mlp;
-use crate::objective::{At, Directions, Objective, Products};
-use crate::scalar::{Arithmetic, Scalar};
+use crate::objective::{self, At, Directions, Objective, Products};
+use crate::scalar::{Arithmetic, Real, Scalar};
 use crate::wrap::{L2, Scaled, Strength};
 
 /// A described network's loss on examples.
@@ -32,12 +34,25 @@ pub struct Losses<'a, A> {
 
 impl<A: Arithmetic> Losses<'_, A> {
     /// What a training is run on, from initial weights of its seed.
-    pub fn on<S: Scalar>(&self) -> On<'_, A, S> {
+    pub fn on<S: Real + Pod>(&self) -> On<'_, A, S>
+    where
+        A: Compiled<S>,
+    {
         On {
-            training: &self.training,
-            validation: &self.validation,
+            training: self.training.pointer(),
+            validation: self.validation.pointer(),
             initial: None,
         }
+    }
+}
+
+impl<A: Arithmetic> NetworkLoss<'_, A> {
+    /// A pointer to it as it is compiled with the crate: no program that uses it compiles it once more.
+    pub fn pointer<S: Real + Pod>(&self) -> &dyn objective::Differentiable<A, S>
+    where
+        A: Compiled<S>,
+    {
+        A::pointer(self)
     }
 }
 
@@ -149,7 +164,20 @@ impl<A: Arithmetic> NetworkLoss<'_, A> {
     ///
     /// # Errors
     /// As [`Mlp::predict`].
-    pub fn predict<S: Scalar>(
+    pub fn predict<S: Real + Pod>(
+        &self,
+        w: &[S],
+        batch: &[u32],
+        outputs: &mut [S],
+        scratch: &mut [S],
+    ) -> Result<(), Error>
+    where
+        A: Compiled<S>,
+    {
+        A::predict(self, w, batch, outputs, scratch)
+    }
+
+    pub(super) fn tell<S: Scalar>(
         &self,
         w: &[S],
         batch: &[u32],

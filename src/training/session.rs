@@ -15,7 +15,7 @@
 use bytemuck::Pod;
 
 use super::values::{Derivatives, Tables};
-use super::{On, Training, Values, What, count_up};
+use super::{Compiled, On, Training, Values, What, count_up};
 use crate::error::{Error, cut, exactly};
 use crate::hypergradient::{Outcome, Progress, Trainer, Validation, Wanted, Workspace};
 use crate::kernels::reduce::dot;
@@ -75,13 +75,23 @@ pub struct Session<'m, A: Arithmetic, S: Scalar> {
     fresh: Option<Batches>,
 }
 
-impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
+impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
     /// A hypergradient at `h` that has not begun, in `memory` that has the training's
     /// [`need`](Training::need).
     ///
     /// # Errors
     /// As [`Training::hypergradient`].
     pub fn new(
+        training: Training<'m>,
+        sweep: Sweep,
+        on: On<'m, A, S>,
+        h: &[S],
+        memory: &'m mut [S],
+    ) -> Result<Self, Error> {
+        A::begin(training, sweep, on, h, memory)
+    }
+
+    pub(super) fn begin(
         training: Training<'m>,
         sweep: Sweep,
         on: On<'m, A, S>,
@@ -159,11 +169,19 @@ impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
         steps: usize,
         each: &mut dyn FnMut(usize, S),
     ) -> Result<Option<Outcome<S>>, Error> {
+        A::advance(self, steps, each)
+    }
+
+    pub(super) fn go_on(
+        &mut self,
+        steps: usize,
+        each: &mut dyn FnMut(usize, S),
+    ) -> Result<Option<Outcome<S>>, Error> {
         let left = self.training.steps.saturating_sub(self.progress.walked);
         if self.fresh.is_some() && (1..steps).contains(&left) {
             // The way back begins with a run of other batches.
-            self.advance(left, each)?;
-            return self.advance(steps.saturating_sub(left), each);
+            self.go_on(left, each)?;
+            return self.go_on(steps.saturating_sub(left), each);
         }
         let validation = Validation {
             objective: self.on.validation,
@@ -217,6 +235,15 @@ impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
     /// # Errors
     /// [`Error::Length`] where they are too few.
     pub fn save(&mut self, sequence: u64, tag: u64, bytes: &mut [u8]) -> Result<usize, Error> {
+        A::save(self, sequence, tag, bytes)
+    }
+
+    pub(super) fn write(
+        &mut self,
+        sequence: u64,
+        tag: u64,
+        bytes: &mut [u8],
+    ) -> Result<usize, Error> {
         self.with(|run, trainer| state::save(sequence, &mut run.state(trainer, tag), bytes))
     }
 
@@ -225,6 +252,10 @@ impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
     /// # Errors
     /// [`Error::Saved`] where it is damaged, or of something else.
     pub fn restore(&mut self, tag: u64, bytes: &[u8]) -> Result<u64, Error> {
+        A::restore(self, tag, bytes)
+    }
+
+    pub(super) fn read(&mut self, tag: u64, bytes: &[u8]) -> Result<u64, Error> {
         self.with(|run, trainer| state::restore(bytes, &mut run.state(trainer, tag)))
     }
 

@@ -8,7 +8,8 @@ use std::fmt;
 
 use anyhow::{Context, Result, bail, ensure};
 use drmad::cuda::{self, Kernels};
-use drmad::{Arithmetic, Fused, Plain};
+use drmad::training::Compiled;
+use drmad::{Arithmetic as _, Fused, Plain};
 
 use super::{Device, Job};
 use crate::data::Dataset;
@@ -118,7 +119,7 @@ const OF_THE_HOST: [&str; 2] = ["f64 norm", "f64 cosine"];
 ///
 /// # Errors
 /// What the device says.
-pub fn kernels<A: Arithmetic>(device: &cuda::Device) -> Result<Vec<(&'static str, Compared)>> {
+pub fn kernels<A: Compiled<f32>>(device: &cuda::Device) -> Result<Vec<(&'static str, Compared)>> {
     let mut all = vec![];
     for (name, text) in VECTORS {
         let vector = Vector::parse(text, A::NAME).with_context(|| format!("vector {name}"))?;
@@ -221,7 +222,7 @@ pub fn methods() -> Vec<Method> {
 ///
 /// # Errors
 /// What the device says; a training that only one of them takes to its end.
-pub fn trainings<A: Arithmetic>(
+pub fn trainings<A: Compiled<f32>>(
     device: &Device,
     experiment: &Experiment,
     method: &Method,

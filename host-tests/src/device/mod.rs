@@ -12,13 +12,12 @@ use std::str::FromStr;
 use std::sync::{Once, OnceLock};
 
 use anyhow::{Context, Result, ensure};
-use drmad::Arithmetic;
 use drmad::cuda;
 use drmad::group::Groups;
 use drmad::method::Extent;
 use drmad::path::Grid;
 use drmad::random::{Initial, Origin};
-use drmad::training::Values;
+use drmad::training::{Compiled, Values};
 use drmad::wrap::Strength;
 use rayon::prelude::*;
 
@@ -115,7 +114,7 @@ pub fn here() -> &'static Device {
 ///
 /// # Errors
 /// As [`Problem::train`]; what the device says.
-pub fn train<A: Arithmetic>(
+pub fn train<A: Compiled<f32>>(
     problem: &Problem<'_>,
     hyper: &[f32],
     method: Option<&Method>,
@@ -159,7 +158,7 @@ impl Device {
     ///
     /// # Errors
     /// Of the outer result what the device says, of the inner ones a training or a sweep that diverges.
-    pub fn train<A: Arithmetic>(
+    pub fn train<A: Compiled<f32>>(
         &self,
         jobs: &[Job<'_>],
         each: &(dyn Fn() + Sync),
@@ -230,7 +229,7 @@ struct Sides<'j> {
 }
 
 impl<'j> Sides<'j> {
-    fn new<A: Arithmetic>(job: &Job<'j>, room: &'j mut [f32]) -> Result<Self> {
+    fn new<A: Compiled<f32>>(job: &Job<'j>, room: &'j mut [f32]) -> Result<Self> {
         let values = job.problem.values::<A>(job.hyper, room)?;
         Ok(Sides { job: *job, values })
     }

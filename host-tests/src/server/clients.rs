@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use drmad::kernels::reduce::norm;
-use drmad::{Arithmetic, Fused, Plain};
+use drmad::training::Compiled;
+use drmad::{Fused, Plain};
 use sha2::{Digest, Sha256};
 
 use super::Settings;
@@ -140,7 +141,7 @@ impl<'a> Clients<'a> {
         found.unwrap_or_else(|| Err("it is not held here".to_string()))
     }
 
-    fn answer<A: Arithmetic>(&self, client: &Client<'a>, order: &Order) -> Result<Said> {
+    fn answer<A: Compiled<f32>>(&self, client: &Client<'a>, order: &Order) -> Result<Said> {
         let problem = |meta_step| -> Result<Problem<'a>> {
             let population = client.population.as_ref();
             let population = population.map_err(|words| anyhow::anyhow!("{words}"))?;

@@ -14,7 +14,6 @@ use drmad::random::Batches;
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{Coupled, Coupling, L1, L2, Psd, Scaled, Strength, Tasks};
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
-use drmad_host::counted::{Counted, Counts};
 use drmad_host::tolerances::*;
 
 const BATCH: &[u32] = &[3, 0, 7, 7, 1, 11, 4];
@@ -140,17 +139,6 @@ fn every_wrapper_hands_on_the_scratch_and_the_bits_of_a_network() {
                     groups,
                 },
                 1.0,
-            ),
-        ),
-        (
-            "Counted",
-            inner,
-            handed_on(
-                &Counted {
-                    inner: &net(),
-                    counts: &Counts::default(),
-                },
-                0.0,
             ),
         ),
     ];

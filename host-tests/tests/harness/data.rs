@@ -1,5 +1,6 @@
 //! What the data loader accepts, and in which words it refuses the rest.
 
+use npyz::WriterBuilder;
 use std::{fs, io::Write, path::Path, sync::LazyLock};
 
 use drmad_host::data::{DataError, Dataset};
@@ -518,9 +519,14 @@ fn mnist_in_npy_is_mnist() {
     for (split, name) in [(&MNIST.train, "train"), (&MNIST.test, "test")] {
         let path = |what| directory.path().join(format!("{name}_{what}.npy"));
         let n = split.len() as u64;
-        // By another writer than the one above; labels as NumPy would have them.
-        let pixels = split.pixels.iter().copied();
-        drmad_host::files::write_npy(&path("images"), &[n, 28, 28], pixels).unwrap();
+        // By other writers than the one above; labels as NumPy would have them.
+        let mut bytes = vec![];
+        let options = npyz::WriteOptions::new().default_dtype();
+        let writer = options.shape(&[n, 28, 28]).writer(&mut bytes);
+        let mut writer = writer.begin_nd().unwrap();
+        writer.extend(split.pixels.iter().copied()).unwrap();
+        writer.finish().unwrap();
+        fs::write(path("images"), bytes).unwrap();
         let labels = split.labels.iter().map(|label| i64::from(*label));
         drmad_host::files::write_npy(&path("labels"), &[n], labels).unwrap();
     }
