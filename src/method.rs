@@ -551,6 +551,8 @@ pub enum Method {
         series_rate: Option<f32>,
         /// The most iterations, each one second-order product.
         iterations: usize,
+        /// The residual, relative to that of no iteration, at which they end.
+        tolerance: f32,
         /// What is added to the curvature.
         damping: f32,
     },
@@ -567,6 +569,7 @@ impl Method {
     pub const IMPLICIT: Method = Method::Implicit {
         series_rate: None,
         iterations: 20,
+        tolerance: 1e-6,
         damping: 0.01,
     };
 

@@ -536,6 +536,7 @@ impl Method {
             Name::Implicit | Name::Neumann => method::Method::Implicit {
                 series_rate: (self.name == Name::Neumann).then_some(self.rate),
                 iterations: self.iterations,
+                tolerance: 1e-6,
                 damping: self.damping,
             },
             Name::Direct | Name::Random | Name::AllUp => method::Method::Direct,

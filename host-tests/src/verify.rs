@@ -1,32 +1,23 @@
-//! `drmad check`: every identity on every objective and method, with its error and its tolerance.
+//! `drmad check`: every identity on the losses of described trainings, and every method on a training, with its error
+//! and its tolerance.
 //!
-//! Objectives are checked in f64 on a small network over real digits; methods by training it for a
+//! Losses are checked in f64 on a small network over real digits; methods by training it for a
 //! few steps and comparing the sweep with finite differences of the whole training, and the
 //! approximate ones with the exact one by their angle.
-
-use std::cell::Cell;
 
 use anyhow::{Result, bail};
 use drmad::Fused;
 use drmad::check::{Deviation, Probes, objective, required_len};
-use drmad::forward::{Forward, Wrt};
-use drmad::group::{Granularity, Groups, Layout};
-use drmad::hypergradient::{Validation, Wanted, Workspace};
-use drmad::implicit::{self, Implicit, Solver};
+use drmad::group::{Granularity, Groups};
 use drmad::kernels::reduce::cosine;
-use drmad::models::{
-    Beside, Examples, LearnedInputs, Logistic, Mlp, Pixels, Quadratic, Smoothed, SoftLabels,
-    SparsePixels, Weighted,
-};
+use drmad::layers::Layer::{Dense, Relu, Tanh};
+use drmad::method::{Method, Recall, Sweep};
+use drmad::models::{Pixels, SparsePixels};
+use drmad::network::{Loss, Network};
 use drmad::objective::{At, Objective};
-use drmad::outer::Parametrisation;
-use drmad::path::{
-    Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Plan, Quantised, Reversible,
-    Tape,
-};
-use drmad::random::{Batches, Normal, Origin, choose};
-use drmad::train::{Rule, Run, Schedule};
-use drmad::wrap::{Coupled, Coupling, L1, L2, Scaled, Strength, Tasks};
+use drmad::path::Levels;
+use drmad::random::{Normal, Origin, choose};
+use drmad::training::{Losses, Model, NetworkLoss, On, Source, Training, Tuned, What};
 
 use crate::data::Dataset;
 use crate::tolerances;
@@ -79,7 +70,7 @@ fn probe(seed: u64, n: usize, scale: f64) -> Vec<f64> {
     x
 }
 
-fn check_objective<O: Objective>(what: &str, loss: &O, hyper: f64) -> Result<bool> {
+fn check_loss(what: &str, loss: &NetworkLoss<'_, Fused>, hyper: f64) -> Result<bool> {
     let (p, h) = (loss.weights(), loss.hypers());
     let w = probe(11, p, 0.3);
     let hyper: Vec<f64> = probe(12, h, 0.1).iter().map(|x| x + hyper).collect();
@@ -126,143 +117,79 @@ fn check_objective<O: Objective>(what: &str, loss: &O, hyper: f64) -> Result<boo
     Ok(passed)
 }
 
-/// A training in f64 as a function of all its hyperparameters.
-struct Training<'a> {
-    pixels: Pixels<'a>,
-    valid: Pixels<'a>,
-    groups: Groups<'a>,
-    tensors: Groups<'a>,
-}
-
-/// All hyperparameters of a [`Training`], in f64.
-#[derive(Clone)]
-struct Hypers {
-    /// Logarithms of scales, then of penalties.
-    log_h: Vec<f64>,
-    rates: Vec<f64>,
-    momenta: Vec<f64>,
-    log_scales: Vec<f64>,
-}
-
-/// Scales and a penalty of a network.
-type Penalised<'a> = L2<'a, Scaled<'a, Mlp<'a, Pixels<'a>, Fused>>>;
-
-/// Which path a [`Training`] is swept over.
-type MakePath<'m> = dyn Fn(&Normal<'_, f64>, &mut dyn FnMut(&mut dyn Path<Fused, f64>) -> Result<f64>) -> Result<f64>
-    + 'm;
-
-impl Training<'_> {
-    /// Calls `body` with the training's run, the validation loss and the initial weights.
-    fn with<R>(
-        &self,
-        at: &Hypers,
-        body: impl FnOnce(
-            &Run<'_, Fused, f64>,
-            &Validation<'_, Fused, f64>,
-            &Normal<'_, f64>,
-        ) -> Result<R>,
-    ) -> Result<R> {
-        let network = |pixels| Mlp::<_, Fused>::new(pixels, WIDTHS, 10);
-        let mut h = at.log_h.clone();
-        Parametrisation::Log.value::<Fused, _>(&mut h);
-        let penalised = |pixels, strength| -> Result<Penalised<'_>> {
-            let scaled = Scaled {
-                inner: network(pixels)?,
-                groups: self.groups,
-            };
-            Ok(L2::new(scaled, strength))
-        };
-        let training = penalised(self.pixels, Strength::Tuned(self.groups))?;
-        let outside = penalised(self.valid, Strength::Off(self.groups))?;
-        let run = Run {
-            objective: &training,
-            h: &h,
-            schedule: Schedule {
-                rule: Rule::HeavyBall,
-                groups: self.tensors,
-                rates: &at.rates,
-                momenta: &at.momenta,
-            },
-            batches: Batches {
-                seed: 5,
-                examples: self.pixels.chosen.len(),
-                size: 20,
-            },
-            steps: STEPS,
-        };
-        let origin = Normal {
-            seed: 6,
-            groups: self.tensors,
-            log_scales: &at.log_scales,
-        };
-        let examples: Vec<u32> = (0..self.valid.chosen.len() as u32).collect();
-        let validation = Validation {
-            objective: &outside,
-            examples: &examples,
-        };
-        body(&run, &validation, &origin)
+/// A training of the small network on so many digits.
+fn small(tuned: &[Tuned], sparse: bool) -> Training<'_> {
+    let model = Model::Widths {
+        widths: WIDTHS,
+        sparse,
+    };
+    Training {
+        tuned,
+        valid_examples: 20,
+        batch: 20,
+        microbatch: Some(7),
+        seed: 5,
+        ..Training::new(model, 40, STEPS)
     }
+}
 
-    /// The derivatives by a few of the hyperparameters, in forward mode.
-    fn forward(&self, at: &Hypers, wrt: &[Wrt]) -> Result<Vec<f64>> {
-        self.with(at, |run, validation, origin| {
-            let (p, h) = (run.objective.weights(), run.h.len());
-            let (rule, count) = (run.schedule.rule, wrt.len());
-            let scratch = run.forward_scratch_len(validation, count);
-            let len = Forward::<f64>::required_len(p, h, rule, count, scratch);
-            let mut buffer = vec![0.0; len];
-            let mut forward = Forward::new(&mut buffer, run, wrt)?;
-            forward.start(origin)?;
-            let mut batch = vec![0; run.batches.size];
-            run.forward(0..STEPS, &mut forward, &mut batch, &mut |_, _| ())?;
-            let mut d = vec![0.0; count];
-            run.hypergradient(validation, &mut forward, &mut d)?;
-            for (d, wrt) in d.iter_mut().zip(wrt) {
-                if let Wrt::Hyper(i) = *wrt {
-                    Parametrisation::Log.pull_back(&run.h[i..=i], std::slice::from_mut(d))?;
-                }
+/// Every kind of block that a loss knows of, on dense and on sparse rows, and other layers and losses.
+fn check_losses(dense: &dyn Source, sparse: &dyn Source) -> Result<bool> {
+    let by = |what, by| vec![Tuned::new(what, by)];
+    let unit = Granularity::Unit;
+    let blocks = [
+        ("network", vec![], 0.0),
+        ("scales, global", by(What::Scale, Granularity::Global), 1.2),
+        ("scales by layer", by(What::Scale, Granularity::Layer), 1.2),
+        ("scales by unit", by(What::Scale, unit), 1.2),
+        (
+            "scales by weight",
+            by(What::Scale, Granularity::Parameter),
+            1.2,
+        ),
+        ("penalties by unit", by(What::Penalty, unit), 0.2),
+        ("weights of examples", by(What::ExampleWeight, unit), 1.0),
+        ("inputs of examples", by(What::Input, unit), 0.0),
+        (
+            "weights, scales and penalties",
+            [What::ExampleWeight, What::Scale, What::Penalty]
+                .map(|what| Tuned::new(what, unit))
+                .to_vec(),
+            0.7,
+        ),
+    ];
+    let mut passed = true;
+    for (what, tuned, hyper) in &blocks {
+        for (rows, source, sparse) in [("dense", dense, false), ("sparse", sparse, true)] {
+            let loss = Training {
+                l2: 0.02,
+                ..small(tuned, sparse)
             }
-            Ok(d)
-        })
+            .loss(source)?;
+            passed &= check_loss(&format!("{what}, {rows}"), &loss, *hyper)?;
+        }
     }
-
-    /// The validation loss, and the derivative of it by everything where `into` is given.
-    fn evaluate(
-        &self,
-        at: &Hypers,
-        make: &MakePath<'_>,
-        mut into: Option<&mut Hypers>,
-    ) -> Result<f64> {
-        self.with(at, |run, validation, origin| {
-            let (p, rule) = (run.objective.weights(), run.schedule.rule);
-            let scratch = run.scratch_len(validation);
-            let len = Workspace::<f64>::required_len(p, scratch, rule, true);
-            let mut buffer = vec![0.0; len];
-            let mut batch = vec![0; run.batches.size];
-            make(origin, &mut |path| {
-                let mut workspace = Workspace::new(&mut buffer, p, rule, true)?;
-                run.walk(origin, path, &mut workspace, &mut batch, &mut |_, _| ())?;
-                let Some(into) = &mut into else {
-                    let at = At {
-                        w: workspace.w,
-                        h: run.h,
-                        batch: validation.examples,
-                    };
-                    return Ok(validation.objective.loss(at, workspace.scratch)?);
-                };
-                let wanted = Wanted {
-                    d_h: &mut into.log_h,
-                    schedule: Some((&mut into.rates, &mut into.momenta)),
-                };
-                let outcome = run.back(validation, path, &mut workspace, &mut batch, wanted)?;
-                Parametrisation::Log.pull_back(run.h, &mut into.log_h)?;
-                let mut w0 = vec![0.0; p];
-                origin.fill(0, &mut w0);
-                origin.adjoint(&w0, workspace.d_w, &mut into.log_scales)?;
-                Ok(outcome.valid_loss)
-            })
-        })
+    for (what, loss) in [
+        ("ReLU", Loss::CrossEntropy),
+        ("squared error", Loss::SquaredError),
+    ] {
+        let network = Network {
+            inputs: WIDTHS[0],
+            layers: &[Dense(6), Relu, Dense(5), Tanh, Dense(CLASSES)],
+            loss,
+        };
+        let tuned = by(What::ExampleWeight, unit);
+        let model = Model::Network {
+            network,
+            sparse: false,
+        };
+        let training = Training {
+            model,
+            ..small(&tuned, false)
+        };
+        passed &= check_loss(what, &training.loss(dense)?, 1.0)?;
     }
+    Ok(passed)
 }
 
 /// Runs all checks and prints them.
@@ -283,91 +210,29 @@ pub fn run(data: &Dataset) -> Result<()> {
     if data.train.width() != WIDTHS[0] || data.classes() > CLASSES {
         bail!("check works on images of 784 pixels in at most 10 classes");
     }
-    say!(
-        "{:<34} {:<28} {:>10} {:>9}",
-        "objective",
-        "identity",
-        "error",
-        "tolerance"
-    );
-    let network = || Mlp::<_, Fused>::new(pixels(train), WIDTHS, 7);
-    let layout = Layout::Layers(WIDTHS);
-    let groups = |by, biases| Groups { layout, by, biases };
-    let units = groups(Granularity::Unit, false);
-    let mut passed = true;
-    let curvature: Vec<f32> = (1..=9).map(|i| i as f32).collect();
-    passed &= check_objective("quadratic", &Quadratic::<Fused>::new(&curvature), 0.0)?;
-    passed &= check_objective(
-        "logistic",
-        &Logistic::<_, Fused>::new(pixels(train), CLASSES)?,
-        0.0,
-    )?;
-    passed &= check_objective("mlp", &network()?, 0.0)?;
+    let header = |what| {
+        say!(
+            "{:<34} {:<28} {:>10} {:>9}",
+            what,
+            "identity",
+            "error",
+            "tolerance"
+        );
+    };
+    header("loss");
     let sparse = SparsePixels {
         images: data.train.lists()?,
         labels: &data.train.labels,
         chosen: train,
         mean: data.mean_pixel(),
     };
-    let on_lists = Mlp::<_, Fused>::new(sparse, WIDTHS, 7)?;
-    passed &= check_objective("mlp (sparse)", &on_lists, 0.0)?;
-    for (name, groups) in [
-        ("scaled by global", groups(Granularity::Global, true)),
-        ("scaled by layer", groups(Granularity::Layer, true)),
-        ("scaled by unit", units),
-        ("scaled by parameter", groups(Granularity::Parameter, true)),
-    ] {
-        let inner = network()?;
-        passed &= check_objective(name, &Scaled { inner, groups }, 1.2)?;
-    }
-    let tuned = Strength::Tuned(units);
-    passed &= check_objective("l2", &L2::new(network()?, tuned), 0.2)?;
-    passed &= check_objective("l1", &L1::new(network()?, tuned), 0.2)?;
-    passed &= check_objective(
-        "l2 (l1 (mlp))",
-        &L2::new(L1::new(network()?, tuned), tuned),
-        0.2,
-    )?;
-    let fixed = Strength::Fixed(0.02, Groups::global(layout.weights()));
-    let scaled = Scaled {
-        inner: network()?,
-        groups: units,
-    };
-    passed &= check_objective("fixed l2 (scaled (mlp))", &L2::new(scaled, fixed), 1.2)?;
-    passed &= check_objective(
-        "coupled columns (logistic)",
-        &Coupled {
-            inner: Logistic::<_, Fused>::new(pixels(train), 10)?,
-            coupling: Coupling::Tuned(Tasks::Interleaved(10)),
-        },
-        0.3,
-    )?;
-    passed &= check_objective(
-        "coupled pieces (mlp)",
-        &Coupled {
-            inner: network()?,
-            coupling: Coupling::Tuned(Tasks::Stacked(5)),
-        },
-        0.3,
-    )?;
-
-    passed &= check_examples(pixels(train))?;
-
+    let (train, valid) = (pixels(train), pixels(valid));
+    let mut passed = check_losses(&train, &sparse)?;
     say!("");
-    say!(
-        "{:<34} {:<28} {:>10} {:>9}",
-        "method",
-        "identity",
-        "error",
-        "tolerance"
-    );
-    passed &= check_methods(&Training {
-        pixels: pixels(train),
-        valid: pixels(valid),
-        groups: units,
-        tensors: groups(Granularity::Tensor, true),
-    })?;
-    passed &= check_implicit(pixels(train), pixels(valid))?;
+    header("method");
+    passed &= check_methods(&train, &valid)?;
+    passed &= check_forward(&train, &valid)?;
+    passed &= check_implicit(&train, &valid)?;
     if passed {
         say!("all identities hold");
         Ok(())
@@ -376,112 +241,91 @@ pub fn run(data: &Dataset) -> Result<()> {
     }
 }
 
-/// Every kind of hyperparameter in the examples, of a network and of a softmax regression.
-fn check_examples(inner: Pixels<'_>) -> Result<bool> {
-    fn both<D: Examples + Copy>(what: &str, examples: D, hyper: f64) -> Result<bool> {
-        let network = Mlp::<_, Fused>::new(examples, WIDTHS, 7)?;
-        let regression = Logistic::<_, Fused>::new(examples, CLASSES)?;
-        let passed = check_objective(&format!("mlp ({what})"), &network, hyper)?;
-        Ok(passed & check_objective(&format!("logistic ({what})"), &regression, hyper)?)
-    }
-    let classes = CLASSES;
-    let smoothed = |by_label| Smoothed {
-        inner,
-        classes,
-        by_label,
-    };
-    let soft = SoftLabels { inner, classes };
-    let all = Weighted {
-        inner: LearnedInputs {
-            inner: Smoothed {
-                inner: soft,
-                classes,
-                by_label: false,
-            },
-        },
-    };
-    let mut passed = both("weighted", Weighted { inner }, 1.0)?;
-    passed &= both("soft labels", soft, 0.1)?;
-    passed &= both("smoothed", smoothed(false), 0.2)?;
-    passed &= both("smoothed by label", smoothed(true), 0.2)?;
-    passed &= both("learned inputs", LearnedInputs { inner }, 0.0)?;
-    passed &= both("beside", Beside { inner, hypers: 3 }, 0.0)?;
-    passed &= both("all at once", all, 0.3)?;
-    Ok(passed)
+/// The validation loss and the hypergradient by a method.
+fn hypergradient(
+    training: &Training<'_>,
+    method: Method,
+    on: On<'_, Fused, f64>,
+    h: &[f64],
+) -> Result<(f64, Vec<f64>)> {
+    let mut memory = vec![0.0; training.need::<f64>(method).len()];
+    let mut d_h = vec![0.0; h.len()];
+    let found = training.hypergradient(method, on, h, &mut d_h, &mut memory)?;
+    Ok((found.valid_loss, d_h))
 }
 
-fn check_methods(training: &Training<'_>) -> Result<bool> {
-    let p = Layout::Layers(WIDTHS).weights();
-    let (units, tensors) = (training.groups.len(), training.tensors.len());
-    let mut log_h = vec![0.2; units];
-    log_h.resize(2 * units, -5.0);
-    let at = Hypers {
-        log_h,
-        rates: vec![0.3; tensors * STEPS],
-        momenta: vec![0.7; tensors * STEPS],
-        log_scales: vec![-2.0; tensors],
-    };
-    let zero = Hypers {
-        log_h: vec![0.0; at.log_h.len()],
-        rates: vec![0.0; at.rates.len()],
-        momenta: vec![0.0; at.momenta.len()],
-        log_scales: vec![0.0; tensors],
-    };
-    let tape: &MakePath<'_> = &|_, sweep| {
-        let mut storage = vec![0.0; Tape::<f64>::required_len(p, STEPS, 1)];
-        sweep(&mut Tape::new(p, STEPS, 1, &mut storage)?)
-    };
-    let mut exact = zero.clone();
-    training.evaluate(&at, tape, Some(&mut exact))?;
+const fn each_step(what: What, by: Granularity) -> Tuned {
+    Tuned {
+        each_step: true,
+        ..Tuned::new(what, by)
+    }
+}
+
+/// What all blocks begin with.
+fn start(training: &Training<'_>) -> Vec<f64> {
+    let mut h = vec![];
+    for (block, range) in training.hypers().blocks() {
+        let start = match block.what {
+            What::Scale => 0.2,
+            What::Penalty => -5.0,
+            What::Rate => -1.2,
+            What::Momentum => 0.85,
+            _ => -2.0,
+        };
+        h.extend(range.map(|_| start));
+    }
+    h
+}
+
+fn check_methods(train: &dyn Source, valid: &dyn Source) -> Result<bool> {
+    const TUNED: &[Tuned] = &[
+        Tuned::new(What::Scale, Granularity::Unit),
+        Tuned::new(What::Penalty, Granularity::Unit),
+        each_step(What::Rate, Granularity::Tensor),
+        each_step(What::Momentum, Granularity::Tensor),
+        Tuned::new(What::InitialScale, Granularity::Tensor),
+    ];
+    let training = small(TUNED, false);
+    let losses: Losses<'_, Fused> = training.losses(train, valid)?;
+    let h = start(&training);
+    let by = |method, h: &[f64]| hypergradient(&training, method, losses.on(), h);
+    let (_, exact) = by(Method::TAPE, &h)?;
 
     // The derivative by each kind along a random direction, against whole trainings.
-    type Kind = fn(&mut Hypers) -> &mut Vec<f64>;
-    let kinds: [(&'static str, Kind); 4] = [
-        ("scales and penalties", |x| &mut x.log_h),
-        ("rates", |x| &mut x.rates),
-        ("momenta", |x| &mut x.momenta),
-        ("initial scales", |x| &mut x.log_scales),
-    ];
     let mut passed = true;
-    for (i, (identity, of)) in kinds.into_iter().enumerate() {
-        let direction = probe(20 + i as u64, of(&mut exact).len(), 1.0);
-        let got: f64 = of(&mut exact)
-            .iter()
-            .zip(&direction)
-            .map(|(x, d)| x * d)
-            .sum();
-        let mut losses = [0.0; 2];
+    for (i, (block, range)) in training.hypers().blocks().enumerate() {
+        let direction = probe(20 + i as u64, range.len(), 1.0);
+        let pairs = exact[range.clone()].iter().zip(&direction);
+        let got: f64 = pairs.map(|(x, d)| x * d).sum();
+        let mut ends = [0.0; 2];
         let step = 1e-5;
-        for (loss, s) in losses.iter_mut().zip([-step, step]) {
-            let mut moved = at.clone();
-            for (x, d) in of(&mut moved).iter_mut().zip(&direction) {
+        for (loss, s) in ends.iter_mut().zip([-step, step]) {
+            let mut moved = h.clone();
+            for (x, d) in moved[range.clone()].iter_mut().zip(&direction) {
                 *x += s * d;
             }
-            *loss = training.evaluate(&moved, tape, None)?;
+            *loss = by(Method::Sweep(Sweep::over(Recall::Line)), &moved)?.0;
         }
-        let want = (losses[1] - losses[0]) / (2.0 * step);
+        let want = (ends[1] - ends[0]) / (2.0 * step);
         passed &= Row {
             what: "tape".to_string(),
-            identity,
+            identity: match block.what {
+                What::Scale => "scales",
+                What::Penalty => "penalties",
+                What::Rate => "rates",
+                What::Momentum => "momenta",
+                _ => "initial scales",
+            },
             error: (got - want).abs() / want.abs().max(1e-3),
             tolerance: Some(tolerances::CHECK_TRAINING),
         }
         .print();
     }
 
-    let checkpoints: &MakePath<'_> = &|_, sweep| {
-        let mut storage = vec![0.0; Checkpoints::<f64>::required_len(p, 5, 1)];
-        let mut marks = [Mark::default(); 5];
-        let mut path = Checkpoints::new(p, STEPS, 1, &mut storage, &mut marks)?;
-        sweep(&mut path)
-    };
-    let mut again = zero.clone();
-    training.evaluate(&at, checkpoints, Some(&mut again))?;
-    let mut differing = 0;
-    for (_, of) in kinds {
-        let pairs = of(&mut again).iter().zip(of(&mut exact).iter());
-        differing += pairs.filter(|(x, y)| x.to_bits() != y.to_bits()).count();
-    }
+    let few = Recall::Checkpoints { snapshots: 5 };
+    let (_, again) = by(Method::Sweep(Sweep::over(few)), &h)?;
+    let pairs = again.iter().zip(&exact);
+    let differing = pairs.filter(|(x, y)| x.to_bits() != y.to_bits()).count();
     passed &= Row {
         what: "checkpoints, S = 5".to_string(),
         identity: "numbers unlike the tape's",
@@ -490,193 +334,130 @@ fn check_methods(training: &Training<'_>) -> Result<bool> {
     }
     .print();
 
-    // A few of each kind, a scale and a penalty among them.
-    let few = [
-        Wrt::Hyper(units / 2),
-        Wrt::Hyper(units + units / 2),
-        Wrt::Rate(0),
-        Wrt::Rate(tensors * (STEPS - 1)),
-        Wrt::Momentum(0),
+    let of_the_loss = 2 * (training.hypers().blocks().next()).map_or(0, |(_, range)| range.len());
+    let hats = |levels| Recall::Hats {
+        intervals: 8,
+        levels,
+        spacing: None,
+    };
+    let (intervals, levels) = (16, Levels::Full);
+    for (what, recall, tolerance) in [
+        (
+            "hats, K = 8, in full",
+            hats(Levels::Full),
+            Some(tolerances::CHECK_HATS),
+        ),
+        (
+            "hats, K = 8, 11 levels",
+            hats(Levels::Eleven),
+            Some(tolerances::CHECK_HATS_11_LEVELS),
+        ),
+        (
+            "reversible",
+            Recall::Reversible,
+            Some(tolerances::CHECK_REVERSIBLE),
+        ),
+        (
+            "knots, K = 16, in full",
+            Recall::Knots { intervals, levels },
+            None,
+        ),
+        (
+            "hermite, K = 16, in full",
+            Recall::Hermite { intervals, levels },
+            None,
+        ),
+        ("legendre, r = 8", Recall::Legendre { polynomials: 8 }, None),
+        ("line", Recall::Line, None),
+        (
+            "line-published",
+            Recall::PublishedLine { rate_scale: 1.0 },
+            None,
+        ),
+    ] {
+        let sweep = Sweep {
+            tail: Some(0),
+            ..Sweep::over(recall)
+        };
+        let (_, got) = by(Method::Sweep(sweep), &h)?;
+        passed &= Row {
+            what: what.to_string(),
+            identity: "1 - cosine to tape, by h",
+            error: 1.0 - cosine(&got[..of_the_loss], &exact[..of_the_loss]),
+            tolerance,
+        }
+        .print();
+    }
+    Ok(passed)
+}
+
+/// Forward mode against the tape, by a few of each kind.
+fn check_forward(train: &dyn Source, valid: &dyn Source) -> Result<bool> {
+    const TUNED: &[Tuned] = &[
+        Tuned::new(What::Scale, Granularity::Layer),
+        Tuned::new(What::Penalty, Granularity::Layer),
+        Tuned::new(What::Rate, Granularity::Tensor),
+        Tuned::new(What::Momentum, Granularity::Tensor),
+        Tuned::new(What::InitialScale, Granularity::Tensor),
     ];
-    let got = training.forward(&at, &few)?;
-    let want = [
-        exact.log_h[units / 2],
-        exact.log_h[units + units / 2],
-        exact.rates[0],
-        exact.rates[tensors * (STEPS - 1)],
-        exact.momenta[0],
-    ];
+    let training = small(TUNED, false);
+    let losses: Losses<'_, Fused> = training.losses(train, valid)?;
+    let h = start(&training);
+    let by = |method| hypergradient(&training, method, losses.on(), &h);
+    let ((_, want), (_, got)) = (by(Method::TAPE)?, by(Method::Forward)?);
     let errors = got.iter().zip(want).map(|(x, y)| (x - y).abs() / y.abs());
-    passed &= Row {
+    Ok(Row {
         what: "forward".to_string(),
         identity: "against the tape",
         error: errors.fold(0.0, f64::max),
         tolerance: Some(tolerances::CHECK_DUAL),
     }
-    .print();
-
-    let grid = Grid {
-        steps: STEPS,
-        intervals: 8,
-        spacing: Grid::SPACING,
-    };
-    let hats_full: &MakePath<'_> = &|origin, sweep| {
-        let mut storage = vec![0.0; Full::<f64>::required_len(p, 8)];
-        let mut factors = [0.0; 9];
-        let rows = Full::new(p, 8, &mut storage)?;
-        sweep(&mut Hats::new(p, grid, *origin, rows, &mut factors)?)
-    };
-    let hats_11: &MakePath<'_> = &|origin, sweep| {
-        let mut storage = vec![0; Quantised::<11>::required_len(p, 8)];
-        let mut factors = [0.0; 9];
-        let rows = Quantised::<11>::new(p, 8, &mut storage)?;
-        sweep(&mut Hats::new(p, grid, *origin, rows, &mut factors)?)
-    };
-    let left_over = Cell::new(true);
-    let reversible: &MakePath<'_> = &|_, sweep| {
-        let mut storage = vec![0; Reversible::required_len(p, STEPS, 0.7)];
-        let mut path = Reversible::new(p, STEPS, 0.7, &mut storage)?;
-        let loss = sweep(&mut path)?;
-        left_over.set(!path.is_at_start());
-        Ok(loss)
-    };
-    let knots: &MakePath<'_> = &|origin, sweep| {
-        let mut storage = vec![0.0; Full::<f64>::required_len(p, 16)];
-        let rows = Full::new(p, 16, &mut storage)?;
-        sweep(&mut Knots::<f64, _, _>::new(p, 16, *origin, rows)?)
-    };
-    let hermite: &MakePath<'_> = &|origin, sweep| {
-        let mut storage = [(); 2].map(|()| vec![0.0; Full::<f64>::required_len(p, 17)]);
-        let [rows, changes] = &mut storage;
-        let (rows, changes) = (Full::new(p, 16, rows)?, Full::new(p, 17, changes)?);
-        sweep(&mut Knots::<f64, _, _>::hermite(
-            p, 16, *origin, rows, changes,
-        )?)
-    };
-    let legendre: &MakePath<'_> = &|_, sweep| {
-        let mut storage = vec![0.0; Legendre::<f64>::required_len(p, 8)];
-        sweep(&mut Legendre::<f64>::new(p, STEPS, 8, &mut storage)?)
-    };
-    let line: &MakePath<'_> = &|origin, sweep| sweep(&mut Line::new(*origin, STEPS));
-    let published: &MakePath<'_> =
-        &|origin, sweep| sweep(&mut Line::new(*origin, STEPS).with(Plan::published(STEPS)));
-    for (what, path, tolerance) in [
-        (
-            "hats, K = 8, in full",
-            hats_full,
-            Some(tolerances::CHECK_HATS),
-        ),
-        (
-            "hats, K = 8, 11 levels",
-            hats_11,
-            Some(tolerances::CHECK_HATS_11_LEVELS),
-        ),
-        ("reversible", reversible, Some(tolerances::CHECK_REVERSIBLE)),
-        ("knots, K = 16, in full", knots, None),
-        ("hermite, K = 16, in full", hermite, None),
-        ("legendre, r = 8", legendre, None),
-        ("line", line, None),
-        ("line-published", published, None),
-    ] {
-        let mut got = zero.clone();
-        training.evaluate(&at, path, Some(&mut got))?;
-        passed &= Row {
-            what: what.to_string(),
-            identity: "1 - cosine to tape, by h",
-            error: 1.0 - cosine(&got.log_h, &exact.log_h),
-            tolerance,
-        }
-        .print();
-    }
-    passed &= Row {
-        what: "reversible".to_string(),
-        identity: "bits left over at w_0",
-        error: f64::from(u8::from(left_over.get())),
-        tolerance: Some(0.0),
-    }
-    .print();
-    Ok(passed)
+    .print())
 }
 
 /// Implicit differentiation against the tape, on a softmax regression whose penalties make it strongly
 /// convex, trained until nothing moves.
-fn check_implicit(train: Pixels<'_>, valid: Pixels<'_>) -> Result<bool> {
-    const WIDTHS: &[usize] = &[784, 10];
-    let groups = Groups {
-        layout: Layout::Layers(WIDTHS),
-        by: Granularity::Unit,
-        biases: true,
+fn check_implicit(train: &dyn Source, valid: &dyn Source) -> Result<bool> {
+    const TUNED: &[Tuned] = &[Tuned {
+        parametrisation: None,
+        ..Tuned::new(What::Penalty, Granularity::Parameter)
+    }];
+    let model = Model::Widths {
+        widths: &[784, 10],
+        sparse: false,
     };
-    let model = |pixels| Mlp::<_, Fused>::new(pixels, WIDTHS, 10);
-    let training = L2::new(model(train)?, Strength::Tuned(groups));
-    let outside = L2::new(model(valid)?, Strength::Off(groups));
-    let (p, units, steps) = (groups.weights(), groups.len(), 120);
-    let h: Vec<f64> = probe(30, units, 0.1).iter().map(|x| 1.0 + x).collect();
-    let run = Run {
-        objective: &training,
-        h: &h,
-        schedule: Schedule {
-            rule: Rule::HeavyBall,
-            groups: Groups::global(p),
-            rates: &[0.2],
-            momenta: &[0.5],
-        },
-        batches: Batches {
-            seed: 5,
-            examples: train.chosen.len(),
-            size: train.chosen.len(),
-        },
-        steps,
+    let training = Training {
+        valid_examples: valid.len(),
+        tuned: TUNED,
+        rate: 0.2,
+        momentum: 0.5,
+        batch: train.len(),
+        microbatch: Some(10),
+        ..Training::new(model, train.len(), 120)
     };
-    let all = |n: usize| -> Vec<u32> { (0..n as u32).collect() };
-    let (train, valid) = (all(train.chosen.len()), all(valid.chosen.len()));
-    let validation = Validation {
-        objective: &outside,
-        examples: &valid,
+    let losses: Losses<'_, Fused> = training.losses(train, valid)?;
+    let p = training.hypers().len();
+    let h: Vec<f64> = probe(30, p, 0.1).iter().map(|x| 1.0 + x).collect();
+    let origin = probe(31, p, 0.1);
+    let on = On {
+        initial: Some(&origin[..]),
+        ..losses.on()
     };
-    let scratch = implicit::scratch_len(&training, &outside);
-    let mut buffer = vec![0.0; Workspace::<f64>::required_len(p, scratch, Rule::HeavyBall, false)];
-    let mut workspace = Workspace::new(&mut buffer, p, Rule::HeavyBall, false)?;
-    let mut storage = vec![0.0; Tape::<f64>::required_len(p, steps, 0)];
-    let mut tape = Tape::new(p, steps, 0, &mut storage)?;
-    let (origin, mut batch) = (probe(31, p, 0.1), vec![0; train.len()]);
-    let start = &origin[..];
-    run.walk(
-        &start,
-        &mut tape,
-        &mut workspace,
-        &mut batch,
-        &mut |_, _| (),
-    )?;
-
-    // They leave the weights and the path to the sweep.
-    let mut solved = Vec::new();
-    for (what, solver) in [
-        ("implicit, conjugate gradients", Solver::ConjugateGradients),
-        ("implicit, Neumann series", Solver::Neumann { rate: 0.1 }),
+    let (_, exact) = hypergradient(&training, Method::TAPE, on, &h)?;
+    let greatest = |x: &mut dyn Iterator<Item = f64>| x.fold(0.0, |a: f64, b| a.max(b.abs()));
+    let size = greatest(&mut exact.iter().copied());
+    let mut passed = true;
+    for (what, series_rate) in [
+        ("implicit, conjugate gradients", None),
+        ("implicit, Neumann series", Some(0.1)),
     ] {
-        let settings = Implicit {
-            examples: &train,
-            solver,
+        let method = Method::Implicit {
+            series_rate,
             iterations: 200,
             tolerance: 1e-13,
             damping: 0.0,
         };
-        let mut d_h = vec![0.0; units];
-        run.implicit(&validation, &settings, &mut workspace, &mut d_h)?;
-        solved.push((what, d_h));
-    }
-    let mut exact = vec![0.0; units];
-    let wanted = Wanted {
-        d_h: &mut exact,
-        schedule: None,
-    };
-    run.back(&validation, &mut tape, &mut workspace, &mut batch, wanted)?;
-
-    let greatest = |x: &mut dyn Iterator<Item = f64>| x.fold(0.0, |a: f64, b| a.max(b.abs()));
-    let size = greatest(&mut exact.iter().copied());
-    let mut passed = true;
-    for (what, d_h) in solved {
+        let (_, d_h) = hypergradient(&training, method, on, &h)?;
         let difference = greatest(&mut d_h.iter().zip(&exact).map(|(got, want)| got - want));
         passed &= Row {
             what: what.to_string(),

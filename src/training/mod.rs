@@ -682,6 +682,7 @@ impl<'a> Training<'a> {
             Method::Implicit {
                 series_rate,
                 iterations,
+                tolerance,
                 damping,
             } => {
                 let settings = Implicit {
@@ -693,7 +694,7 @@ impl<'a> Training<'a> {
                         None => Solver::ConjugateGradients,
                     },
                     iterations,
-                    tolerance: S::from_f32(1e-6),
+                    tolerance: S::from_f32(tolerance),
                     damping: S::from_f32(damping),
                 };
                 let solved = run.implicit(&validation, &settings, &mut workspace, d_loss)?;
