@@ -4,11 +4,13 @@
 //! A changed bit is a breaking change. `golden/vectors/` is for other implementations: what goes in and
 //! what comes out (`docs/porting.md`).
 
-#[path = "../common/mod.rs"]
+#[path = "../../../tests/common/mod.rs"]
 mod common;
 mod vectors;
 
 use std::path::PathBuf;
+
+use drmad_host::tolerances;
 
 use common::{Answer, Data, Noise, WIDTHS, bits, hypergradient, on_every_level};
 use drmad::forward::{self, Forward, Wrt};

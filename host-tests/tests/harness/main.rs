@@ -1,8 +1,10 @@
 //! The harness: its files, its experiments and their pages, the program as its users meet it, devices,
 //! servers, kills.
 
-#[path = "../common/mod.rs"]
+#[path = "../../../tests/common/mod.rs"]
 mod common;
+
+use drmad_host::tolerances;
 
 mod chaos;
 mod cleaning;
@@ -11,6 +13,7 @@ mod clients;
 mod completions;
 mod cuda;
 mod data;
+mod documents;
 #[cfg(target_os = "linux")]
 mod drivers;
 mod errors;
@@ -18,6 +21,7 @@ mod experiments;
 mod experiments_page;
 mod frontier_page;
 mod kills;
+mod mnist;
 mod multitask;
 mod precision;
 mod report;

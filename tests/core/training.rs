@@ -1,10 +1,6 @@
 //! The described training against a program that shares no code with it: nested loops in float64, differentiated by
 //! fourth-order differences of whole trainings.
 
-#[path = "../host-tests/src/tolerances.rs"]
-#[allow(dead_code, unreachable_pub)] // the table of all tests
-mod tolerances;
-
 use drmad::group::Granularity;
 use drmad::layers::Layer::{self, Dense, Relu, Tanh};
 use drmad::method::{Method, Recall, Sweep};
@@ -13,8 +9,12 @@ use drmad::network::{Loss, Network};
 use drmad::outer::Parametrisation;
 use drmad::path::Levels;
 use drmad::random::{Normal, Origin};
-use drmad::training::{Input, Model, On, Own, Session, Source, Target, Training, Tuned, What};
+use drmad::training::{
+    Compiled, Input, Model, On, Own, Session, Source, Target, Training, Tuned, What,
+};
 use drmad::{Error, Fused};
+
+use crate::tolerances;
 
 /// Examples with numbers to predict.
 struct Regression {
@@ -367,7 +367,10 @@ fn hypergradient<S: drmad::Real + bytemuck::Pod>(
     method: Method,
     on: On<'_, Fused, S>,
     h: &[f64],
-) -> (S, Vec<S>) {
+) -> (S, Vec<S>)
+where
+    Fused: Compiled<S>,
+{
     let h: Vec<S> = h.iter().map(|h| S::from_f64(*h)).collect();
     // What was in the memory must not matter, and the promised length must do.
     let mut memory = vec![S::from_f64(f64::NAN); training.need::<S>(method).len()];

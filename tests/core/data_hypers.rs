@@ -7,6 +7,7 @@ use crate::common::{
     assert_each_close, assert_sums_close, bits, hypergradient, keeps_the_identities, magnitudes,
     wide,
 };
+use crate::tolerances::*;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::models::{
@@ -19,7 +20,6 @@ use drmad::random::Batches;
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain};
-use drmad_host::tolerances::*;
 
 const CLASSES: usize = 3;
 const DEPTHS: [&[usize]; 4] = [&[6, 3], &[6, 5, 3], WIDTHS, &[6, 5, 1, 7, 3]];

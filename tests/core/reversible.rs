@@ -5,6 +5,7 @@ use crate::common::plain::derivative;
 use crate::common::{
     Answer, Data, NoTraining, Noise, Rates, WIDTHS, bits, hypergradient, on_every_level, wide,
 };
+use crate::tolerances::*;
 use drmad::group::{Block, Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::kernels::momentum::RowSteps;
@@ -18,7 +19,6 @@ use drmad::path::{Path, Reversible, Spare, Steps, Taken, Tape};
 use drmad::random::Batches;
 use drmad::train::{Rule, Run, Schedule, Scratch, Walk};
 use drmad::{Error, Fused, Scalar};
-use drmad_host::tolerances::*;
 
 // ---------------------------------------------------------------- the integers
 

@@ -3,8 +3,8 @@
 
 use crate::common::{
     BATCH, Noise, assert_each_above, assert_each_close, bits, keeps_the_identities, on_every_level,
-    wide,
 };
+use crate::tolerances::*;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::kernels::accumulate::add_to_rows;
 use drmad::kernels::matmul::{self, Form, MatMul};
@@ -15,13 +15,6 @@ use drmad::models::{
 use drmad::objective::{At, Objective, Products};
 use drmad::wrap::Scaled;
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
-use drmad_host::data::Dataset;
-use drmad_host::experiment::Experiment;
-use drmad_host::inputs::Inputs;
-use drmad_host::method::{Method, Name};
-use drmad_host::problem::Problem;
-use drmad_host::recipe::find;
-use drmad_host::tolerances::*;
 
 const MEAN: f32 = 0.13;
 
@@ -327,24 +320,6 @@ fn network_of_a_mean<A: Arithmetic>() {
 fn with_a_mean_a_network_agrees_with_dense_centred_inputs() {
     network_of_a_mean::<Plain>();
     network_of_a_mean::<Fused>();
-}
-
-#[test]
-fn the_harness_gets_the_same_hypergradient_from_whole_images() {
-    let data = Dataset::mnist().unwrap();
-    let [sparse, dense] = [Inputs::Sparse, Inputs::Dense].map(|inputs| {
-        let experiment = Experiment {
-            inputs,
-            steps: 12,
-            ..find("mnist-units").unwrap().clone()
-        };
-        let problem = Problem::draw(&experiment, &data, 0, 0).unwrap();
-        let (start, method) = (experiment.start(), Method::new(Name::Tape));
-        let trained = problem.train::<Fused>(&start, Some(&method), &mut |_| ());
-        wide(&trained.unwrap().back.unwrap().hypergradient)
-    });
-    assert_ne!(sparse, dense, "the mean has its place in other sums");
-    assert_each_above("dense", &dense, &sparse, FLOOR_F32_SWEEP, F32_SWEEP);
 }
 
 #[test]

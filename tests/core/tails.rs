@@ -2,6 +2,7 @@
 //! inside them.
 
 use crate::common::{Answer, Data, Noise, Rates, WIDTHS, bits, hypergradient, wide};
+use crate::tolerances::*;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::models::Mlp;
@@ -13,7 +14,6 @@ use drmad::random::{Batches, Normal};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
-use drmad_host::tolerances::*;
 
 const STEPS: usize = 24;
 const P: usize = 74;

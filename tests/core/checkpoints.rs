@@ -11,11 +11,6 @@ use drmad::random::Batches;
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain};
-use drmad_host::data::Dataset;
-use drmad_host::dump::Request;
-use drmad_host::experiment::Rounding;
-use drmad_host::method::{Method, Name};
-use drmad_host::recipe::find;
 
 // ------------------------------------------------------------------ how often steps are taken
 
@@ -435,38 +430,6 @@ fn every_step_and_hypergradient_has_the_bits_of_the_tape() {
             same_bits_as_the_tape::<Plain>(rule, schedule);
             same_bits_as_the_tape::<Fused>(rule, schedule);
         }
-    }
-}
-
-#[test]
-fn the_harness_gets_the_tape_s_hypergradient_from_few_snapshots() {
-    let data = Dataset::mnist().unwrap();
-    for name in ["mnist-units", "schedules"] {
-        let mut experiment = find(name).unwrap();
-        experiment.steps = 12;
-        let get = |method| {
-            let folder = tempfile::tempdir().unwrap();
-            let request = Request {
-                experiment: &experiment,
-                data: &data,
-                method,
-                hyper: experiment.start(),
-                seed: 0,
-                arithmetic: Rounding::Fused,
-            };
-            let floats = request.run(Some(folder.path())).unwrap().floats;
-            let bytes = std::fs::read(folder.path().join("hypergradient.npy")).unwrap();
-            (floats, bytes)
-        };
-        let (_, want) = get(Method::new(Name::Tape));
-        let few = Method {
-            snapshots: 3,
-            ..Method::new(Name::Checkpoints)
-        };
-        let (floats, got) = get(few);
-        assert!(got == want, "{name}");
-        assert_eq!(floats / experiment.weights(), 6);
-        assert_eq!(few.describe(), "checkpoints, S = 3");
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::common::{
     All, Data, Noise, WIDTHS, assert_each_close, bits, hypergradient, keeps_the_identities, wide,
 };
+use crate::tolerances::*;
 use drmad::group::Groups;
 use drmad::hypergradient::Validation;
 use drmad::kernels::reduce::norm;
@@ -14,7 +15,6 @@ use drmad::random::Batches;
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{Coupled, Coupling, L1, L2, Psd, Scaled, Strength, Tasks};
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
-use drmad_host::tolerances::*;
 
 const BATCH: &[u32] = &[3, 0, 7, 7, 1, 11, 4];
 

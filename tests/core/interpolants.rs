@@ -3,6 +3,7 @@
 
 use crate::common::plain;
 use crate::common::{Answer, Data, NoTraining, Noise, WIDTHS, assert_close, bits, hypergradient};
+use crate::tolerances::*;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::kernels::quantise::{block, words};
@@ -14,7 +15,6 @@ use drmad::random::{Batches, Normal, Origin};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain, Real, Scalar};
-use drmad_host::tolerances::*;
 
 /// Weights of more than one block, the last one incomplete.
 /// Weights in a block of 15 or 255 levels.

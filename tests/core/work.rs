@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use crate::common::counted::{Counted, Counts};
 use crate::common::{Noise, hypergradient};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
@@ -10,7 +11,6 @@ use drmad::path::{Full, Grid, Hats, Knots, Line, Path, Quantised, Rows, Stored, 
 use drmad::random::{Batches, Origin};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::{Error, Fused};
-use drmad_host::counted::{Counted, Counts};
 
 const STEPS: usize = 24;
 const INTERVALS: usize = 5;

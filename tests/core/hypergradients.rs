@@ -9,6 +9,7 @@ use crate::common::{
     Answer, Data, NoTraining, Noise, WIDTHS, all_batches, assert_close, assert_differences,
     assert_each_above, assert_each_close, assert_sums_close, bits, hypergradient, wide,
 };
+use crate::tolerances::*;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::kernels::quantise::MOST;
@@ -22,7 +23,6 @@ use drmad::random::{Batches, Normal, Origin};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L1, L2, Scaled, Strength};
 use drmad::{Arithmetic, Dual, Error, Fused, Plain, Scalar};
-use drmad_host::tolerances::*;
 
 // ---------------------------------------------------------------- the quadratic in closed form
 

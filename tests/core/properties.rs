@@ -5,9 +5,10 @@
 //! to the number: one less is refused, one more changes no bit, and neither does what lies in it before,
 //! be it NaN. That no path reads or writes outside its buffer the guards beside it tell.
 //!
-//! `PROPTEST_CASES=50000 cargo test -p drmad-host --test core properties` is the long run.
+//! `PROPTEST_CASES=50000 cargo test -p drmad --test core properties` is the long run.
 
 use crate::common::{Answer, Data, Noise, assert_each_close, bits, hypergradient};
+use crate::tolerances::{FLOOR, TWO_EXACT_METHODS};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::models::{Features, Mlp};
@@ -20,7 +21,6 @@ use drmad::random::Batches;
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Dual, Error, Fused, Scalar};
-use drmad_host::tolerances::{FLOOR, TWO_EXACT_METHODS};
 use proptest::prelude::*;
 use proptest::sample::select;
 

@@ -3,6 +3,7 @@
 
 use crate::common::plain::derivative;
 use crate::common::{assert_differences, assert_each_close, hypergradient};
+use crate::tolerances::*;
 use drmad::check::{self, Probes};
 use drmad::forward::Forward;
 use drmad::group::Groups;
@@ -15,9 +16,8 @@ use drmad::path::{
 use drmad::random::{Batches, Normal};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::{Arithmetic, Error, Fused, Scalar};
-use drmad_host::tolerances::*;
 
-const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/questions.md"));
+const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/questions.md"));
 
 const ONE: Batches = Batches {
     seed: 0,

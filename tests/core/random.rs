@@ -1,9 +1,9 @@
 //! Random numbers: what each is a function of, and that they look random.
 
 use crate::common::{WIDTHS, all_batches, bits};
+use crate::tolerances::*;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::random::{Batches, Normal, Origin, choose, mix};
-use drmad_host::tolerances::*;
 
 /// Examples and batch size: equal, prime, one, a batch larger than several epochs, a power of two
 /// (whose strides must be odd), highly composite.

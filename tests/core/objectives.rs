@@ -5,12 +5,12 @@ use crate::common::{
     All, BATCH, Data, Noise, WIDTHS, all_of, assert_each_close, assert_sums_close, bits,
     keeps_the_identities, magnitudes, plain, wide,
 };
+use crate::tolerances::*;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::models::{Examples, Features, Logistic, Mlp, Pixels, Quadratic};
 use drmad::objective::{At, Objective, Products, by_dual_numbers};
 use drmad::wrap::{L1, L2, Scaled, Strength};
 use drmad::{Arithmetic, Fused, Plain};
-use drmad_host::tolerances::*;
 
 const ALL: [Granularity; 5] = [
     Granularity::Global,

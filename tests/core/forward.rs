@@ -6,6 +6,7 @@ use crate::common::{
     Answer, Data, Noise, WIDTHS, assert_each_above, assert_each_close, assert_sums_close, bits,
     hypergradient, wide,
 };
+use crate::tolerances::*;
 use drmad::forward::{Forward, Stepped, Wrt, scratch_len};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
@@ -17,12 +18,6 @@ use drmad::random::{Batches, Normal, Origin};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Error, Fused, Plain, Scalar, state};
-use drmad_host::data::Dataset;
-use drmad_host::experiment::Experiment;
-use drmad_host::method::{Method, Name};
-use drmad_host::problem::Problem;
-use drmad_host::recipe;
-use drmad_host::tolerances::*;
 
 const STEPS: usize = 9;
 const P: usize = 74;
@@ -591,40 +586,5 @@ fn forward_mode_refuses_what_does_not_fit() {
             what: "tangents",
             step: 1
         })
-    );
-}
-
-#[test]
-fn the_harness_gives_the_tapes_hypergradient_by_forward_mode_or_says_why_not() {
-    let data = Dataset::mnist().unwrap();
-    for (name, steps) in [("mnist-layers", 12), ("schedules", 2)] {
-        let experiment = Experiment {
-            steps,
-            ..recipe::find(name).unwrap()
-        };
-        let problem = Problem::draw(&experiment, &data, 0, 0).unwrap();
-        let [got, want] = [Name::Forward, Name::Tape].map(|name| {
-            let method = Method::new(name);
-            let trained = problem.train::<Fused>(&experiment.start(), Some(&method), &mut |_| ());
-            trained.unwrap()
-        });
-        assert_eq!(bits(&got.w), bits(&want.w));
-        let (got, want) = (got.back.unwrap(), want.back.unwrap());
-        assert_eq!(got.valid_loss, want.valid_loss);
-        let want = wide(&want.hypergradient);
-        for (block, range) in experiment.blocks() {
-            let what = format!("{name}, {block:?}");
-            let (got, want) = (&got.hypergradient[range.clone()], &want[range]);
-            assert_each_above(&what, got, want, FLOOR_F32_SWEEP, F32_SWEEP);
-        }
-    }
-    let units = recipe::find("mnist-units").unwrap();
-    let problem = Problem::draw(&units, &data, 0, 0).unwrap();
-    let method = Method::new(Name::Forward);
-    let refused = problem.train::<Fused>(&units.start(), Some(&method), &mut |_| ());
-    let words = refused.unwrap_err().to_string();
-    assert!(
-        words.contains("has 934, which need 83798480 numbers"),
-        "{words}"
     );
 }

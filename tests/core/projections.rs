@@ -2,11 +2,11 @@
 //! and by solutions that sort; parametrisations against differences.
 
 use crate::common::{Noise, assert_close, assert_each_close, bits, on_every_level};
+use crate::tolerances::*;
 use drmad::outer::Parametrisation::{self, Log, Logit};
 use drmad::outer::projections::{boxed, capped_box, l1_ball, non_negative, simplex};
 use drmad::outer::{Adam, Outer, Projected, Projection, Sgd};
 use drmad::{Dual, Error, Fused, Plain};
-use drmad_host::tolerances::*;
 
 fn projected(onto: Projection<f64>, x: &[f64]) -> Vec<f64> {
     let mut y = x.to_vec();

@@ -2,11 +2,15 @@
 //! that goes from initial weights to a hypergradient.
 #![allow(dead_code)] // each test program uses its own part
 
+pub(crate) mod counted;
 pub(crate) mod plain;
 
 use std::io::{self, Write};
 use std::sync::Mutex;
 
+use crate::tolerances::{
+    CENTRAL_DIFFERENCES, CENTRAL_STEP, DIFFERENCED_LOSSES, FLOOR, SAME_FORMULA_F64,
+};
 use drmad::check::{self, Deviation, Probes};
 use drmad::group::Block;
 use drmad::hypergradient::{Validation, Wanted, Workspace};
@@ -18,9 +22,6 @@ use drmad::path::{Path, Steps};
 use drmad::random::{Batches, Origin};
 use drmad::train::{Rule, Run, Schedule};
 use drmad::{Arithmetic, Error, Scalar};
-use drmad_host::tolerances::{
-    CENTRAL_DIFFERENCES, CENTRAL_STEP, DIFFERENCED_LOSSES, FLOOR, SAME_FORMULA_F64,
-};
 
 /// Something is missing: says what to install, and fails with `CI_REQUIRED=1`, where it should be there.
 #[track_caller]

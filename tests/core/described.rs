@@ -2,12 +2,12 @@
 //! forms.
 
 use crate::common::assert_each_close;
+use crate::tolerances::SAME_FORMULA_F64;
 use drmad::group::{Granularity, Groups, Layout, Member};
 use drmad::memory::Need;
 use drmad::outer::Parametrisation;
 use drmad::training::{Hypers, Tuned, What};
 use drmad::{Error, Fused};
-use drmad_host::tolerances::SAME_FORMULA_F64;
 
 // ------------------------------------------------------------------------------------------- memory
 

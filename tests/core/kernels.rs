@@ -1,6 +1,7 @@
 //! The kernels against their definitions, on every vector level of this processor.
 
 use crate::common::{Noise, bits, on_every_level, wide};
+use crate::tolerances::*;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::kernels::matmul::{self, Form, MatMul};
 use drmad::kernels::momentum::{self, RowSteps, Step};
@@ -11,7 +12,6 @@ use drmad::models::Quadratic;
 use drmad::objective::{At, Objective, Products};
 use drmad::wrap::{Absolute, Penalty, Square, Strength, Term};
 use drmad::{Arithmetic, Fused, Plain, Scalar};
-use drmad_host::tolerances::*;
 
 /// Rows, inner, columns: single numbers, odd and prime ones, MNIST's layers, more columns than a
 /// panel of any level (16, 56), more rows than a tile, and nothing at all.

@@ -6,12 +6,14 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../host-tests/src/tolerances.rs"]
+#[allow(dead_code, unreachable_pub)] // the table of all tests
+mod tolerances;
 
 mod answers;
 mod checkpoints;
 mod data_hypers;
 mod described;
-mod documents;
 mod extremes;
 mod forward;
 mod hypergradients;
@@ -32,5 +34,6 @@ mod reversible;
 mod rules;
 mod sparse;
 mod tails;
+mod training;
 mod work;
 mod wraps;

@@ -5,6 +5,7 @@ use crate::common::plain::{self, Training};
 use crate::common::{
     Data, Noise, all_batches, assert_close, assert_each_close, hypergradient, wide,
 };
+use crate::tolerances::*;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::{Validation, Workspace};
 use drmad::implicit::{Implicit, Solved, Solver, Stopped, scratch_len};
@@ -15,7 +16,6 @@ use drmad::random::Batches;
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L1, L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Scalar};
-use drmad_host::tolerances::*;
 
 /// All that comes out of a training and its implicit differentiation.
 #[derive(Debug)]

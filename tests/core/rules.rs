@@ -6,6 +6,7 @@ use crate::common::{
     Answer, Data, Noise, WIDTHS, all_batches, assert_differences, assert_each_close,
     assert_sums_close, hypergradient, wide,
 };
+use crate::tolerances::*;
 use drmad::forward::{Forward, Wrt, scratch_len};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
@@ -19,7 +20,6 @@ use drmad::random::Batches;
 use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
-use drmad_host::tolerances::*;
 
 // --------------------------------------------------------------------- one step, written out
 
