@@ -4,6 +4,8 @@
 //! A network's passes, the paths and the sweep are some hundred thousand instructions each time that they are
 //! compiled, and a call through a pointer costs nanoseconds of a step's many microseconds.
 //!
+//! Without `std`, where flash counts and a program is one, all of it is compiled in the program that calls it.
+//!
 //! Refused: other scalars. Dual numbers go through [`Run`](crate::train::Run).
 
 use bytemuck::Pod;
@@ -78,10 +80,12 @@ impl Sealed for Fused {}
 macro_rules! compiled {
     ($($A:ty, $S:ty;)*) => {$(
         impl Compiled<$S> for $A {
+            #[cfg_attr(not(feature = \"std\"), inline)]
             fn pointer<'l>(loss: &'l NetworkLoss<'_, Self>) -> &'l dyn Differentiable<Self, $S> {
                 loss
             }
 
+            #[cfg_attr(not(feature = \"std\"), inline)]
             fn predict(
                 loss: &NetworkLoss<'_, Self>,
                 w: &[$S],
@@ -92,6 +96,7 @@ macro_rules! compiled {
                 loss.tell(w, batch, outputs, scratch)
             }
 
+            #[cfg_attr(not(feature = \"std\"), inline)]
             fn observed(
                 training: &Training<'_>,
                 method: Method,
@@ -104,6 +109,7 @@ macro_rules! compiled {
                 training.observe(method, on, h, d_h, memory, observer)
             }
 
+            #[cfg_attr(not(feature = \"std\"), inline)]
             fn begin<'m>(
                 training: Training<'m>,
                 sweep: Sweep,
@@ -114,6 +120,7 @@ macro_rules! compiled {
                 Session::begin(training, sweep, on, h, memory)
             }
 
+            #[cfg_attr(not(feature = \"std\"), inline)]
             fn advance(
                 session: &mut Session<'_, Self, $S>,
                 steps: usize,
@@ -122,6 +129,7 @@ macro_rules! compiled {
                 session.go_on(steps, each)
             }
 
+            #[cfg_attr(not(feature = \"std\"), inline)]
             fn save(
                 session: &mut Session<'_, Self, $S>,
                 sequence: u64,
@@ -131,6 +139,7 @@ macro_rules! compiled {
                 session.write(sequence, tag, bytes)
             }
 
+            #[cfg_attr(not(feature = \"std\"), inline)]
             fn restore(
                 session: &mut Session<'_, Self, $S>,
                 tag: u64,
