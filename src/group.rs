@@ -67,21 +67,18 @@ impl Layout<'_> {
         match self {
             Layout::Flat(_) => None,
             Layout::Network { inputs, layers } => dense(*inputs, layers, l),
-            Layout::Layers(widths) => {
-                if l >= widths.len().saturating_sub(1) {
-                    return None;
-                }
-                let activation = if l + 2 < widths.len() {
-                    Activation::Tanh
-                } else {
-                    Activation::Identity
-                };
-                Some(Dense {
-                    inputs: widths[l],
-                    outputs: widths[l + 1],
-                    activation,
-                })
-            }
+            Layout::Layers(widths) => match widths.split_at_checked(l) {
+                Some((_, [inputs, outputs, beyond @ ..])) => Some(Dense {
+                    inputs: *inputs,
+                    outputs: *outputs,
+                    activation: if beyond.is_empty() {
+                        Activation::Identity
+                    } else {
+                        Activation::Tanh
+                    },
+                }),
+                _ => None,
+            },
         }
     }
 

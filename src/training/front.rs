@@ -80,12 +80,12 @@ impl Sealed for Fused {}
 macro_rules! compiled {
     ($($A:ty, $S:ty;)*) => {$(
         impl Compiled<$S> for $A {
-            #[cfg_attr(not(feature = \"std\"), inline)]
+            #[cfg_attr(not(feature = "std"), inline)]
             fn pointer<'l>(loss: &'l NetworkLoss<'_, Self>) -> &'l dyn Differentiable<Self, $S> {
                 loss
             }
 
-            #[cfg_attr(not(feature = \"std\"), inline)]
+            #[cfg_attr(not(feature = "std"), inline)]
             fn predict(
                 loss: &NetworkLoss<'_, Self>,
                 w: &[$S],
@@ -96,7 +96,7 @@ macro_rules! compiled {
                 loss.tell(w, batch, outputs, scratch)
             }
 
-            #[cfg_attr(not(feature = \"std\"), inline)]
+            #[cfg_attr(not(feature = "std"), inline)]
             fn observed(
                 training: &Training<'_>,
                 method: Method,
@@ -109,7 +109,7 @@ macro_rules! compiled {
                 training.observe(method, on, h, d_h, memory, observer)
             }
 
-            #[cfg_attr(not(feature = \"std\"), inline)]
+            #[cfg_attr(not(feature = "std"), inline)]
             fn begin<'m>(
                 training: Training<'m>,
                 sweep: Sweep,
@@ -120,7 +120,7 @@ macro_rules! compiled {
                 Session::begin(training, sweep, on, h, memory)
             }
 
-            #[cfg_attr(not(feature = \"std\"), inline)]
+            #[cfg_attr(not(feature = "std"), inline)]
             fn advance(
                 session: &mut Session<'_, Self, $S>,
                 steps: usize,
@@ -129,7 +129,7 @@ macro_rules! compiled {
                 session.go_on(steps, each)
             }
 
-            #[cfg_attr(not(feature = \"std\"), inline)]
+            #[cfg_attr(not(feature = "std"), inline)]
             fn save(
                 session: &mut Session<'_, Self, $S>,
                 sequence: u64,
@@ -139,7 +139,7 @@ macro_rules! compiled {
                 session.write(sequence, tag, bytes)
             }
 
-            #[cfg_attr(not(feature = \"std\"), inline)]
+            #[cfg_attr(not(feature = "std"), inline)]
             fn restore(
                 session: &mut Session<'_, Self, $S>,
                 tag: u64,

@@ -30,7 +30,7 @@ use crate::error::{Error, cut, exactly, same};
 use crate::kernels::dispatch::run;
 use crate::kernels::reduce::dot;
 use crate::objective::{At, Directions, Objective, Products};
-use crate::pieces::copy;
+use crate::pieces::{copy, split, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// How many tasks there are, and where their weights lie; each has as many.
@@ -237,7 +237,7 @@ impl<O: Objective> Coupled<O> {
         exactly("w", at.w, p)?;
         exactly("h", at.h, self.hypers())?;
         tasks.check(p)?;
-        Ok(at.h.split_at(self.inner.hypers()))
+        Ok(split(at.h, self.inner.hypers()))
     }
 
     /// Numbers of scratch for the loss: one a coupling, and a task's weights.
@@ -312,7 +312,7 @@ impl<O: Objective> Objective for Coupled<O> {
             None => (None, None),
             Some(d_h) => {
                 exactly("d_h", d_h, self.hypers())?;
-                let (inner_d_h, d_a) = d_h.split_at_mut(h.len());
+                let (inner_d_h, d_a) = split_mut(d_h, h.len());
                 (Some(inner_d_h), Some(d_a))
             }
         };
@@ -348,7 +348,7 @@ impl<O: Objective> Objective for Coupled<O> {
         let (h, a) = self.split(&at)?;
         exactly("d", d, self.weights())?;
         exactly("m_d", out.m_d, self.hypers())?;
-        let (inner_m_d, m_d) = out.m_d.split_at_mut(h.len());
+        let (inner_m_d, m_d) = split_mut(out.m_d, h.len());
         let mut g = out.g;
         self.inner.second_order(
             At { h, ..at },

@@ -22,6 +22,7 @@ use crate::group::{Block, Groups};
 use crate::kernels::accumulate::{add_row_sums_beside, add_row_sums_of, add_scaled_rows_of};
 use crate::kernels::reduce::dot;
 use crate::objective::{At, Directions, Objective, Products};
+use crate::pieces::{split, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// The function `r` of a penalty.
@@ -156,7 +157,7 @@ impl<'a, O: Objective, R: Term> Penalty<'a, O, R> {
         if self.strength != Strength::Nothing {
             exactly("groups", at.w, self.groups().weights())?;
         }
-        Ok(at.h.split_at(self.inner.hypers()))
+        Ok(split(at.h, self.inner.hypers()))
     }
 
     /// The blocks of its groups. A fixed coefficient is one for all, and each block one row of it.
@@ -280,7 +281,7 @@ impl<O: Objective, R: Term> Objective for Penalty<'_, O, R> {
             None => (self.inner.gradient(inner_at, g, None, scratch)?, None),
             Some(d_h) => {
                 exactly("d_h", d_h, self.hypers())?;
-                let (inner_d_h, d_own) = d_h.split_at_mut(h.len());
+                let (inner_d_h, d_own) = split_mut(d_h, h.len());
                 d_own.fill(S::ZERO);
                 let loss = self.inner.gradient(inner_at, g, Some(inner_d_h), scratch)?;
                 (loss, Some(d_own))
@@ -337,7 +338,7 @@ impl<O: Objective, R: Term> Objective for Penalty<'_, O, R> {
         let (h, own) = self.split(&at)?;
         exactly("d", d, self.weights())?;
         exactly("m_d", out.m_d, self.hypers())?;
-        let (inner_m_d, m_d) = out.m_d.split_at_mut(h.len());
+        let (inner_m_d, m_d) = split_mut(out.m_d, h.len());
         let mut g = out.g;
         self.inner.second_order(
             At { h, ..at },

@@ -22,7 +22,7 @@ use crate::kernels::accumulate::{
     Factors, add_row_dots, add_scaled_products, add_scaled_rows, scale_rows, scale_rows_in_place,
 };
 use crate::objective::{At, Directions, Objective, Products};
-use crate::pieces::copy;
+use crate::pieces::{copy, split, split_mut};
 use crate::scalar::Scalar;
 
 /// An objective of scaled weights; its block of `h` holds the `s`.
@@ -71,7 +71,7 @@ impl<'a, O: Objective> Scaled<'a, O> {
         exactly("w", at.w, self.weights())?;
         exactly("h", at.h, self.hypers())?;
         exactly("groups", at.w, self.groups.weights())?;
-        let (inner_h, scales) = at.h.split_at(self.inner.hypers());
+        let (inner_h, scales) = split(at.h, self.inner.hypers());
         let w = cut("scratch", scratch, at.w.len())?;
         scaled(&self.groups, scales, at.w, w);
         Ok((inner_h, scales, w))
@@ -138,7 +138,7 @@ impl<O: Objective> Objective for Scaled<'_, O> {
             None => self.inner.gradient(inner_at, g, None, scratch)?,
             Some(d_h) => {
                 exactly("d_h", d_h, self.hypers())?;
-                let (inner_d_h, d_s) = d_h.split_at_mut(self.inner.hypers());
+                let (inner_d_h, d_s) = split_mut(d_h, self.inner.hypers());
                 let loss = self.inner.gradient(inner_at, g, Some(inner_d_h), scratch)?;
                 d_s.fill(S::ZERO);
                 for block in self.groups.blocks() {
@@ -204,7 +204,7 @@ impl<O: Objective> Objective for Scaled<'_, O> {
         exactly("g", g, p)?;
         scaled(&self.groups, scales, d, u);
         h_u.fill(S::ZERO);
-        let (inner_m_d, m_d) = out.m_d.split_at_mut(self.inner.hypers());
+        let (inner_m_d, m_d) = split_mut(out.m_d, self.inner.hypers());
         self.inner.second_order(
             At { w, h, ..at },
             u,

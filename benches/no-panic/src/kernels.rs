@@ -273,6 +273,11 @@ operations! {
     outer_capped_box(x) { put(&mut x.failed, projections::capped_box(x.x[0], x.x[1], x.x[2], x.f[0])); }
     outer_parametrisation_value(x) { x.parametrisation.value::<Plain, _>(x.f[0]); }
     outer_parametrisation_invert(x) { put(&mut x.failed, x.parametrisation.invert::<Plain, _>(x.f[0])); }
+    activation_relu(x) {
+        activation::relu::<f32>(x.f[0]);
+        let [y, d, ..] = &mut x.f;
+        activation::relu_adjoint::<f32>(y, d);
+    }
     outer_parametrisation_pull_back(x) {
         let [a, b, ..] = &mut x.f;
         put(&mut x.failed, x.parametrisation.pull_back(a, b));

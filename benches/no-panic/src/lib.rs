@@ -6,7 +6,6 @@
 //! methods are in its link.
 #![no_std]
 
-use core::ops::Range;
 
 use drmad::check::{self, Probes};
 use drmad::forward::{Forward, Stepped, Wrt};
@@ -19,13 +18,15 @@ use drmad::kernels::momentum::{self, Moving, Step};
 use drmad::kernels::reversible::{self, Bits, Fixed, Ratio, Turn};
 use drmad::kernels::sparse::{self, Row};
 use drmad::kernels::{activation, adam, interpolate, math, nesterov, quantise, reduce};
+use drmad::layers::Layer;
 use drmad::memory::Need;
-use drmad::method::{Extent, Sweep};
+use drmad::method::{Extent, Method, Sweep};
 use drmad::models::{
     Beside, Features, Inputs, LearnedInputs, Logistic, Mlp, Pass, Pixels, Quadratic, Smoothed,
     SoftLabels, SparseImages, SparsePixels, Weighted,
 };
-use drmad::objective::{self, At, Directions, Objective, Products};
+use drmad::network::{self, Network};
+use drmad::objective::{self, At, ByLoss, Directions, Objective, Products};
 use drmad::outer::projections;
 use drmad::outer::{Adam, Outer, Parametrisation, Projected, Projection, Sgd, Sign, Tuner};
 use drmad::path::{
@@ -35,7 +36,7 @@ use drmad::path::{
 use drmad::random::{self, Batches, Initial, Normal, Origin};
 use drmad::state;
 use drmad::train::{Rule, Run, Schedule};
-use drmad::training::{Hypers, Name, Tuned, What};
+use drmad::training::{Hypers, Model, Name, On, Own, Session, Training, Tuned, Values, What};
 use drmad::wrap::{Coupled, Coupling, L1, L2, Psd, Scaled, Strength, Tasks};
 use drmad::{Dual, Error, Plain};
 
@@ -61,6 +62,10 @@ pub struct Input<'a> {
     marks: &'a mut [Mark],
     duals: [&'a mut [Dual<f32>]; 3],
     widths: &'a [usize],
+    layers: &'a [Layer],
+    loss: network::Loss,
+    method: Method,
+    model: Model<'a>,
     wrt: &'a [Wrt],
     n: [usize; 8],
     x: [f32; 6],
@@ -102,6 +107,25 @@ impl<'a> Input<'a> {
             },
             by: self.granularity,
             biases: self.flag,
+        }
+    }
+
+    /// Any training.
+    fn training(&self) -> Training<'a> {
+        Training {
+            model: self.model,
+            examples: self.n[0],
+            valid_examples: self.n[1],
+            tuned: self.tuned,
+            rule: self.rule,
+            rate: self.x[0],
+            momentum: self.x[1],
+            log_scale: self.x[2],
+            l2: self.x[3],
+            batch: self.n[2],
+            microbatch: self.flag.then_some(self.n[3]),
+            steps: self.n[4],
+            seed: self.n[5] as u64,
         }
     }
 

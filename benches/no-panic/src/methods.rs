@@ -409,7 +409,7 @@ operations! {
     }
     hypers_blocks_name_values(x) {
         let groups = x.groups();
-        let hypers = Hypers { tuned: x.tuned, layout: groups.layout, examples: x.n[0], steps: x.n[1] };
+        let hypers = Hypers { tuned: x.tuned, layout: groups.layout, examples: x.n[0], own: x.n[5], steps: x.n[1] };
         put(&mut x.failed, hypers.check());
         x.n[2] = hypers.len();
         x.flag = hypers.is_empty();
@@ -430,7 +430,68 @@ operations! {
     tuned_new_what(x) {
         let block = Tuned::new(x.what, x.granularity);
         x.n[0] = block.groups(x.groups().layout).len() + x.what.name().len();
-        x.flag = x.what.may_change() || x.what.is_of_weights() || x.what.parametrisation().is_some();
+        x.flag = x.what.may_change() || x.what.is_of_the_loss() || x.what.parametrisation().is_some();
+    }
+    training_plan(x) {
+        let training = x.training();
+        put(&mut x.failed, training.check());
+        let hypers = training.hypers();
+        x.n[0] = hypers.len() + training.layout().weights() + training.batches().size;
+        x.n[1] = training.need::<f32>(x.method).len() + training.need::<f64>(x.method).len();
+        x.n[2] = training.state_len::<f32>(x.method) + Values::<f32>::required_len(&training);
+        x.n[3] = x.method.name().len() + x.method.sweep().state_len::<f32>(x.extent);
+        x.flag = x.method.is_exact();
+        let other = Training::of(Network { inputs: x.n[4], layers: x.layers, loss: x.loss }, x.n[5], x.n[6]);
+        x.n[4] = Training::new(other.model, x.n[6], x.n[7]).hypers().len();
+        let own = [Own::new(x.n[4], x.n[5], x.n[6]), Own::by_loss(x.n[4], x.n[5])];
+        x.n[5] = own[0].scratch + own[1].second_order_scratch;
+    }
+    training_of_an_objective(x) {
+        let training = x.training();
+        let [curvatures, h, d_h, memory, w0, ..] = &mut x.f;
+        let bowl = Bowl::new(curvatures);
+        let on = On { training: &bowl, validation: &bowl, initial: x.flag.then_some(&**w0) };
+        if let Some(outcome) = put(&mut x.failed, training.hypergradient(x.method, on, h, d_h, memory)) {
+            x.x[0] = outcome.valid_loss;
+        }
+        if let Some(outcome) =
+            put(&mut x.failed, training.observed(x.method, on, h, d_h, memory, &mut ()))
+        {
+            x.x[1] = outcome.valid_loss;
+        }
+    }
+    session_of_an_objective(x) {
+        let (training, fresh) = (x.training(), x.batches());
+        let [curvatures, h, d_h, memory, w0, ..] = &mut x.f;
+        let bowl = Bowl::new(curvatures);
+        let on = On { training: &bowl, validation: &bowl, initial: x.flag.then_some(&**w0) };
+        let Some(mut session) = put(&mut x.failed, Session::new(training, x.sweep, on, h, memory)) else {
+            return;
+        };
+        let [there, back, _] = &mut x.bytes;
+        put(&mut x.failed, session.restore(x.n[6] as u64, back));
+        put(&mut x.failed, session.advance(x.n[6], &mut |_, loss| x.x[0] = loss));
+        put(&mut x.failed, session.save(1, x.n[6] as u64, there));
+        put(&mut x.failed, session.hypergradient(d_h));
+        x.n[0] = session.floats() + session.weights().len() + session.by_initial_weights().len();
+        x.n[1] = session.progress().walked;
+        let mut session = session.with_fresh_batches(fresh);
+        if let Some(w) = put(&mut x.failed, session.train(&mut |_, _| ())) {
+            x.n[2] = w.len();
+        }
+    }
+    training_values(x) {
+        let training = x.training();
+        let [h, room, d, d_h, w, ..] = &mut x.f;
+        if let Some(values) = put(&mut x.failed, Values::new::<Plain>(training, h, room)) {
+            x.n[0] = values.h().len() + values.schedule().rates.len() + values.normal().log_scales.len();
+            x.n[1] = values.initial(None).weights();
+            put(&mut x.failed, values.pull_back(d, d_h));
+            put(&mut x.failed, values.scale(w));
+            if let Some(tables) = put(&mut x.failed, values.derivatives(d)) {
+                x.n[2] = tables.h.len() + tables.rates.len() + tables.momenta.len() + tables.log_scales.len();
+            }
+        }
     }
     state_tuner(x) {
         let [h, m, v, ..] = &mut x.f;

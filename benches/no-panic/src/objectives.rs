@@ -109,7 +109,64 @@ fn all_of_net<'a, D: drmad::models::Examples>(x: In<'_, 'a>, examples: D) {
     }
 }
 
+/// `(w_0 - h_0)^2` of however many there are.
+struct First(usize, usize);
+
+impl drmad::objective::Loss for First {
+    type Arithmetic = Plain;
+
+    fn weights(&self) -> usize {
+        self.0
+    }
+
+    fn hypers(&self) -> usize {
+        self.1
+    }
+
+    fn loss<S: drmad::Scalar>(&self, at: At<'_, S>) -> Result<S, Error> {
+        let (Some(w), Some(h)) = (at.w.first(), at.h.first()) else {
+            return Err(Error::EmptyBatch);
+        };
+        Ok((*w - *h) * (*w - *h))
+    }
+}
+
 operations! {
+    by_loss(x) {
+        let objective = ByLoss(First(x.n[3], x.n[4]));
+        x.n[5] = drmad::objective::gradient_len(x.n[3], x.n[4]);
+        all(x, &objective);
+    }
+    network_check(x) {
+        let network = Network { inputs: x.n[0], layers: x.layers, loss: x.loss };
+        put(&mut x.failed, network.check());
+        let dense = network.layout().dense(x.n[1]);
+        x.n[2] = network.weights() + network.outputs() + dense.map_or(0, |dense| dense.outputs);
+    }
+    mlp_of_a_network(x) {
+        let (examples, ..) = given(x);
+        let network = Network { inputs: x.n[3], layers: x.layers, loss: x.loss };
+        let chunk = x.n[4];
+        if let Some(net) = put(&mut x.failed, Mlp::<_, Plain>::of(network, examples, chunk)) {
+            all(x, &net);
+        }
+    }
+    described_network(x) {
+        let (examples, ..) = given(x);
+        let training = x.training();
+        if let Some(losses) = put(&mut x.failed, training.losses::<Plain>(&examples, &examples)) {
+            let on = losses.on::<f32>();
+            x.n[1] = on.training.weights() + losses.validation.pointer::<f32>().hypers();
+            let [w, outputs, scratch, ..] = &mut x.f;
+            put(&mut x.failed, losses.validation.predict(w, x.words[0], outputs, scratch));
+            if let Some(loss) = put(&mut x.failed, training.loss::<Plain>(&examples)) {
+                all(x, &loss);
+            }
+            if let Some(loss) = put(&mut x.failed, training.validation_loss::<Plain>(&examples)) {
+                all(x, &loss);
+            }
+        }
+    }
     quadratic(x) {
         let curvatures = core::mem::take(&mut x.f[9]);
         all(x, &Quadratic::<Plain>::new(curvatures));
