@@ -62,10 +62,10 @@ impl<'a, D: Examples, S: Scalar> Example<'a, D, S> {
         i: u32,
         classes: usize,
     ) -> Result<Self, Error> {
-        // Of targets that are given nobody asks for the label.
-        let label = match examples.gives().targets {
-            Some(_) => 0,
-            None => examples.label(i)?,
+        // What is to be met by numbers has no class.
+        let label = match (loss, examples.gives().targets) {
+            (Loss::SquaredError, Some(_)) => 0,
+            _ => examples.label(i)?,
         };
         if label >= classes {
             return Err(Error::Index {

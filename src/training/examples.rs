@@ -281,9 +281,16 @@ impl Examples for Lent<'_> {
     fn label(&self, i: u32) -> Result<usize, Error> {
         match self.source.target(i)? {
             Target::Class(class) => Ok(class),
-            Target::Numbers(_) => Err(Error::Unsupported {
-                what: "classes of examples whose targets are numbers",
-            }),
+            // The first of the greatest.
+            Target::Numbers(numbers) => {
+                let mut class = 0;
+                for (k, number) in numbers.iter().enumerate() {
+                    if numbers.get(class).is_some_and(|greatest| number > greatest) {
+                        class = k;
+                    }
+                }
+                Ok(class)
+            }
         }
     }
 

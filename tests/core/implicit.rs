@@ -34,7 +34,8 @@ fn implicit<A: Arithmetic, S: Scalar>(
     settings: &Implicit<'_, S>,
 ) -> Result<Answer<S>, Error> {
     let p = run.objective.weights();
-    let scratch = run.scratch_len(validation);
+    // A number for each hyperparameter more.
+    let scratch = run.scratch_len(validation) + run.h.len();
     let mut buffer =
         vec![S::ZERO; Workspace::<S>::required_len(p, scratch, Rule::HeavyBall, false)];
     let mut workspace = Workspace::new(&mut buffer, p, Rule::HeavyBall, false)?;
