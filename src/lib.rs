@@ -26,34 +26,32 @@
 //! Beside the sweep stand the methods that are none: [`forward`] mode, one tangent a hyperparameter,
 //! also in real time while training goes on, and [`implicit`] differentiation at the last weights.
 //!
-//! # Ten lines to a hypergradient
-//! ```
-//! use drmad::{group::Groups, hypergradient::*, models::Quadratic, path::Tape, random::Batches, train::*};
-//! use drmad::{Fused, objective::dual_required_len};
+//! # A training is data
+//! A [`Training`](training::Training) says in one value what is trained, on what, how, and what of it is tuned. All
+//! hyperparameters are one vector `h`, rates, momenta and initial scales among them; the hypergradient lies in the same
+//! order, and each entry has a name. What it takes with a [`Method`](method::Method) is a constant.
 //!
-//! // 1/2 sum a (w - h)^2, trained from w_0 = (1, 1): how does the loss at the end depend on h?
-//! let bowl = Quadratic::<Fused>::new(&[1.0, 10.0]);
-//! let schedule = Schedule { groups: Groups::global(2), rule: Rule::HeavyBall, rates: &[0.1f32], momenta: &[0.5] };
-//! let batches = Batches { seed: 0, examples: 1, size: 1 };
-//! let run = Run { objective: &bowl, h: &[0.0, 0.5], schedule, batches, steps: 20 };
-//!
-//! const SPACE: usize = Workspace::<f32>::required_len(2, dual_required_len(2, 2, 0), Rule::HeavyBall, false);
-//! let mut buffer = [0.0; SPACE];
-//! let mut workspace = Workspace::new(&mut buffer, 2, Rule::HeavyBall, false)?;
-//! let (mut storage, mut batch, mut d_h) = ([0.0; Tape::<f32>::required_len(2, 20, 0)], [0], [0.0; 2]);
-//! let mut tape = Tape::new(2, 20, 0, &mut storage)?;
-//! run.walk(&&[1.0, 1.0][..], &mut tape, &mut workspace, &mut batch, &mut |_, _| ())?;
-//! let validation = Validation { objective: &bowl, examples: &[] };
-//! let wanted = Wanted { d_h: &mut d_h, schedule: None };
-//! run.back(&validation, &mut tape, &mut workspace, &mut batch, wanted)?;
-//! assert!(d_h[0] < 0.0, "a minimum nearer to where training ends lowers the loss");
-//! # Ok::<(), drmad::Error>(())
 //! ```
+//! use drmad::group::Granularity::Unit;
+//! use drmad::{Error, Fused, layers::Layer::*, method::Method, models::Features, network::*, training::*};
+//!
+//! const XOR: Network = Network { inputs: 2, layers: &[Dense(4), Tanh, Dense(2)], loss: Loss::CrossEntropy };
+//! const TRAINING: Training = Training { tuned: &[Tuned::new(What::Penalty, Unit)], ..Training::of(XOR, 4, 200) };
+//!
+//! let corners = Features { x: &[0., 0., 0., 1., 1., 0., 1., 1.], labels: &[0, 1, 1, 0], width: 2 };
+//! let losses = TRAINING.losses::<Fused>(&corners, &corners)?;
+//! let (mut memory, mut d_h) = ([0f32; TRAINING.need::<f32>(Method::HATS).len()], [0.0; 6]);
+//! TRAINING.hypergradient(Method::HATS, losses.on(), &[-9.0; 6], &mut d_h, &mut memory)?;
+//! println!("d E / d h by {}: {}", TRAINING.hypers().name(0).unwrap(), d_h[0]);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! Below that door the parts can be had by themselves: a [`Run`](train::Run) of any objective over any path, in any
+//! scalar.
 //!
 //! # What it is not
-//! No automatic differentiation of programs, no tensors, no layers beyond the models that its papers
-//! need, no training framework. It neither allocates nor reads files nor starts threads. Objectives
-//! are generic, not objects. Whoever wants data, pictures and a command line takes the harness,
+//! No automatic differentiation of programs, no tensors, few layers (dense, tanh, ReLU), no training framework. It
+//! neither allocates nor reads files nor starts threads. Whoever wants data, pictures and a command line takes the harness,
 //! `host-tests/` of the repository.
 //!
 //! # The map
@@ -64,7 +62,9 @@
 //! | [`error`], [`state`] | what can be wrong; what outlives a loss of power: bytes with a checksum |
 //! | [`scalar`], [`dual`], [`kernels`] | the number and the rounding that everything is generic over; dual numbers; momentum, interpolation, sums, matrix products, tanh, exp, ln, quantisation: slices in, slices out |
 //! | [`memory`] | how much memory something takes, as values that add |
+//! | [`layers`] | dense, tanh and ReLU, as data |
 //! | [`group`], [`random`] | how hyperparameters map to weights; numbers that are a function of a seed |
+//! | [`network`] | a network and its loss, as data |
 //! | [`objective`], [`wrap`], [`models`] | what is minimised, with its second-order products |
 //! | [`schedule`] | how a gradient moves the weights: heavy ball, Nesterov, Adam, with their rates |
 //! | [`path`] | where the weights were |
@@ -72,7 +72,7 @@
 //! | [`method`] | every path with its settings, by name, with its memory |
 //! | [`forward`], [`implicit`] | the methods that are no sweep |
 //! | [`outer`] | what moves the hyperparameters, and keeps them in their sets |
-//! | [`training`] | what is tuned: blocks of hyperparameters, their names and their values |
+//! | [`training`] | a training as data: what is trained and tuned, with names, values, memory and sessions |
 //! | [`check`] | the identities every objective must satisfy |
 //! | `cuda` | behind the feature `cuda`: whole trainings on a GPU |
 //!
@@ -83,10 +83,9 @@
 //! functions are our own. A golden bit that changes is a breaking change.
 //!
 //! # Memory
-//! All of it is the caller's. Each operation has a `required_len` beside it, `const` where the sizes
-//! are; [`hypergradient::Workspace`] cuts one flat buffer into the vectors of a hypergradient, six of
-//! `P` numbers, and the objective's scratch. So the memory of a whole training is a constant,
-//! and a network that does not fit stops the build: see there.
+//! All of it is the caller's. What a training takes is [a value](training::Training::need) that adds to others
+//! ([`memory::Need`]), a constant where the training is one, so that a network which does not fit stops the build.
+//! Each operation below has a `required_len` beside it.
 //!
 //! No public operation can panic, whatever it is given: `benches/no-panic` proves it by link. Of the module `cuda`,
 //! which is for hosts, it says nothing.

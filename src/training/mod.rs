@@ -454,10 +454,21 @@ impl<'a> Training<'a> {
     /// Whether it can be trained.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for what the module refuses; those of [`Network::check`] and [`Hypers::check`].
+    /// [`Error::Unsupported`] for what the module refuses; [`Error::NonFinite`] for a setting; those of
+    /// [`Network::check`] and [`Hypers::check`].
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |what| Err(Error::Unsupported { what });
         self.hypers().check()?;
+        for (what, value) in [
+            ("rate", self.rate),
+            ("momentum", self.momentum),
+            ("logarithm of the initial scale", self.log_scale),
+            ("coefficient of the penalty", self.l2),
+        ] {
+            if !value.is_finite() {
+                return Err(Error::NonFinite { what, step: 0 });
+            }
+        }
         if let Model::Network { network, .. } = self.model {
             network.check()?;
         }

@@ -729,6 +729,26 @@ fn what_cannot_be_trained_is_refused_with_what_to_do() {
             "{tuned:?}: {refused:?}"
         );
     }
+    for bad in [f32::NAN, f32::INFINITY] {
+        for training in [
+            Training { rate: bad, ..fine },
+            Training {
+                momentum: bad,
+                ..fine
+            },
+            Training {
+                log_scale: bad,
+                ..fine
+            },
+            Training { l2: bad, ..fine },
+        ] {
+            let refused = training.check();
+            assert!(
+                matches!(refused, Err(Error::NonFinite { .. })),
+                "{refused:?}"
+            );
+        }
+    }
     for layers in [
         &[][..],
         &[Tanh, Dense(2)],
