@@ -176,8 +176,16 @@ impl Problem<'_> {
         // The outer examples are in the order of their drawing, so the first of them are a draw too.
         let validated = method.and_then(|method| method.validate_on);
         let validated = validated.unwrap_or(self.drawn.outside.len());
+        let extent = {
+            let mut room = self.room();
+            let schedule = self.values::<A>(hyper, &mut room)?.schedule();
+            let wanted = self.experiment.tunes_schedule();
+            Extent::of(&schedule, self.experiment.steps, wanted)
+        };
         let training = Training {
             valid_examples: validated,
+            // What memory is kept for: momenta that are tuned may be below the one that is not.
+            momentum: extent.momentum,
             ..self.training()
         };
         let (trained, outside) = (self.trained(), self.outside(validated));
@@ -190,15 +198,6 @@ impl Problem<'_> {
             training: &counted,
             validation: losses.validation.pointer(),
             initial: self.from.as_deref(),
-        };
-        let extent = {
-            let mut room = self.room();
-            let values = self.values::<A>(hyper, &mut room)?;
-            Extent::of(
-                &values.schedule(),
-                training.steps,
-                self.experiment.tunes_schedule(),
-            )
         };
         let mut seen = Seen {
             losses: vec![0.0; training.steps],

@@ -126,6 +126,8 @@ fn small(tuned: &[Tuned], sparse: bool) -> Training<'_> {
     Training {
         tuned,
         valid_examples: 20,
+        // Below those that it is tuned from.
+        momentum: 0.7,
         batch: 20,
         microbatch: Some(7),
         seed: 5,
