@@ -29,11 +29,13 @@ use crate::error::{Error, same};
 use crate::group::{Block, Groups};
 use crate::kernels::momentum::RowSteps;
 use crate::kernels::{adam, momentum, nesterov};
-use crate::path::Taken;
 use crate::pieces::split;
 use crate::scalar::{Arithmetic, Scalar};
 
 pub use crate::kernels::momentum::Step;
+
+/// The momentum of the step that was taken in place of one of the schedule's: [`Path::taken`](crate::path::Path::taken).
+pub type Taken<S> = fn(S) -> S;
 
 /// How a step follows from the gradient. Of the first two PyTorch's `lr` is the rate `alpha` times
 /// `1 - gamma`, of the third it is the rate: see the [module](self).

@@ -5,6 +5,7 @@ use drmad::objective::{At, Objective};
 use drmad::training::{Compiled, NetworkLoss, Source, Target, Training};
 
 use crate::divergence::Divergence;
+use crate::experiment::What;
 use crate::inputs::Images;
 use crate::problem::Problem;
 
@@ -46,7 +47,11 @@ fn judged<'s, A: Compiled<f32>>(
 impl Problem<'_> {
     /// The network's own weights: of scaled ones, `s z`.
     fn own<A: Compiled<f32>>(&self, hyper: &[f32], w: &[f32]) -> Result<Vec<f32>> {
-        let (mut room, mut own) = (self.room(), w.to_vec());
+        let mut own = w.to_vec();
+        if self.experiment.block(What::Scale).is_none() {
+            return Ok(own);
+        }
+        let mut room = self.room();
         self.values::<A>(hyper, &mut room)?.scale(&mut own)?;
         Ok(own)
     }

@@ -146,8 +146,7 @@ pub trait Steps<S: Scalar> {
     }
 }
 
-/// The momentum of the step that was taken in place of one of the schedule's: [`Path::taken`].
-pub type Taken<S> = fn(S) -> S;
+pub use crate::schedule::Taken;
 
 /// A memory of the walk, in the arithmetic `A` of the run that it belongs to. The crate's paths have none
 /// of their own, and the run's is its objective's, so there is no other to be had:

@@ -457,7 +457,6 @@ impl<'a> Training<'a> {
     /// [`Error::Unsupported`] for what the module refuses; [`Error::NonFinite`] for a setting; those of
     /// [`Network::check`] and [`Hypers::check`].
     pub fn check(&self) -> Result<(), Error> {
-        let refuse = |what| Err(Error::Unsupported { what });
         self.hypers().check()?;
         for (what, value) in [
             ("rate", self.rate),
@@ -473,41 +472,40 @@ impl<'a> Training<'a> {
             network.check()?;
         }
         let has = |what| self.block(what).is_some();
-        match self.model {
-            Model::Network { .. } | Model::Widths { .. } if has(What::Objective) => {
-                return refuse("hyperparameters of an objective, where a network is trained");
-            }
-            Model::Own(own) if own.hypers > 0 && !has(What::Objective) => {
-                return refuse(
-                    "an objective with hyperparameters that are not tuned: name them in `tuned`",
-                );
-            }
-            Model::Own(_)
-                if has(What::Scale)
-                    || has(What::Penalty)
-                    || has(What::ExampleWeight)
-                    || has(What::Input)
-                    || self.l2 != 0.0 =>
-            {
-                return refuse(
-                    "scales, penalties and examples of an objective of one's own: wrap it, and tune its hyperparameters",
-                );
-            }
-            _ => {}
+        let owns = matches!(self.model, Model::Own(_));
+        if has(What::Objective) && !owns {
+            return Err(Error::Unsupported {
+                what: "hyperparameters of an objective, where a network is trained",
+            });
+        }
+        if self.hypers().own > 0 && !has(What::Objective) {
+            return Err(Error::Unsupported {
+                what: "an objective with hyperparameters that are not tuned: name them in the blocks that are",
+            });
+        }
+        let of_networks = [What::Scale, What::Penalty, What::ExampleWeight, What::Input];
+        if owns && (of_networks.into_iter().any(has) || self.l2 != 0.0) {
+            return Err(Error::Unsupported {
+                what: "scales, penalties and examples of an objective of one's own: wrap it, and tune its hyperparameters",
+            });
         }
         if has(What::ExampleWeight) && has(What::Input) {
-            return refuse("weights and inputs of examples at once");
+            return Err(Error::Unsupported {
+                what: "weights and inputs of examples at once",
+            });
         }
         if let (Some(rate), Some(momentum)) = (self.block(What::Rate), self.block(What::Momentum))
             && rate.by != momentum.by
         {
-            return refuse("rates and momenta of different groups");
+            return Err(Error::Unsupported {
+                what: "rates and momenta of different groups",
+            });
         }
-        if self
-            .block(What::InitialScale)
-            .is_some_and(|block| block.parametrisation != Some(Parametrisation::Log))
-        {
-            return refuse("initial scales in another parametrisation than their logarithm");
+        let raw = |block: Tuned| block.parametrisation != Some(Parametrisation::Log);
+        if self.block(What::InitialScale).is_some_and(raw) {
+            return Err(Error::Unsupported {
+                what: "initial scales in another parametrisation than their logarithm",
+            });
         }
         Ok(())
     }
