@@ -458,8 +458,8 @@ typedef struct {
   size_t size;
   // The power of the spacing of hats, 0.1 to 10; 0 is the one that serves their number best.
   float spacing;
-  // The last steps that are run backwards, before hats, knots, line or polynomials; 0 is as many as the
-  // momentum allows for hats, and none for the others; DRMAD_TAIL_NONE is none.
+  // The last steps that are run backwards, before a path that does not take the steps itself; 0 is as many as
+  // the momentum allows for hats, and none for the others; DRMAD_TAIL_NONE is none.
   size_t tail;
   // Only so many last steps are taken back; 0 is all.
   size_t last;

@@ -389,9 +389,9 @@ fn knots_and_lines_on_features<A: Arithmetic>() {
     let training = L2::new(net, Strength::Tuned(units));
     let outside = L2::new(net, Strength::Off(units));
 
-    let mut storage = vec![0.0; Full::<f32>::required_len(P, 16)];
-    let rows = Full::new(P, 16, &mut storage).unwrap();
-    let mut knots = Knots::new(P, 16, origin(&owned), rows).unwrap();
+    let mut storage = vec![0; Quantised::<255>::required_len(P, 32)];
+    let rows = Quantised::<255>::new(P, 32, &mut storage).unwrap();
+    let mut knots = Knots::new(P, 32, origin(&owned), rows).unwrap();
     let want = over_rust(&owned, &training, &outside, &mut knots);
     assert_eq!(over_c(&owned.run, way(Way::Knots)), want);
 
@@ -593,7 +593,7 @@ fn faults() -> Vec<(&'static str, Code, Fault)> {
         ("many snapshots", Code::Size, |_, m, _| *m = Method { size: usize::MAX / 8, ..way(Way::Checkpoints) }),
         ("many polynomials", Code::Size, |_, m, _| *m = Method { size: usize::MAX / 8, ..way(Way::Legendre) }),
         ("polynomials", Code::Range, |_, m, _| *m = Method { size: STEPS + 2, ..way(Way::Legendre) }),
-        ("tail of a tape", Code::Unsupported, |_, m, _| *m = Method { tail: 3, ..way(Way::Tape) }),
+        ("tail of a reversal", Code::Unsupported, |_, m, _| *m = Method { tail: 3, ..way(Way::Reversible) }),
         ("all tail", Code::Range, |_, m, _| m.tail = STEPS),
         ("last", Code::Range, |_, m, _| m.last = STEPS + 1),
         ("reversal without momentum", Code::Unsupported, |o, m, _| { o.momenta[0] = 0.0; o.point(); *m = way(Way::Reversible) }),
