@@ -56,7 +56,7 @@ fn answer(h: [f64; H]) -> Result<(f64, [f64; H]), Error> {
 
 fn main() -> Result<(), Error> {
     // The logarithm of a rate of .1, and the logit of a momentum of .5.
-    let h = [0.0, 0.5, -2.302_585, 0.0];
+    let h = [0.0, 0.5, -core::f64::consts::LN_10, 0.0];
     let (loss, d_h) = answer(h)?;
     println!("the loss at the end: {loss:.6}\n");
     println!("{:<18} {:>14} {:>14}", "by", "hypergradient", "differences");

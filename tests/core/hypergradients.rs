@@ -298,7 +298,7 @@ fn fields<S>() -> [(&'static str, Field<S>); 4] {
 fn kinds(what: &str, len: usize) -> Vec<Range<usize>> {
     match what {
         "h" => vec![0..15, 15..21, 21..27],
-        _ => vec![0..len],
+        _ => std::iter::once(0..len).collect(),
     }
 }
 
