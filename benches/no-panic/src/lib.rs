@@ -6,7 +6,6 @@
 //! methods are in its link.
 #![no_std]
 
-
 use drmad::check::{self, Probes};
 use drmad::forward::{Forward, Stepped, Wrt};
 use drmad::group::{Granularity, Groups, Layout};
