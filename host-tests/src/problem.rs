@@ -375,6 +375,12 @@ impl<'a> Problem<'a> {
         }
     }
 
+    /// Makes it a training of another experiment, on the examples that were drawn.
+    pub fn train_as(&mut self, experiment: &'a Experiment) {
+        self.experiment = experiment;
+        self.tuned = experiment.tuned.iter().map(Tuned::from).collect();
+    }
+
     /// What is trained, as the crate has it.
     pub fn training(&self) -> Training<'_> {
         let e = self.experiment;

@@ -368,7 +368,7 @@ fn train(
         bar.inc(e.steps as u64);
         return Ok(before);
     }
-    problem.experiment = &training;
+    problem.train_as(&training);
     let clock = Instant::now();
     let trained = device::train::<Fused>(&problem, &[], None, &|| bar.inc(1))?;
     made.accuracy = 1.0 - problem.errors::<Fused>(&[], &trained.w)?.test;
