@@ -1,4 +1,4 @@
-//! A problem trained, and its hypergradient: what of the crate's [`Training`](drmad::training::Training) the program
+//! A problem trained, and its hypergradient: what of the crate's [`Training`] the program
 //! wants to know beside the numbers, that is times, counts, memory and words.
 
 use std::sync::OnceLock;

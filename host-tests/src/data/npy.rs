@@ -7,7 +7,7 @@
 //!
 //! Versions 1, 2 and 3 differ in the length alone. Sizes may end in the `L` of Python 2, and items may be in
 //! Fortran order, in which the first index runs fastest: they are put in C order. A vector of
-//! hyperparameters ([`numbers`](fn@numbers)) is of f32, and of any shape.
+//! hyperparameters (`numbers`) is of f32, and of any shape.
 //!
 //! Written are arrays of f32 and i64, little-endian and in C order, with headers of version 1.
 //!
