@@ -270,6 +270,24 @@ pub(crate) fn exists(what: &'static str, index: usize, len: usize) -> Result<(),
     }
 }
 
+/// The same for a count that has bounds.
+pub(crate) fn within(
+    what: &'static str,
+    value: usize,
+    least: usize,
+    greatest: usize,
+) -> Result<(), Error> {
+    if least <= value && value <= greatest {
+        return Ok(());
+    }
+    Err(Error::Range {
+        what,
+        value: value as f64,
+        least: least as f64,
+        greatest: greatest as f64,
+    })
+}
+
 /// Cuts `want` elements off the front of a buffer that must hold at least them.
 #[inline]
 pub(crate) fn cut<'a, T>(

@@ -83,6 +83,11 @@ impl<S: Scalar> Need<S> {
     }
 }
 
+/// `Ord::max`, for constants.
+pub(crate) const fn greater(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
 /// A buffer from which pieces are cut, from its front.
 #[derive(Debug)]
 pub(crate) struct Buffer<'a, S> {

@@ -23,7 +23,7 @@
 
 use bytemuck::Pod;
 
-use crate::error::Error;
+use crate::error::{Error, within};
 use crate::memory::{Buffer, Need};
 use crate::path::{
     AnyRows, Checkpoints, Chosen, Grid, Hats, Knots, Legendre, Levels, Line, Mark, Path, Plan,
@@ -236,6 +236,14 @@ impl Sweep {
             && !self.drops_negative_curvature
     }
 
+    /// How many of the last steps its path sees.
+    const fn seen(&self, steps: usize) -> usize {
+        match self.last {
+            Some(last) if self.recall.begins_anywhere() && last < steps => last,
+            _ => steps,
+        }
+    }
+
     /// Memory of its path: the most that it takes, whatever its tail.
     pub const fn need<S: Real>(&self, of: Extent) -> Need<S> {
         let Extent {
@@ -244,10 +252,7 @@ impl Sweep {
             momentum,
             ..
         } = of;
-        let seen = match self.last {
-            Some(last) if self.recall.begins_anywhere() && last < steps => last,
-            _ => steps,
-        };
+        let seen = self.seen(steps);
         match self.recall {
             Recall::Tape => Need::numbers(Tape::<S>::required_len(weights, seen, of.slots())),
             Recall::Checkpoints { snapshots } => {
@@ -283,10 +288,7 @@ impl Sweep {
             momentum,
             ..
         } = of;
-        let seen = match self.last {
-            Some(last) if self.recall.begins_anywhere() && last < steps => last,
-            _ => steps,
-        };
+        let seen = self.seen(steps);
         let path = match self.recall {
             Recall::Tape => Tape::<S>::state_len(weights, seen, of.slots()),
             Recall::Checkpoints { snapshots } => {
@@ -335,11 +337,7 @@ impl Sweep {
         let steps = of.steps;
         let last = self.last.unwrap_or(steps);
         within("number of last steps", last, 1, steps)?;
-        let seen = if self.recall.begins_anywhere() {
-            last
-        } else {
-            steps
-        };
+        let seen = self.seen(steps);
         let takes_steps = matches!(
             self.recall,
             Recall::Reversible | Recall::PublishedLine { .. } | Recall::Reversed
@@ -400,7 +398,7 @@ impl Sweep {
         let (steps, tail) = (of.steps, self.tail(of)?);
         let last = self.last.unwrap_or(steps);
         let begins_anywhere = self.recall.begins_anywhere();
-        let seen = if begins_anywhere { last } else { steps };
+        let seen = self.seen(steps);
         let inside = Extent {
             steps: seen.saturating_sub(tail),
             ..of
@@ -513,19 +511,6 @@ const fn marks<S: Real>(snapshots: usize) -> Need<S> {
         .saturating_add(1)
         .saturating_mul(size_of::<Mark>());
     Need::words(bytes.div_ceil(4))
-}
-
-/// Refuses a number out of its bounds.
-fn within(what: &'static str, value: usize, least: usize, greatest: usize) -> Result<(), Error> {
-    if least <= value && value <= greatest {
-        return Ok(());
-    }
-    Err(Error::Range {
-        what,
-        value: value as f64,
-        least: least as f64,
-        greatest: greatest as f64,
-    })
 }
 
 /// A way to a hypergradient.

@@ -63,6 +63,7 @@ use crate::kernels::matmul::{Form, MatMul};
 use crate::kernels::reduce::Total;
 use crate::kernels::sparse::{Row, outer, product, shifted};
 use crate::layers::{Activation, Dense};
+use crate::memory::greater;
 use crate::network::{Loss, Network};
 use crate::objective::{
     At, Directions, Objective, Products, dual_scratch_len, tangents_by_dual_numbers,
@@ -122,11 +123,6 @@ pub struct Pass<'a> {
     pub chunk: usize,
     /// How it reads them.
     pub inputs: Inputs,
-}
-
-/// `Ord::max`, for constants.
-const fn greater(a: usize, b: usize) -> usize {
-    if a > b { a } else { b }
 }
 
 impl Pass<'_> {

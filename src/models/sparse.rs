@@ -14,7 +14,7 @@ use core::hint::black_box;
 
 use super::Examples;
 use super::examples::{chosen_image, label_of};
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, cut, exactly, within};
 use crate::kernels::activation::map;
 use crate::kernels::dispatch::run;
 use crate::pieces::{piece, split_mut};
@@ -37,19 +37,6 @@ pub struct SparseImages<'a> {
     starts: &'a [u32],
     indices: &'a [u16],
     bytes: &'a [u8],
-}
-
-/// Refuses a number out of its bounds.
-fn within(what: &'static str, value: usize, least: usize, greatest: usize) -> Result<(), Error> {
-    if least <= value && value <= greatest {
-        return Ok(());
-    }
-    Err(Error::Range {
-        what,
-        value: value as f64,
-        least: least as f64,
-        greatest: greatest as f64,
-    })
 }
 
 /// The widest image whose indices are numbers of 16 bits.
