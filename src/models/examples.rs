@@ -186,7 +186,7 @@ const NO_ROWS: Error = Error::Unsupported {
 
 /// The piece of example `i` in a table of rows.
 #[inline]
-pub(super) fn row<T>(table: &[T], width: usize, i: usize) -> Result<&[T], Error> {
+pub(crate) fn row<T>(table: &[T], width: usize, i: usize) -> Result<&[T], Error> {
     let piece = i
         .checked_mul(width)
         .and_then(|start| table.get(start..start.checked_add(width)?));
@@ -199,7 +199,7 @@ pub(super) fn row<T>(table: &[T], width: usize, i: usize) -> Result<&[T], Error>
 
 /// The same to write to.
 #[inline]
-pub(super) fn row_mut<T>(table: &mut [T], width: usize, i: usize) -> Result<&mut [T], Error> {
+pub(crate) fn row_mut<T>(table: &mut [T], width: usize, i: usize) -> Result<&mut [T], Error> {
     row(table, width, i)?;
     Ok(piece_mut(table, i.saturating_mul(width), width))
 }

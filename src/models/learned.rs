@@ -138,7 +138,7 @@ fn split_mut<'h, S>(
 
 /// The number of a table at `index`, one of `what`.
 #[inline(always)]
-fn number<S: Copy>(what: &'static str, table: &[S], index: usize) -> Result<S, Error> {
+pub(crate) fn number<S: Copy>(what: &'static str, table: &[S], index: usize) -> Result<S, Error> {
     let len = table.len();
     let number = table.get(index);
     number.copied().ok_or(Error::Index { what, index, len })
@@ -146,7 +146,7 @@ fn number<S: Copy>(what: &'static str, table: &[S], index: usize) -> Result<S, E
 
 /// Adds `a b` to it.
 #[inline(always)]
-fn add_to<A: Arithmetic, S: Scalar>(
+pub(crate) fn add_to<A: Arithmetic, S: Scalar>(
     what: &'static str,
     table: &mut [S],
     index: usize,

@@ -11,7 +11,9 @@ mod sparse;
 
 pub use blocks::BLOCK;
 pub use examples::{Adjoint, Examples, Features, Given, Pixels};
+pub(crate) use examples::{row, row_mut};
 pub use learned::{Beside, LearnedInputs, Smoothed, SoftLabels, Weighted};
+pub(crate) use learned::{add_to, number};
 pub use logistic::Logistic;
 pub use mlp::{Inputs, Mlp, Pass};
 pub use quadratic::Quadratic;

@@ -15,7 +15,8 @@ use crate::kernels::accumulate::add_rows;
 use crate::kernels::activation::map;
 use crate::kernels::dispatch::run;
 use crate::models::{Adjoint, Examples, Features, Given, Pixels, SparsePixels};
-use crate::pieces::{copy, piece_mut};
+use crate::models::{add_to, number, row, row_mut};
+use crate::pieces::copy;
 use crate::scalar::{Arithmetic, Scalar};
 
 /// The inputs of an example.
@@ -207,14 +208,6 @@ impl<'a> Lent<'a> {
     }
 }
 
-/// The number of a table at the place of an example.
-fn number<S: Copy>(table: &[S], i: u32) -> Result<S, Error> {
-    let (index, len) = (i as usize, table.len());
-    let what = "example";
-    let number = table.get(index).copied();
-    number.ok_or(Error::Index { what, index, len })
-}
-
 /// An input that is a byte.
 #[inline(always)]
 fn of_byte<A: Arithmetic, S: Scalar>(byte: u8, mean: f32) -> S {
@@ -341,7 +334,7 @@ impl Examples for Lent<'_> {
         exactly("h", h, self.hypers())?;
         exactly("x", x, batch.len().saturating_mul(width))?;
         for (i, x) in batch.iter().zip(x.chunks_exact_mut(width.max(1))) {
-            copy(self.of(h, *i)?, x);
+            copy(row(h, width, *i as usize)?, x);
         }
         Ok(())
     }
@@ -363,7 +356,7 @@ impl Examples for Lent<'_> {
             return Ok(S::ONE);
         }
         exactly("h", h, self.hypers())?;
-        number(h, i)
+        number("example", h, i as usize)
     }
 
     fn pull<A: Arithmetic, S: Scalar>(
@@ -376,16 +369,11 @@ impl Examples for Lent<'_> {
         exactly("d_h", d_h, self.hypers())?;
         match (self.own, by) {
             (Own::Weights, Adjoint::Weight(d)) => {
-                number(d_h, i)?;
-                for sum in d_h.iter_mut().skip(i as usize).take(1) {
-                    *sum += d;
-                }
+                add_to::<A, S>("example", d_h, i as usize, d, S::ONE)?;
             }
             (Own::Inputs, Adjoint::Inputs(d_x)) => {
                 exactly("adjoint of the inputs", d_x, self.inputs())?;
-                self.of(d_h, i)?;
-                let (start, width) = ((i as usize).saturating_mul(self.inputs()), self.inputs());
-                add_rows(d_x, piece_mut(d_h, start, width));
+                add_rows(d_x, row_mut(d_h, self.inputs(), i as usize)?);
             }
             _ => {}
         }
@@ -396,19 +384,5 @@ impl Examples for Lent<'_> {
         if self.hypers() > 0 {
             visit("examples", self.hypers());
         }
-    }
-}
-
-impl Lent<'_> {
-    /// The inputs of example `i` in a table of all of them.
-    fn of<'t, S>(&self, table: &'t [S], i: u32) -> Result<&'t [S], Error> {
-        let width = self.inputs();
-        let start = (i as usize).saturating_mul(width);
-        let row = table.get(start..start.saturating_add(width));
-        row.ok_or(Error::Index {
-            what: "example",
-            index: i as usize,
-            len: self.len(),
-        })
     }
 }

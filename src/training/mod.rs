@@ -48,7 +48,7 @@ use crate::forward::{Forward, Wrt};
 use crate::group::{Groups, Layout};
 use crate::hypergradient::{Outcome, Trainer, Validation, Workspace};
 use crate::implicit::{Implicit, Solved, Solver};
-use crate::memory::{Buffer, Need};
+use crate::memory::{Buffer, Need, greater};
 use crate::method::{Extent, Method};
 use crate::models::{Inputs, Pass};
 use crate::network::Network;
@@ -191,6 +191,18 @@ struct Lens {
     valid: usize,
 }
 
+/// What a training works in, cut from one buffer.
+struct Room<'m, S> {
+    values: Values<'m, S>,
+    /// The derivatives by the values.
+    d: &'m mut [S],
+    workspace: &'m mut [S],
+    path: &'m mut [S],
+    batch: &'m mut [u32],
+    /// 0, 1, 2, and so on: those validated on, and with implicit differentiation those trained on.
+    examples: &'m [u32],
+}
+
 impl<'a> Training<'a> {
     /// A network trained and validated on as many examples, for so many steps, with the settings that serve small
     /// networks: heavy ball of rate .1 and momentum .9, initial weights of deviation .2, batches of 32. Nothing is
@@ -302,10 +314,10 @@ impl<'a> Training<'a> {
         let hypers = Tables::of(self).rates;
         let (layout, sparse) = match self.model {
             Model::Own(own) => {
-                let own_scratch = larger(own.scratch, own.second_order_scratch);
+                let own_scratch = greater(own.scratch, own.second_order_scratch);
                 return match tangents {
                     None => own_scratch,
-                    Some(_) => larger(own_scratch, hypers.saturating_add(own.scratch)),
+                    Some(_) => greater(own_scratch, hypers.saturating_add(own.scratch)),
                 };
             }
             Model::Network { sparse, .. } | Model::Widths { sparse, .. } => (self.layout(), sparse),
@@ -342,7 +354,7 @@ impl<'a> Training<'a> {
                 let second = (trained.second_order_scratch_len())
                     .saturating_add(trained.sums_len(self.batch, 2, own));
                 let second = second.saturating_add(vectors.saturating_mul(4));
-                larger(gradient.saturating_add(vectors), second)
+                greater(gradient.saturating_add(vectors), second)
             }
             Some(count) => {
                 let inner = if own > 0 {
@@ -358,11 +370,11 @@ impl<'a> Training<'a> {
             Some(_) => self.len_of(What::Penalty),
             None => 2,
         };
-        let training = larger(training, penalty);
+        let training = greater(training, penalty);
         match tangents {
-            None => larger(training, validation),
+            None => greater(training, validation),
             // The validation's direct term has a place of its own there.
-            Some(_) => larger(training, hypers.saturating_add(validation)),
+            Some(_) => greater(training, hypers.saturating_add(validation)),
         }
     }
 
@@ -408,7 +420,7 @@ impl<'a> Training<'a> {
             batch: self.batch,
             valid: match method {
                 // It is taken over all that is trained on, after the validation loss.
-                Method::Implicit { .. } => larger(self.valid_examples, self.examples),
+                Method::Implicit { .. } => greater(self.valid_examples, self.examples),
                 _ => self.valid_examples,
             },
         }
@@ -519,6 +531,36 @@ impl<'a> Training<'a> {
         }
     }
 
+    /// Cuts the memory of a method, and fills in what `h` stands for.
+    fn cut<'m, A: Arithmetic, S: Real + Pod>(
+        self,
+        method: Method,
+        h: &[S],
+        memory: &'m mut [S],
+    ) -> Result<Room<'m, S>, Error>
+    where
+        'a: 'm,
+    {
+        let (end, lens) = (Tables::of(&self).end, self.lens::<S>(method));
+        let mut memory = Buffer::new("memory of the training", memory);
+        let (room, d) = (memory.numbers(end)?, memory.numbers(end)?);
+        let values = Values::new::<A>(self, h, room)?;
+        let workspace = memory.numbers(lens.workspace)?;
+        let path = memory.numbers(lens.path)?;
+        let (batch, examples) = (memory.words(lens.batch)?, memory.words(lens.valid)?);
+        for (i, example) in examples.iter_mut().enumerate() {
+            *example = i as u32;
+        }
+        Ok(Room {
+            values,
+            d,
+            workspace,
+            path,
+            batch,
+            examples,
+        })
+    }
+
     /// Trains with hyperparameters `h` and takes the derivative of the validation loss by each of them to `d_h`,
     /// in `memory` that has its [`need`](Self::need).
     ///
@@ -613,15 +655,16 @@ impl<'a> Training<'a> {
                 };
             }
         }
-        let mut memory = Buffer::new("memory of the training", memory);
-        let (room, d) = (memory.numbers(tables.end)?, memory.numbers(tables.end)?);
-        let values = Values::new::<A>(*self, h, room)?;
-        let lens = self.lens::<S>(Method::Forward);
-        let buffer = memory.numbers(lens.workspace)?;
-        let (batch, valid) = (memory.words(lens.batch)?, memory.words(lens.valid)?);
-        count_up(valid);
+        let Room {
+            values,
+            d,
+            workspace,
+            batch,
+            examples: valid,
+            ..
+        } = self.cut::<A, S>(Method::Forward, h, memory)?;
         let run = values.run(on.training)?;
-        let mut forward = Forward::new(buffer, &run, wrt)?;
+        let mut forward = Forward::new(workspace, &run, wrt)?;
         forward.start(&values.initial(on.initial))?;
         if let (Some((_, range)), None) = (self.hypers().block(What::InitialScale), on.initial) {
             let rows = forward.w_dot.chunks_exact_mut(forward.w.len().max(1));
@@ -666,19 +709,19 @@ impl<'a> Training<'a> {
             });
         }
         self.check()?;
-        let tables = Tables::of(self);
-        let mut memory = Buffer::new("memory of the training", memory);
-        let (room, d) = (memory.numbers(tables.end)?, memory.numbers(tables.end)?);
-        let values = Values::new::<A>(*self, h, room)?;
-        let lens = self.lens::<S>(method);
-        let buffer = memory.numbers(lens.workspace)?;
-        let (batch, examples) = (memory.words(lens.batch)?, memory.words(lens.valid)?);
-        count_up(examples);
+        let Room {
+            values,
+            d,
+            workspace,
+            path,
+            batch,
+            examples,
+        } = self.cut::<A, S>(method, h, memory)?;
         let initial = values.initial(on.initial);
         let (run, sweep) = (values.run(on.training)?, method.sweep());
-        let mut workspace = Workspace::new(buffer, self.layout().weights(), self.rule, false)?;
+        let mut workspace = Workspace::new(workspace, self.layout().weights(), self.rule, false)?;
         let extent = Extent::of(&run.schedule, self.steps, false);
-        let mut path = sweep.path::<A, S>(extent, initial, &mut [])?;
+        let mut path = sweep.path::<A, S>(extent, initial, path)?;
         let each = &mut |t, loss| observer.step(t, loss);
         run.walk(&initial, &mut path, &mut workspace, batch, each)?;
         observer.trained(workspace.w);
@@ -686,7 +729,7 @@ impl<'a> Training<'a> {
             objective: on.validation,
             examples: examples.get(..self.valid_examples).unwrap_or_default(),
         };
-        let d_loss = d.get_mut(..tables.rates).unwrap_or_default();
+        let d_loss = values.derivatives(d)?.h;
         let valid_loss = match method {
             Method::Implicit {
                 series_rate,
@@ -717,17 +760,5 @@ impl<'a> Training<'a> {
             valid_loss,
             steps_back: 0,
         })
-    }
-}
-
-/// `Ord::max`, for constants.
-const fn larger(a: usize, b: usize) -> usize {
-    if a > b { a } else { b }
-}
-
-/// 0, 1, 2, and so on.
-fn count_up(numbers: &mut [u32]) {
-    for (i, number) in numbers.iter_mut().enumerate() {
-        *number = i as u32;
     }
 }

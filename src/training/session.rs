@@ -14,12 +14,10 @@
 
 use bytemuck::Pod;
 
-use super::values::{Derivatives, Tables};
-use super::{Compiled, On, Training, Values, What, count_up};
-use crate::error::{Error, cut, exactly};
+use super::values::Derivatives;
+use super::{Compiled, On, Room, Training, Values, What};
+use crate::error::Error;
 use crate::hypergradient::{Outcome, Progress, Trainer, Validation, Wanted, Workspace};
-use crate::kernels::reduce::dot;
-use crate::memory::Buffer;
 use crate::method::{Extent, Method, Sweep};
 use crate::objective::{At, Differentiable, Directions, Products};
 use crate::path::{Chosen, Path};
@@ -27,6 +25,7 @@ use crate::random::{Batches, Initial, Origin};
 use crate::scalar::{Arithmetic, Real, Scalar};
 use crate::state;
 use crate::train::Run;
+use crate::wrap::dropped;
 
 /// A hypergradient of a [`Training`] by a sweep, under way.
 ///
@@ -106,17 +105,16 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
                 what: "initial scales where only the last steps are taken back: take all of them back",
             });
         }
-        let mut memory = Buffer::new("memory of the training", memory);
-        let end = Tables::of(&training).end;
-        let (room, d) = (memory.numbers(end)?, memory.numbers(end)?);
-        let values = Values::new::<A>(training, h, room)?;
-        let lens = training.lens::<S>(Method::Sweep(sweep));
-        let (buffer, path) = (memory.numbers(lens.workspace)?, memory.numbers(lens.path)?);
-        let (batch, valid) = (memory.words(lens.batch)?, memory.words(lens.valid)?);
-        count_up(valid);
-        let schedule = training.tunes_schedule();
-        let workspace =
-            Workspace::new(buffer, training.layout().weights(), training.rule, schedule)?;
+        let Room {
+            values,
+            d,
+            workspace,
+            path,
+            batch,
+            examples: valid,
+        } = training.cut::<A, S>(Method::Sweep(sweep), h, memory)?;
+        let (p, schedule) = (training.layout().weights(), training.tunes_schedule());
+        let workspace = Workspace::new(workspace, p, training.rule, schedule)?;
         let run = values.run(on.training)?;
         let extent = Extent::of(&run.schedule, training.steps, schedule);
         let path = sweep.chosen(extent, values.initial(on.initial), path)?;
@@ -345,26 +343,11 @@ impl<A: Arithmetic, S: Scalar> Differentiable<A, S> for DroppedCurvature<'_, A, 
         at: At<'_, S>,
         d: &[S],
         out: Products<'_, S>,
-        mut scratch: &mut [S],
+        scratch: &mut [S],
     ) -> Result<(), Error> {
-        exactly("d", d, self.weights())?;
-        exactly("h_d", out.h_d, self.weights())?;
-        let h_d = cut("scratch", &mut scratch, self.weights())?;
-        h_d.fill(S::ZERO);
-        let products = Products {
-            g: out.g,
-            h_d,
-            m_d: out.m_d,
-        };
-        self.0.second_order(at, d, products, scratch)?;
-        // A curvature that is not a number is kept, so that the sweep sees it.
-        if dot::<A, S>(d, h_d) < S::ZERO {
-            return Ok(());
-        }
-        for (sum, h_d) in out.h_d.iter_mut().zip(h_d) {
-            *sum += *h_d;
-        }
-        Ok(())
+        let inner =
+            |out: Products<'_, S>, scratch: &mut [S]| self.0.second_order(at, d, out, scratch);
+        dropped::<A, S>(self.weights(), d, out, scratch, inner)
     }
 
     fn tangents_scratch_len(&self, count: usize) -> usize {

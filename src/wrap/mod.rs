@@ -14,4 +14,5 @@ mod scaled;
 pub use coupled::{Coupled, Coupling, Tasks};
 pub use penalty::{Absolute, L1, L2, Penalty, Square, Strength, Term};
 pub use psd::Psd;
+pub(crate) use psd::dropped;
 pub use scaled::Scaled;

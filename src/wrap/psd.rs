@@ -17,7 +17,36 @@
 use crate::error::{Error, cut, exactly};
 use crate::kernels::reduce::dot;
 use crate::objective::{At, Directions, Objective, Products};
-use crate::scalar::Scalar;
+use crate::scalar::{Arithmetic, Scalar};
+
+/// Adds the products along `d` that `inner` adds to what it is given, `H d` where its curvature is not negative.
+/// The scratch is that of the inner ones, and a number for each of the weights before it.
+pub(crate) fn dropped<A: Arithmetic, S: Scalar>(
+    weights: usize,
+    d: &[S],
+    out: Products<'_, S>,
+    mut scratch: &mut [S],
+    inner: impl FnOnce(Products<'_, S>, &mut [S]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    exactly("d", d, weights)?;
+    exactly("h_d", out.h_d, weights)?;
+    let h_d = cut("scratch", &mut scratch, weights)?;
+    h_d.fill(S::ZERO);
+    let products = Products {
+        g: out.g,
+        h_d,
+        m_d: out.m_d,
+    };
+    inner(products, scratch)?;
+    // A curvature that is not a number is kept, so that the sweep sees it.
+    if dot::<A, S>(d, h_d) < S::ZERO {
+        return Ok(());
+    }
+    for (sum, h_d) in out.h_d.iter_mut().zip(h_d) {
+        *sum += *h_d;
+    }
+    Ok(())
+}
 
 /// An objective without products of negative curvature.
 ///
@@ -84,26 +113,11 @@ impl<O: Objective> Objective for Psd<O> {
         at: At<'_, S>,
         d: &[S],
         out: Products<'_, S>,
-        mut scratch: &mut [S],
+        scratch: &mut [S],
     ) -> Result<(), Error> {
-        exactly("d", d, self.weights())?;
-        exactly("h_d", out.h_d, self.weights())?;
-        let h_d = cut("scratch", &mut scratch, self.weights())?;
-        h_d.fill(S::ZERO);
-        let products = Products {
-            g: out.g,
-            h_d,
-            m_d: out.m_d,
-        };
-        self.inner.second_order(at, d, products, scratch)?;
-        // A curvature that is not a number is kept, so that the sweep sees it.
-        if dot::<O::Arithmetic, S>(d, h_d) < S::ZERO {
-            return Ok(());
-        }
-        for (sum, h_d) in out.h_d.iter_mut().zip(h_d) {
-            *sum += *h_d;
-        }
-        Ok(())
+        let inner =
+            |out: Products<'_, S>, scratch: &mut [S]| self.inner.second_order(at, d, out, scratch);
+        dropped::<O::Arithmetic, S>(self.weights(), d, out, scratch, inner)
     }
 
     fn tangents_scratch_len(&self, count: usize) -> usize {
