@@ -552,16 +552,7 @@ impl Experiment {
 
     /// Which weights share a number of a block that belongs to weights.
     pub fn groups_of(&self, block: &Block) -> Groups<'_> {
-        // A penalty on biases is nothing that anyone wants, save where everything has one of its own.
-        let biases = match block.what {
-            What::Scale | What::Penalty => block.by == By::Parameter,
-            _ => true,
-        };
-        Groups {
-            layout: Layout::Layers(&self.layers),
-            by: block.by.into(),
-            biases,
-        }
+        Tuned::from(block).groups(Layout::Layers(&self.layers))
     }
 
     /// The first block that belongs to weights, with its groups and places.

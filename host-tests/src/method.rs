@@ -55,7 +55,7 @@ pub enum Name {
 }
 
 /// The most hyperparameters that forward mode takes: each costs about what a sweep costs.
-pub const MOST_TANGENTS: usize = 64;
+pub const MOST_TANGENTS: usize = drmad::training::Training::MOST_TANGENTS;
 
 impl Name {
     /// The name on the command line.

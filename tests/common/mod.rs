@@ -2,6 +2,8 @@
 //! that goes from initial weights to a hypergradient.
 #![allow(dead_code)] // each test program uses its own part
 
+#[path = "../../host-tests/src/counted.rs"]
+#[allow(unreachable_pub)] // of the harness it is public
 pub(crate) mod counted;
 pub(crate) mod plain;
 
