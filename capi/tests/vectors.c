@@ -1,4 +1,4 @@
-/* Every kernel, and whole trainings with their sweeps, by the inputs of golden/ (host-tests/tests/golden.rs):
+/* Every kernel, and whole trainings with their sweeps, by the inputs of golden/ (tests/golden/main.rs):
  * SplitMix64 noise, exact in float. No library is needed, so that the same file runs anywhere. Compile it
  * with -ffp-contract=off: a compiler that fuses the products here would change the inputs. */
 #include "vectors.h"
