@@ -21,10 +21,11 @@
 
 use crate::error::{Error, cut, exactly};
 use crate::objective::{
-    At, Directions, Objective, Products, by_dual_numbers, dual_scratch_len,
+    self, At, Directions, Objective, Products, by_dual_numbers, dual_scratch_len,
     tangents_by_dual_numbers,
 };
 use crate::pieces::{copy, piece, piece_mut};
+use crate::scalar::Arithmetic;
 
 /// Two numbers that should be equal.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -126,6 +127,62 @@ fn compare(identity: &'static str, got: &[f64], want: &[f64]) -> Deviation {
 /// [`Error::Length`], and what the objective refuses.
 pub fn objective<O: Objective>(
     objective: &O,
+    at: At<'_, f64>,
+    probes: Probes<'_>,
+    scratch: &mut [f64],
+    report: &mut dyn FnMut(Deviation),
+) -> Result<(), Error> {
+    // What is the same for all objectives is compiled once.
+    identities(objective, &Both(objective), at, probes, scratch, report)
+}
+
+/// The products of an objective by dual numbers.
+trait ByDualNumbers {
+    fn second_order(
+        &self,
+        at: At<'_, f64>,
+        d: &[f64],
+        out: Products<'_, f64>,
+        scratch: &mut [f64],
+    ) -> Result<(), Error>;
+
+    fn tangents(
+        &self,
+        at: At<'_, f64>,
+        along: Directions<'_, f64>,
+        out: [&mut [f64]; 2],
+        scratch: &mut [f64],
+    ) -> Result<(), Error>;
+}
+
+/// Those of an objective.
+struct Both<'o, O>(&'o O);
+
+impl<O: Objective> ByDualNumbers for Both<'_, O> {
+    fn second_order(
+        &self,
+        at: At<'_, f64>,
+        d: &[f64],
+        out: Products<'_, f64>,
+        scratch: &mut [f64],
+    ) -> Result<(), Error> {
+        by_dual_numbers(self.0, at, d, out, scratch)
+    }
+
+    fn tangents(
+        &self,
+        at: At<'_, f64>,
+        along: Directions<'_, f64>,
+        [g, g_dot]: [&mut [f64]; 2],
+        scratch: &mut [f64],
+    ) -> Result<(), Error> {
+        tangents_by_dual_numbers(self.0, at, along, g, g_dot, scratch).map(|_| ())
+    }
+}
+
+fn identities<A: Arithmetic>(
+    objective: &dyn objective::Differentiable<A, f64>,
+    by_dual_numbers: &dyn ByDualNumbers,
     at: At<'_, f64>,
     probes: Probes<'_>,
     mut scratch: &mut [f64],
@@ -236,7 +293,7 @@ pub fn objective<O: Objective>(
         h_d: h_dual,
         m_d: m_dual,
     };
-    by_dual_numbers(objective, at, d, out, scratch)?;
+    by_dual_numbers.second_order(at, d, out, scratch)?;
     report(compare("H d by dual numbers", h_d, h_dual));
     if hypers > 0 {
         report(compare("M d by dual numbers", m_d, m_dual));
@@ -256,7 +313,7 @@ pub fn objective<O: Objective>(
     objective.tangents(at, along, g, g_dot, scratch)?;
     objective.gradient(at, moved_w, None, scratch)?;
     report(compare("gradient beside the tangents", g, moved_w));
-    tangents_by_dual_numbers(objective, at, along, g, g_dual, scratch)?;
+    by_dual_numbers.tangents(at, along, [&mut *g, g_dual], scratch)?;
     report(compare("tangents by dual numbers", g_dot, g_dual));
     for (slope, s) in slopes.iter_mut().zip([-step, step]) {
         shift(at.w, s, d, moved_w);

@@ -390,7 +390,9 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
     /// Trains from `origin`, leaving `w_T` in `workspace.w`.
     ///
     /// # Errors
-    /// As [`train`](Self::train).
+    /// As [`check`](Self::check); [`Error::Diverged`] with the step at which the loss or the
+    /// weights were no longer finite; [`Error::Moment`] where a second moment of Adam was too great;
+    /// what the objective or the path refuse.
     pub fn walk(
         &self,
         origin: &dyn Origin<S>,
@@ -502,8 +504,9 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
     /// it uses up. `workspace.d_w` is left with the derivative by the initial weights.
     ///
     /// # Errors
-    /// [`Error::Diverged`] for the validation loss or the adjoints; otherwise as
-    /// [`sweep`](Self::sweep).
+    /// [`Error::Diverged`] for the validation loss or the adjoints, with the step at which these were no longer
+    /// finite; [`Error::Length`], also where the path's plan is for another number of steps; [`Error::Range`] where it
+    /// takes back none, or more than there are; what the run, the objective or the path refuse.
     pub fn back(
         &self,
         validation: &Validation<'_, A, S>,

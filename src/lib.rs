@@ -68,7 +68,7 @@
 //! | [`objective`], [`wrap`], [`models`] | what is minimised, with its second-order products |
 //! | [`schedule`] | how a gradient moves the weights: heavy ball, Nesterov, Adam, with their rates |
 //! | [`path`] | where the weights were |
-//! | [`train`], [`sweep`], [`hypergradient`] | the walk, the one sweep, and both in one call |
+//! | [`train`], `sweep`, [`hypergradient`] | the walk, the one sweep, and both in one call |
 //! | [`method`] | every path with its settings, by name, with its memory |
 //! | [`forward`], [`implicit`] | the methods that are no sweep |
 //! | [`outer`] | what moves the hyperparameters, and keeps them in their sets |
@@ -134,7 +134,7 @@ pub mod random;
 pub mod scalar;
 pub mod schedule;
 pub mod state;
-pub mod sweep;
+mod sweep;
 pub mod train;
 pub mod training;
 pub mod wrap;

@@ -1,6 +1,6 @@
 //! Every way back, as data: its name, its settings, what memory it takes, whether it is exact.
 //!
-//! A reverse method is one [sweep](crate::sweep) over a [path](crate::path), so it is a [`Recall`], the path with
+//! A reverse method is one [sweep](crate::hypergradient) over a [path](crate::path), so it is a [`Recall`], the path with
 //! its settings, and what goes around that: a tail run backwards, and how many last steps are taken back. The
 //! others are no sweep: [forward mode](crate::forward), [implicit differentiation](crate::implicit), and the
 //! direct term alone.

@@ -135,11 +135,11 @@ pub(crate) fn place(len: usize, groups: usize, t: usize, group: usize) -> usize 
 
 /// The tables of a schedule's hypergradients, as long as its own.
 #[derive(Debug)]
-pub struct Tables<'a, S> {
+pub(crate) struct Tables<'a, S> {
     /// The derivative by the rates.
-    pub rates: &'a mut [S],
+    pub(crate) rates: &'a mut [S],
     /// The derivative by the momenta.
-    pub momenta: &'a mut [S],
+    pub(crate) momenta: &'a mut [S],
 }
 
 impl<S> Tables<'_, S> {

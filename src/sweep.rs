@@ -36,58 +36,43 @@ use crate::train::{Replay, Run, Scratch};
 
 /// The vectors of a sweep, `P` numbers each unless said otherwise.
 #[derive(Debug)]
-pub struct Adjoints<'a, S> {
+pub(crate) struct Adjoints<'a, S> {
     /// The weights: `w_T` going in, overwritten.
-    pub w: &'a mut [S],
+    pub(crate) w: &'a mut [S],
     /// `dE/dw_T` going in, `dE/dw_0` coming out.
-    pub d_w: &'a mut [S],
+    pub(crate) d_w: &'a mut [S],
     /// Overwritten; as many numbers as the rule remembers.
-    pub d_v: &'a mut [S],
+    pub(crate) d_v: &'a mut [S],
     /// Overwritten.
-    pub d_g: &'a mut [S],
+    pub(crate) d_g: &'a mut [S],
     /// `dE/dh` going in (`H`), the hypergradient coming out.
-    pub d_h: &'a mut [S],
+    pub(crate) d_h: &'a mut [S],
     /// What the path may use; the first holds the velocity `v_T` going in.
-    pub spare: Spare<'a, S>,
+    pub(crate) spare: Spare<'a, S>,
     /// What the rule remembers, and the gradient: where [`Rule::recalls`] says so.
-    pub state: Option<State<'a, S>>,
+    pub(crate) state: Option<State<'a, S>>,
     /// Where the hypergradients of rates and momenta go, if they are wanted.
-    pub schedule: Option<Tables<'a, S>>,
+    pub(crate) schedule: Option<Tables<'a, S>>,
 }
 
 /// What the rule remembers, and the gradient.
 #[derive(Debug)]
-pub struct State<'a, S> {
+pub(crate) struct State<'a, S> {
     /// `v_T` going in, overwritten; as many numbers as the rule remembers.
-    pub v: &'a mut [S],
+    pub(crate) v: &'a mut [S],
     /// Overwritten (`P`).
-    pub g: &'a mut [S],
+    pub(crate) g: &'a mut [S],
 }
 
 impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
-    /// The sweep over `path`; returns the number of steps it took.
+    /// A part of the sweep: these steps of the path's plan alone, from the last to the first, after the
+    /// ones behind them in the same vectors. The plan's last step begins it, and step 0 ends it.
     ///
     /// # Errors
     /// [`Error::Diverged`] with the step at which the adjoints were no longer finite;
     /// [`Error::Length`], also where the path's plan is for another number of steps;
     /// [`Error::Range`] where it takes back none, or more than there are; what the run, the objective or the path refuse.
-    pub fn sweep(
-        &self,
-        path: &mut dyn Path<A, S>,
-        adjoints: &mut Adjoints<'_, S>,
-        scratch: &mut Scratch<'_, S>,
-    ) -> Result<usize, Error> {
-        let steps = path.plan(self.steps).steps;
-        self.sweep_over(0..steps, path, adjoints, scratch)?;
-        Ok(steps)
-    }
-
-    /// A part of the sweep: these steps of the path's plan alone, from the last to the first, after the
-    /// ones behind them in the same vectors. The plan's last step begins it, and step 0 ends it.
-    ///
-    /// # Errors
-    /// As [`sweep`](Self::sweep).
-    pub fn sweep_over(
+    pub(crate) fn sweep_over(
         &self,
         steps: Range<usize>,
         path: &mut dyn Path<A, S>,

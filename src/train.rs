@@ -40,24 +40,24 @@ pub struct Run<'a, A: Arithmetic, S: Scalar> {
 
 /// The vectors of a training, `P` numbers each; `v` has as many as the rule remembers.
 #[derive(Debug)]
-pub struct Walk<'a, S> {
+pub(crate) struct Walk<'a, S> {
     /// The weights: `w_0` going in, `w_T` coming out.
-    pub w: &'a mut [S],
+    pub(crate) w: &'a mut [S],
     /// The velocity: `v_T` coming out.
-    pub v: &'a mut [S],
+    pub(crate) v: &'a mut [S],
     /// The gradient.
-    pub g: &'a mut [S],
+    pub(crate) g: &'a mut [S],
     /// What the path may use while training goes on.
-    pub spare: Spare<'a, S>,
+    pub(crate) spare: Spare<'a, S>,
 }
 
 /// Memory that objectives compute in and batches are drawn into.
 #[derive(Debug)]
-pub struct Scratch<'a, S> {
+pub(crate) struct Scratch<'a, S> {
     /// At least as many numbers as the objective's pass needs.
-    pub numbers: &'a mut [S],
+    pub(crate) numbers: &'a mut [S],
     /// One element for each example of a batch.
-    pub batch: &'a mut [u32],
+    pub(crate) batch: &'a mut [u32],
 }
 
 impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
@@ -110,28 +110,9 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
         self.objective.gradient(at, g, None, scratch.numbers)
     }
 
-    /// The walk. `path` records it; `each` is told every step's loss before the step.
-    ///
-    /// # Errors
-    /// As [`check`](Self::check); [`Error::Diverged`] with the step at which the loss or the
-    /// weights were no longer finite; [`Error::Moment`] where a second moment of Adam was too great;
-    /// what the objective or the path refuse.
-    pub fn train(
-        &self,
-        path: &mut dyn Path<A, S>,
-        walk: &mut Walk<'_, S>,
-        scratch: &mut Scratch<'_, S>,
-        each: &mut dyn FnMut(usize, S),
-    ) -> Result<(), Error> {
-        self.train_over(0..self.steps, path, walk, scratch, each)
-    }
-
     /// A part of the walk: these steps alone, which follow the ones before in the same vectors. Step 0
-    /// begins it, and step `T - 1` ends it.
-    ///
-    /// # Errors
-    /// As [`train`](Self::train); [`Error::Range`] for steps beyond the training's.
-    pub fn train_over(
+    /// begins it, and step `T - 1` ends it. `path` records it; `each` is told every step's loss before the step.
+    pub(crate) fn train_over(
         &self,
         steps: Range<usize>,
         path: &mut dyn Path<A, S>,

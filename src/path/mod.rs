@@ -1,7 +1,7 @@
 //! Where were the weights at step `t`?
 //!
 //! A [`Path`] watches the walk from `w_0` to `w_T` and answers that question when the
-//! [sweep](crate::sweep) asks it for `t = T-1 .. 0`. What it remembers is all that distinguishes
+//! [sweep](crate::hypergradient) asks it for `t = T-1 .. 0`. What it remembers is all that distinguishes
 //! the reverse methods:
 //!
 //! | path | remembers | exact |

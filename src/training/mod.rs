@@ -28,7 +28,7 @@
 //! # Ok::<(), drmad::Error>(())
 //! ```
 //!
-//! Costs nothing but the copy of `h`: what runs is [`train`](crate::train) and [`sweep`](crate::sweep).
+//! Costs nothing but the copy of `h`: what runs is a [`Run`](crate::train::Run).
 //!
 //! Refused: scales and penalties of an objective of one's own, which is to be [wrapped](crate::wrap); rates and
 //! momenta of different groups; initial scales in another parametrisation than their logarithm; weights and

@@ -19,7 +19,7 @@ use drmad::hypergradient::{Validation, Wanted, Workspace};
 use drmad::kernels::dispatch::{self, Level};
 use drmad::kernels::momentum::RowSteps;
 use drmad::models::Features;
-use drmad::objective::{At, Objective, Products};
+use drmad::objective::{self, At, Objective, Products};
 use drmad::path::{Path, Steps};
 use drmad::random::{Batches, Origin};
 use drmad::train::{Rule, Run, Schedule};
@@ -239,8 +239,22 @@ pub(crate) const BATCH: &[u32] = &[3, 0, 7, 7, 1, 11, 4];
 
 /// Holds an objective to all identities at a random point.
 pub(crate) fn keeps_the_identities<O: Objective>(what: &str, objective: &O) {
+    let len = check::required_len(objective);
+    identities_hold(
+        what,
+        [objective.weights(), objective.hypers(), len],
+        &|at, probes, scratch, report| {
+            check::objective(objective, at, probes, scratch, report).unwrap();
+        },
+    );
+}
+
+/// Measures the identities at a point, in so much scratch.
+type Measure<'m> = dyn Fn(At<'_, f64>, Probes<'_>, &mut [f64], &mut dyn FnMut(Deviation)) + 'm;
+
+/// What of that is compiled once for all objectives.
+fn identities_hold(what: &str, [p, h, len]: [usize; 3], measure: &Measure<'_>) {
     let mut noise = Noise(20);
-    let (p, h) = (objective.weights(), objective.hypers());
     // Away from 0, where an absolute value has its kink.
     let w: Vec<f64> = noise
         .f64s(p, 1.0)
@@ -260,9 +274,9 @@ pub(crate) fn keeps_the_identities<O: Objective>(what: &str, objective: &O) {
         q: &q,
         step: CENTRAL_STEP,
     };
-    let mut scratch = vec![f64::NAN; check::required_len(objective)];
+    let mut scratch = vec![f64::NAN; len];
     let mut seen = 0;
-    check::objective(objective, at, probes, &mut scratch, &mut |deviation| {
+    measure(at, probes, &mut scratch, &mut |deviation| {
         let Deviation { identity, .. } = deviation;
         let tolerance = match identity {
             "symmetry of H"
@@ -279,8 +293,7 @@ pub(crate) fn keeps_the_identities<O: Objective>(what: &str, objective: &O) {
             deviation.error()
         );
         seen += 1;
-    })
-    .unwrap();
+    });
     assert_eq!(seen, if h > 0 { 13 } else { 10 }, "{what}");
 }
 
@@ -301,7 +314,15 @@ pub(crate) fn all_of<O: Objective, S: Scalar>(
     batch: &[u32],
     d: &[S],
 ) -> All<S> {
-    let at = At { w, h, batch };
+    all_behind(objective, At { w, h, batch }, d)
+}
+
+/// The same, which is compiled once for all objectives.
+fn all_behind<A: Arithmetic, S: Scalar>(
+    objective: &dyn objective::Differentiable<A, S>,
+    at: At<'_, S>,
+    d: &[S],
+) -> All<S> {
     let (p, hypers) = (objective.weights(), objective.hypers());
     let nan = S::from_f64(f64::NAN);
     // What was in the buffers must not matter, and the promised lengths must do.

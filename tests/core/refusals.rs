@@ -2,7 +2,7 @@
 
 use crate::common::{Answer, Data, NoTraining, Noise, WIDTHS, hypergradient};
 use drmad::group::{Granularity, Groups, Layout};
-use drmad::hypergradient::{Validation, Wanted, Workspace};
+use drmad::hypergradient::{Outcome, Validation, Wanted, Workspace};
 use drmad::kernels::adam;
 use drmad::kernels::dispatch::{self, Level};
 use drmad::kernels::matmul::{Form, MatMul};
@@ -12,7 +12,7 @@ use drmad::objective::{At, Objective, Products, by_dual_numbers};
 use drmad::outer::{Adam, Outer, Sgd, Sign};
 use drmad::path::{Full, Grid, Hats, Line, Path, Plan, Quantised, Spare, Tape};
 use drmad::random::{self, Batches, Normal};
-use drmad::train::{Rule, Run, Schedule, Scratch, Walk};
+use drmad::train::{Rule, Run, Schedule};
 use drmad::wrap::{L1, L2, Scaled, Strength};
 use drmad::{Error, Fused, Plain, Scalar, check};
 
@@ -206,117 +206,87 @@ fn tables_of_another_length_are_refused() {
     wrong_length(with.check(), "weights of the schedule's groups", 4, 5);
 }
 
-/// Trains the quadratic with vectors of the given lengths: w, v, g, spare a, spare b, batch.
-fn train(lengths: [usize; 6]) -> Result<(), Error> {
-    let bowl = Quadratic::new(CURVATURE);
-    let [mut w, mut v, mut g, mut a, mut b, _] = lengths.map(|n| vec![0.0f32; n]);
-    let mut walk = Walk {
-        w: &mut w,
-        v: &mut v,
-        g: &mut g,
-        spare: Spare {
-            a: &mut a,
-            b: &mut b,
-        },
-    };
-    let mut batch = vec![0; lengths[5]];
-    let mut scratch = Scratch {
-        numbers: &mut [],
-        batch: &mut batch,
-    };
-    let origin = [0.0f32; 4];
-    let mut line = Line::new(&origin[..], 10);
-    run(&bowl).train(&mut line, &mut walk, &mut scratch, &mut |_, _| ())
-}
-
-#[test]
-fn vectors_of_another_length_are_refused_by_the_training() {
-    train([4, 4, 4, 4, 4, 1]).unwrap();
-    for (i, what) in ["w", "v", "g", "spare a", "spare b"]
-        .into_iter()
-        .enumerate()
-    {
-        for n in [0, 3, 5] {
-            let mut lengths = [4, 4, 4, 4, 4, 1];
-            lengths[i] = n;
-            wrong_length(train(lengths), what, 4, n);
-        }
-    }
-    for n in [0, 2] {
-        wrong_length(train([4, 4, 4, 4, 4, n]), "batch", 1, n);
-    }
-}
-
-/// Sweeps the quadratic with vectors of the given lengths: w, d_w, d_v, d_g, spare a, spare b, d_h,
-/// v, g, d_rates, d_momenta.
-fn sweep(lengths: [usize; 11]) -> Result<usize, Error> {
-    use drmad::schedule::Tables;
-    use drmad::sweep::{Adjoints, State};
+/// The hypergradient of the quadratic by vectors of the given lengths: those of a workspace, then batch, d_h, d_rates,
+/// d_momenta.
+fn by_vectors_of(lengths: [usize; 12]) -> Result<Outcome<f32>, Error> {
     let bowl = Quadratic::new(CURVATURE);
     let [
         mut w,
+        mut v,
+        mut g,
         mut d_w,
         mut d_v,
         mut d_g,
         mut a,
         mut b,
+        _,
         mut d_h,
-        mut v,
-        mut g,
         mut d_rates,
         mut d_momenta,
     ] = lengths.map(|n| vec![0.0f32; n]);
-    let mut adjoints = Adjoints {
+    let mut scratch = vec![0.0; bowl.second_order_scratch_len()];
+    let mut workspace = Workspace {
         w: &mut w,
+        v: &mut v,
+        g: &mut g,
         d_w: &mut d_w,
         d_v: &mut d_v,
         d_g: &mut d_g,
+        spare: [&mut a, &mut b],
+        scratch: &mut scratch,
+    };
+    let mut batch = vec![0; lengths[8]];
+    let origin = &[0.0f32; 4][..];
+    let mut line = Line::new(origin, 10);
+    let run = run(&bowl);
+    run.walk(
+        &origin,
+        &mut line,
+        &mut workspace,
+        &mut batch,
+        &mut |_, _| (),
+    )?;
+    let validation = Validation {
+        objective: &bowl,
+        examples: &[],
+    };
+    let wanted = Wanted {
         d_h: &mut d_h,
-        spare: Spare {
-            a: &mut a,
-            b: &mut b,
-        },
-        state: Some(State {
-            v: &mut v,
-            g: &mut g,
-        }),
-        schedule: Some(Tables {
-            rates: &mut d_rates,
-            momenta: &mut d_momenta,
-        }),
+        schedule: Some((&mut d_rates, &mut d_momenta)),
     };
-    let mut numbers = vec![0.0; bowl.second_order_scratch_len()];
-    let mut scratch = Scratch {
-        numbers: &mut numbers,
-        batch: &mut [0],
-    };
-    let origin = [0.0f32; 4];
-    let mut line = Line::new(&origin[..], 10);
-    run(&bowl).sweep(&mut line, &mut adjoints, &mut scratch)
+    run.back(&validation, &mut line, &mut workspace, &mut batch, wanted)
 }
 
 #[test]
-fn vectors_of_another_length_are_refused_by_the_sweep() {
-    let right = [4, 4, 4, 4, 4, 4, 4, 4, 4, 1, 1];
-    assert_eq!(sweep(right), Ok(10));
-    let names = [
-        "w",
-        "d_w",
-        "d_v",
-        "d_g",
-        "spare a",
-        "spare b",
-        "d_h",
-        "v",
-        "g",
-        "d_rates",
-        "d_momenta",
+fn vectors_of_another_length_are_refused_on_the_way_there_or_back() {
+    let right = [4, 4, 4, 4, 4, 4, 4, 4, 1, 4, 1, 1];
+    assert_eq!(by_vectors_of(right).unwrap().steps_back, 10);
+    let names: [&[&str]; 12] = [
+        &["w"],
+        &["v"],
+        &["g"],
+        // What the way back needs is lent to the path on the way there.
+        &["spare a"],
+        &["spare b", "d_v"],
+        &["d_g"],
+        &["spare a"],
+        &["spare b"],
+        &["batch"],
+        &["d_h"],
+        &["d_rates"],
+        &["d_momenta"],
     ];
-    for (i, what) in names.into_iter().enumerate() {
+    for (i, names) in names.into_iter().enumerate() {
         for n in [0, right[i] - 1, right[i] + 1] {
             let mut lengths = right;
             lengths[i] = n;
-            wrong_length(sweep(lengths), what, right[i], n);
+            let Err(Error::Length { what, want, .. }) = by_vectors_of(lengths) else {
+                panic!("{names:?} of {n}");
+            };
+            assert!(
+                names.contains(&what) && want == right[i],
+                "{names:?}: {what}, {want}"
+            );
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::common::{
 };
 use crate::tolerances::*;
 use drmad::group::{Block, Granularity, Groups, Layout};
-use drmad::hypergradient::Validation;
+use drmad::hypergradient::{Validation, Workspace};
 use drmad::kernels::momentum::RowSteps;
 use drmad::kernels::reduce::cosine;
 use drmad::kernels::reversible::{
@@ -17,7 +17,7 @@ use drmad::models::{Features, Mlp, Quadratic};
 use drmad::objective::{At, Objective, Products};
 use drmad::path::{Path, Reversible, Spare, Steps, Taken, Tape};
 use drmad::random::Batches;
-use drmad::train::{Rule, Run, Schedule, Scratch, Walk};
+use drmad::train::{Rule, Run, Schedule};
 use drmad::{Error, Fused, Scalar};
 
 // ---------------------------------------------------------------- the integers
@@ -303,23 +303,13 @@ impl Training {
         objective: &O,
         path: &mut dyn Path<O::Arithmetic, f32>,
     ) -> Result<(Vec<f32>, Vec<f32>), Error> {
-        let (mut w, mut v) = (self.w0.clone(), vec![0.0; P]);
-        let (mut g, mut a, mut b) = (vec![0.0; P], vec![0.0; P], vec![0.0; P]);
-        let mut walk = Walk {
-            w: &mut w,
-            v: &mut v,
-            g: &mut g,
-            spare: Spare {
-                a: &mut a,
-                b: &mut b,
-            },
-        };
-        let mut scratch = Scratch {
-            numbers: &mut vec![0.0; objective.scratch_len()],
-            batch: &mut [0; 5],
-        };
-        self.run(objective)
-            .train(path, &mut walk, &mut scratch, &mut |_, _| ())?;
+        let run = self.run(objective);
+        let (rule, scratch) = (run.schedule.rule, objective.scratch_len());
+        let mut buffer = vec![0.0; Workspace::<f32>::required_len(P, scratch, rule, false)];
+        let mut workspace = Workspace::new(&mut buffer, P, rule, false)?;
+        let w0 = &self.w0[..];
+        run.walk(&w0, path, &mut workspace, &mut [0; 5], &mut |_, _| ())?;
+        let (w, v) = (workspace.w.to_vec(), workspace.v.to_vec());
         Ok((w, v))
     }
 }
