@@ -12,30 +12,28 @@ static void put_number(size_t n) {
 }
 
 int board_main(void) {
-    static const size_t widths[] = {2, 4, 2};
-    static const float x[] = {0, 0, 0, 1, 1, 0, 1, 1, 0.1f, 0.9f, 0.9f, 0.8f};
-    static const uint8_t y[] = {0, 1, 1, 0, 1, 0};
-    static const uint32_t valid[] = {4, 5};
-    static const float h[] = {0.01f, 0.02f}, rate = 0.5f, momentum = 0.9f, log_scale = 0.0f;
+    static const drmad_layer layers[] = {{DRMAD_KIND_DENSE, 4}, {DRMAD_KIND_TANH, 0}, {DRMAD_KIND_DENSE, 2}};
+    static const drmad_tuned tuned[] = {{.what = DRMAD_WHAT_PENALTY, .by = DRMAD_BY_LAYER}};
+    static const float x[] = {0, 0, 0, 1, 1, 0, 1, 1}, valid_x[] = {0.1f, 0.9f, 0.9f, 0.8f}, h[] = {-4.6f, -3.9f};
+    static const uint8_t y[] = {0, 1, 1, 0}, valid_y[] = {1, 0};
     static uint32_t memory[1024];
     float d_h[2] = {0, 0};
-    drmad_run run = {
-        .abi = DRMAD_ABI, .widths = widths, .widths_len = 3,
-        .features = x, .labels = y, .examples = 6, .train = 4, .valid = valid, .valid_len = 2, .batch = 4,
-        .penalty = {DRMAD_SHARE_LAYER, 1}, .h = h, .h_len = 2,
-        .rates = &rate, .rates_len = 1, .momenta = &momentum, .momenta_len = 1, .steps = 50,
-        .log_scales = &log_scale, .log_scales_len = 1,
+    drmad_training training = {
+        .abi = DRMAD_ABI, .inputs = 2, .layers = layers, .layers_len = 3,
+        .train = {.len = 4, .features = x, .labels = y}, .valid = {.len = 2, .features = valid_x, .labels = valid_y},
+        .tuned = tuned, .tuned_len = 1, .h = h, .h_len = 2,
+        .rate = 0.5f, .momentum = 0.9f, .batch = 4, .steps = 50,
     };
     drmad_method hats = {0};
     drmad_result results = {.d_h = d_h, .d_h_len = 2};
-    int32_t code = drmad_hypergradient(&run, &hats, memory, sizeof memory / sizeof *memory, &results);
+    int32_t code = drmad_hypergradient(&training, &hats, memory, sizeof memory / sizeof *memory, &results);
     if (code != 0) {
         board_put(drmad_error_text(code));
         return 1;
     }
     /* This build has left the fused arithmetic out, and says so. */
-    run.arithmetic = DRMAD_ROUNDING_FUSED;
-    if (drmad_hypergradient(&run, &hats, memory, sizeof memory / sizeof *memory, &results) != DRMAD_ERROR_LEFT_OUT)
+    training.arithmetic = DRMAD_ROUNDING_FUSED;
+    if (drmad_hypergradient(&training, &hats, memory, sizeof memory / sizeof *memory, &results) != DRMAD_ERROR_LEFT_OUT)
         return 1;
     board_put("stack of one hypergradient, in bytes: ");
     put_number(board_stack());

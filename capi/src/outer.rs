@@ -1,12 +1,13 @@
-//! What moves the hyperparameters: the outer optimisers, projections, and parametrisations.
+//! What moves the hyperparameters: the outer optimizers, projections, and parametrisations.
 //!
 //! Refused, before anything is written: numbers that are not finite where they are read.
 
 use drmad::outer::{Adam, Outer, Parametrisation, Projection, Sgd, Sign};
 
-use crate::error::guard;
+use crate::check::{finite, in_arithmetic, known_arithmetic, no_negative, one_of, some};
+use crate::error::{Code, guard};
 use crate::raw::{Door, In, Out};
-use crate::{Code, finite, in_arithmetic, known_arithmetic, some};
+use crate::types::{self, Convex, OuterAdam, Set};
 
 fn plain_step(
     rate: f32,
@@ -37,23 +38,6 @@ pub extern "C" fn drmad_outer_sgd(rate: f32, d_h: In<f32>, h: Out<f32>, n: usize
     guard(|| plain_step(rate, d_h, h, n, Sgd { rate }))
 }
 
-/// Adam's constants, and the steps it has taken. `.rate` alone need be set: the others are the defaults
-/// where they are 0.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct OuterAdam {
-    /// The rate: about the size of a step.
-    pub rate: f32,
-    /// How much of the first moment stays, in [0, 1); 0 is .9.
-    pub b1: f32,
-    /// How much of the second moment stays, in [0, 1); 0 is .999.
-    pub b2: f32,
-    /// What keeps the quotient finite, above 0; 0 is 1e-12.
-    pub eps: f32,
-    /// Steps taken; each call adds one.
-    pub taken: u32,
-}
-
 /// Adam's step of `h`, with its moments `m` and `second`, zeros at the start.
 #[unsafe(no_mangle)]
 pub extern "C" fn drmad_outer_adam(
@@ -74,9 +58,7 @@ pub extern "C" fn drmad_outer_adam(
         let (d_h, m) = (d_h.slice(&open), m.slice(&open));
         let (second, h) = (second.slice(&open), h.slice(&open));
         finite(&[&[by.rate, by.b1, by.b2, by.eps], d_h, m, second, h])?;
-        if second.iter().any(|x| *x < 0.0) {
-            return Err(Code::Range);
-        }
+        no_negative(second)?;
         let mut outer = Adam::new(by.rate, m, second)?;
         for (constant, value) in [
             (&mut outer.b1, by.b1),
@@ -93,36 +75,6 @@ pub extern "C" fn drmad_outer_adam(
         adam.set(&open, OuterAdam { taken, ..by });
         Ok(())
     })
-}
-
-/// A convex set.
-#[repr(i32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Convex {
-    /// `x_i >= 0`.
-    NonNegative = 0,
-    /// `low <= x_i <= high`.
-    Box = 1,
-    /// `x_i >= 0, sum x = total`.
-    Simplex = 2,
-    /// `sum |x| <= total`.
-    L1Ball = 3,
-    /// `low <= x_i <= high, sum x <= total`.
-    CappedBox = 4,
-}
-
-/// A convex set with its bounds, which may be infinite; those it has no use for are not looked at.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct Set {
-    /// One of `drmad_convex`.
-    pub set: i32,
-    /// The least number.
-    pub low: f32,
-    /// The greatest number.
-    pub high: f32,
-    /// The sum, or the greatest one.
-    pub total: f32,
 }
 
 impl Set {
@@ -167,72 +119,68 @@ pub extern "C" fn drmad_project(onto: In<Set>, x: Out<f32>, n: usize) -> i32 {
     })
 }
 
-/// What a hyperparameter without bounds is of its value.
-#[repr(i32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parameter {
-    /// The logarithm, of what is positive.
-    Log = 0,
-    /// The logit, of what lies between 0 and 1.
-    Logit = 1,
-}
-
-fn parametrisation(parameter: i32) -> Result<Parametrisation, Code> {
-    const LOG: i32 = Parameter::Log as i32;
-    const LOGIT: i32 = Parameter::Logit as i32;
-    match parameter {
-        LOG => Ok(Parametrisation::Log),
-        LOGIT => Ok(Parametrisation::Logit),
-        _ => Err(Code::Enum),
-    }
+/// One that changes anything.
+fn known_parametrisation(number: i32) -> Result<Parametrisation, Code> {
+    one_of(
+        number,
+        &[
+            (types::Parametrisation::Log as i32, Parametrisation::Log),
+            (types::Parametrisation::Logit as i32, Parametrisation::Logit),
+        ],
+    )
 }
 
 /// Hyperparameters become their values, in place: `exp(h)`, or `1 / (1 + exp(-h))`.
 #[unsafe(no_mangle)]
-pub extern "C" fn drmad_value(arithmetic: i32, parameter: i32, h: Out<f32>, n: usize) -> i32 {
+pub extern "C" fn drmad_value(arithmetic: i32, parametrisation: i32, h: Out<f32>, n: usize) -> i32 {
     guard(|| {
         known_arithmetic(arithmetic)?;
-        let parameter = parametrisation(parameter)?;
+        let by = known_parametrisation(parametrisation)?;
         some(&[n])?;
         let mut door = Door::new();
         let h = door.write(h, n)?;
         let open = door.open()?;
         let h = h.slice(&open);
         finite(&[h])?;
-        in_arithmetic!(arithmetic, A => parameter.value::<A, f32>(h));
+        in_arithmetic!(arithmetic, A => by.value::<A, f32>(h));
         Ok(())
     })
 }
 
 /// Values become their hyperparameters, in place; those at a bound have none and are refused.
 #[unsafe(no_mangle)]
-pub extern "C" fn drmad_invert(arithmetic: i32, parameter: i32, x: Out<f32>, n: usize) -> i32 {
+pub extern "C" fn drmad_invert(
+    arithmetic: i32,
+    parametrisation: i32,
+    x: Out<f32>,
+    n: usize,
+) -> i32 {
     guard(|| {
         known_arithmetic(arithmetic)?;
-        let parameter = parametrisation(parameter)?;
+        let by = known_parametrisation(parametrisation)?;
         some(&[n])?;
         let mut door = Door::new();
         let x = door.write(x, n)?;
         let open = door.open()?;
         let x = x.slice(&open);
         finite(&[x])?;
-        in_arithmetic!(arithmetic, A => parameter.invert::<A, f32>(x))?;
+        in_arithmetic!(arithmetic, A => by.invert::<A, f32>(x))?;
         Ok(())
     })
 }
 
 /// The derivative `d` by the values `x` becomes one by their hyperparameters, in place.
 #[unsafe(no_mangle)]
-pub extern "C" fn drmad_pull_back(parameter: i32, x: In<f32>, d: Out<f32>, n: usize) -> i32 {
+pub extern "C" fn drmad_pull_back(parametrisation: i32, x: In<f32>, d: Out<f32>, n: usize) -> i32 {
     guard(|| {
-        let parameter = parametrisation(parameter)?;
+        let by = known_parametrisation(parametrisation)?;
         some(&[n])?;
         let mut door = Door::new();
         let (x, d) = (door.read(x, n)?, door.write(d, n)?);
         let open = door.open()?;
         let (x, d) = (x.slice(&open), d.slice(&open));
         finite(&[x, d])?;
-        parameter.pull_back(x, d)?;
+        by.pull_back(x, d)?;
         Ok(())
     })
 }

@@ -12,10 +12,6 @@
 #![allow(unsafe_code)]
 
 use crate::error::Code;
-use crate::kernels::{AdamStep, Fixed, Product, Turn};
-use crate::method::Method;
-use crate::outer::{OuterAdam, Set};
-use crate::run::{Results, Run, Sizes, System};
 
 /// A pointer to what is only read.
 #[repr(transparent)]
@@ -68,14 +64,15 @@ impl<T> Out<T> {
 /// Every pattern of bits must be a value.
 pub(crate) unsafe trait Anything: Copy {}
 
+/// For numbers, pointers, and `repr(C)` structs of these alone.
 macro_rules! anything {
     ($($type:ty)*) => { $(
-        // SAFETY: numbers, pointers, and `repr(C)` structs of these.
-        unsafe impl Anything for $type {}
+        // SAFETY: any bits are a number or a pointer.
+        unsafe impl $crate::raw::Anything for $type {}
     )* };
 }
-anything!(f32 u8 u16 u32 i32 usize);
-anything!(AdamStep Fixed Method OuterAdam Product Results Run Set Sizes System Turn);
+pub(crate) use anything;
+anything!(f32 i8 u8 u16 u32 i32 usize);
 
 #[derive(Clone, Copy)]
 struct Span {

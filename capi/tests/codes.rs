@@ -2,8 +2,9 @@
 
 use std::ffi::CStr;
 
-use drmad_c::error::{drmad_error_text, guard};
-use drmad_c::{ABI, Code, drmad_abi, drmad_version};
+use drmad_c::error::{Code, drmad_error_text, guard};
+use drmad_c::types::ABI;
+use drmad_c::{drmad_abi, drmad_version};
 
 /// What each code has been since it was first given out. Lines are added, never changed.
 const FOR_EVER: &[(&str, i32)] = &[

@@ -3,8 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use drmad_c::ABI;
-use drmad_c::method::{LEVELS_FULL, TAIL_NONE};
+use drmad_c::types::{ABI, LEVELS_FULL, TAIL_NONE};
 
 fn here() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -147,5 +146,5 @@ fn every_exported_function_is_in_the_header_and_guarded() {
             seen += 1;
         }
     }
-    assert!(seen > 60, "{seen} functions");
+    assert!(seen >= 60, "{seen} functions");
 }

@@ -4,9 +4,15 @@
 //! pointer, a misaligned one, each overlap with what is written, NaN in what is read, no element and
 //! too many, an unknown arithmetic.
 
-use drmad_c::kernels::*;
+use drmad_c::error::Code;
+use drmad_c::matrices::*;
 use drmad_c::outer::*;
-use drmad_c::{Code, In, Out};
+use drmad_c::random::*;
+use drmad_c::raw::{In, Out};
+use drmad_c::steps::*;
+use drmad_c::stored::*;
+use drmad_c::types::{AdamStep, Convex, Fixed, OuterAdam, Parametrisation, Product, Set, Turn};
+use drmad_c::vectors::*;
 
 /// The type of a buffer's elements.
 #[derive(Clone, Copy, PartialEq)]
@@ -645,13 +651,13 @@ fn cases() -> Vec<Case> {
             |p, n, _| drmad_project(i(p[0]), o(p[1]), n),
         ),
         case("value", vec![update(X)], true, |p, n, a| {
-            drmad_value(a, 0, o(p[0]), n)
+            drmad_value(a, Parametrisation::Log as i32, o(p[0]), n)
         }),
         case("invert", vec![update(POSITIVE)], true, |p, n, a| {
-            drmad_invert(a, 0, o(p[0]), n)
+            drmad_invert(a, Parametrisation::Log as i32, o(p[0]), n)
         }),
         case("pull_back", vec![read(X), update(Y)], false, |p, n, _| {
-            drmad_pull_back(1, i(p[0]), o(p[1]), n)
+            drmad_pull_back(Parametrisation::Logit as i32, i(p[0]), o(p[1]), n)
         }),
     ]
 }
@@ -698,9 +704,11 @@ fn numbers_out_of_range_have_their_codes() {
         drmad_reversible_fix(30, xi, whole_out, 2),
         of(Code::Overflow)
     );
-    assert_eq!(drmad_value(0, 2, yo, 2), of(Code::Enum));
+    for no_other in [0, 1, 4, -1] {
+        assert_eq!(drmad_value(0, no_other, yo, 2), of(Code::Enum));
+    }
     assert_eq!(
-        drmad_invert(0, Parameter::Logit as i32, yo, 2),
+        drmad_invert(0, Parametrisation::Logit as i32, yo, 2),
         of(Code::Range)
     );
     assert_eq!((y, whole, code), ([3.0, 4.0], [0; 2], [0; 10]));

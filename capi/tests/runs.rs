@@ -1,28 +1,34 @@
-//! Whole operations: the bits are those of the Rust interface, and every fault in a run, a method, a result
-//! or the memory has its code and leaves the results as they were.
+//! Operations on a training: the bits are those of the Rust interface, and every fault in a training, a method, a
+//! result or the memory has its code and leaves the results as they were.
 //!
-//! (That the features of `golden/hypergradients.txt` have their bits over C, the program
-//! `tests/vectors.c` shows, which `capi/run` compares.)
+//! (That `golden/hypergradients.txt` has its bits over C, the program `tests/vectors.c` shows, which `capi/run`
+//! compares.)
 
-use drmad::group::{Granularity, Groups, Layout};
-use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
-use drmad::models::{Features, Mlp, Pixels};
-use drmad::objective::Objective;
-use drmad::path::{Full, Grid, Hats, Knots, Line, Path, Plan, Quantised, Reversed, Rows, Tail};
-use drmad::random::{Batches, Normal};
-use drmad::train::{self, Rule, Schedule};
-use drmad::wrap::{L2, Scaled, Strength};
-use drmad::{Arithmetic, Fused, Plain};
-use drmad_c::method::{LEVELS_FULL, Method, TAIL_NONE, Way};
-use drmad_c::run::*;
-use drmad_c::{ABI, Code, In, Out, Rounding};
+use std::ffi::{CStr, c_char, c_void};
+use std::slice::{from_mut, from_ref};
 
-const WIDTHS: &[usize] = &[5, 4, 3];
-const P: usize = 6 * 4 + 5 * 3;
-const EXAMPLES: usize = 20;
+use drmad::group::Granularity;
+use drmad::layers::Layer::{Dense, Relu, Tanh};
+use drmad::method;
+use drmad::models::{Features, Pixels};
+use drmad::network::{self, Network};
+use drmad::path::Levels;
+use drmad::training as core;
+use drmad::training::Compiled;
+use drmad::{Fused, Plain};
+use drmad_c::error::Code;
+use drmad_c::operations::*;
+use drmad_c::raw::{In, Out};
+use drmad_c::types::*;
+
+const INPUTS: usize = 5;
+const CLASSES: usize = 3;
+const P: usize = 6 * 4 + 5 * CLASSES;
 const TRAIN: usize = 14;
+const VALID: usize = 6;
 // Miri takes a second a step.
 const STEPS: usize = if cfg!(miri) { 16 } else { 40 };
+const MARK: f32 = 77.0;
 
 /// Fixed pseudo-random numbers (SplitMix64).
 struct Noise(u64);
@@ -41,20 +47,6 @@ impl Noise {
     }
 }
 
-/// A run with all that its pointers point to.
-struct Owned {
-    features: Vec<f32>,
-    pixels: Vec<u8>,
-    labels: Vec<u8>,
-    valid: Vec<u32>,
-    h: Vec<f32>,
-    rates: Vec<f32>,
-    momenta: Vec<f32>,
-    w0: Vec<f32>,
-    log_scales: Vec<f32>,
-    run: Run,
-}
-
 fn input<T>(x: &[T]) -> In<T> {
     if x.is_empty() {
         return In::NULL;
@@ -71,521 +63,643 @@ fn output<T>(x: &mut [T]) -> Out<T> {
     unsafe { Out::new(x.as_mut_ptr()) }
 }
 
-fn by(share: Share) -> i32 {
-    share as i32
+/// Examples with all that their pointers point to.
+#[derive(Default)]
+struct Data {
+    features: Vec<f32>,
+    pixels: Vec<u8>,
+    labels: Vec<u8>,
+    targets: Vec<f32>,
 }
 
+impl Data {
+    fn given(&self, len: usize) -> Examples {
+        Examples {
+            len,
+            features: input(&self.features),
+            pixels: input(&self.pixels),
+            mean: if self.pixels.is_empty() { 0.0 } else { 0.25 },
+            labels: input(&self.labels),
+            targets: input(&self.targets),
+        }
+    }
+}
+
+/// A training with all that its pointers point to.
+struct Owned {
+    layers: Vec<Layer>,
+    tuned: Vec<Tuned>,
+    train: Data,
+    valid: Data,
+    h: Vec<f32>,
+    initial: Vec<f32>,
+    training: Training,
+}
+
+const fn tuned(what: What, by: By) -> Tuned {
+    Tuned {
+        what: what as i32,
+        by: by as i32,
+        each_step: 0,
+        parametrisation: 0,
+    }
+}
+
+const fn natural(what: What, by: By) -> Tuned {
+    Tuned {
+        parametrisation: Parametrisation::Natural as i32,
+        ..tuned(what, by)
+    }
+}
+
+/// Rates and momenta are numbers that a fault is easily put into.
+const SCALES_AND_STEPS: &[Tuned] = &[
+    tuned(What::Scale, By::Unit),
+    natural(What::Rate, By::Global),
+    natural(What::Momentum, By::Global),
+];
+
 impl Owned {
-    fn new(rounding: Rounding, scale: Share, penalty: Share, pixels: bool) -> Owned {
+    fn new(rounding: Rounding, blocks: &[Tuned], pixels: bool) -> Owned {
         let mut noise = Noise(5);
-        let features = noise.numbers(EXAMPLES * WIDTHS[0]);
-        let bytes = (0..EXAMPLES * WIDTHS[0])
-            .map(|_| noise.word() as u8)
-            .collect();
-        let labels = (0..EXAMPLES).map(|_| (noise.word() % 3) as u8).collect();
-        let none = Grouping { by: 0, biases: 0 };
+        let mut data = |len: usize| Data {
+            features: match pixels {
+                true => vec![],
+                false => noise.numbers(len * INPUTS),
+            },
+            pixels: match pixels {
+                true => (0..len * INPUTS).map(|_| noise.word() as u8).collect(),
+                false => vec![],
+            },
+            labels: (0..len).map(|_| (noise.word() % 3) as u8).collect(),
+            targets: vec![],
+        };
+        let (train, valid) = (data(TRAIN), data(VALID));
+        let layer = |kind: Kind, units| Layer {
+            kind: kind as i32,
+            units,
+        };
         let mut owned = Owned {
-            features: if pixels { vec![] } else { features },
-            pixels: if pixels { bytes } else { vec![] },
-            labels,
-            valid: (TRAIN as u32..EXAMPLES as u32).collect(),
-            h: vec![],
-            rates: vec![0.4],
-            momenta: vec![0.8],
-            w0: vec![],
-            log_scales: vec![-0.5],
-            run: Run {
+            layers: vec![
+                layer(Kind::Dense, 4),
+                layer(Kind::Tanh, 0),
+                layer(Kind::Dense, CLASSES),
+            ],
+            tuned: blocks.to_vec(),
+            training: Training {
                 abi: ABI,
                 arithmetic: rounding as i32,
-                widths: input(WIDTHS),
-                widths_len: WIDTHS.len(),
-                features: In::NULL,
-                pixels: In::NULL,
-                mean: if pixels { 0.25 } else { 0.0 },
-                labels: In::NULL,
-                examples: EXAMPLES,
-                train: TRAIN,
-                valid: In::NULL,
-                valid_len: EXAMPLES - TRAIN,
-                batch: 6,
-                chunk: 4,
-                batch_seed: 9,
-                scale: Grouping {
-                    by: by(scale),
-                    biases: 1,
-                },
-                penalty: Grouping {
-                    by: by(penalty),
-                    biases: 0,
-                },
-                l2: if penalty == Share::None { 0.01 } else { 0.0 },
+                inputs: INPUTS,
+                layers: In::NULL,
+                layers_len: 3,
+                loss: 0,
+                l2: 0.01,
+                train: train.given(TRAIN),
+                valid: valid.given(VALID),
+                tuned: In::NULL,
+                tuned_len: blocks.len(),
                 h: In::NULL,
                 h_len: 0,
-                rule: Moves::HeavyBall as i32,
+                rule: 0,
                 b2: 0.0,
                 eps: 0.0,
                 decay: 0.0,
-                groups: none,
-                rates: In::NULL,
-                rates_len: 1,
-                momenta: In::NULL,
-                momenta_len: 1,
+                rate: 0.4,
+                momentum: 0.8,
+                batch: 6,
+                microbatch: 4,
                 steps: STEPS,
-                w0: In::NULL,
-                w0_len: 0,
-                w0_seed: 3,
-                w0_groups: none,
-                log_scales: In::NULL,
-                log_scales_len: 1,
+                seed: 9,
+                initial: In::NULL,
+                initial_len: 0,
+                log_scale: -0.5,
                 each: None,
                 context: std::ptr::null_mut(),
             },
+            train,
+            valid,
+            h: vec![],
+            initial: vec![],
         };
-        let mut sizes = Sizes::default();
-        assert_eq!(
-            drmad_sizes(
-                input(&[owned.run]),
-                output(std::slice::from_mut(&mut sizes))
-            ),
-            0
-        );
-        let h = noise.numbers(sizes.hypers);
-        owned.h = h.iter().map(|h| 0.3 + 0.2 * h).collect();
-        owned.run.h_len = sizes.hypers;
+        owned.point();
+        let hypers = owned.sizes(HATS).hypers;
+        owned.h = noise
+            .numbers(hypers)
+            .iter()
+            .map(|h| 0.3 + 0.2 * h)
+            .collect();
+        owned.training.h_len = hypers;
         owned.point();
         owned
     }
 
     /// Sets the pointers to what they point to.
     fn point(&mut self) {
-        let run = &mut self.run;
-        (run.features, run.pixels) = (input(&self.features), input(&self.pixels));
-        (run.labels, run.valid) = (input(&self.labels), input(&self.valid));
-        (run.h, run.rates, run.momenta) =
-            (input(&self.h), input(&self.rates), input(&self.momenta));
-        (run.w0, run.log_scales) = (input(&self.w0), input(&self.log_scales));
+        let training = &mut self.training;
+        training.layers = input(&self.layers);
+        training.tuned = input(&self.tuned);
+        training.train = self.train.given(TRAIN);
+        training.valid = self.valid.given(VALID);
+        (training.h, training.initial) = (input(&self.h), input(&self.initial));
+    }
+
+    fn sizes(&self, method: Method) -> Sizes {
+        let mut sizes = Sizes::default();
+        let training = from_ref(&self.training);
+        let told = output(from_mut(&mut sizes));
+        assert_eq!(drmad_sizes(input(training), input(&[method]), told), 0);
+        sizes
+    }
+
+    fn memory(&self, method: Method) -> Vec<u32> {
+        vec![0xffff_ffff; self.sizes(method).memory]
+    }
+
+    /// Everything that a hypergradient gives; the derivative by the initial weights where it is one of a sweep.
+    fn hypergradient(&self, method: Method) -> All {
+        let mut all = All::marked(self.h.len());
+        if method.way > Way::Reversed as i32 {
+            all.d_w0.clear();
+        }
+        let mut memory = self.memory(method);
+        let n = memory.len();
+        let mut results = all.results();
+        let code = drmad_hypergradient(
+            input(from_ref(&self.training)),
+            input(&[method]),
+            output(&mut memory),
+            n,
+            output(from_mut(&mut results)),
+        );
+        assert_eq!(code, 0, "{method:?}");
+        (all.valid_loss, all.steps_back) = (results.valid_loss, results.steps_back);
+        all
     }
 }
 
-const DEFAULT: Method = Method {
-    path: 0,
+const HATS: Method = Method {
+    way: 0,
     levels: 0,
     size: 0,
     spacing: 0.0,
     tail: 0,
     last: 0,
+    drops_negative_curvature: 0,
+    rate: 0.0,
+    tolerance: 0.0,
+    damping: 0.0,
 };
 
-fn way(way: Way) -> Method {
+const fn way(way: Way) -> Method {
     Method {
-        path: way as i32,
-        ..DEFAULT
+        way: way as i32,
+        ..HATS
     }
 }
 
-/// Everything a hypergradient gives.
 #[derive(Clone, Debug, PartialEq)]
 struct All {
     d_h: Vec<f32>,
-    d_rates: Vec<f32>,
-    d_momenta: Vec<f32>,
     d_w0: Vec<f32>,
-    w: Vec<f32>,
     valid_loss: f32,
     steps_back: usize,
 }
 
-const MARK: f32 = 77.0;
+impl All {
+    fn marked(hypers: usize) -> All {
+        All {
+            d_h: vec![MARK; hypers],
+            d_w0: vec![MARK; P],
+            valid_loss: MARK,
+            steps_back: 77,
+        }
+    }
 
-fn results(all: &mut All) -> Results {
-    Results {
-        d_h: output(&mut all.d_h),
-        d_h_len: all.d_h.len(),
-        d_rates: output(&mut all.d_rates),
-        d_rates_len: all.d_rates.len(),
-        d_momenta: output(&mut all.d_momenta),
-        d_momenta_len: all.d_momenta.len(),
-        d_w0: output(&mut all.d_w0),
-        d_w0_len: all.d_w0.len(),
-        d_log_scales: Out::NULL,
-        d_log_scales_len: 0,
-        w: output(&mut all.w),
-        w_len: all.w.len(),
-        valid_loss: MARK,
-        steps_back: 77,
-        residual: MARK,
-        slope: MARK,
+    fn results(&mut self) -> Results {
+        Results {
+            d_h: output(&mut self.d_h),
+            d_h_len: self.d_h.len(),
+            d_w0: output(&mut self.d_w0),
+            d_w0_len: self.d_w0.len(),
+            valid_loss: MARK,
+            steps_back: 77,
+            residual: MARK,
+            slope: MARK,
+        }
     }
 }
 
-fn marked(run: &Run) -> All {
-    All {
-        d_h: vec![MARK; run.h_len],
-        d_rates: vec![MARK; run.rates_len],
-        d_momenta: vec![MARK; run.momenta_len],
-        d_w0: vec![MARK; P],
-        w: vec![MARK; P],
-        valid_loss: MARK,
-        steps_back: 77,
-    }
-}
-
-fn over_c(run: &Run, method: Method) -> All {
-    let mut all = marked(run);
-    let mut results = [results(&mut all)];
-    let (run, method, mut words) = ([*run], [method], [0]);
-    let code = drmad_hypergradient_required_len(
-        input(&run),
-        input(&method),
-        input(&results),
-        output(&mut words),
-    );
-    assert_eq!(code, 0);
-    let mut memory = vec![0xffff_ffff; words[0]];
-    let code = drmad_hypergradient(
-        input(&run),
-        input(&method),
-        output(&mut memory),
-        words[0],
-        output(&mut results),
-    );
-    assert_eq!(code, 0);
-    (all.valid_loss, all.steps_back) = (results[0].valid_loss, results[0].steps_back);
-    all
-}
-
-fn groups(by: Granularity, biases: bool) -> Groups<'static> {
-    Groups {
-        layout: Layout::Layers(WIDTHS),
-        by,
-        biases,
-    }
-}
-
-const RULE: Rule = Rule::HeavyBall;
-
-fn over_rust<O: Objective, E: Objective<Arithmetic = O::Arithmetic>>(
+/// The same training by the Rust interface.
+fn over_rust<A: Compiled<f32>>(
     owned: &Owned,
-    objective: &O,
-    outside: &E,
-    path: &mut dyn Path<O::Arithmetic, f32>,
+    training: core::Training<'_>,
+    method: method::Method,
+    train: &dyn core::Source,
+    valid: &dyn core::Source,
 ) -> All {
-    let run = train::Run {
-        objective,
-        h: &owned.h,
-        schedule: Schedule {
-            groups: Groups::global(P),
-            rule: RULE,
-            rates: &owned.rates,
-            momenta: &owned.momenta,
-        },
-        batches: Batches {
-            seed: 9,
-            examples: TRAIN,
-            size: 6,
-        },
-        steps: STEPS,
-    };
-    let scratch = scratch_len(objective, outside);
-    let mut buffer = vec![0.0; Workspace::<f32>::required_len(P, scratch, RULE, true)];
-    let mut workspace = Workspace::new(&mut buffer, P, RULE, true).unwrap();
-    let mut batch = [0; 6];
-    run.walk(
-        &origin(owned),
-        path,
-        &mut workspace,
-        &mut batch,
-        &mut |_, _| (),
-    )
-    .unwrap();
-    let mut all = marked(&owned.run);
-    all.w = workspace.w.to_vec();
-    let wanted = Wanted {
-        d_h: &mut all.d_h,
-        schedule: Some((&mut all.d_rates, &mut all.d_momenta)),
-    };
-    let validation = Validation {
-        objective: outside,
-        examples: &owned.valid,
-    };
-    let outcome = run
-        .back(&validation, path, &mut workspace, &mut batch, wanted)
-        .unwrap();
-    all.d_w0 = workspace.d_w.to_vec();
-    (all.valid_loss, all.steps_back) = (outcome.valid_loss, outcome.steps_back);
-    all
-}
-
-fn origin(owned: &Owned) -> Normal<'_, f32> {
-    Normal {
-        seed: 3,
-        groups: Groups::global(P),
-        log_scales: &owned.log_scales,
+    struct DW0(Vec<f32>);
+    impl core::Observer<f32> for DW0 {
+        fn by_initial_weights(&mut self, d_w0: &[f32]) {
+            self.0 = d_w0.to_vec();
+        }
+    }
+    let mut memory = vec![0.0; training.need::<f32>(method).len()];
+    let losses = training.losses::<A>(train, valid).unwrap();
+    let (mut d_h, mut d_w0) = (vec![0.0; owned.h.len()], DW0(vec![]));
+    let on = losses.on();
+    let outcome = training.observed(method, on, &owned.h, &mut d_h, &mut memory, &mut d_w0);
+    let outcome = outcome.unwrap();
+    All {
+        d_h,
+        d_w0: d_w0.0,
+        valid_loss: outcome.valid_loss,
+        steps_back: outcome.steps_back,
     }
 }
 
-fn rounding<A: Arithmetic>() -> Rounding {
-    if A::NAME == "plain" {
-        Rounding::Plain
-    } else {
-        Rounding::Fused
+fn methods() -> Vec<(Method, method::Method)> {
+    use drmad::method::{Method as M, Recall, Sweep};
+    let hats = Recall::Hats {
+        intervals: 5,
+        levels: Levels::Full,
+        spacing: Some(1.0),
+    };
+    vec![
+        (HATS, M::HATS),
+        (way(Way::Tape), M::TAPE),
+        (
+            Method {
+                levels: LEVELS_FULL,
+                size: 5,
+                spacing: 1.0,
+                tail: TAIL_NONE,
+                drops_negative_curvature: 1,
+                ..HATS
+            },
+            M::Sweep(Sweep {
+                tail: Some(0),
+                drops_negative_curvature: true,
+                ..Sweep::over(hats)
+            }),
+        ),
+        (
+            Method {
+                rate: 1.5,
+                ..way(Way::LinePublished)
+            },
+            M::Sweep(Sweep::over(Recall::PublishedLine { rate_scale: 1.5 })),
+        ),
+        (way(Way::Forward), M::Forward),
+    ]
+}
+
+fn bits_are_those_of_rust<A: Compiled<f32>>(rounding: Rounding, pixels: bool) {
+    let blocks = [
+        tuned(What::Momentum, By::Layer),
+        tuned(What::Penalty, By::Unit),
+        Tuned {
+            each_step: 1,
+            ..natural(What::Rate, By::Layer)
+        },
+    ];
+    let short = 12;
+    let mut owned = Owned::new(rounding, &blocks, pixels);
+    (owned.layers[1].kind, owned.training.steps) = (Kind::Relu as i32, short);
+    owned.h.truncate(2 + 9 + 2 * short);
+    owned.training.h_len = owned.h.len();
+    let network = Network {
+        inputs: INPUTS,
+        layers: &[Dense(4), Relu, Dense(CLASSES)],
+        loss: network::Loss::CrossEntropy,
+    };
+    let described = [
+        core::Tuned::new(core::What::Momentum, Granularity::Layer),
+        core::Tuned::new(core::What::Penalty, Granularity::Unit),
+        core::Tuned {
+            each_step: true,
+            parametrisation: None,
+            ..core::Tuned::new(core::What::Rate, Granularity::Layer)
+        },
+    ];
+    let training = core::Training {
+        valid_examples: VALID,
+        tuned: &described,
+        rate: 0.4,
+        momentum: 0.8,
+        l2: 0.01,
+        batch: 6,
+        microbatch: Some(4),
+        seed: 9,
+        log_scale: -0.5,
+        ..core::Training::of(network, TRAIN, short)
+    };
+    let all: Vec<u32> = (0..TRAIN as u32).collect();
+    let images = |data: &'static Data| -> Box<dyn core::Source> {
+        let (labels, width) = (&data.labels[..], INPUTS);
+        match pixels {
+            false => Box::new(Features {
+                x: &data.features,
+                labels,
+                width,
+            }),
+            true => Box::new(Pixels {
+                bytes: &data.pixels,
+                labels,
+                width,
+                chosen: &all.clone().leak()[..labels.len()],
+                mean: 0.25,
+            }),
+        }
+    };
+    let owned: &'static Owned = Box::leak(Box::new(owned));
+    let (train, valid) = (images(&owned.train), images(&owned.valid));
+    for (over_c, method) in methods() {
+        let want = over_rust::<A>(owned, training, method, &*train, &*valid);
+        assert_eq!(owned.hypergradient(over_c), want, "{method:?}");
     }
-}
-
-fn hats<'a, A: Arithmetic>(
-    owned: &'a Owned,
-    steps: usize,
-    rows: impl Rows<A, f32> + 'a,
-) -> impl Path<A, f32> + 'a {
-    let knots = Grid {
-        steps,
-        intervals: 8,
-        spacing: Grid::spacing(8),
-    };
-    Hats::new(P, knots, origin(owned), rows, vec![0.0; 9].leak()).unwrap()
-}
-
-fn default_method_on_pixels<A: Arithmetic>() {
-    let owned = Owned::new(rounding::<A>(), Share::Parameter, Share::None, true);
-    let chosen: Vec<u32> = (0..EXAMPLES as u32).collect();
-    let data = Pixels {
-        bytes: &owned.pixels,
-        labels: &owned.labels,
-        width: WIDTHS[0],
-        chosen: &chosen,
-        mean: 0.25,
-    };
-    let inner = Mlp::<_, A>::new(data, WIDTHS, 4).unwrap();
-    let scaled = Scaled {
-        inner,
-        groups: groups(Granularity::Parameter, true),
-    };
-    let training = L2::new(scaled, Strength::Fixed(0.01, Groups::global(P)));
-    let schedule = Schedule {
-        groups: Groups::global(P),
-        rule: RULE,
-        rates: &owned.rates[..],
-        momenta: &owned.momenta,
-    };
-    let tail = Reversed::reach(&schedule, STEPS).min(STEPS / 2);
-    assert!(tail > 0);
-    let mut storage = vec![0; Quantised::<11>::required_len(P, 8)];
-    let rows = Quantised::<11>::new(P, 8, &mut storage).unwrap();
-    let path = hats::<A>(&owned, STEPS - tail, rows);
-    let mut path = Tail::new(path, STEPS, tail).unwrap();
-    let want = over_rust(&owned, &training, &scaled, &mut path);
-    assert_eq!(over_c(&owned.run, DEFAULT), want);
-}
-
-fn knots_and_lines_on_features<A: Arithmetic>() {
-    let owned = Owned::new(rounding::<A>(), Share::None, Share::Unit, false);
-    let data = Features {
-        x: &owned.features,
-        labels: &owned.labels,
-        width: WIDTHS[0],
-    };
-    let net = Mlp::<_, A>::new(data, WIDTHS, 4).unwrap();
-    let units = groups(Granularity::Unit, false);
-    let training = L2::new(net, Strength::Tuned(units));
-    let outside = L2::new(net, Strength::Off(units));
-
-    let mut storage = vec![0; Quantised::<255>::required_len(P, 32)];
-    let rows = Quantised::<255>::new(P, 32, &mut storage).unwrap();
-    let mut knots = Knots::new(P, 32, origin(&owned), rows).unwrap();
-    let want = over_rust(&owned, &training, &outside, &mut knots);
-    assert_eq!(over_c(&owned.run, way(Way::Knots)), want);
-
-    let mut line = Line::new(origin(&owned), STEPS).with(Plan::published(STEPS));
-    let want = over_rust(&owned, &training, &outside, &mut line);
-    assert_eq!(want.steps_back, STEPS / 10);
-    assert_eq!(over_c(&owned.run, way(Way::LinePublished)), want);
-
-    let mut storage = vec![0.0; Full::<f32>::required_len(P, 8)];
-    let rows = Full::new(P, 8, &mut storage).unwrap();
-    let want = over_rust(
-        &owned,
-        &training,
-        &outside,
-        &mut hats::<A>(&owned, STEPS, rows),
-    );
-    let full = Method {
-        levels: LEVELS_FULL,
-        tail: TAIL_NONE,
-        ..DEFAULT
-    };
-    assert_eq!(over_c(&owned.run, full), want);
 }
 
 #[test]
-fn runs_have_the_bits_of_the_rust_interface() {
-    default_method_on_pixels::<Plain>();
-    default_method_on_pixels::<Fused>();
-    knots_and_lines_on_features::<Plain>();
-    knots_and_lines_on_features::<Fused>();
+fn trainings_have_the_bits_of_the_rust_interface() {
+    bits_are_those_of_rust::<Plain>(Rounding::Plain, false);
+    bits_are_those_of_rust::<Fused>(Rounding::Fused, true);
+}
+
+#[test]
+fn what_belongs_to_examples_is_tuned_too_and_targets_are_learned() {
+    let network = Network {
+        inputs: INPUTS,
+        layers: &[Dense(4), Tanh, Dense(CLASSES)],
+        loss: network::Loss::SquaredError,
+    };
+    for (what, named) in [
+        (What::ExampleWeight, core::What::ExampleWeight),
+        (What::Input, core::What::Input),
+    ] {
+        let mut owned = Owned::new(Rounding::Fused, &[tuned(what, By::Global)], false);
+        owned.training.loss = Loss::SquaredError as i32;
+        let targets = |data: &mut Data| {
+            data.targets = Noise(8).numbers(data.labels.len() * CLASSES);
+            data.labels.clear();
+        };
+        targets(&mut owned.train);
+        targets(&mut owned.valid);
+        owned.point();
+        struct Rows<'a>(&'a Data, usize);
+        impl core::Source for Rows<'_> {
+            fn len(&self) -> usize {
+                self.1
+            }
+            fn inputs(&self) -> usize {
+                INPUTS
+            }
+            fn targets(&self) -> Option<usize> {
+                Some(CLASSES)
+            }
+            fn input(&self, i: u32) -> Result<core::Input<'_>, drmad::Error> {
+                let row = &self.0.features[i as usize * INPUTS..][..INPUTS];
+                Ok(core::Input::Numbers(row))
+            }
+            fn target(&self, i: u32) -> Result<core::Target<'_>, drmad::Error> {
+                let row = &self.0.targets[i as usize * CLASSES..][..CLASSES];
+                Ok(core::Target::Numbers(row))
+            }
+        }
+        let training = core::Training {
+            valid_examples: VALID,
+            tuned: &[core::Tuned::new(named, Granularity::Global)],
+            rate: 0.4,
+            momentum: 0.8,
+            l2: 0.01,
+            batch: 6,
+            microbatch: Some(4),
+            seed: 9,
+            log_scale: -0.5,
+            ..core::Training::of(network, TRAIN, STEPS)
+        };
+        let (train, valid) = (Rows(&owned.train, TRAIN), Rows(&owned.valid, VALID));
+        let want = over_rust::<Fused>(&owned, training, method::Method::TAPE, &train, &valid);
+        assert_eq!(owned.hypergradient(way(Way::Tape)), want);
+    }
 }
 
 #[test]
 fn training_losses_and_predictions_agree_with_each_other() {
-    for (scale, penalty) in [(Share::Unit, Share::Layer), (Share::None, Share::Global)] {
-        let owned = Owned::new(Rounding::Fused, scale, penalty, false);
-        let all = over_c(&owned.run, way(Way::Tape));
-        let run = [owned.run];
-        let (mut w, mut loss, mut words) = (vec![MARK; P], [MARK], [0]);
-        assert_eq!(drmad_train_required_len(input(&run), output(&mut words)), 0);
-        let mut memory = vec![0; words[0]];
-        let n = memory.len();
+    for blocks in [SCALES_AND_STEPS, &[tuned(What::Penalty, By::Tensor)]] {
+        let owned = Owned::new(Rounding::Fused, blocks, false);
+        let all = owned.hypergradient(way(Way::Tape));
+        let (training, method) = (input(from_ref(&owned.training)), [way(Way::Tape)]);
+        let mut memory = owned.memory(method[0]);
+        let (mut w, mut loss) = (vec![MARK; P], [MARK]);
         let train = |memory: &mut [u32], w: &mut [f32], loss: &mut [f32]| {
+            let (n, memory, p) = (memory.len(), output(memory), w.len());
             drmad_train(
-                input(&run),
-                output(memory),
-                memory.len(),
+                training,
+                input(&method),
+                memory,
+                n,
                 output(w),
-                P,
+                p,
                 output(loss),
             )
         };
-        assert_eq!(
-            train(&mut memory[1..], &mut w, &mut loss),
-            Code::Length as i32
-        );
-        assert_eq!((w[0], loss), (MARK, [MARK]));
+        let short = Code::Length as i32;
+        assert_eq!(train(&mut memory[1..], &mut w, &mut loss), short);
+        assert_eq!(train(&mut memory, &mut w[1..], &mut loss), short);
+        assert_eq!((w[1], loss), (MARK, [MARK]));
         assert_eq!(train(&mut memory, &mut w, &mut loss), 0);
-        assert_eq!((&w, loss[0]), (&all.w, all.valid_loss), "{n} words");
+        assert_eq!(loss[0], all.valid_loss);
 
-        let (mut again, mut words) = ([MARK], [0]);
-        assert_eq!(
-            drmad_valid_loss_required_len(input(&run), output(&mut words)),
-            0
-        );
-        let mut memory = vec![0; words[0]];
-        let out = output(&mut memory);
-        assert_eq!(
-            drmad_valid_loss(input(&run), input(&w), P, out, words[0], output(&mut again)),
-            0
-        );
-        assert_eq!(again, loss);
+        let mut memory = owned.memory(way(Way::Direct));
+        let (n, mut again) = (memory.len(), [MARK]);
+        let lent = output(&mut memory);
+        let code = drmad_valid_loss(training, lent, n, input(&w), P, output(&mut again));
+        assert_eq!((code, again), (0, loss));
 
-        let classes = WIDTHS[2];
-        let mut p = vec![MARK; owned.valid.len() * classes];
-        assert_eq!(
-            drmad_predict_required_len(input(&run), output(&mut words)),
-            0
-        );
-        let mut memory = vec![0; words[0]];
+        let mut p = vec![MARK; VALID * CLASSES];
         let predict = |memory: &mut [u32], w: &[f32], p: &mut [f32]| {
-            let (memory, memory_len, p, p_len) = (output(memory), memory.len(), output(p), p.len());
-            drmad_predict(input(&run), input(w), w.len(), memory, memory_len, p, p_len)
+            let (memory, n, len) = (output(memory), memory.len(), p.len());
+            drmad_predict(training, memory, n, input(w), w.len(), output(p), len)
         };
-        assert_eq!(predict(&mut memory[1..], &w, &mut p), Code::Length as i32);
-        assert_eq!(predict(&mut memory, &w[1..], &mut p), Code::Length as i32);
-        assert_eq!(predict(&mut memory, &w, &mut p[1..]), Code::Length as i32);
+        assert_eq!(predict(&mut memory[1..], &w, &mut p), short);
+        assert_eq!(predict(&mut memory, &w[1..], &mut p), short);
+        assert_eq!(predict(&mut memory, &w, &mut p[1..]), short);
+        assert_eq!(
+            predict(&mut memory, &[3e38; P], &mut p),
+            Code::Diverged as i32
+        );
         assert!(p.iter().all(|p| *p == MARK));
         assert_eq!(predict(&mut memory, &w, &mut p), 0);
         // The mean of the logarithms of what each example's own class got.
-        let logs = owned.valid.iter().zip(p.chunks(classes)).map(|(i, p)| {
-            let label = usize::from(owned.labels[*i as usize]);
-            -f64::from(p[label]).ln()
-        });
-        let mean = logs.sum::<f64>() / owned.valid.len() as f64;
+        let rows = owned.valid.labels.iter().zip(p.chunks(CLASSES));
+        let logs = rows.map(|(label, p)| -f64::from(p[usize::from(*label)]).ln());
+        let mean = logs.sum::<f64>() / VALID as f64;
         assert!((mean - f64::from(loss[0])).abs() < 1e-6, "{mean} {loss:?}");
     }
 }
 
 #[test]
 fn weights_given_are_those_drawn() {
-    let mut owned = Owned::new(Rounding::Plain, Share::None, Share::Global, false);
-    let want = over_c(&owned.run, DEFAULT);
-    owned.w0 = vec![0.0; P];
-    assert_eq!(
-        drmad_c::kernels::drmad_normal(3, -0.5, 0, output(&mut owned.w0), P),
-        0
-    );
-    owned.log_scales.clear();
-    (owned.run.w0_len, owned.run.log_scales_len) = (P, 0);
+    let mut owned = Owned::new(Rounding::Plain, &[tuned(What::Penalty, By::Global)], false);
+    let want = owned.hypergradient(HATS);
+    owned.initial = vec![0.0; P];
+    let place = output(&mut owned.initial);
+    assert_eq!(drmad_c::random::drmad_normal(9, -0.5, 0, place, P), 0);
+    owned.training.initial_len = P;
     owned.point();
-    assert_eq!(over_c(&owned.run, DEFAULT), want);
+    assert_eq!(owned.hypergradient(HATS), want);
 }
 
 #[test]
-fn progress_is_told_and_validation_is_of_the_trained_weights() {
-    extern "C" fn each(context: *mut std::ffi::c_void, step: usize, loss: f32) {
+fn progress_is_told() {
+    extern "C" fn each(context: *mut c_void, step: usize, loss: f32) {
         // SAFETY: the context is the vector below.
         let losses = unsafe { &mut *context.cast::<Vec<f32>>() };
         assert_eq!(losses.len(), step);
         losses.push(loss);
     }
-    let mut owned = Owned::new(Rounding::Plain, Share::None, Share::Global, false);
+    let mut owned = Owned::new(Rounding::Plain, &[tuned(What::Penalty, By::Global)], false);
     let mut losses: Vec<f32> = vec![];
-    owned.run.each = Some(each);
-    owned.run.context = (&raw mut losses).cast();
-    over_c(&owned.run, DEFAULT);
+    owned.training.each = Some(each);
+    owned.training.context = (&raw mut losses).cast();
+    owned.hypergradient(HATS);
     assert_eq!(losses.len(), STEPS);
     assert!(losses[STEPS - 1] < losses[0]);
 }
 
-/// A fault in a run, a method and the results.
+#[test]
+fn each_hyperparameter_has_its_name_and_its_natural_value() {
+    let blocks = [
+        tuned(What::Penalty, By::Layer),
+        Tuned {
+            each_step: 1,
+            ..tuned(What::Momentum, By::Tensor)
+        },
+        tuned(What::Input, By::Global),
+    ];
+    let owned = Owned::new(Rounding::Plain, &blocks, false);
+    let training = input(from_ref(&owned.training));
+    let name = |j: usize, len: usize| {
+        let mut text = [77 as c_char; NAME_LEN];
+        let code = drmad_hyper_name(training, j, output(&mut text), len);
+        if code != 0 {
+            assert!(text.iter().all(|c| *c == 77));
+            return Err(code);
+        }
+        // SAFETY: it ends with a zero.
+        let text = unsafe { CStr::from_ptr(text.as_ptr()) };
+        Ok(text.to_str().unwrap().to_string())
+    };
+    let n = owned.h.len();
+    for (j, want) in [
+        (1, "penalty, layer 2"),
+        (2, "momentum, layer 1, weights, step 0"),
+        (7, "momentum, layer 1, biases, step 1"),
+        (n - 1, "input 4 of example 13"),
+    ] {
+        assert_eq!(name(j, NAME_LEN).as_deref(), Ok(want));
+    }
+    assert_eq!(name(n, NAME_LEN), Err(Code::Index as i32));
+    assert_eq!(name(1, "penalty, layer 2".len()), Err(Code::Length as i32));
+    assert!(name(1, "penalty, layer 2".len() + 1).is_ok());
+
+    let values = |h: &mut [f32]| {
+        let n = h.len();
+        drmad_hyper_values(training, output(h), n)
+    };
+    let mut h = owned.h.clone();
+    assert_eq!(values(&mut h), 0);
+    assert!((h[0] - owned.h[0].exp()).abs() < 1e-6);
+    assert!((h[2] - 1.0 / (1.0 + (-owned.h[2]).exp())).abs() < 1e-6);
+    assert_eq!(h[n - 1], owned.h[n - 1]);
+    let mut far = owned.h.clone();
+    far[1] = 100.0;
+    let before = far.clone();
+    assert_eq!(values(&mut far), Code::NotFinite as i32);
+    assert_eq!(
+        far, before,
+        "the first is not changed where the second is refused"
+    );
+    assert_eq!(values(&mut far[1..]), Code::Length as i32);
+}
+
+/// A fault in a training, a method and the results.
 type Fault = fn(&mut Owned, &mut Method, &mut Results);
+
+/// The place of the rate and that of the momentum.
+const RATE: usize = 9;
+const MOMENTUM: usize = 10;
 
 #[rustfmt::skip]
 fn faults() -> Vec<(&'static str, Code, Fault)> {
     vec![
-        ("abi", Code::Abi, |o, _, _| o.run.abi = 0),
-        ("arithmetic", Code::Enum, |o, _, _| o.run.arithmetic = 2),
-        ("no widths", Code::Null, |o, _, _| o.run.widths = In::NULL),
-        ("one width", Code::Range, |o, _, _| o.run.widths_len = 1),
-        ("many widths", Code::Size, |o, _, _| o.run.widths_len = usize::MAX / 2),
-        ("width 0", Code::Empty, |o, _, _| o.run.widths = input(&[5, 0, 3])),
-        ("wide", Code::Size, |o, _, _| o.run.widths = input(&[5, usize::MAX / 4, 3])),
-        ("other network", Code::Length, |o, _, _| { o.run.widths = input(&[5, 5, 3]) }),
-        ("no inputs", Code::Null, |o, _, _| o.run.features = In::NULL),
-        ("both inputs", Code::Unsupported, |o, _, _| o.run.pixels = input(&[1])),
-        ("NaN in features", Code::NotFinite, |o, _, _| { o.features[99] = f32::NAN; o.point() }),
-        ("mean", Code::NotFinite, |o, _, _| o.run.mean = f32::INFINITY),
-        ("no labels", Code::Null, |o, _, _| o.run.labels = In::NULL),
-        ("label", Code::Index, |o, _, _| { o.labels[19] = 3; o.point() }),
-        ("no examples", Code::Empty, |o, _, _| o.run.examples = 0),
-        ("many examples", Code::Range, |o, _, _| o.run.examples = u32::MAX as usize + 1),
-        ("no training examples", Code::Empty, |o, _, _| o.run.train = 0),
-        ("too many of them", Code::Range, |o, _, _| o.run.train = EXAMPLES + 1),
-        ("no validation", Code::Null, |o, _, _| o.run.valid = In::NULL),
-        ("none of it", Code::Empty, |o, _, _| o.run.valid_len = 0),
-        ("validation example", Code::Index, |o, _, _| { o.valid[5] = EXAMPLES as u32; o.point() }),
-        ("batch", Code::Empty, |o, _, _| o.run.batch = 0),
-        ("large batch", Code::Size, |o, _, _| o.run.batch = usize::MAX / 8),
-        ("chunk", Code::Size, |o, _, _| o.run.chunk = usize::MAX / 8),
-        ("scale", Code::Enum, |o, _, _| o.run.scale.by = 6),
-        ("negative share", Code::Enum, |o, _, _| o.run.penalty.by = -1),
-        ("biases", Code::Enum, |o, _, _| o.run.scale.biases = 2),
-        ("two penalties", Code::Unsupported, |o, _, _| o.run.l2 = 0.5),
-        ("l2", Code::NotFinite, |o, _, _| o.run.l2 = f32::NAN),
-        ("no h", Code::Null, |o, _, _| o.run.h = In::NULL),
-        ("short h", Code::Length, |o, _, _| o.run.h_len -= 1),
-        ("NaN in h", Code::NotFinite, |o, _, _| { o.h[0] = f32::NAN; o.point() }),
-        ("rule", Code::Enum, |o, _, _| o.run.rule = 3),
-        ("decay", Code::Range, |o, _, _| { o.run.rule = Moves::Adam as i32; o.run.decay = -1.0 }),
-        ("b2", Code::Range, |o, _, _| { o.run.rule = Moves::Adam as i32; o.run.b2 = 1.0 }),
-        ("groups", Code::Enum, |o, _, _| o.run.groups.by = 77),
-        ("rates", Code::Length, |o, _, _| o.run.rates_len = 2),
-        ("no rates", Code::Null, |o, _, _| o.run.rates = In::NULL),
-        ("infinite rate", Code::NotFinite, |o, _, _| { o.rates[0] = f32::INFINITY; o.point() }),
-        ("momenta", Code::Length, |o, _, _| o.run.momenta_len = STEPS + 1),
-        ("momentum 1", Code::Range, |o, _, _| { o.momenta[0] = 1.0; o.point() }),
-        ("momentum below 0", Code::Range, |o, _, _| { o.momenta[0] = -0.5; o.point() }),
-        ("momentum NaN", Code::NotFinite, |o, _, _| { o.momenta[0] = f32::NAN; o.point() }),
-        ("no steps", Code::Empty, |o, _, _| o.run.steps = 0),
-        ("2^32 steps", Code::Range, |o, _, _| o.run.steps = 1 << 32),
-        ("weights and a seed", Code::Length, |o, _, _| o.run.w0_len = P),
-        ("weights of another length", Code::Length, |o, _, _| { o.w0 = vec![0.1; P]; o.run.w0_len = P - 1; o.run.log_scales_len = 0 }),
-        ("NaN in weights", Code::NotFinite, |o, _, _| { o.w0 = vec![f32::NAN; P]; o.run.w0_len = P; o.run.log_scales_len = 0 }),
-        ("no scales", Code::Null, |o, _, _| o.run.log_scales = In::NULL),
-        ("scales", Code::Length, |o, _, _| o.run.log_scales_len = 2),
-        ("NaN in scales", Code::NotFinite, |o, _, _| { o.log_scales[0] = f32::NAN; o.point() }),
+        ("abi", Code::Abi, |o, _, _| o.training.abi = 0),
+        ("arithmetic", Code::Enum, |o, _, _| o.training.arithmetic = 2),
+        ("no inputs", Code::Empty, |o, _, _| o.training.inputs = 0),
+        ("no layers", Code::Null, |o, _, _| o.training.layers = In::NULL),
+        ("none of them", Code::Empty, |o, _, _| o.training.layers_len = 0),
+        ("an activation last", Code::Unsupported, |o, _, _| o.training.layers_len = 2),
+        ("an activation first", Code::Unsupported, |o, _, _| o.layers[0] = o.layers[1]),
+        ("units of an activation", Code::Range, |o, _, _| o.layers[1].units = 4),
+        ("many layers", Code::Size, |o, _, _| o.training.layers_len = usize::MAX / 2),
+        ("33 layers", Code::Range, |o, _, _| { o.layers = vec![o.layers[0]; 33]; o.training.layers_len = 33; o.point() }),
+        ("layer", Code::Enum, |o, _, _| o.layers[1].kind = 3),
+        ("no units", Code::Empty, |o, _, _| o.layers[0].units = 0),
+        ("wide", Code::Size, |o, _, _| o.layers[0].units = usize::MAX / 4),
+        ("other network", Code::Length, |o, _, _| o.training.inputs = 6),
+        ("loss", Code::Enum, |o, _, _| o.training.loss = 2),
+        ("no features", Code::Null, |o, _, _| o.training.train.features = In::NULL),
+        ("both inputs", Code::Unsupported, |o, _, _| o.training.valid.pixels = input(&[1])),
+        ("both targets", Code::Unsupported, |o, _, _| o.training.valid.targets = input(&[1.0])),
+        ("NaN in features", Code::NotFinite, |o, _, _| o.valid.features[29] = f32::NAN),
+        ("mean", Code::NotFinite, |o, _, _| o.training.train.mean = f32::INFINITY),
+        ("no labels", Code::Null, |o, _, _| o.training.train.labels = In::NULL),
+        ("label", Code::Index, |o, _, _| o.train.labels[13] = 3),
+        ("validation label", Code::Index, |o, _, _| o.valid.labels[5] = 3),
+        ("no examples", Code::Empty, |o, _, _| o.training.train.len = 0),
+        ("no validation", Code::Empty, |o, _, _| o.training.valid.len = 0),
+        ("many examples", Code::Range, |o, _, _| o.training.train.len = u32::MAX as usize + 1),
+        ("batch", Code::Empty, |o, _, _| o.training.batch = 0),
+        ("large batch", Code::Size, |o, _, _| o.training.batch = usize::MAX / 8),
+        ("microbatch", Code::Size, |o, _, _| o.training.microbatch = usize::MAX / 8),
+        ("no blocks", Code::Null, |o, _, _| o.training.tuned = In::NULL),
+        ("many blocks", Code::Unsupported, |o, _, _| { o.tuned = vec![o.tuned[0]; 8]; o.training.tuned_len = 8; o.point() }),
+        ("two of a kind", Code::Unsupported, |o, _, _| o.tuned[1].what = What::Momentum as i32),
+        ("what", Code::Enum, |o, _, _| o.tuned[0].what = 7),
+        ("negative what", Code::Enum, |o, _, _| o.tuned[0].what = -1),
+        ("by", Code::Enum, |o, _, _| o.tuned[0].by = 5),
+        ("a flag", Code::Enum, |o, _, _| o.tuned[0].each_step = 2),
+        ("scales of each step", Code::Unsupported, |o, _, _| o.tuned[0].each_step = 1),
+        ("parametrisation", Code::Enum, |o, _, _| o.tuned[0].parametrisation = 4),
+        ("rates and momenta of other groups", Code::Unsupported, |o, _, _| o.tuned[1].by = By::Layer as i32),
+        ("natural initial scales", Code::Unsupported, |o, _, _| o.tuned[0] = natural(What::InitialScale, By::Global)),
+        ("l2", Code::NotFinite, |o, _, _| o.training.l2 = f32::NAN),
+        ("no h", Code::Null, |o, _, _| o.training.h = In::NULL),
+        ("short h", Code::Length, |o, _, _| o.training.h_len -= 1),
+        ("NaN in h", Code::NotFinite, |o, _, _| o.h[0] = f32::NAN),
+        ("h of no value", Code::Range, |o, _, _| o.h[0] = 100.0),
+        ("rule", Code::Enum, |o, _, _| o.training.rule = 3),
+        ("decay", Code::Range, |o, m, _| { o.training.rule = Rule::Adam as i32; o.training.decay = -1.0; *m = way(Way::Tape) }),
+        ("b2", Code::Range, |o, m, _| { o.training.rule = Rule::Adam as i32; o.training.b2 = 1.0; *m = way(Way::Tape) }),
+        ("eps", Code::NotFinite, |o, _, _| o.training.eps = f32::NAN),
+        ("rate of no use", Code::NotFinite, |o, _, _| o.training.rate = f32::NAN),
+        ("infinite rate", Code::NotFinite, |o, _, _| o.h[RATE] = f32::INFINITY),
+        ("momentum 1", Code::Range, |o, _, _| o.h[MOMENTUM] = 1.0),
+        ("momentum below 0", Code::Range, |o, _, _| o.h[MOMENTUM] = -0.5),
+        ("no steps", Code::Empty, |o, _, _| o.training.steps = 0),
+        ("2^32 steps", Code::Range, |o, _, _| o.training.steps = 1 << 32),
+        ("weights and a seed", Code::Length, |o, _, _| o.training.initial_len = P),
+        ("weights of another length", Code::Length, |o, _, _| { o.initial = vec![0.1; P]; o.training.initial_len = P - 1; o.point() }),
+        ("NaN in weights", Code::NotFinite, |o, _, _| { o.initial = vec![f32::NAN; P]; o.training.initial_len = P; o.point() }),
+        ("scale", Code::NotFinite, |o, _, _| o.training.log_scale = f32::NEG_INFINITY),
         ("misaligned features", Code::Misaligned, |o, _, _| {
             // SAFETY: it is refused before it is read.
-            o.run.features = unsafe { In::new(o.features.as_ptr().cast::<u8>().wrapping_add(2).cast()) }
+            o.training.train.features = unsafe { In::new(o.train.features.as_ptr().cast::<u8>().wrapping_add(2).cast()) }
         }),
-        ("path", Code::Enum, |_, m, _| m.path = 10),
+        ("way", Code::Enum, |_, m, _| m.way = 14),
+        ("negative way", Code::Enum, |_, m, _| m.way = -1),
         ("levels", Code::Enum, |_, m, _| m.levels = 5),
+        ("curvature", Code::Enum, |_, m, _| m.drops_negative_curvature = 2),
         ("spacing NaN", Code::NotFinite, |_, m, _| m.spacing = f32::NAN),
         ("spacing", Code::Range, |_, m, _| m.spacing = 20.0),
         ("more hats than steps", Code::Range, |_, m, _| m.size = STEPS + 1),
@@ -596,91 +710,81 @@ fn faults() -> Vec<(&'static str, Code, Fault)> {
         ("tail of a reversal", Code::Unsupported, |_, m, _| *m = Method { tail: 3, ..way(Way::Reversible) }),
         ("all tail", Code::Range, |_, m, _| m.tail = STEPS),
         ("last", Code::Range, |_, m, _| m.last = STEPS + 1),
-        ("reversal without momentum", Code::Unsupported, |o, m, _| { o.momenta[0] = 0.0; o.point(); *m = way(Way::Reversible) }),
-        ("reversal of a small momentum", Code::Range, |o, m, _| { o.momenta[0] = 1e-6; o.point(); *m = way(Way::Reversible) }),
-        ("reversal that overflows", Code::Overflow, |o, m, _| { o.rates[0] = 1e4; o.point(); *m = way(Way::Reversible) }),
-        ("hats of Adam", Code::Unsupported, |o, m, _| { o.run.rule = Moves::Adam as i32; o.rates[0] = 0.01; o.point(); m.tail = TAIL_NONE }),
-        ("knots of Adam", Code::Unsupported, |o, m, _| { o.run.rule = Moves::Adam as i32; *m = way(Way::Knots) }),
-        ("polynomials of Adam", Code::Unsupported, |o, m, _| { o.run.rule = Moves::Adam as i32; *m = way(Way::Legendre) }),
-        ("reversal of Nesterov", Code::Unsupported, |o, m, _| { o.run.rule = Moves::Nesterov as i32; *m = way(Way::Reversible) }),
-        ("diverges", Code::Diverged, |o, _, _| { o.rates[0] = 1e30; o.point() }),
+        ("reversal without momentum", Code::Range, |o, m, _| { o.training.momentum = 0.0; *m = way(Way::Reversible) }),
+        ("reversal of a small momentum", Code::Range, |o, m, _| { o.h[MOMENTUM] = 1e-6; *m = way(Way::Reversible) }),
+        ("reversal of less momentum than was said", Code::Length, |o, m, _| { o.h[MOMENTUM] = 0.01; *m = way(Way::Reversible) }),
+        ("reversal that overflows", Code::Overflow, |o, m, _| { o.h[RATE] = 1e4; o.h[MOMENTUM] = 0.8; *m = way(Way::Reversible) }),
+        ("hats of Adam", Code::Unsupported, |o, m, _| { o.training.rule = Rule::Adam as i32; m.tail = TAIL_NONE }),
+        ("knots of Adam", Code::Unsupported, |o, m, _| { o.training.rule = Rule::Adam as i32; *m = way(Way::Knots) }),
+        ("reversal of Nesterov", Code::Unsupported, |o, m, _| { o.training.rule = Rule::Nesterov as i32; *m = way(Way::Reversible) }),
+        ("diverges", Code::Diverged, |o, _, _| o.h[RATE] = 1e30),
+        ("rates at the last weights", Code::Unsupported, |_, m, r| { *m = way(Way::Direct); r.d_w0 = Out::NULL; r.d_w0_len = 0 }),
+        ("initial weights without a sweep", Code::Unsupported, |_, m, _| *m = way(Way::Forward)),
         ("no d_h", Code::Null, |_, _, r| r.d_h = Out::NULL),
         ("short d_h", Code::Length, |_, _, r| r.d_h_len -= 1),
-        ("long d_rates", Code::Length, |_, _, r| r.d_rates_len += 1),
-        ("d_momenta without a pointer", Code::Length, |_, _, r| r.d_momenta = Out::NULL),
         ("short d_w0", Code::Length, |_, _, r| r.d_w0_len -= 1),
-        ("short w", Code::Length, |_, _, r| r.w_len -= 1),
-        ("log scales of weights given", Code::Unsupported, |o, _, r| { o.w0 = vec![0.1; P]; o.run.w0_len = P; o.run.log_scales_len = 0; r.d_log_scales = r.d_rates; r.d_log_scales_len = 1 }),
-        ("two results in one", Code::Overlap, |_, _, r| r.d_rates = r.d_momenta),
-        ("a result on the features", Code::Overlap, |o, _, r| r.d_w0 = output(&mut o.features)),
-        ("a result on the run's rates", Code::Overlap, |o, _, r| r.d_rates = output(&mut o.rates)),
+        ("two results in one", Code::Overlap, |_, _, r| r.d_h = r.d_w0),
+        ("a result on the features", Code::Overlap, |o, _, r| r.d_w0 = output(&mut o.train.features)),
+        ("a result on h", Code::Overlap, |o, _, r| r.d_h = output(&mut o.h)),
     ]
 }
 
 #[test]
 fn every_fault_has_its_code_and_leaves_the_results_as_they_were() {
     for (name, want, fault) in faults() {
-        let mut owned = Owned::new(Rounding::Plain, Share::Unit, Share::Layer, false);
-        let mut all = marked(&owned.run);
+        let mut owned = Owned::new(Rounding::Plain, SCALES_AND_STEPS, false);
+        let mut all = All::marked(owned.h.len());
         let before = all.clone();
-        let (mut method, mut results) = (DEFAULT, results(&mut all));
+        let (mut method, mut results) = (HATS, all.results());
         // Enough for any method here; that a word too few is refused is another test.
         let mut memory = vec![0u32; 1 << 16];
         fault(&mut owned, &mut method, &mut results);
-        if !owned.w0.is_empty() {
-            owned.run.w0 = input(&owned.w0);
-        }
-        let (faulty, method, results) = ([owned.run], [method], &mut [results]);
         let n = memory.len();
         let got = drmad_hypergradient(
-            input(&faulty),
-            input(&method),
+            input(from_ref(&owned.training)),
+            input(&[method]),
             output(&mut memory),
             n,
-            output(results),
+            output(from_mut(&mut results)),
         );
         assert_eq!(got, want as i32, "{name}");
         assert_eq!(all, before, "{name}");
-        assert_eq!(
-            (results[0].valid_loss, results[0].steps_back),
-            (MARK, 77),
-            "{name}"
-        );
+        let written = (results.valid_loss, results.steps_back);
+        assert_eq!(written, (MARK, 77), "{name}");
     }
 }
 
 #[test]
 fn the_memory_must_be_there_aligned_long_enough_and_apart() {
-    let owned = Owned::new(Rounding::Plain, Share::Unit, Share::None, false);
-    let (run, method) = ([owned.run], [DEFAULT]);
-    let mut all = marked(&owned.run);
+    let owned = Owned::new(Rounding::Plain, SCALES_AND_STEPS, false);
+    let (training, method) = ([owned.training], [HATS]);
+    let mut all = All::marked(owned.h.len());
     let before = all.clone();
-    let mut out = [results(&mut all)];
-    let mut words = [0];
-    let len = |words: &mut [usize], out: &[Results]| {
-        drmad_hypergradient_required_len(input(&run), input(&method), input(out), output(words))
-    };
-    assert_eq!(len(&mut words, &out), 0);
-    let mut memory = vec![0u32; words[0] + 1];
+    let mut out = [all.results()];
+    let words = owned.sizes(HATS).memory;
+    let mut memory = vec![0u32; words + 1];
     let place = memory.as_mut_ptr();
     // SAFETY: the memory outlives the calls.
     let at =
         |bytes: usize| unsafe { Out::new(place.cast::<u8>().wrapping_add(bytes).cast::<u32>()) };
     let call = |memory: Out<u32>, len: usize, out: &mut [Results]| {
-        drmad_hypergradient(input(&run), input(&method), memory, len, output(out))
+        drmad_hypergradient(input(&training), input(&method), memory, len, output(out))
     };
-    assert_eq!(call(Out::NULL, words[0], &mut out), Code::Null as i32);
-    assert_eq!(call(at(1), words[0], &mut out), Code::Misaligned as i32);
-    assert_eq!(call(at(0), words[0] - 1, &mut out), Code::Length as i32);
+    assert_eq!(call(Out::NULL, words, &mut out), Code::Null as i32);
+    assert_eq!(call(at(1), words, &mut out), Code::Misaligned as i32);
+    assert_eq!(call(at(0), words - 1, &mut out), Code::Length as i32);
     assert_eq!(call(at(0), 0, &mut out), Code::Length as i32);
     assert_eq!(call(at(0), usize::MAX / 4 + 1, &mut out), Code::Size as i32);
-    // SAFETY: refused before it is used.
-    let on_result = unsafe { Out::new(all.d_h.as_mut_ptr().cast::<u32>()) };
-    assert_eq!(call(on_result, words[0], &mut out), Code::Overlap as i32);
-    let on_widths = unsafe { Out::new(WIDTHS.as_ptr().cast_mut().cast::<u32>()) };
-    assert_eq!(call(on_widths, words[0], &mut out), Code::Overlap as i32);
-    let on_run = unsafe { Out::new((&raw const run).cast_mut().cast::<u32>()) };
-    assert_eq!(call(on_run, words[0], &mut out), Code::Overlap as i32);
+    // SAFETY: refused before they are used.
+    let on = |pointer: *mut u32| unsafe { Out::new(pointer) };
+    for other in [
+        on(all.d_h.as_mut_ptr().cast()),
+        on(owned.layers.as_ptr().cast_mut().cast()),
+        on(owned.tuned.as_ptr().cast_mut().cast()),
+        on((&raw const training).cast_mut().cast()),
+    ] {
+        assert_eq!(call(other, words, &mut out), Code::Overlap as i32);
+    }
     assert!(
         memory.iter().all(|word| *word == 0),
         "a refused call does not touch the memory"
@@ -688,39 +792,30 @@ fn the_memory_must_be_there_aligned_long_enough_and_apart() {
     assert_eq!(all, before);
     // An address that is a multiple of 4 alone does, too.
     let odd = if place.addr().is_multiple_of(8) { 4 } else { 0 };
-    assert_eq!(call(at(odd), words[0], &mut out), 0);
+    assert_eq!(call(at(odd), words, &mut out), 0);
     assert_ne!(all, before);
-    let [null_run, null_method] = [
-        drmad_hypergradient(In::NULL, input(&method), at(0), words[0], output(&mut out)),
-        drmad_hypergradient(input(&run), In::NULL, at(0), words[0], output(&mut out)),
+    let [null_training, null_method] = [
+        drmad_hypergradient(In::NULL, input(&method), at(0), words, output(&mut out)),
+        drmad_hypergradient(input(&training), In::NULL, at(0), words, output(&mut out)),
     ];
-    assert_eq!([null_run, null_method], [Code::Null as i32; 2]);
-    assert_eq!(call(at(0), words[0], &mut []), Code::Null as i32);
+    assert_eq!([null_training, null_method], [Code::Null as i32; 2]);
+    assert_eq!(call(at(0), words, &mut []), Code::Null as i32);
 }
 
 #[test]
 fn snapshots_lie_wherever_the_memory_begins() {
-    let owned = Owned::new(Rounding::Plain, Share::Unit, Share::None, false);
-    let (run, method) = ([owned.run], [way(Way::Checkpoints)]);
-    let want = over_c(&owned.run, way(Way::Tape));
+    let owned = Owned::new(Rounding::Plain, &[tuned(What::Scale, By::Unit)], false);
+    let want = owned.hypergradient(way(Way::Tape));
+    let words = owned.sizes(way(Way::Checkpoints)).memory;
     for odd in 0..4 {
-        let mut all = marked(&owned.run);
-        let mut out = [results(&mut all)];
-        let mut words = [0];
-        let code = drmad_hypergradient_required_len(
-            input(&run),
-            input(&method),
-            input(&out),
-            output(&mut words),
-        );
-        assert_eq!(code, 0);
-        let mut memory = vec![0u32; words[0] + odd];
-        let memory = output(&mut memory[odd..]);
+        let mut all = All::marked(owned.h.len());
+        let mut out = [all.results()];
+        let mut memory = vec![0u32; words + odd];
         let code = drmad_hypergradient(
-            input(&run),
-            input(&method),
-            memory,
-            words[0],
+            input(from_ref(&owned.training)),
+            input(&[way(Way::Checkpoints)]),
+            output(&mut memory[odd..]),
+            words,
             output(&mut out),
         );
         (all.valid_loss, all.steps_back) = (out[0].valid_loss, out[0].steps_back);
@@ -730,80 +825,46 @@ fn snapshots_lie_wherever_the_memory_begins() {
 
 #[test]
 fn implicit_differentiation_has_its_refusals() {
-    let owned = Owned::new(Rounding::Plain, Share::None, Share::Layer, false);
-    let run = [owned.run];
-    let good = System {
-        solver: Solve::ConjugateGradients as i32,
-        rate: 0.0,
-        iterations: 5,
-        tolerance: 0.0,
+    let owned = Owned::new(Rounding::Plain, &[tuned(What::Penalty, By::Layer)], false);
+    let good = Method {
+        size: 5,
         damping: 1.0,
+        ..way(Way::Implicit)
     };
-    let mut all = marked(&owned.run);
+    let mut all = All::marked(owned.h.len());
+    all.d_w0.clear();
     let before = all.clone();
-    let mut memory = vec![0u32; 1 << 14];
-    let mut call = |system: System, out: &mut Results| {
+    let mut memory = owned.memory(good);
+    let mut call = |method: Method, out: &mut Results| {
         let (n, memory) = (memory.len(), output(&mut memory));
-        drmad_implicit(
-            input(&run),
-            input(&[system]),
-            memory,
-            n,
-            output(std::slice::from_mut(out)),
-        )
+        let training = input(from_ref(&owned.training));
+        drmad_hypergradient(training, input(&[method]), memory, n, output(from_mut(out)))
     };
-    let mut all_wanted = results(&mut all);
-    assert_eq!(call(good, &mut all_wanted), Code::Unsupported as i32);
-    let mut out = Results {
-        d_rates: Out::NULL,
-        d_rates_len: 0,
-        d_momenta: Out::NULL,
-        d_momenta_len: 0,
-        d_w0: Out::NULL,
-        d_w0_len: 0,
-        ..all_wanted
+    let mut out = all.results();
+    let with = |damping, tolerance| Method {
+        damping,
+        tolerance,
+        ..good
     };
-    for (want, system) in [
-        (Code::Enum, System { solver: 2, ..good }),
-        (
-            Code::Empty,
-            System {
-                iterations: 0,
-                ..good
-            },
-        ),
-        (
-            Code::NotFinite,
-            System {
-                damping: f32::NAN,
-                ..good
-            },
-        ),
+    let series = Method {
+        rate: 1e6,
+        ..way(Way::Neumann)
+    };
+    for (want, method) in [
+        (Code::NotFinite, with(f32::NAN, 0.0)),
+        (Code::Range, with(-1.0, 0.0)),
+        (Code::Range, with(1.0, 2.0)),
         (
             Code::Range,
-            System {
-                damping: -1.0,
-                ..good
+            Method {
+                rate: -1.0,
+                ..series
             },
         ),
-        (
-            Code::Range,
-            System {
-                tolerance: 2.0,
-                ..good
-            },
-        ),
-        (
-            Code::Unsolved,
-            System {
-                solver: Solve::Neumann as i32,
-                rate: 1e6,
-                ..good
-            },
-        ),
+        (Code::Unsolved, series),
     ] {
-        assert_eq!(call(system, &mut out), want as i32, "{system:?}");
-        assert_eq!(all, before, "{system:?}");
+        assert_eq!(call(method, &mut out), want as i32, "{method:?}");
+        assert_eq!(all, before, "{method:?}");
     }
     assert_eq!(call(good, &mut out), 0);
     assert!(out.steps_back <= 5 && out.residual < 0.1 && out.slope > 0.0);

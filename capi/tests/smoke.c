@@ -27,113 +27,114 @@ enum { EXAMPLES = 24, TRAIN = 16, INPUTS = 3, HIDDEN = 4, CLASSES = 2, T = 30 };
 enum { WEIGHTS = (INPUTS + 1) * HIDDEN + (HIDDEN + 1) * CLASSES };
 
 typedef struct small {
-    size_t widths[3];
-    float features[EXAMPLES * INPUTS], h[9], rate, momentum, log_scale;
+    drmad_layer layers[3];
+    drmad_tuned tuned[4];
+    float features[EXAMPLES * INPUTS], h[10];
     uint8_t labels[EXAMPLES];
-    uint32_t valid[EXAMPLES - TRAIN];
-    drmad_run run;
+    drmad_training training;
 } small;
 
-static void small_run(small *s, int32_t scale, int32_t penalty, const float *h, size_t h_len) {
+/* The blocks by `by`, with `h` in the parametrisation of each. */
+static void small_training(small *s, const drmad_tuned *tuned, size_t tuned_len, const float *h) {
     memset(s, 0, sizeof *s);
-    s->widths[0] = INPUTS;
-    s->widths[1] = HIDDEN;
-    s->widths[2] = CLASSES;
+    s->layers[0] = (drmad_layer){DRMAD_KIND_DENSE, HIDDEN};
+    s->layers[1] = (drmad_layer){DRMAD_KIND_TANH, 0};
+    s->layers[2] = (drmad_layer){DRMAD_KIND_DENSE, CLASSES};
+    memcpy(s->tuned, tuned, tuned_len * sizeof *tuned);
     EXPECT(drmad_normal(7, 0.0f, 0, s->features, EXAMPLES * INPUTS) == 0);
     for (int i = 0; i < EXAMPLES; i++) s->labels[i] = s->features[i * INPUTS] > s->features[i * INPUTS + 1];
-    for (uint32_t i = TRAIN; i < EXAMPLES; i++) s->valid[i - TRAIN] = i;
-    memcpy(s->h, h, h_len * sizeof *h);
-    s->rate = 0.5f;
-    s->momentum = 0.75f;
-    s->log_scale = -0.5f;
-    drmad_run run = {
-        .abi = DRMAD_ABI, .arithmetic = DRMAD_ROUNDING_FUSED, .widths = s->widths, .widths_len = 3,
-        .features = s->features, .labels = s->labels, .examples = EXAMPLES, .train = TRAIN,
-        .valid = s->valid, .valid_len = EXAMPLES - TRAIN, .batch = 8, .batch_seed = 1,
-        .scale = {scale, 0}, .penalty = {penalty, 1}, .h = s->h, .h_len = h_len,
-        .rates = &s->rate, .rates_len = 1, .momenta = &s->momentum, .momenta_len = 1, .steps = T,
-        .w0_seed = 2, .log_scales = &s->log_scale, .log_scales_len = 1,
+    s->training = (drmad_training){
+        .abi = DRMAD_ABI, .arithmetic = DRMAD_ROUNDING_FUSED, .inputs = INPUTS, .layers = s->layers, .layers_len = 3,
+        .train = {.len = TRAIN, .features = s->features, .labels = s->labels},
+        .valid = {.len = EXAMPLES - TRAIN, .features = s->features + TRAIN * INPUTS, .labels = s->labels + TRAIN},
+        .tuned = s->tuned, .tuned_len = tuned_len, .h = s->h,
+        .rate = 0.5f, .momentum = 0.75f, .batch = 8, .steps = T, .seed = 1, .log_scale = -0.5f,
     };
-    s->run = run;
+    drmad_size sizes = {0, 0, 0};
+    drmad_method hats = {0};
+    EXPECT(drmad_sizes(&s->training, &hats, &sizes) == 0 && sizes.weights == WEIGHTS && sizes.hypers <= 10);
+    s->training.h_len = sizes.hypers;
+    memcpy(s->h, h, sizes.hypers * sizeof *h);
 }
 
-static float trained_loss(const drmad_run *run) {
+/* The words that a method needs, and memory of that size. */
+static uint32_t *memory_for(const drmad_training *training, const drmad_method *method, size_t *words) {
+    drmad_size sizes = {0, 0, 0};
+    EXPECT(drmad_sizes(training, method, &sizes) == 0);
+    *words = sizes.memory;
+    return malloc(sizes.memory * sizeof(uint32_t));
+}
+
+static float trained_loss(const drmad_training *training) {
+    drmad_method tape = {.way = DRMAD_WAY_TAPE};
     size_t words = 0;
     float w[WEIGHTS], loss = NAN;
-    EXPECT(drmad_train_required_len(run, &words) == 0);
-    uint32_t *memory = malloc(words * sizeof *memory);
-    EXPECT(drmad_train(run, memory, words, w, WEIGHTS, &loss) == 0);
+    uint32_t *memory = memory_for(training, &tape, &words);
+    EXPECT(drmad_train(training, &tape, memory, words, w, WEIGHTS, &loss) == 0);
     free(memory);
     return loss;
 }
 
 /* The derivative by one number, central and of fourth order. Losses below 1 are good to some 1e-7, which a
- * step of .02 makes 1e-5, and the .004 that the penalties' larger higher derivatives ask for 4e-5. */
-static double difference(const drmad_run *run, float *x, float step) {
-    const float at = *x;
+ * step of .02 makes 1e-5. */
+static double difference(const drmad_training *training, float *x) {
+    const float at = *x, step = 0.02f;
     double loss[4];
     for (int i = 0; i < 4; i++) {
         static const float places[] = {-2.0f, -1.0f, 1.0f, 2.0f};
         *x = at + places[i] * step;
-        loss[i] = trained_loss(run);
+        loss[i] = trained_loss(training);
     }
     *x = at;
     return (loss[0] - 8 * loss[1] + 8 * loss[2] - loss[3]) / (12 * (double)step);
 }
 
-static void expect_near(const char *what, double got, double want) {
-    if (!(fabs(got - want) <= 1e-4 + 1e-3 * fabs(want))) {
-        fprintf(stderr, "%s: %.7f, and %.7f by finite differences\n", what, got, want);
-        wrong = 1;
-    }
-}
-
 static void hypergradients(void) {
-    static const float scales[] = {1.0f, 0.8f, 1.2f, 1.1f, 0.9f, 1.0f, 0.7f};
-    static const float penalties[] = {0.03f, 0.05f};
-    static const float both[] = {0.9f, 0.02f};
-    static const struct {
-        int32_t scale, penalty;
-        const float *h;
-        size_t h_len;
-    } kinds[] = {
-        {DRMAD_SHARE_UNIT, DRMAD_SHARE_NONE, scales, 7},
-        {DRMAD_SHARE_NONE, DRMAD_SHARE_LAYER, penalties, 2},
-        {DRMAD_SHARE_GLOBAL, DRMAD_SHARE_GLOBAL, both, 2},
+    static const drmad_tuned units[] = {{.what = DRMAD_WHAT_SCALE, .by = DRMAD_BY_UNIT}};
+    static const float of_units[] = {0.0f, -0.2f, 0.2f, 0.1f, -0.1f, 0.0f, -0.35f};
+    static const drmad_tuned layers[] = {
+        {.what = DRMAD_WHAT_RATE, .by = DRMAD_BY_LAYER}, {.what = DRMAD_WHAT_PENALTY, .by = DRMAD_BY_LAYER},
+        {.what = DRMAD_WHAT_MOMENTUM, .by = DRMAD_BY_LAYER}, {.what = DRMAD_WHAT_INITIAL_SCALE, .by = DRMAD_BY_LAYER},
     };
-    static const int32_t exact[] = {DRMAD_PATH_TAPE, DRMAD_PATH_CHECKPOINTS};
-    for (size_t kind = 0; kind < 3; kind++) {
+    static const float of_layers[] = {-0.7f, -0.8f, -3.5f, -3.0f, 1.1f, 1.0f, -0.5f, -0.6f};
+    static const struct {
+        const drmad_tuned *tuned;
+        size_t tuned_len;
+        const float *h;
+        const char *second;
+    } kinds[] = {{units, 1, of_units, "scale, layer 1, unit 1"}, {layers, 4, of_layers, "rate, layer 2"}};
+    static const drmad_method exact[] = {
+        {.way = DRMAD_WAY_TAPE}, {.way = DRMAD_WAY_CHECKPOINTS, .size = 4}, {.way = DRMAD_WAY_FORWARD},
+    };
+    for (size_t kind = 0; kind < 2; kind++) {
         small s;
-        small_run(&s, kinds[kind].scale, kinds[kind].penalty, kinds[kind].h, kinds[kind].h_len);
-        drmad_size sizes;
-        EXPECT(drmad_sizes(&s.run, &sizes) == 0);
-        EXPECT(sizes.weights == WEIGHTS && sizes.hypers == kinds[kind].h_len);
-        float before[9], d_rate = 0, d_momentum = 0, d_log_scale = 0;
-        for (size_t i = 0; i < 2; i++) {
-            float d_h[9] = {0};
-            drmad_method method = {.path = exact[i], .size = 4};
-            drmad_result results = {
-                .d_h = d_h, .d_h_len = s.run.h_len, .d_rates = &d_rate, .d_rates_len = 1,
-                .d_momenta = &d_momentum, .d_momenta_len = 1, .d_log_scales = &d_log_scale, .d_log_scales_len = 1,
-            };
+        small_training(&s, kinds[kind].tuned, kinds[kind].tuned_len, kinds[kind].h);
+        const drmad_training *training = &s.training;
+        char name[DRMAD_NAME_LEN];
+        EXPECT(drmad_hyper_name(training, 1, name, sizeof name) == 0 && strcmp(name, kinds[kind].second) == 0);
+        float before[10] = {0};
+        for (size_t i = 0; i < 3; i++) {
+            float d_h[10] = {0};
+            drmad_result results = {.d_h = d_h, .d_h_len = training->h_len};
             size_t words = 0;
-            EXPECT(drmad_hypergradient_required_len(&s.run, &method, &results, &words) == 0);
-            uint32_t *memory = malloc(words * sizeof *memory);
-            EXPECT(drmad_hypergradient(&s.run, &method, memory, words, &results) == 0);
-            EXPECT(results.steps_back == T && results.valid_loss == trained_loss(&s.run));
+            uint32_t *memory = memory_for(training, &exact[i], &words);
+            EXPECT(drmad_hypergradient(training, &exact[i], memory, words, &results) == 0);
+            EXPECT(results.valid_loss == trained_loss(training));
             /* One word less is refused. */
-            EXPECT(drmad_hypergradient(&s.run, &method, memory, words - 1, &results) == DRMAD_ERROR_LENGTH);
+            EXPECT(drmad_hypergradient(training, &exact[i], memory, words - 1, &results) == DRMAD_ERROR_LENGTH);
             free(memory);
-            EXPECT(i == 0 || memcmp(before, d_h, sizeof d_h) == 0);
+            EXPECT(i != 1 || memcmp(before, d_h, sizeof d_h) == 0);
+            for (size_t j = 0; i == 2 && j < training->h_len; j++) EXPECT(fabsf(d_h[j] - before[j]) < 1e-5f);
             memcpy(before, d_h, sizeof d_h);
         }
-        for (size_t i = 0; i < s.run.h_len; i++) {
-            float step = i < sizes.scales ? 0.02f : 0.004f;
-            expect_near("d_h", before[i], difference(&s.run, &s.h[i], step));
+        for (size_t j = 0; j < training->h_len; j++) {
+            double want = difference(training, &s.h[j]);
+            EXPECT(drmad_hyper_name(training, j, name, sizeof name) == 0);
+            if (!(fabs(before[j] - want) <= 1e-4 + 1e-3 * fabs(want))) {
+                fprintf(stderr, "%s: %.7f, and %.7f by finite differences\n", name, before[j], want);
+                wrong = 1;
+            }
         }
-        expect_near("d_rates", d_rate, difference(&s.run, &s.rate, 0.02f));
-        expect_near("d_momenta", d_momentum, difference(&s.run, &s.momentum, 0.02f));
-        expect_near("d_log_scales", d_log_scale, difference(&s.run, &s.log_scale, 0.02f));
     }
 }
 
@@ -158,15 +159,15 @@ static void refusals(void) {
 /* ---- many threads, the same bits ---- */
 
 static void *one_thread(void *to) {
-    static const float h[] = {0.03f, 0.05f};
+    static const drmad_tuned penalties[] = {{.what = DRMAD_WHAT_PENALTY, .by = DRMAD_BY_LAYER}};
+    static const float h[] = {-3.5f, -3.0f};
     small s;
-    small_run(&s, DRMAD_SHARE_NONE, DRMAD_SHARE_LAYER, h, 2);
-    drmad_method method = {0};
+    small_training(&s, penalties, 1, h);
+    drmad_method hats = {0};
     drmad_result results = {.d_h = to, .d_h_len = 2};
     size_t words = 0;
-    int32_t code = drmad_hypergradient_required_len(&s.run, &method, &results, &words);
-    uint32_t *memory = malloc(words * sizeof *memory);
-    if (code == 0) code = drmad_hypergradient(&s.run, &method, memory, words, &results);
+    uint32_t *memory = memory_for(&s.training, &hats, &words);
+    int32_t code = drmad_hypergradient(&s.training, &hats, memory, words, &results);
     free(memory);
     return code == 0 ? to : NULL;
 }

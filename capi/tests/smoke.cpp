@@ -16,61 +16,57 @@ static void expect(bool holds, const char *what) {
 }
 
 struct Tuning {
-    std::vector<size_t> widths{4, 5, 3};
-    std::vector<float> features = std::vector<float>(30 * 4);
-    std::vector<uint8_t> labels = std::vector<uint8_t>(30);
-    std::vector<uint32_t> valid;
-    std::vector<float> h;
-    float rate = 0.3f, momentum = 0.9f, log_scale = -1.0f;
-    drmad_run run{};
+    static constexpr size_t INPUTS = 4, TRAIN = 20, EXAMPLES = 30;
+    std::vector<drmad_layer> layers{{DRMAD_KIND_DENSE, 5}, {DRMAD_KIND_RELU, 0}, {DRMAD_KIND_DENSE, 3}};
+    std::vector<drmad_tuned> tuned{{DRMAD_WHAT_SCALE, DRMAD_BY_UNIT, 0, DRMAD_PARAMETRISATION_NATURAL}};
+    std::vector<float> features = std::vector<float>(EXAMPLES * INPUTS), h;
+    std::vector<uint8_t> labels = std::vector<uint8_t>(EXAMPLES);
+    drmad_method hats{};
+    drmad_size sizes{};
+    drmad_training training{};
 
     explicit Tuning(int32_t arithmetic) {
         done(drmad_normal(11, 0.0f, 0, features.data(), features.size()));
         for (size_t i = 0; i < labels.size(); i++) {
-            const float *x = &features[4 * i];
+            const float *x = &features[INPUTS * i];
             labels[i] = static_cast<uint8_t>(x[0] > x[1] ? 0 : x[2] > x[3] ? 1 : 2);
         }
-        for (uint32_t i = 20; i < 30; i++) valid.push_back(i);
-        run.abi = DRMAD_ABI;
-        run.arithmetic = arithmetic;
-        run.widths = widths.data();
-        run.widths_len = widths.size();
-        run.features = features.data();
-        run.labels = labels.data();
-        run.examples = labels.size();
-        run.train = 20;
-        run.valid = valid.data();
-        run.valid_len = valid.size();
-        run.batch = 5;
-        run.scale = {DRMAD_SHARE_UNIT, 0};
-        run.l2 = 1e-3f;
-        run.rates = &rate;
-        run.momenta = &momentum;
-        run.rates_len = run.momenta_len = 1;
-        run.steps = 60;
-        run.log_scales = &log_scale;
-        run.log_scales_len = 1;
-        drmad_size sizes{};
-        done(drmad_sizes(&run, &sizes));
+        training.abi = DRMAD_ABI;
+        training.arithmetic = arithmetic;
+        training.inputs = INPUTS;
+        training.layers = layers.data();
+        training.layers_len = layers.size();
+        training.train.len = TRAIN;
+        training.train.features = features.data();
+        training.train.labels = labels.data();
+        training.valid.len = EXAMPLES - TRAIN;
+        training.valid.features = features.data() + TRAIN * INPUTS;
+        training.valid.labels = labels.data() + TRAIN;
+        training.tuned = tuned.data();
+        training.tuned_len = tuned.size();
+        training.l2 = 1e-3f;
+        training.rate = 0.3f;
+        training.momentum = 0.9f;
+        training.log_scale = -1.0f;
+        training.batch = 5;
+        training.steps = 60;
+        done(drmad_sizes(&training, &hats, &sizes));
         h.assign(sizes.hypers, 1.0f);
-        run.h = h.data();
-        run.h_len = h.size();
+        training.h = h.data();
+        training.h_len = h.size();
     }
 
     std::vector<float> losses(int meta_steps) {
         std::vector<float> d_h(h.size()), m(h.size()), second(h.size()), all;
-        drmad_method hats{};
+        std::vector<uint32_t> memory(sizes.memory);
         drmad_result results{};
         results.d_h = d_h.data();
         results.d_h_len = d_h.size();
-        size_t words = 0;
-        done(drmad_hypergradient_required_len(&run, &hats, &results, &words));
-        std::vector<uint32_t> memory(words);
         drmad_outer adam{};
         adam.rate = 0.05f;
         const drmad_set positive{DRMAD_CONVEX_NON_NEGATIVE, 0, 0, 0};
         for (int step = 0; step < meta_steps; step++) {
-            done(drmad_hypergradient(&run, &hats, memory.data(), memory.size(), &results));
+            done(drmad_hypergradient(&training, &hats, memory.data(), memory.size(), &results));
             all.push_back(results.valid_loss);
             done(drmad_outer_adam(&adam, d_h.data(), m.data(), second.data(), h.data(), h.size()));
             done(drmad_project(&positive, h.data(), h.size()));

@@ -318,12 +318,13 @@ static void kernels_in_any_arithmetic(void) {
 /* ---- whole trainings ---- */
 
 #define P 74
-#define H 21
 #define STEPS 20
-#define GROUPS 6
+#define TENSORS 6
 
-static float features[12 * 6], h[H], rates[STEPS * GROUPS], losses[STEPS];
-static float log_scales[GROUPS] = {-0.5f, -0.5f, -0.5f, -0.5f, -0.5f, -0.5f};
+/* The hyperparameters, block after block, and where the blocks begin. */
+enum { SCALES = 0, PENALTIES = SCALES + 15, RATES = PENALTIES + TENSORS, MOMENTA = RATES + STEPS * TENSORS, H = MOMENTA + TENSORS };
+
+static float features[12 * 6], h[H], initial[P], losses[STEPS];
 static uint8_t labels[12];
 static uint32_t memory[8192];
 
@@ -351,101 +352,126 @@ static void learnable(void) {
 
 static void note_loss(void *context, size_t step, float loss) { ((float *)context)[step] = loss; }
 
-static const float MOMENTA[GROUPS] = {0.5f, 0.6f, 0.7f, 0.8f, 0.9f, 0.0f};
-static const float HIGH[GROUPS] = {0.8f, 0.85f, 0.9f, 0.95f, 0.875f, 0.9f};
+static const float LOW[TENSORS] = {0.5f, 0.6f, 0.7f, 0.8f, 0.9f, 0.0f};
+static const float HIGH[TENSORS] = {0.8f, 0.85f, 0.9f, 0.95f, 0.875f, 0.9f};
 
-static drmad_run small(int32_t by, const float *momenta) {
-    static const size_t widths[] = {6, 5, 4, 3};
-    static const uint32_t valid[] = {8, 9, 10, 11};
-    drmad_run run = {
-        .abi = DRMAD_ABI, .arithmetic = by, .widths = widths, .widths_len = 4,
-        .features = features, .labels = labels, .examples = 12, .train = 8, .valid = valid, .valid_len = 4,
-        .batch = 5, .chunk = 4, .batch_seed = 3,
-        .scale = {DRMAD_SHARE_UNIT, 0}, .penalty = {DRMAD_SHARE_TENSOR, 1}, .h = h, .h_len = H,
-        .groups = {DRMAD_SHARE_TENSOR, 1}, .rates = rates, .rates_len = STEPS * GROUPS,
-        .momenta = momenta, .momenta_len = GROUPS, .steps = STEPS,
-        .w0_seed = 4, .w0_groups = {DRMAD_SHARE_TENSOR, 1}, .log_scales = log_scales, .log_scales_len = GROUPS,
-        .each = note_loss, .context = losses,
+static drmad_training small(int32_t by) {
+    static const drmad_layer layers[] = {
+        {DRMAD_KIND_DENSE, 5}, {DRMAD_KIND_TANH, 0}, {DRMAD_KIND_DENSE, 4}, {DRMAD_KIND_TANH, 0}, {DRMAD_KIND_DENSE, 3},
     };
-    return run;
+    static const drmad_tuned tuned[] = {
+        {DRMAD_WHAT_SCALE, DRMAD_BY_UNIT, 0, DRMAD_PARAMETRISATION_NATURAL},
+        {DRMAD_WHAT_PENALTY, DRMAD_BY_TENSOR, 0, DRMAD_PARAMETRISATION_NATURAL},
+        {DRMAD_WHAT_RATE, DRMAD_BY_TENSOR, 1, DRMAD_PARAMETRISATION_NATURAL},
+        {DRMAD_WHAT_MOMENTUM, DRMAD_BY_TENSOR, 0, DRMAD_PARAMETRISATION_NATURAL},
+    };
+    drmad_training training = {
+        .abi = DRMAD_ABI, .arithmetic = by, .inputs = 6, .layers = layers, .layers_len = COUNT(layers),
+        .train = {.len = 8, .features = features, .labels = labels},
+        .valid = {.len = 4, .features = features + 8 * 6, .labels = labels + 8},
+        .tuned = tuned, .tuned_len = COUNT(tuned), .h = h, .h_len = H,
+        .momentum = HIGH[0], .batch = 5, .microbatch = 4, .steps = STEPS, .seed = 3,
+        .initial = initial, .initial_len = P, .each = note_loss, .context = losses,
+    };
+    return training;
 }
 
-static void sweep(const char *name, const drmad_run *run, const drmad_method *method, int whole) {
-    static float d_h[H], d_rates[STEPS * GROUPS], d_momenta[GROUPS], d_w0[P], trained[P];
-    const char *const arithmetic = NAMES[run->arithmetic];
-    size_t words = 0;
-    drmad_result results = {
-        .d_h = d_h, .d_h_len = H, .d_rates = d_rates, .d_rates_len = STEPS * GROUPS,
-        .d_momenta = d_momenta, .d_momenta_len = GROUPS, .d_w0 = d_w0, .d_w0_len = P,
-        .w = trained, .w_len = P,
-    };
-    CHECK(drmad_hypergradient_required_len(run, method, &results, &words));
-    CHECK(words <= COUNT(memory) ? 0 : DRMAD_ERROR_LENGTH);
-    CHECK(drmad_hypergradient(run, method, memory, words, &results));
+/* Checks that the memory is enough; returns its words. */
+static size_t words(const drmad_training *training, const drmad_method *method) {
+    drmad_size sizes = {0, 0, 0};
+    CHECK(drmad_sizes(training, method, &sizes));
+    CHECK(sizes.memory <= COUNT(memory) && sizes.weights == P ? 0 : DRMAD_ERROR_LENGTH);
+    return sizes.memory;
+}
+
+static float train(const drmad_training *training, const drmad_method *method, float *to) {
+    float loss = 0;
+    CHECK(drmad_train(training, method, memory, words(training, method), to, P, &loss));
+    return loss;
+}
+
+static void sweep(const char *name, const drmad_training *training, const drmad_method *method, int whole) {
+    static float d_h[H], d_w0[P], trained[P];
+    const char *const arithmetic = NAMES[training->arithmetic];
+    drmad_result results = {.d_h = d_h, .d_h_len = H, .d_w0 = d_w0, .d_w0_len = P};
+    CHECK(drmad_hypergradient(training, method, memory, words(training, method), &results));
     if (whole) {
         put(name, "_losses", arithmetic, losses, STEPS);
+        float loss = train(training, method, trained);
+        CHECK(loss == results.valid_loss ? 0 : DRMAD_ERROR_INTERNAL);
         put(name, "_w_T", arithmetic, trained, P);
-        put(name, "_valid_loss", arithmetic, &results.valid_loss, 1);
+        put(name, "_valid_loss", arithmetic, &loss, 1);
     }
-    put(name, "_d_h", arithmetic, d_h, H);
+    put(name, "_d_h", arithmetic, d_h, RATES);
     put(name, "_d_w_0", arithmetic, d_w0, P);
-    put(name, "_d_rates", arithmetic, d_rates, STEPS * GROUPS);
-    put(name, "_d_momenta", arithmetic, d_momenta, GROUPS);
+    put(name, "_d_rates", arithmetic, d_h + RATES, MOMENTA - RATES);
+    put(name, "_d_momenta", arithmetic, d_h + MOMENTA, H - MOMENTA);
+}
+
+/* Implicit differentiation at weights that were trained otherwise: a training that begins with them and stays
+ * there. (It knows no derivative by rates and momenta, so that these are not tuned here.) */
+static void implicit(const drmad_training *trained_by) {
+    static float d_h[RATES], trained[P];
+    drmad_method tape = {.way = DRMAD_WAY_TAPE}, method = {.way = DRMAD_WAY_IMPLICIT, .size = 6, .damping = 1.0f};
+    train(trained_by, &tape, trained);
+    drmad_training there = *trained_by;
+    there.tuned_len = 2;
+    there.h_len = RATES;
+    there.rate = 0;
+    there.steps = 1;
+    there.initial = trained;
+    drmad_result results = {.d_h = d_h, .d_h_len = RATES};
+    CHECK(drmad_hypergradient(&there, &method, memory, words(&there, &method), &results));
+    put("conjugate_gradients", "_d_h", NAMES[there.arithmetic], d_h, RATES);
 }
 
 static void trainings(int32_t by) {
     learnable();
+    CHECK(drmad_normal(4, -0.5f, 0, initial, P));
     noise(210);
-    numbers(h, 15, 0.3f);
-    numbers(h + 15, 6, 1.0f);
-    for (size_t i = 15; i < H; i++) h[i] = h[i] - 5.0f;
-    CHECK(drmad_value(by, DRMAD_PARAMETER_LOG, h, H));
-    numbers(rates, STEPS * GROUPS, 0.2f);
-    for (size_t i = 0; i < STEPS * GROUPS; i++) rates[i] = 0.5f + rates[i];
+    numbers(h + SCALES, PENALTIES - SCALES, 0.3f);
+    numbers(h + PENALTIES, RATES - PENALTIES, 1.0f);
+    for (size_t i = PENALTIES; i < RATES; i++) h[i] = h[i] - 5.0f;
+    CHECK(drmad_value(by, DRMAD_PARAMETRISATION_LOG, h, RATES));
+    numbers(h + RATES, MOMENTA - RATES, 0.2f);
+    for (size_t i = RATES; i < MOMENTA; i++) h[i] = 0.5f + h[i];
 
     static const struct {
         const char *name;
-        int whole, high;
+        int whole;
+        const float *momenta;
         drmad_method method;
     } all[] = {
-        {"tape", 1, 0, {.path = DRMAD_PATH_TAPE}},
-        {"line", 0, 0, {.path = DRMAD_PATH_LINE}},
-        {"hats_11_levels", 0, 0, {.path = DRMAD_PATH_HATS, .size = 4, .spacing = 1.5f, .tail = DRMAD_TAIL_NONE}},
-        {"reversible", 1, 1, {.path = DRMAD_PATH_REVERSIBLE}},
-        {"reversed", 0, 1, {.path = DRMAD_PATH_REVERSED}},
-        {"hats_11_levels_tail", 0, 1, {.path = DRMAD_PATH_HATS, .size = 4, .spacing = 1.5f, .tail = 8}},
-        {"last_steps", 0, 1, {.path = DRMAD_PATH_TAPE, .last = 8}},
-        {"knots_255_levels", 0, 1, {.path = DRMAD_PATH_KNOTS, .size = 4, .levels = 255}},
-        {"hermite_255_levels", 0, 1, {.path = DRMAD_PATH_HERMITE, .size = 4, .levels = 255}},
-        {"legendre", 0, 1, {.path = DRMAD_PATH_LEGENDRE, .size = 5}},
-        {"checkpoints", 0, 0, {.path = DRMAD_PATH_CHECKPOINTS, .size = 4}},
+        {"tape", 1, LOW, {.way = DRMAD_WAY_TAPE}},
+        {"line", 0, LOW, {.way = DRMAD_WAY_LINE}},
+        {"hats_11_levels", 0, LOW, {.way = DRMAD_WAY_HATS, .size = 4, .spacing = 1.5f, .tail = DRMAD_TAIL_NONE}},
+        {"reversible", 1, HIGH, {.way = DRMAD_WAY_REVERSIBLE}},
+        {"reversed", 0, HIGH, {.way = DRMAD_WAY_REVERSED}},
+        {"hats_11_levels_tail", 0, HIGH, {.way = DRMAD_WAY_HATS, .size = 4, .spacing = 1.5f, .tail = 8}},
+        {"last_steps", 0, HIGH, {.way = DRMAD_WAY_TAPE, .last = 8}},
+        {"knots_255_levels", 0, HIGH, {.way = DRMAD_WAY_KNOTS, .size = 4, .levels = 255}},
+        {"hermite_255_levels", 0, HIGH, {.way = DRMAD_WAY_HERMITE, .size = 4, .levels = 255}},
+        {"legendre", 0, HIGH, {.way = DRMAD_WAY_LEGENDRE, .size = 5}},
+        {"checkpoints", 0, LOW, {.way = DRMAD_WAY_CHECKPOINTS, .size = 4}},
     };
+    drmad_training training = small(by);
     for (size_t i = 0; i < COUNT(all); i++) {
-        drmad_run run = small(by, all[i].high ? HIGH : MOMENTA);
-        sweep(all[i].name, &run, &all[i].method, all[i].whole);
+        copy(h + MOMENTA, all[i].momenta, TENSORS);
+        sweep(all[i].name, &training, &all[i].method, all[i].whole);
     }
+    /* With the low momenta of the last. */
+    implicit(&training);
 
-    drmad_run run = small(by, MOMENTA);
-    drmad_method tape = {.path = DRMAD_PATH_TAPE};
-    run.rule = DRMAD_MOVES_NESTEROV;
-    sweep("nesterov", &run, &tape, 1);
+    drmad_method tape = {.way = DRMAD_WAY_TAPE};
+    training.rule = DRMAD_RULE_NESTEROV;
+    sweep("nesterov", &training, &tape, 1);
 
-    static float d_h[H];
-    drmad_system system = {.solver = DRMAD_SOLVE_CONJUGATE_GRADIENTS, .iterations = 6, .damping = 1.0f};
-    drmad_result results = {.d_h = d_h, .d_h_len = H};
-    size_t words = 0;
-    run.rule = DRMAD_MOVES_HEAVY_BALL;
-    CHECK(drmad_implicit_required_len(&run, &system, &results, &words));
-    CHECK(words <= COUNT(memory) ? 0 : DRMAD_ERROR_LENGTH);
-    CHECK(drmad_implicit(&run, &system, memory, words, &results));
-    put("conjugate_gradients", "_d_h", NAMES[by], d_h, H);
-
-    for (size_t i = 0; i < STEPS * GROUPS; i++) rates[i] = rates[i] * 0.0625f;
-    run.rule = DRMAD_MOVES_ADAM;
-    run.b2 = 0.99f;
-    run.eps = 1e-4f;
-    run.decay = 0.1f;
-    sweep("adam", &run, &tape, 1);
+    for (size_t i = RATES; i < MOMENTA; i++) h[i] = h[i] * 0.0625f;
+    training.rule = DRMAD_RULE_ADAM;
+    training.b2 = 0.99f;
+    training.eps = 1e-4f;
+    training.decay = 0.1f;
+    sweep("adam", &training, &tape, 1);
 }
 
 uint64_t vectors(void (*to)(const char *line), int *line, int32_t *code) {

@@ -4,9 +4,14 @@
 //! the first element beyond it. A buffer that a size makes too long to be there is a null pointer.
 
 use drmad_c::error::Code;
-use drmad_c::kernels::*;
+use drmad_c::matrices::*;
 use drmad_c::outer::*;
-use drmad_c::{In, Out};
+use drmad_c::random::*;
+use drmad_c::raw::{In, Out};
+use drmad_c::steps::*;
+use drmad_c::stored::*;
+use drmad_c::types::*;
+use drmad_c::vectors::*;
 
 use crate::bytes::Bytes;
 
@@ -323,9 +328,9 @@ pub fn kernels(data: &[u8]) {
             let x = c.o(n);
             drmad_project(one(&set), x, n)
         }
-        46 => drmad_value(a, c.choice(2), c.o(n), n),
-        47 => drmad_invert(a, c.choice(2), c.o(n), n),
-        48 => drmad_pull_back(c.choice(2), c.r(n), c.o(n), n),
+        46 => drmad_value(a, c.choice(4), c.o(n), n),
+        47 => drmad_invert(a, c.choice(4), c.o(n), n),
+        48 => drmad_pull_back(c.choice(4), c.r(n), c.o(n), n),
         _ => {
             // SAFETY: a static string, whatever the code.
             let text = unsafe { std::ffi::CStr::from_ptr(drmad_c::error::drmad_error_text(a)) };

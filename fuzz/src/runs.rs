@@ -1,4 +1,4 @@
-//! Whole operations over C: any run, method, results and memory within C's promise.
+//! Operations on a training over C: any training, method, results and memory within C's promise.
 //!
 //! The promise is that there are as many elements behind a pointer as the lengths say. So sizes that cannot
 //! be there meet null pointers, and trainings that would take for ever are asked for their memory alone.
@@ -6,9 +6,9 @@
 use std::ptr::null_mut;
 
 use drmad_c::error::Code;
-use drmad_c::method::{Method, TAIL_NONE};
-use drmad_c::run::*;
-use drmad_c::{ABI, In, Out};
+use drmad_c::operations::*;
+use drmad_c::raw::{In, Out};
+use drmad_c::types::*;
 
 use crate::bytes::Bytes;
 
@@ -34,13 +34,6 @@ fn made<T>(n: usize, bytes: &mut Bytes<'_>, of: impl Fn(&mut Bytes<'_>) -> T) ->
     let x: Box<[T]> = (0..n).map(|_| of(bytes)).collect();
     let pointer = read(&x);
     (x, pointer)
-}
-
-fn grouping(bytes: &mut Bytes<'_>) -> Grouping {
-    Grouping {
-        by: choice(bytes, 6),
-        biases: choice(bytes, 2),
-    }
 }
 
 fn choice(bytes: &mut Bytes<'_>, n: usize) -> i32 {
@@ -73,151 +66,125 @@ fn words_of(len: usize, bytes: &mut Bytes<'_>) -> Option<Vec<u32>> {
     (len <= 1 << 18).then(|| vec![0xdead_beef; nearly(bytes, len).min(1 << 18)])
 }
 
-/// What the bytes come to: a run, and what is done with it.
+/// Examples and what their pointers point to.
+struct Data {
+    features: Box<[f32]>,
+    pixels: Box<[u8]>,
+    labels: Box<[u8]>,
+    targets: Box<[f32]>,
+    given: Examples,
+}
+
+impl Data {
+    fn new(b: &mut Bytes<'_>, len: usize, inputs: usize, outputs: usize) -> Self {
+        let (all, as_many) = (len.saturating_mul(inputs), len.saturating_mul(outputs));
+        let mut data = Data {
+            features: [].into(),
+            pixels: [].into(),
+            labels: [].into(),
+            targets: [].into(),
+            given: Examples {
+                len,
+                features: In::NULL,
+                pixels: In::NULL,
+                mean: tame(b),
+                labels: In::NULL,
+                targets: In::NULL,
+            },
+        };
+        match b.byte() {
+            0..=119 => (data.features, data.given.features) = made(all, b, |b| b.float()),
+            120..=239 => (data.pixels, data.given.pixels) = made(all, b, |b| b.byte()),
+            _ => {}
+        }
+        match b.byte() {
+            0..=179 => {
+                (data.labels, data.given.labels) = made(len, b, |b| match b.byte() {
+                    byte @ 0..=252 => (usize::from(byte) % outputs.clamp(1, 256)) as u8,
+                    byte => byte,
+                });
+            }
+            180..=245 => (data.targets, data.given.targets) = made(as_many, b, tame),
+            _ => {}
+        }
+        data
+    }
+}
+
+/// What the bytes come to: a training, and what is done with it.
 pub fn runs(data: &[u8]) {
     let mut bytes = Bytes(data);
     let b = &mut bytes;
     let what = b.one_of(6);
-    let widths: Vec<usize> = (0..1 + b.one_of(5))
-        .map(|_| match b.byte() {
-            byte @ 0..=250 => 1 + usize::from(byte) % 6,
-            _ => b.size(),
+    let units = |b: &mut Bytes<'_>| match b.byte() {
+        byte @ 0..=250 => 1 + usize::from(byte) % 6,
+        _ => b.size(),
+    };
+    let (inputs, outputs) = (units(b), units(b));
+    let mut layers = vec![];
+    for _ in 0..b.one_of(3) {
+        let units = units(b);
+        layers.push(Layer { kind: 0, units });
+        let (kind, units) = (choice(b, 3), 0);
+        if kind != 0 {
+            layers.push(Layer { kind, units });
+        }
+    }
+    let last = match b.byte() {
+        0..=250 => 0,
+        _ => choice(b, 3),
+    };
+    layers.push(Layer {
+        kind: last,
+        units: outputs,
+    });
+    let blocks: Vec<Tuned> = (0..b.one_of(5))
+        .map(|_| Tuned {
+            what: choice(b, 7),
+            by: choice(b, 5),
+            each_step: i32::from(b.byte() > 220),
+            parametrisation: choice(b, 4),
         })
         .collect();
-    let (inputs, classes) = (widths[0], *widths.last().unwrap_or(&0));
-    let examples = nearly(b, 1 + b.0.len() % 7);
-    let (train, valid_len) = (nearly(b, examples.div_ceil(2)), nearly(b, 2));
     let steps = match b.byte() {
         byte @ 0..=247 => 1 + usize::from(byte) % 24,
         _ => b.size(),
     };
-    let (features, pixels) = match b.byte() {
-        0..=119 => (inputs.saturating_mul(examples), 0),
-        120..=239 => (0, inputs.saturating_mul(examples)),
-        _ => (0, 0),
-    };
-    let (_x, x) = match features {
-        0 => ([].into(), In::NULL),
-        n => made(n, b, |b| b.float()),
-    };
-    let (_bytes, pixels) = match pixels {
-        0 => ([].into(), In::NULL),
-        n => made(n, b, |b| b.byte()),
-    };
-    let (_labels, labels) = made(examples, b, |b| match b.byte() {
-        byte @ 0..=252 => (usize::from(byte) % classes.clamp(1, 256)) as u8,
-        byte => byte,
-    });
-    let (_valid, valid) = made(valid_len, b, |b| match b.byte() {
-        byte @ 0..=252 => (usize::from(byte) % examples.max(1)) as u32,
-        _ => b.word(),
-    });
-    let mut run = Run {
+    let (len, valid_len) = (nearly(b, 1 + b.0.len() % 7), nearly(b, 2));
+    let train = Data::new(b, len, inputs, outputs);
+    let valid = Data::new(b, valid_len, inputs, outputs);
+    let mut training = Training {
         abi: nearly(b, ABI as usize) as u32,
         arithmetic: choice(b, 2),
-        widths: read(&widths),
-        widths_len: widths.len(),
-        features: x,
-        pixels,
-        mean: tame(b),
-        labels,
-        examples,
-        train,
-        valid,
-        valid_len,
-        batch: nearly(b, 2),
-        chunk: nearly(b, 2),
-        batch_seed: b.long(),
-        scale: grouping(b),
-        penalty: grouping(b),
-        l2: 0.0,
+        inputs,
+        layers: read(&layers),
+        layers_len: layers.len(),
+        loss: choice(b, 2),
+        l2: tame(b),
+        train: train.given,
+        valid: valid.given,
+        tuned: read(&blocks),
+        tuned_len: blocks.len(),
         h: In::NULL,
         h_len: 0,
         rule: choice(b, 3),
         b2: tame(b),
         eps: tame(b),
         decay: tame(b),
-        groups: grouping(b),
-        rates: In::NULL,
-        rates_len: 0,
-        momenta: In::NULL,
-        momenta_len: 0,
+        rate: tame(b),
+        momentum: tame(b),
+        batch: nearly(b, 2),
+        microbatch: nearly(b, 2),
         steps,
-        w0: In::NULL,
-        w0_len: 0,
-        w0_seed: b.long(),
-        w0_groups: grouping(b),
-        log_scales: In::NULL,
-        log_scales_len: 0,
+        seed: b.long(),
+        initial: In::NULL,
+        initial_len: 0,
+        log_scale: tame(b),
         each: None,
         context: null_mut(),
     };
-    if run.penalty.by == 0 {
-        run.l2 = tame(b);
-    }
-    let mut sizes = Sizes::default();
-    let known = drmad_sizes(read(&[run]), write(std::slice::from_mut(&mut sizes))) == 0;
-    let table = |b: &mut Bytes<'_>| match b.flag() {
-        true => sizes.groups,
-        false => sizes.groups.saturating_mul(steps),
-    };
-    run.h_len = nearly(b, sizes.hypers);
-    let rates = table(b);
-    run.rates_len = nearly(b, rates);
-    let momenta = table(b);
-    run.momenta_len = nearly(b, momenta);
-    let given = b.flag();
-    if given {
-        run.w0_len = nearly(b, sizes.weights);
-    } else {
-        run.log_scales_len = nearly(b, sizes.log_scales);
-    }
-    let (_h, h) = made(run.h_len, b, tame);
-    let (_rates, rates) = made(run.rates_len, b, tame);
-    let (_momenta, momenta) = made(run.momenta_len, b, tame);
-    let (_w0, w0) = made(run.w0_len, b, tame);
-    let (_scales, log_scales) = made(run.log_scales_len, b, tame);
-    (run.h, run.rates, run.momenta) = (h, rates, momenta);
-    run.log_scales = log_scales;
-    if given {
-        run.w0 = w0;
-    }
-    let mut places: [Box<[f32]>; 6] = [
-        run.h_len,
-        run.rates_len,
-        run.momenta_len,
-        sizes.weights,
-        run.log_scales_len,
-        sizes.weights,
-    ]
-    .map(|n| {
-        let n = if b.flag() { nearly(b, n) } else { 0 };
-        let n = if n > MOST { 0 } else { n };
-        vec![f32::from_bits(MARK); n].into()
-    });
-    let out = |x: &mut [f32]| if x.is_empty() { Out::NULL } else { write(x) };
-    let lens = places.each_ref().map(|x| x.len());
-    let [d_h, d_rates, d_momenta, d_w0, d_log_scales, w] = places.each_mut().map(|x| out(x));
-    let mut results = Results {
-        d_h,
-        d_h_len: lens[0],
-        d_rates,
-        d_rates_len: lens[1],
-        d_momenta,
-        d_momenta_len: lens[2],
-        d_w0,
-        d_w0_len: lens[3],
-        d_log_scales,
-        d_log_scales_len: lens[4],
-        w,
-        w_len: lens[5],
-        valid_loss: f32::from_bits(MARK),
-        steps_back: 0,
-        residual: 0.0,
-        slope: 0.0,
-    };
     let method = Method {
-        path: choice(b, 10),
+        way: choice(b, 14),
         levels: [0, 1, 3, 7, 11, 15, 255, 256][b.one_of(8)],
         size: match b.byte() {
             byte @ 0..=247 => usize::from(byte) % 8,
@@ -231,72 +198,99 @@ pub fn runs(data: &[u8]) {
             _ => b.size(),
         },
         last: if b.byte() < 200 { 0 } else { b.size() },
-    };
-    let system = System {
-        solver: choice(b, 2),
+        drops_negative_curvature: i32::from(b.byte() > 200),
         rate: tame(b),
-        iterations: b.one_of(9),
         tolerance: tame(b),
         damping: tame(b),
     };
-    let once = std::slice::from_ref(&run);
-    let mut words = 0;
-    let told = write(std::slice::from_mut(&mut words));
-    let asked = match what {
-        0..=2 => {
-            drmad_hypergradient_required_len(read(once), read(&[method]), read(&[results]), told)
-        }
-        3 => drmad_implicit_required_len(read(once), read(&[system]), read(&[results]), told),
-        4 => drmad_train_required_len(read(once), told),
-        _ => drmad_predict_required_len(read(once), told),
-    };
+    let mut sizes = Sizes::default();
+    let asked = drmad_sizes(
+        read(std::slice::from_ref(&training)),
+        read(&[method]),
+        write(std::slice::from_mut(&mut sizes)),
+    );
     assert_ne!(
         asked,
         Code::Internal as i32,
         "a panic was caught at the border"
     );
-    assert!(asked != 0 || known);
+    training.h_len = nearly(b, sizes.hypers);
+    let (h, place) = made(training.h_len, b, tame);
+    training.h = place;
+    let w: Box<[f32]>;
+    (w, training.initial) = made(sizes.weights, b, tame);
+    if b.flag() {
+        training.initial_len = nearly(b, sizes.weights);
+    } else {
+        training.initial = In::NULL;
+    }
+    let once = std::slice::from_ref(&training);
+    let mut places: [Box<[f32]>; 2] = [training.h_len, sizes.weights].map(|n| {
+        let n = if b.flag() { nearly(b, n) } else { 0 };
+        vec![f32::from_bits(MARK); if n > MOST { 0 } else { n }].into()
+    });
+    let out = |x: &mut [f32]| if x.is_empty() { Out::NULL } else { write(x) };
+    let [d_h_len, d_w0_len] = places.each_ref().map(|x| x.len());
+    let [d_h, d_w0] = places.each_mut().map(|x| out(x));
+    let mut results = Results {
+        d_h,
+        d_h_len,
+        d_w0,
+        d_w0_len,
+        valid_loss: f32::from_bits(MARK),
+        steps_back: 0,
+        residual: 0.0,
+        slope: 0.0,
+    };
+    if asked == 0 {
+        names_and_values(once, sizes.hypers, &h);
+    }
     // So many steps are a matter of time alone.
-    if steps > 64 || run.batch > 64 {
+    if steps > 64 || training.batch > 64 {
         return;
     }
-    let Some(mut memory) = words_of(words, b) else {
+    let Some(mut memory) = words_of(sizes.memory, b) else {
         return;
     };
-    let len = memory.len();
-    let lent = write(&mut memory);
+    let (len, given) = (memory.len(), write(&mut memory));
     let mut loss = f32::from_bits(MARK);
+    let mut rows: Box<[f32]> = [].into();
     let code = match what {
-        0..=2 => drmad_hypergradient(
-            read(once),
-            read(&[method]),
-            lent,
-            len,
-            write(std::slice::from_mut(&mut results)),
-        ),
-        3 => drmad_implicit(
-            read(once),
-            read(&[system]),
-            lent,
-            len,
-            write(std::slice::from_mut(&mut results)),
-        ),
+        0..=2 => {
+            let results = write(std::slice::from_mut(&mut results));
+            drmad_hypergradient(read(once), read(&[method]), given, len, results)
+        }
+        3 => {
+            let loss = write(std::slice::from_mut(&mut loss));
+            drmad_train(
+                read(once),
+                read(&[method]),
+                given,
+                len,
+                d_w0,
+                d_w0_len,
+                loss,
+            )
+        }
         4 => {
             let loss = write(std::slice::from_mut(&mut loss));
-            drmad_train(read(once), lent, len, results.w, results.w_len, loss)
+            drmad_valid_loss(read(once), given, len, read(&w), w.len(), loss)
         }
         _ => {
-            let n = valid_len.saturating_mul(classes);
+            let n = valid_len.saturating_mul(outputs);
             if n > MOST {
                 return;
             }
-            let mut p: Box<[f32]> = vec![f32::from_bits(MARK); n].into();
-            let code = drmad_predict(read(once), w0, run.w0_len, lent, len, write(&mut p), n);
-            for row in p.chunks_exact(classes.max(1)).filter(|_| code == 0) {
-                assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-3, "{row:?}");
-            }
-            assert!(code == 0 || p.iter().all(|p| p.to_bits() == MARK));
-            code
+            rows = vec![f32::from_bits(MARK); n].into();
+            drmad_predict(
+                read(once),
+                given,
+                len,
+                read(&w),
+                w.len(),
+                write(&mut rows),
+                n,
+            )
         }
     };
     assert_ne!(
@@ -304,23 +298,34 @@ pub fn runs(data: &[u8]) {
         Code::Internal as i32,
         "a panic was caught at the border"
     );
-    // The length that was told is enough, and one word less is not. (Training and prediction have lengths
-    // of their own beside.)
-    assert!(
-        what > 3 || asked != 0 || len < words || code != Code::Length as i32,
-        "{words} words were told, {len} given and refused: rule {}, {method:?}",
-        run.rule
-    );
-    assert!(code != 0 || (asked == 0 && len >= words));
-    let all = places
-        .iter()
-        .flat_map(|x| x.iter())
-        .chain([&results.valid_loss]);
-    for x in all.filter(|_| what < 4) {
-        if code == 0 {
-            assert!(x.is_finite(), "a result that is no number");
-        } else {
-            assert_eq!(x.to_bits(), MARK, "a refused call wrote a result");
-        }
+    assert!(code != 0 || asked == 0 || what > 3);
+    assert!(code != 0 || len >= sizes.memory || what > 3);
+    for row in rows
+        .chunks_exact(outputs.max(1))
+        .filter(|_| code == 0 && training.loss == 0)
+    {
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-3, "{row:?}");
+    }
+    let written = places.iter().chain([&rows]).flat_map(|x| x.iter());
+    for x in written.chain([&results.valid_loss, &loss]) {
+        let mark = x.to_bits() == MARK;
+        assert!(mark || code == 0, "a refused call wrote a result");
+        assert!(mark || x.is_finite(), "a result that is no number");
+    }
+}
+
+/// A name for each hyperparameter and no more, and values that are finite or none.
+fn names_and_values(training: &[Training], hypers: usize, h: &[f32]) {
+    let mut name = [77; NAME_LEN];
+    for j in [0, hypers / 2, hypers.saturating_sub(1), hypers] {
+        let code = drmad_hyper_name(read(training), j, write(&mut name), NAME_LEN);
+        assert!(code != 0 || (j < hypers && name.contains(&0)));
+    }
+    let (before, mut values) = (h.to_vec(), h.to_vec());
+    if !values.is_empty() && drmad_hyper_values(read(training), write(&mut values), h.len()) == 0 {
+        assert!(values.iter().all(|x| x.is_finite()));
+    } else {
+        let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&values), bits(&before), "a refused call wrote a value");
     }
 }

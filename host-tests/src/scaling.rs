@@ -173,7 +173,7 @@ impl Axis {
             Axis::Hypers => {
                 use By::{Global, Layer, Parameter, Unit};
                 let (layers, steps) = (DEEP, if quick { 33 } else { 200 });
-                // Biases are in no group of their own, so a tensor is a layer.
+                // By tensor there are twice as many as by layer.
                 [Global, Layer, Unit, Parameter]
                     .map(|by| Size { layers, steps, by })
                     .to_vec()

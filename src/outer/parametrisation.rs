@@ -104,6 +104,15 @@ impl Parametrisation {
         Ok(())
     }
 
+    /// The derivative of a value by its `h`.
+    #[inline(always)]
+    pub(crate) fn slope<S: Scalar>(self, x: S) -> S {
+        match self {
+            Self::Log => x,
+            Self::Logit => x * (S::ONE - x),
+        }
+    }
+
     /// The derivative `d` by the values `x` becomes one by their `h`.
     ///
     /// # Errors
@@ -114,10 +123,7 @@ impl Parametrisation {
             #[inline(always)]
             move || {
                 for (d, x) in d.iter_mut().zip(x) {
-                    *d *= match self {
-                        Self::Log => *x,
-                        Self::Logit => *x * (S::ONE - *x),
-                    };
+                    *d *= self.slope(*x);
                 }
             },
         );

@@ -10,7 +10,9 @@
 //! - the losses of a network on examples that a [`Source`] lends ([`Training::loss`]): the training's with penalties
 //!   and weights of examples, the validation's without, since the description knows which blocks are the
 //!   training's alone;
-//! - a [`Session`]: the same training by a few steps at a time, saved and restored.
+//! - a [`Session`]: the same training by a few steps at a time, saved and restored;
+//! - training alone ([`Training::train`]), and what weights are worth: their validation loss
+//!   ([`Training::valid_loss`]) and their predictions ([`Training::predict`]).
 //!
 //! ```
 //! use drmad::{Fused, layers::Layer::*, method::Method, models::Features, network::{Loss, Network}, training::*};
@@ -34,6 +36,7 @@
 //! momenta of different groups; initial scales in another parametrisation than their logarithm; weights and
 //! inputs of examples both at once.
 
+mod evaluate;
 mod examples;
 mod front;
 mod network;
@@ -54,6 +57,7 @@ use crate::models::{Inputs, Pass};
 use crate::network::Network;
 use crate::objective::{Differentiable, dual_required_len, gradient_len};
 use crate::outer::Parametrisation;
+use crate::pieces::copy;
 use crate::random::Batches;
 use crate::scalar::{Arithmetic, Real, Scalar};
 use crate::schedule::Rule;
@@ -177,6 +181,12 @@ pub trait Observer<S> {
     /// What became of the linear system of implicit differentiation.
     fn solved(&mut self, solved: Solved<S>) {
         let _ = solved;
+    }
+
+    /// The derivative by the initial weights, last of all: of a sweep alone, and by the weights before the last
+    /// steps where only these are taken back.
+    fn by_initial_weights(&mut self, d_w0: &[S]) {
+        let _ = d_w0;
     }
 }
 
@@ -567,7 +577,7 @@ impl<'a> Training<'a> {
     /// # Errors
     /// Those of [`check`](Self::check); [`Error::Length`]; [`Error::NonFinite`] for an entry of `h` that stands for
     /// no finite number; [`Error::Diverged`] with the step; what the method and the losses refuse.
-    /// [`Error::Unsupported`] where the method knows no derivative by something that is tuned.
+    /// [`Error::Unsupported`] where the method knows no derivative by something that is tuned. `d_h` is as it was.
     pub fn hypergradient<A: Compiled<S>, S: Real + Pod>(
         &self,
         method: Method,
@@ -611,8 +621,10 @@ impl<'a> Training<'a> {
                 let w = session.train(&mut |t, loss| observer.step(t, loss))?;
                 observer.trained(w);
                 let outcome = session.advance(usize::MAX, &mut |_, _| ())?;
+                let outcome = outcome.ok_or(Error::NoSteps)?;
                 session.hypergradient(d_h)?;
-                outcome.ok_or(Error::NoSteps)
+                observer.by_initial_weights(session.by_initial_weights());
+                Ok(outcome)
             }
             Method::Forward => self.forward(on, h, d_h, memory, observer),
             Method::Implicit { .. } | Method::Direct => {
@@ -679,12 +691,12 @@ impl<'a> Training<'a> {
             objective: on.validation,
             examples: valid,
         };
-        let valid_loss = run.hypergradient(&validation, &mut forward, d_h)?;
+        let mut by_entries = [S::ZERO; Self::MOST_TANGENTS];
+        let by_entries = by_entries.get_mut(..count).unwrap_or_default();
+        let valid_loss = run.hypergradient(&validation, &mut forward, by_entries)?;
         for (block, range) in self.hypers().blocks() {
             let table = d.get_mut(place(self, block)).unwrap_or_default();
-            for (d, d_h) in table.iter_mut().zip(d_h.get(range).unwrap_or_default()) {
-                *d = *d_h;
-            }
+            copy(by_entries.get(range).unwrap_or_default(), table);
         }
         values.pull_back(d, d_h)?;
         Ok(Outcome {

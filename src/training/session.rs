@@ -14,6 +14,7 @@
 
 use bytemuck::Pod;
 
+use super::evaluate::finite_loss;
 use super::values::Derivatives;
 use super::{Compiled, On, Room, Training, Values, What};
 use crate::error::Error;
@@ -206,6 +207,16 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
             self.advance(left, each)?;
         }
         Ok(self.workspace.w)
+    }
+
+    /// The validation loss at its weights.
+    pub(super) fn valid_loss(&mut self) -> Result<S, Error> {
+        let at = At {
+            w: self.workspace.w,
+            h: self.values.h(),
+            batch: self.valid,
+        };
+        finite_loss(self.on.validation, at, self.workspace.scratch)
     }
 
     /// The hypergradient, where it is done.

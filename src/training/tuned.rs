@@ -120,14 +120,15 @@ impl Tuned {
         }
     }
 
-    /// Which weights share a number. A penalty or a scale of biases is nothing that anyone wants, save where
-    /// every weight has one of its own.
+    /// Which weights share a number. A penalty or a scale that weights share with biases is nothing that anyone
+    /// wants: these have one where it is their own, by tensor and by parameter.
     pub const fn groups<'a>(&self, layout: Layout<'a>) -> Groups<'a> {
         let spares_biases = matches!(self.what, What::Scale | What::Penalty);
         Groups {
             layout,
             by: self.by,
-            biases: !spares_biases || matches!(self.by, Granularity::Parameter),
+            biases: !spares_biases
+                || matches!(self.by, Granularity::Tensor | Granularity::Parameter),
         }
     }
 }
@@ -323,21 +324,30 @@ impl<'a> Hypers<'a> {
     /// The values that `h` stands for, in its place.
     ///
     /// # Errors
-    /// [`Error::Length`]; [`Error::NonFinite`] for an entry that stands for no finite number.
+    /// [`Error::Length`]; [`Error::NonFinite`] for an entry that stands for no finite number. Then `h` is as it
+    /// was.
     pub fn values<A: Arithmetic, S: Scalar>(&self, h: &mut [S]) -> Result<(), Error> {
         exactly("h", h, self.len())?;
-        for (block, range) in self.blocks() {
-            let values = h.get_mut(range).unwrap_or_default();
+        let value = |block: &Tuned, h: &mut [S]| {
             if let Some(parametrisation) = block.parametrisation {
-                parametrisation.value::<A, S>(values);
+                parametrisation.value::<A, S>(h);
+            }
+        };
+        for (block, range) in self.blocks() {
+            for h in h.get(range).unwrap_or_default() {
+                let mut one = [*h];
+                value(block, &mut one);
+                if !one[0].is_finite() {
+                    return Err(Error::NonFinite {
+                        what: "value of a hyperparameter",
+                        step: 0,
+                    });
+                }
             }
         }
-        if h.iter().all(|x| x.is_finite()) {
-            return Ok(());
+        for (block, range) in self.blocks() {
+            value(block, h.get_mut(range).unwrap_or_default());
         }
-        Err(Error::NonFinite {
-            what: "value of a hyperparameter",
-            step: 0,
-        })
+        Ok(())
     }
 }

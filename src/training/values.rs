@@ -249,27 +249,40 @@ impl<'v, S: Scalar> Values<'v, S> {
     /// Turns derivatives by the values, in their order, into the hypergradient `d_h`.
     ///
     /// # Errors
-    /// [`Error::Length`]; [`Error::Diverged`] for one that is not finite.
+    /// [`Error::Length`]; [`Error::Diverged`] for one that is not finite. Then `d_h` is as it was.
     pub fn pull_back(&self, d: &[S], d_h: &mut [S]) -> Result<(), Error> {
-        let training = &self.training;
+        let hypers = self.training.hypers();
         exactly("derivatives", d, self.all.len())?;
-        exactly("d_h", d_h, training.hypers().len())?;
-        for (block, range) in training.hypers().blocks() {
-            let place = place(training, block);
+        exactly("d_h", d_h, hypers.len())?;
+        let mut blocks = hypers.blocks();
+        if !blocks.all(|(block, _)| self.by_entries(block, d).all(|d| d.is_finite())) {
+            return Err(Error::Diverged {
+                what: "hypergradient",
+                step: 0,
+            });
+        }
+        for (block, range) in hypers.blocks() {
             let d_h = d_h.get_mut(range).unwrap_or_default();
-            for (d_h, d) in d_h.iter_mut().zip(d.get(place.clone()).unwrap_or_default()) {
-                *d_h = *d;
-            }
-            if let (Some(parametrisation), false) = (block.parametrisation, is_raw(block)) {
-                parametrisation.pull_back(self.table(place), d_h)?;
+            for (d_h, d) in d_h.iter_mut().zip(self.by_entries(block, d)) {
+                *d_h = d;
             }
         }
-        if d_h.iter().all(|d| d.is_finite()) {
-            return Ok(());
-        }
-        Err(Error::Diverged {
-            what: "hypergradient",
-            step: 0,
+        Ok(())
+    }
+
+    /// The derivatives by the entries of a block.
+    fn by_entries<'d>(
+        &self,
+        block: &Tuned,
+        d: &'d [S],
+    ) -> impl Iterator<Item = S> + use<'v, 'd, S> {
+        let place = place(&self.training, block);
+        let parametrisation = block.parametrisation.filter(|_| !is_raw(block));
+        let d = d.get(place.clone()).unwrap_or_default();
+        let with_values = d.iter().zip(self.table(place));
+        with_values.map(move |(d, x)| match parametrisation {
+            Some(parametrisation) => *d * parametrisation.slope(*x),
+            None => *d,
         })
     }
 }

@@ -162,7 +162,7 @@ fn plain(training: &Training<'_>, train: &Regression, valid: &Regression, h: &[f
     };
     let groups = |block: &Tuned| {
         let spares = matches!(block.what, What::Scale | What::Penalty);
-        let biases = !spares || block.by == Granularity::Parameter;
+        let biases = !spares || matches!(block.by, Granularity::Tensor | Granularity::Parameter);
         let of: Vec<_> = (0..p).map(|i| group(block.by, biases, i)).collect();
         let count = of.iter().flatten().max().unwrap() + 1;
         (of, count)

@@ -460,6 +460,18 @@ operations! {
             x.x[1] = outcome.valid_loss;
         }
     }
+    training_without_a_way_back(x) {
+        let training = x.training();
+        let [curvatures, h, w, memory, w0, ..] = &mut x.f;
+        let bowl = Bowl::new(curvatures);
+        let on = On { training: &bowl, validation: &bowl, initial: x.flag.then_some(&**w0) };
+        if let Some(loss) = put(&mut x.failed, training.train(x.method, on, h, w, memory, &mut ())) {
+            x.x[0] = loss;
+        }
+        if let Some(loss) = put(&mut x.failed, training.valid_loss(on, h, w, memory)) {
+            x.x[1] = loss;
+        }
+    }
     session_of_an_objective(x) {
         let (training, fresh) = (x.training(), x.batches());
         let [curvatures, h, d_h, memory, w0, ..] = &mut x.f;

@@ -157,8 +157,9 @@ operations! {
         if let Some(losses) = put(&mut x.failed, training.losses::<Plain>(&examples, &examples)) {
             let on = losses.on::<f32>();
             x.n[1] = on.training.weights() + losses.validation.pointer::<f32>().hypers();
-            let [w, outputs, scratch, ..] = &mut x.f;
+            let [w, outputs, scratch, h, ..] = &mut x.f;
             put(&mut x.failed, losses.validation.predict(w, x.words[0], outputs, scratch));
+            put(&mut x.failed, training.predict(&losses.validation, h, w, outputs, scratch));
             if let Some(loss) = put(&mut x.failed, training.loss::<Plain>(&examples)) {
                 all(x, &loss);
             }
