@@ -68,7 +68,7 @@ use crate::network::{Loss, Network};
 use crate::objective::{
     At, Directions, Objective, Products, dual_scratch_len, tangents_by_dual_numbers,
 };
-use crate::pieces::{copy, piece, piece_mut, split, split_mut};
+use crate::pieces::{copy, part, piece, piece_mut, split, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// A network on examples.
@@ -784,7 +784,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             let both = piece(parts.d, 0, 2 * n * layer.outputs);
             let (d, r_d) = split(both, n * layer.outputs);
             let (a, _) = layer.activations(parts.a, n);
-            let r_x = r_a.get(tangents(&layer)).unwrap_or_default();
+            let r_x = part(r_a, tangents(&layer));
             if let Some(g) = &mut g {
                 self.add_gradient(&layer, at.batch, a, d, g, parts.packed)?;
             }

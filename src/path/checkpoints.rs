@@ -33,7 +33,7 @@
 
 use super::{Kind, Path, Spare, Steps, fields_len};
 use crate::error::{Error, cut, exactly};
-use crate::pieces::{copy, split_mut};
+use crate::pieces::{copy, part, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
 use crate::state::{FIELD, Fields};
 
@@ -260,7 +260,7 @@ impl<'a, S: Scalar> Checkpoints<'a, S> {
     /// The newest snapshot that a later one, or the state at hand, stands above.
     fn dispensable(&self, level: usize) -> Option<usize> {
         let mut highest = level;
-        let taken = self.marks.get(..self.taken).unwrap_or_default();
+        let taken = part(self.marks, 0..self.taken);
         taken.iter().rposition(|mark| {
             let below = mark.level < highest;
             highest = highest.max(mark.level);
@@ -374,7 +374,7 @@ impl<A: Arithmetic, S: Scalar> Path<A, S> for Checkpoints<'_, S> {
         exactly("w", w, self.weights)?;
         exactly("v", v, self.slots.saturating_mul(self.weights))?;
         exactly("spare b", g, self.weights)?;
-        let taken = self.marks.get(..self.taken).unwrap_or_default();
+        let taken = part(self.marks, 0..self.taken);
         let earlier = taken.partition_point(|mark| mark.step <= t);
         let newest = taken.get(..earlier).and_then(<[Mark]>::last).copied();
         let (Some(newest), true) = (newest, t < self.next) else {

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, cut, same};
 use crate::kernels::quantise::{self, MOST};
-use crate::pieces::{copy, piece_mut, split_mut};
+use crate::pieces::{copy, part, piece_mut, split_mut};
 use crate::scalar::{Arithmetic, Real, Scalar};
 use crate::state::{FIELD, Fields};
 
@@ -282,7 +282,7 @@ impl<const LEVELS: u32, A: Arithmetic, S: Real> Rows<A, S> for Quantised<'_, LEV
         }
         let place = self.place(k, first);
         let code = self.storage.get_mut(place);
-        let difference = difference.get(..x.len()).unwrap_or_default();
+        let difference = part(&difference, 0..x.len());
         quantise::encode::<LEVELS>(difference, code.unwrap_or_default());
     }
 }

@@ -17,7 +17,7 @@ use crate::hypergradient::Workspace;
 use crate::kernels::reduce::all_finite;
 use crate::method::Method;
 use crate::objective::{At, Differentiable};
-use crate::pieces::copy;
+use crate::pieces::{copy, part_mut};
 use crate::scalar::{Arithmetic, Real, Scalar};
 
 /// A validation loss that is finite.
@@ -134,7 +134,7 @@ impl Training<'_> {
             for batch in examples.chunks(most.max(1)) {
                 let count = batch.len().saturating_mul(width);
                 let to = cut("outputs", &mut outputs, count)?;
-                let room = room.get_mut(..count).unwrap_or_default();
+                let room = part_mut(room, 0..count);
                 let to = if writes { to } else { room };
                 loss.predict(scaled, batch, to, rest)?;
                 if !all_finite(to) {

@@ -57,7 +57,7 @@ use crate::models::{Inputs, Pass};
 use crate::network::Network;
 use crate::objective::{Differentiable, dual_required_len, gradient_len};
 use crate::outer::Parametrisation;
-use crate::pieces::copy;
+use crate::pieces::{copy, part, part_mut};
 use crate::random::Batches;
 use crate::scalar::{Arithmetic, Real, Scalar};
 use crate::schedule::Rule;
@@ -657,7 +657,7 @@ impl<'a> Training<'a> {
         };
         let tables = Tables::of(self);
         for (block, range) in self.hypers().blocks() {
-            let here = wrt.get_mut(range).unwrap_or_default();
+            let here = part_mut(wrt, range);
             for (wrt, place) in here.iter_mut().zip(place(self, block)) {
                 *wrt = match block.what {
                     What::Rate => Wrt::Rate(place.saturating_sub(tables.rates)),
@@ -692,11 +692,11 @@ impl<'a> Training<'a> {
             examples: valid,
         };
         let mut by_entries = [S::ZERO; Self::MOST_TANGENTS];
-        let by_entries = by_entries.get_mut(..count).unwrap_or_default();
+        let by_entries = part_mut(&mut by_entries, 0..count);
         let valid_loss = run.hypergradient(&validation, &mut forward, by_entries)?;
         for (block, range) in self.hypers().blocks() {
-            let table = d.get_mut(place(self, block)).unwrap_or_default();
-            copy(by_entries.get(range).unwrap_or_default(), table);
+            let table = part_mut(d, place(self, block));
+            copy(part(by_entries, range), table);
         }
         values.pull_back(d, d_h)?;
         Ok(Outcome {
@@ -739,7 +739,7 @@ impl<'a> Training<'a> {
         observer.trained(workspace.w);
         let validation = Validation {
             objective: on.validation,
-            examples: examples.get(..self.valid_examples).unwrap_or_default(),
+            examples: part(examples, 0..self.valid_examples),
         };
         let d_loss = values.derivatives(d)?.h;
         let valid_loss = match method {
@@ -750,7 +750,7 @@ impl<'a> Training<'a> {
                 damping,
             } => {
                 let settings = Implicit {
-                    examples: examples.get(..self.examples).unwrap_or_default(),
+                    examples: part(examples, 0..self.examples),
                     solver: match series_rate {
                         Some(rate) => Solver::Neumann {
                             rate: S::from_f32(rate),

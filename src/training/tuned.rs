@@ -26,6 +26,7 @@ use core::ops::Range;
 use crate::error::{Error, exactly};
 use crate::group::{Granularity, Groups, Layout, Member};
 use crate::outer::Parametrisation;
+use crate::pieces::{part, part_mut};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// What the numbers of a block are.
@@ -334,7 +335,7 @@ impl<'a> Hypers<'a> {
             }
         };
         for (block, range) in self.blocks() {
-            for h in h.get(range).unwrap_or_default() {
+            for h in part(h, range) {
                 let mut one = [*h];
                 value(block, &mut one);
                 if !one[0].is_finite() {
@@ -346,7 +347,7 @@ impl<'a> Hypers<'a> {
             }
         }
         for (block, range) in self.blocks() {
-            value(block, h.get_mut(range).unwrap_or_default());
+            value(block, part_mut(h, range));
         }
         Ok(())
     }

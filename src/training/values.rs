@@ -16,6 +16,7 @@ use super::{Training, Tuned, What};
 use crate::error::{Error, cut, exactly, same};
 use crate::kernels::accumulate::scale_rows_in_place;
 use crate::objective::Differentiable;
+use crate::pieces::{part, part_mut};
 use crate::random::{Initial, Normal};
 use crate::scalar::{Arithmetic, Scalar};
 use crate::schedule::Schedule;
@@ -136,12 +137,12 @@ impl<'v, S: Scalar> Values<'v, S> {
             (tables.momenta..tables.log_scales, training.momentum),
             (tables.log_scales..tables.end, training.log_scale),
         ] {
-            let table = room.get_mut(range).unwrap_or_default();
+            let table = part_mut(room, range);
             table.fill(S::from_f32(value));
         }
         for (block, range) in training.hypers().blocks() {
-            let given = h.get(range.clone()).unwrap_or_default();
-            let table = room.get_mut(place(&training, block)).unwrap_or_default();
+            let given = part(h, range.clone());
+            let table = part_mut(room, place(&training, block));
             for (value, h) in table.iter_mut().zip(given) {
                 *value = *h;
             }
@@ -165,7 +166,7 @@ impl<'v, S: Scalar> Values<'v, S> {
     }
 
     fn table(&self, range: Range<usize>) -> &'v [S] {
-        self.all.get(range).unwrap_or_default()
+        part(self.all, range)
     }
 
     /// Those of the loss.
@@ -262,7 +263,7 @@ impl<'v, S: Scalar> Values<'v, S> {
             });
         }
         for (block, range) in hypers.blocks() {
-            let d_h = d_h.get_mut(range).unwrap_or_default();
+            let d_h = part_mut(d_h, range);
             for (d_h, d) in d_h.iter_mut().zip(self.by_entries(block, d)) {
                 *d_h = d;
             }
@@ -278,7 +279,7 @@ impl<'v, S: Scalar> Values<'v, S> {
     ) -> impl Iterator<Item = S> + use<'v, 'd, S> {
         let place = place(&self.training, block);
         let parametrisation = block.parametrisation.filter(|_| !is_raw(block));
-        let d = d.get(place.clone()).unwrap_or_default();
+        let d = part(d, place.clone());
         let with_values = d.iter().zip(self.table(place));
         with_values.map(move |(d, x)| match parametrisation {
             Some(parametrisation) => *d * parametrisation.slope(*x),
