@@ -5,14 +5,15 @@
 //! ought to fall (data hyper-cleaning, Franceschi et al. 2017). No label is ever compared with the truth
 //! but to count how many were found.
 
-use drmad::group::Groups;
-use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
-use drmad::models::{Beside, Features, Logistic, Weighted};
-use drmad::objective::{At, Objective};
-use drmad::outer::{Adam, Outer, Projected, Projection};
-use drmad::path::Tape;
-use drmad::random::{Batches, Normal, Origin};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::group::{Granularity, Groups};
+use drmad::layers::Layer::Dense;
+use drmad::method::{Method, Sweep};
+use drmad::models::Features;
+use drmad::network::{Loss, Network};
+use drmad::outer::{Adam, Projected, Projection};
+use drmad::random::{Normal, Origin};
+use drmad::training::{On, Session, Training, Tuned, What};
+use drmad::tuner::Tuner;
 use drmad::{Error, Plain};
 
 const TRAINED: usize = 300;
@@ -20,8 +21,25 @@ const CLEAN: usize = 60;
 const TESTED: usize = 600;
 const WIDTH: usize = 4;
 const CLASSES: usize = 3;
-const STEPS: usize = 60;
-const RULE: Rule = Rule::HeavyBall;
+
+/// Softmax regression, on all examples in each step, with a weight for each.
+const TRAINING: Training = Training {
+    valid_examples: CLEAN,
+    tuned: &[Tuned::new(What::ExampleWeight, Granularity::Global)],
+    rate: 1.0,
+    momentum: 0.8,
+    batch: TRAINED,
+    ..Training::of(
+        Network {
+            inputs: WIDTH,
+            layers: &[Dense(CLASSES)],
+            loss: Loss::CrossEntropy,
+        },
+        TRAINED,
+        60,
+    )
+};
+const P: usize = TRAINING.layout().weights();
 
 /// Points about three corners, and their classes.
 fn clouds(seed: u64, count: usize) -> (Vec<f32>, Vec<u8>) {
@@ -47,35 +65,29 @@ fn features<'a>((x, labels): &'a (Vec<f32>, Vec<u8>)) -> Features<'a> {
     }
 }
 
-/// The share of examples whose most probable class is another.
-fn error(w: &[f32], data: Features<'_>) -> Result<f32, Error> {
-    let count = data.labels.len();
+/// The share of test examples that the network takes for another class, trained with these weights.
+fn test_error(
+    on: On<'_, Plain, f32>,
+    test: Features<'_>,
+    weights: &[f32],
+    memory: &mut [f32],
+) -> Result<f32, Error> {
+    let tested = Training {
+        valid_examples: TESTED,
+        ..TRAINING
+    };
+    let loss = tested.validation_loss::<Plain>(&test)?;
+    let mut session = Session::new(TRAINING, Sweep::TAPE, on, weights, memory)?;
+    session.train(&mut |_, _| ())?;
+    let (w, scratch) = session.weights_and_scratch();
     let mut wrong = 0;
-    for (i, label) in data.labels.iter().enumerate() {
-        // The loss of each class as if it were the label.
-        let x = &data.x[i * WIDTH..][..WIDTH];
-        let mut losses = [0.0; CLASSES];
-        for (class, loss) in losses.iter_mut().enumerate() {
-            let one = Features {
-                x,
-                labels: &[class as u8],
-                width: WIDTH,
-            };
-            let model = Logistic::<_, Plain>::new(one, CLASSES)?;
-            let mut scratch = vec![0.0; model.loss_scratch_len()];
-            *loss = model.loss(
-                At {
-                    w,
-                    h: &[],
-                    batch: &[0],
-                },
-                &mut scratch,
-            )?;
-        }
-        let best = (0..CLASSES).min_by(|a, b| losses[*a].total_cmp(&losses[*b]));
+    for (i, label) in test.labels.iter().enumerate() {
+        let mut classes = [0.0; CLASSES];
+        loss.predict(w, &[i as u32], &mut classes, scratch)?;
+        let best = (0..CLASSES).max_by(|a, b| classes[*a].total_cmp(&classes[*b]));
         wrong += usize::from(best != Some(usize::from(*label)));
     }
-    Ok(wrong as f32 / count as f32)
+    Ok(wrong as f32 / TESTED as f32)
 }
 
 fn main() -> Result<(), Error> {
@@ -86,91 +98,56 @@ fn main() -> Result<(), Error> {
     for (i, label) in train.1.iter_mut().enumerate().filter(|(i, _)| is_wrong(*i)) {
         *label = ((i + 1) % CLASSES) as u8;
     }
-
-    let training = Logistic::<_, Plain>::new(
-        Weighted {
-            inner: features(&train),
-        },
-        CLASSES,
-    )?;
-    let beside = Beside {
-        inner: features(&clean),
-        hypers: TRAINED,
+    let (train, clean, test) = (features(&train), features(&clean), features(&test));
+    let losses = TRAINING.losses::<Plain>(&train, &clean)?;
+    let on = On {
+        initial: Some(&[0.0; P]),
+        ..losses.on()
     };
-    let outside = Logistic::<_, Plain>::new(beside, CLASSES)?;
-    let examples: Vec<u32> = (0..CLEAN as u32).collect();
-    let validation = Validation {
-        objective: &outside,
-        examples: &examples,
-    };
-    let p = training.weights();
-    let len = Workspace::<f32>::required_len(p, scratch_len(&training, &outside), RULE, false);
-    let (mut buffer, mut batch) = (vec![0.0; len], [0; TRAINED]);
-    let mut storage = vec![0.0; Tape::<f32>::required_len(p, STEPS, 0)];
 
+    let mut weights = [1.0f32; TRAINED];
     let (mut m, mut v) = ([0.0; TRAINED], [0.0; TRAINED]);
-    let inner = Adam::new(0.05, &mut m, &mut v)?;
-    let onto = Projection::Box {
+    let unit = Projection::Box {
         low: 0.0,
         high: 1.0,
     };
-    let mut outer = Projected { inner, onto };
-    let mut weights = [1.0f32; TRAINED];
-    let mut errors = vec![];
+    let mut outer = Projected {
+        inner: Adam::new(0.05, &mut m, &mut v)?,
+        onto: &[(0..TRAINED, unit)],
+    };
+    let mut room = vec![0.0; Tuner::<f32>::need(TRAINED).len()];
+    let mut memory = vec![0.0; TRAINING.need::<f32>(Method::TAPE).len()];
+    let mut tuner = Tuner::new(&mut weights, &mut outer, &mut room)?;
+
+    // How many wrong labels have a low weight, and how many right ones.
+    let found = |weights: &[f32]| {
+        let low = |wrong: bool| {
+            let of_a_kind = (0..TRAINED).filter(move |i| is_wrong(*i) == wrong);
+            of_a_kind.filter(|i| weights[*i] < 0.5).count()
+        };
+        (low(true), low(false))
+    };
     println!(
         "{:>5} {:>9} {:>11} {:>8} {:>8}",
         "", "E", "test error", "found", "falsely"
     );
-    for step in 0..=40 {
-        let schedule = Schedule {
-            groups: Groups::global(p),
-            rule: RULE,
-            rates: &[1.0],
-            momenta: &[0.8],
-        };
-        let batches = Batches {
-            seed: 1,
-            examples: TRAINED,
-            size: TRAINED,
-        };
-        let run = Run {
-            objective: &training,
-            h: &weights,
-            schedule,
-            batches,
-            steps: STEPS,
-        };
-        let mut workspace = Workspace::new(&mut buffer, p, RULE, false)?;
-        let mut tape = Tape::new(p, STEPS, 0, &mut storage)?;
-        run.walk(
-            &&vec![0.0; p][..],
-            &mut tape,
-            &mut workspace,
-            &mut batch,
-            &mut |_, _| (),
-        )?;
-        let test_error = error(workspace.w, features(&test))?;
-        let mut d_h = [0.0; TRAINED];
-        let wanted = Wanted {
-            d_h: &mut d_h,
-            schedule: None,
-        };
-        let outcome = run.back(&validation, &mut tape, &mut workspace, &mut batch, wanted)?;
-        let low = |i: &usize| weights[*i] < 0.5;
-        let found = (0..TRAINED).filter(|i| is_wrong(*i)).filter(low).count();
-        let falsely = (0..TRAINED).filter(|i| !is_wrong(*i)).filter(low).count();
-        if step % 8 == 0 {
-            let percent = 100.0 * test_error;
+    let before = test_error(on, test, tuner.h(), &mut memory)?;
+    for round in 0..=40 {
+        let (right, falsely) = found(tuner.h());
+        let error = test_error(on, test, tuner.h(), &mut memory)?;
+        let outcome = tuner.round(&TRAINING, Method::TAPE, on, &mut memory)?;
+        if round % 8 == 0 {
             println!(
-                "{step:>5} {:>9.5} {percent:>9.1} % {found:>8} {falsely:>8}",
-                outcome.valid_loss
+                "{round:>5} {:>9.5} {:>9.1} % {right:>8} {falsely:>8}",
+                outcome.valid_loss,
+                100.0 * error
             );
         }
-        errors.push((test_error, found, falsely));
-        outer.step(&mut weights, &d_h)?;
     }
+    let best = tuner.best().ok_or(Error::NoSteps)?;
+    let after = test_error(on, test, best.h, &mut memory)?;
     let wrong = (0..TRAINED).filter(|i| is_wrong(*i)).count();
-    let ((before, ..), (after, found, falsely)) = (errors[0], errors[40]);
+    let (found, falsely) = found(best.h);
     println!("\n{found} of {wrong} wrong labels found, {falsely} right ones with them");
     println!(
         "test error: {:.1} % before, {:.1} % after",

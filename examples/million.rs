@@ -4,53 +4,58 @@
 //! A small network learns four overlapping clouds of points, with a penalty for each unit. Eight hats
 //! stand for the path, so what is kept of ten thousand steps and of a million is as long. On a path that
 //! is not the true one a direction of negative curvature could grow with every step, and a million of
-//! them is beyond any number: products of negative curvature are dropped ([`Psd`]). At ten thousand
+//! them is beyond any number: products of negative curvature are dropped. At ten thousand
 //! steps the tape is affordable, and the two hypergradients are compared.
 
 use std::time::Instant;
 
-use drmad::group::{Granularity, Groups, Layout};
-use drmad::hypergradient::{Validation, Wanted, Workspace};
+use drmad::group::{Granularity, Groups};
 use drmad::kernels::reduce::cosine;
-use drmad::models::{Features, Mlp};
-use drmad::objective::Objective;
-use drmad::path::{Grid, Hats, Path, Quantised, Reversed, Tail, Tape};
-use drmad::random::{Batches, Normal, Origin};
-use drmad::train::{Rule, Run, Schedule};
-use drmad::wrap::{L2, Psd, Strength};
+use drmad::layers::Layer::{Dense, Tanh};
+use drmad::method::{Method, Sweep};
+use drmad::models::Features;
+use drmad::network::{Loss, Network};
+use drmad::random::{Normal, Origin};
+use drmad::training::{Losses, Session, Training, Tuned, What};
 use drmad::{Error, Fused};
 
-const WIDTHS: &[usize] = &[16, 8, 4];
-const LAYOUT: Layout<'static> = Layout::Layers(WIDTHS);
-const P: usize = LAYOUT.weights();
+const INPUTS: usize = 16;
 const TRAINED: usize = 200;
 const EXAMPLES: usize = 400;
-const BATCH: usize = 4;
-const RULE: Rule = Rule::HeavyBall;
 const SHORT: usize = 10_000;
 const LONG: usize = 1_000_000;
-const K: usize = 8;
 
-/// Which weights share a penalty: those that leave a unit.
-const UNITS: Groups<'static> = Groups {
-    layout: LAYOUT,
-    by: Granularity::Unit,
-    biases: false,
-};
+/// The training: `steps` of it.
+const fn training(steps: usize) -> Training<'static> {
+    const TUNED: &[Tuned] = &[Tuned::new(What::Penalty, Granularity::Unit)];
+    const NETWORK: Network<'static> = Network {
+        inputs: INPUTS,
+        layers: &[Dense(8), Tanh, Dense(4)],
+        loss: Loss::CrossEntropy,
+    };
+    Training {
+        tuned: TUNED,
+        rate: 0.05,
+        log_scale: -1.5,
+        batch: 4,
+        seed: 1,
+        ..Training::of(NETWORK, TRAINED, steps)
+    }
+}
 
-type Loss<'a> = Psd<L2<'a, Mlp<'a, Features<'a>, Fused>>>;
+const H: usize = training(SHORT).hypers().len();
 
 /// Points about four corners, their classes in turn.
 fn clouds() -> (Vec<f32>, Vec<u8>) {
     let normal = Normal {
         seed: 3,
-        groups: Groups::global(EXAMPLES * WIDTHS[0]),
+        groups: Groups::global(EXAMPLES * INPUTS),
         log_scales: &[0.0f32],
     };
-    let mut x = vec![0.0; EXAMPLES * WIDTHS[0]];
+    let mut x = vec![0.0; EXAMPLES * INPUTS];
     normal.fill(0, &mut x);
     let labels: Vec<u8> = (0..EXAMPLES).map(|i| (i % 4) as u8).collect();
-    for (x, label) in x.chunks_mut(WIDTHS[0]).zip(&labels) {
+    for (x, label) in x.chunks_mut(INPUTS).zip(&labels) {
         x[usize::from(*label)] += 1.5;
     }
     (x, labels)
@@ -58,7 +63,7 @@ fn clouds() -> (Vec<f32>, Vec<u8>) {
 
 /// What one training and its way back came to.
 struct Outcome {
-    hypergradient: Vec<f32>,
+    hypergradient: [f32; H],
     floats: usize,
     /// The training loss of the first and the last step.
     losses: [f32; 2],
@@ -71,66 +76,33 @@ fn peak() -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// The training: `steps` of it.
-fn run<'a>(objective: &'a Loss<'a>, h: &'a [f32], steps: usize) -> Run<'a, Fused, f32> {
-    Run {
-        objective,
-        h,
-        schedule: Schedule {
-            groups: Groups::global(P),
-            rule: RULE,
-            rates: &[0.05],
-            momenta: &[0.9],
-        },
-        batches: Batches {
-            seed: 1,
-            examples: TRAINED,
-            size: BATCH,
-        },
-        steps,
-    }
-}
-
 /// Trains, comes back, and says what it took.
 fn there_and_back(
-    name: &str,
-    run: &Run<'_, Fused, f32>,
-    outside: &Loss<'_>,
-    origin: &Normal<'_, f32>,
-    path: &mut dyn Path<Fused, f32>,
+    training: Training<'_>,
+    sweep: Sweep,
+    losses: &Losses<'_, Fused>,
 ) -> Result<Outcome, Error> {
-    let examples: Vec<u32> = (TRAINED as u32..EXAMPLES as u32).collect();
-    let validation = Validation {
-        objective: outside,
-        examples: &examples,
+    let sweep = Sweep {
+        drops_negative_curvature: true,
+        ..sweep
     };
-    let scratch = run.scratch_len(&validation);
-    let mut buffer = vec![0.0; Workspace::<f32>::required_len(P, scratch, RULE, false)];
-    let mut workspace = Workspace::new(&mut buffer, P, RULE, false)?;
+    let mut memory = vec![0.0; training.need::<f32>(Method::Sweep(sweep)).len()];
+    let mut session = Session::new(training, sweep, losses.on(), &[-5.0; H], &mut memory)?;
     let (mut first, mut last) = (f32::NAN, f32::NAN);
     let clock = Instant::now();
-    run.walk(
-        origin,
-        path,
-        &mut workspace,
-        &mut [0; BATCH],
-        &mut |t, loss| {
-            if t == 0 {
-                first = loss;
-            }
-            last = loss;
-        },
-    )?;
+    session.train(&mut |t, loss| {
+        if t == 0 {
+            first = loss;
+        }
+        last = loss;
+    })?;
     let forward = clock.elapsed().as_secs_f64();
-    let mut hypergradient = vec![0.0; run.h.len()];
-    let wanted = Wanted {
-        d_h: &mut hypergradient,
-        schedule: None,
-    };
     let clock = Instant::now();
-    run.back(&validation, path, &mut workspace, &mut [0; BATCH], wanted)?;
+    session.advance(usize::MAX, &mut |_, _| ())?;
     let backward = clock.elapsed().as_secs_f64();
-    let (steps, floats) = (run.steps, path.floats());
+    let mut hypergradient = [0.0; H];
+    session.hypergradient(&mut hypergradient)?;
+    let (name, steps, floats) = (sweep.recall.name(), training.steps, session.floats());
     println!("{name:>5} {steps:>9} {floats:>9} {forward:>9.2} {backward:>9.2}");
     Ok(Outcome {
         hypergradient,
@@ -141,51 +113,24 @@ fn there_and_back(
 
 fn main() -> Result<(), Error> {
     let (x, labels) = clouds();
-    let data = Features {
-        x: &x,
-        labels: &labels,
-        width: WIDTHS[0],
-    };
-    let net = Mlp::<_, Fused>::new(data, WIDTHS, BATCH)?;
-    let of = |strength| Psd {
-        inner: L2::new(net, strength),
-    };
-    let objective = of(Strength::Tuned(UNITS));
-    let outside = of(Strength::Off(UNITS));
-    let h = vec![0.0067; objective.hypers()];
-    let origin = Normal {
-        seed: 9,
-        groups: Groups::global(P),
-        log_scales: &[-1.5],
-    };
+    let (x, valid_x) = x.split_at(TRAINED * INPUTS);
+    let (labels, valid_labels) = labels.split_at(TRAINED);
+    let [train, valid] = [(x, labels), (valid_x, valid_labels)].map(|(x, labels)| Features {
+        x,
+        labels,
+        width: INPUTS,
+    });
+    let losses = training(SHORT).losses::<Fused>(&train, &valid)?;
 
     println!(
         "{:>5} {:>9} {:>9} {:>9} {:>9}",
         "path", "steps", "floats", "forward s", "back s"
     );
-    let hats = |steps| {
-        let run = run(&objective, &h, steps);
-        let tail = Reversed::reach(&run.schedule, steps);
-        let knots = Grid {
-            steps: steps - tail,
-            intervals: K,
-            spacing: Grid::spacing(K),
-        };
-        let mut storage = [0; Quantised::<11>::required_len(P, K)];
-        let rows = Quantised::<11>::new(P, K, &mut storage)?;
-        let mut factors = [0.0; K + 1];
-        let hats = Hats::new(P, knots, origin, rows, &mut factors)?;
-        let mut path = Tail::new(hats, steps, tail)?;
-        there_and_back("hats", &run, &outside, &origin, &mut path)
-    };
-    let short = hats(SHORT)?;
+    let short = there_and_back(training(SHORT), Sweep::HATS, &losses)?;
     let before = peak();
-    let long = hats(LONG)?;
+    let long = there_and_back(training(LONG), Sweep::HATS, &losses)?;
     let after = peak();
-    let mut storage = vec![0.0; Tape::<f32>::required_len(P, SHORT, 0)];
-    let mut tape = Tape::new(P, SHORT, 0, &mut storage)?;
-    let run = run(&objective, &h, SHORT);
-    let exact = there_and_back("tape", &run, &outside, &origin, &mut tape)?;
+    let exact = there_and_back(training(SHORT), Sweep::TAPE, &losses)?;
 
     let angle = cosine(&short.hypergradient, &exact.hypergradient);
     println!("cosine of hats to tape after {SHORT} steps: {angle:.5}");

@@ -5,79 +5,83 @@
 //! of the last loss by all forty numbers at the price of two dot products a step, and Adam moves their
 //! logarithms and logits.
 
-use drmad::group::Groups;
-use drmad::hypergradient::{Validation, Wanted, Workspace};
-use drmad::models::Quadratic;
-use drmad::objective::dual_required_len;
+use drmad::group::Granularity::Global;
+use drmad::method::Method;
+use drmad::objective::{At, ByLoss, Loss};
+use drmad::outer::Adam;
 use drmad::outer::Parametrisation::{Log, Logit};
-use drmad::outer::{Adam, Outer};
-use drmad::path::Tape;
-use drmad::random::Batches;
-use drmad::train::{Rule, Run, Schedule};
-use drmad::{Error, Plain};
+use drmad::training::{Model, On, Own, Training, Tuned, What};
+use drmad::tuner::Tuner;
+use drmad::{Error, Plain, Scalar};
 
 const CURVATURES: &[f32] = &[1.0, 3.0, 10.0, 50.0];
 const P: usize = CURVATURES.len();
 const STEPS: usize = 20;
-const RULE: Rule = Rule::HeavyBall;
-const SPACE: usize = Workspace::<f32>::required_len(P, dual_required_len(P, P, 0), RULE, true);
 
-type Table = [f32; STEPS];
+/// The logarithms of the rates, then the logits of the momenta.
+const TUNED: &[Tuned] = &[
+    Tuned {
+        each_step: true,
+        ..Tuned::new(What::Rate, Global)
+    },
+    Tuned {
+        each_step: true,
+        ..Tuned::new(What::Momentum, Global)
+    },
+];
+const TRAINING: Training = Training {
+    tuned: TUNED,
+    valid_examples: 0,
+    ..Training::new(Model::Own(Own::by_loss(P, 0)), 1, STEPS)
+};
+const H: usize = TRAINING.hypers().len();
 
-/// The last loss of a training, and its derivatives by rates and momenta.
-fn train(rates: &Table, momenta: &Table) -> Result<(f32, Table, Table), Error> {
-    let bowl = Quadratic::<Plain>::new(CURVATURES);
-    let schedule = Schedule {
-        groups: Groups::global(P),
-        rule: RULE,
-        rates,
-        momenta,
-    };
-    let batches = Batches {
-        seed: 0,
-        examples: 1,
-        size: 1,
-    };
-    let run = Run {
-        objective: &bowl,
-        h: &[0.0; P],
-        schedule,
-        batches,
-        steps: STEPS,
-    };
-    let mut buffer = [0.0; SPACE];
-    let mut workspace = Workspace::new(&mut buffer, P, RULE, true)?;
-    let mut storage = [0.0; Tape::<f32>::required_len(P, STEPS, 1)];
-    let (mut tape, mut batch) = (Tape::new(P, STEPS, 1, &mut storage)?, [0]);
-    run.walk(
-        &&[1.0; P][..],
-        &mut tape,
-        &mut workspace,
-        &mut batch,
-        &mut |_, _| (),
-    )?;
-    let validation = Validation {
-        objective: &bowl,
-        examples: &[],
-    };
-    let (mut d_rates, mut d_momenta) = ([0.0; STEPS], [0.0; STEPS]);
-    let wanted = Wanted {
-        d_h: &mut [0.0; P],
-        schedule: Some((&mut d_rates, &mut d_momenta)),
-    };
-    let outcome = run.back(&validation, &mut tape, &mut workspace, &mut batch, wanted)?;
-    Ok((outcome.valid_loss, d_rates, d_momenta))
+/// `1/2 sum_k a_k w_k^2`.
+struct Bowl;
+
+impl Loss for Bowl {
+    type Arithmetic = Plain;
+
+    fn weights(&self) -> usize {
+        P
+    }
+
+    fn hypers(&self) -> usize {
+        0
+    }
+
+    fn loss<S: Scalar>(&self, at: At<'_, S>) -> Result<S, Error> {
+        let terms = CURVATURES.iter().zip(at.w);
+        Ok(terms.fold(S::ZERO, |sum, (a, w)| sum + S::from_f32(0.5 * a) * *w * *w))
+    }
 }
 
-/// The best of some constant rates and momenta.
-fn best_constant() -> Result<(f32, f32, f32), Error> {
-    let mut best = (f32::INFINITY, 0.0, 0.0);
+/// The last loss of a training, and its derivative.
+fn train(h: &[f32], d_h: &mut [f32]) -> Result<f32, Error> {
+    let bowl = ByLoss(Bowl);
+    let on = On {
+        training: &bowl,
+        validation: &bowl,
+        initial: Some(&[1.0; P]),
+    };
+    let mut memory = [0.0; TRAINING.need::<f32>(Method::TAPE).len()];
+    let outcome = TRAINING.hypergradient(Method::TAPE, on, h, d_h, &mut memory)?;
+    Ok(outcome.valid_loss)
+}
+
+/// The best of some constant rates and momenta: its last loss, they themselves, and their `h`.
+fn best_constant() -> Result<(f32, f32, f32, [f32; H]), Error> {
+    let mut best = (f32::INFINITY, 0.0, 0.0, [0.0; H]);
     for rate in (1..60).map(|i| 0.005 * i as f32) {
-        for momentum in (0..19).map(|i| 0.05 * i as f32) {
-            if let Ok((loss, ..)) = train(&[rate; STEPS], &[momentum; STEPS])
+        for momentum in (1..19).map(|i| 0.05 * i as f32) {
+            let mut h = [rate; H];
+            h[STEPS..].fill(momentum);
+            Log.invert::<Plain, _>(&mut h[..STEPS])?;
+            Logit.invert::<Plain, _>(&mut h[STEPS..])?;
+            if let Ok(loss) = train(&h, &mut [0.0; H])
                 && loss < best.0
             {
-                best = (loss, rate, momentum);
+                best = (loss, rate, momentum, h);
             }
         }
     }
@@ -85,43 +89,34 @@ fn best_constant() -> Result<(f32, f32, f32), Error> {
 }
 
 fn main() -> Result<(), Error> {
-    let (constant, rate, momentum) = best_constant()?;
+    let (constant, rate, momentum, mut h) = best_constant()?;
     println!(
         "the best constants: rate {rate:.3}, momentum {momentum:.2}, last loss {constant:.2e}"
     );
 
-    // The logarithms of the rates, then the logits of the momenta.
-    let mut lambda = [0.0; 2 * STEPS];
-    let (logs, logits) = lambda.split_at_mut(STEPS);
-    logs.fill(rate);
-    logits.fill(momentum.max(0.05));
-    Log.invert::<Plain, _>(logs)?;
-    Logit.invert::<Plain, _>(logits)?;
-    let (mut m, mut v) = ([0.0; 2 * STEPS], [0.0; 2 * STEPS]);
+    let (mut m, mut v, mut room) = ([0.0; H], [0.0; H], [0.0; 3 * H]);
     let mut adam = Adam::new(0.02, &mut m, &mut v)?;
-    let mut best = (f32::INFINITY, [0.0; STEPS], [0.0; STEPS]);
-    for step in 0..=400 {
-        let (mut rates, mut momenta) = ([0.0; STEPS], [0.0; STEPS]);
-        rates.copy_from_slice(&lambda[..STEPS]);
-        momenta.copy_from_slice(&lambda[STEPS..]);
-        Log.value::<Plain, _>(&mut rates);
-        Logit.value::<Plain, _>(&mut momenta);
-        let (loss, mut d_rates, mut d_momenta) = train(&rates, &momenta)?;
-        if step % 100 == 0 {
-            println!("{step:>6} steps of Adam: {loss:.2e}");
-        }
-        if loss < best.0 {
-            best = (loss, rates, momenta);
-        }
-        Log.pull_back(&rates, &mut d_rates)?;
-        Logit.pull_back(&momenta, &mut d_momenta)?;
+    let mut tuner = Tuner::new(&mut h, &mut adam, &mut room)?;
+    for round in 0..=400 {
         // The loss falls by powers of ten: it is its logarithm that goes down.
-        let d: Vec<f32> = d_rates.iter().chain(&d_momenta).map(|d| d / loss).collect();
-        adam.step(&mut lambda, &d)?;
+        let log = tuner.round_by(&mut |h, d_h| {
+            let loss = train(h, d_h)?;
+            for d in d_h {
+                *d /= loss;
+            }
+            Ok(loss.ln())
+        })?;
+        if round % 100 == 0 {
+            println!("{round:>6} steps of Adam: {:.2e}", log.exp());
+        }
     }
-    let (tuned, rates, momenta) = best;
+    let best = tuner.best().ok_or(Error::NoSteps)?;
+    let (tuned, mut values) = (best.loss.exp(), [0.0; H]);
+    values.copy_from_slice(best.h);
+    TRAINING.hypers().values::<Plain, _>(&mut values)?;
     println!("\n{:>4} {:>8} {:>9}", "step", "rate", "momentum");
-    for (t, (rate, momentum)) in rates.iter().zip(&momenta).enumerate() {
+    let (rates, momenta) = values.split_at(STEPS);
+    for (t, (rate, momentum)) in rates.iter().zip(momenta).enumerate() {
         let bar = "#".repeat((200.0 * rate) as usize);
         println!("{t:>4} {rate:>8.4} {momentum:>9.4}  {bar}");
     }

@@ -205,10 +205,10 @@ impl<'a, S: Scalar> Forward<'a, S> {
 }
 
 /// A training with its tangents as a state to be [saved](crate::state), together with the
-/// [`Tuner`](crate::outer::Tuner) of its hyperparameters: a state may be two.
+/// [`Tuner`](crate::tuner::Tuner) of its hyperparameters: a state may be two.
 ///
 /// ```
-/// use drmad::{forward::*, hypergradient::Validation, outer::*, state, train::*};
+/// use drmad::{forward::*, outer::Sgd, state, train::*, tuner::Tuner};
 /// use drmad::{group::Groups, models::Quadratic, random::Batches, Fused};
 ///
 /// const RULE: Rule = Rule::HeavyBall;
@@ -220,10 +220,10 @@ impl<'a, S: Scalar> Forward<'a, S> {
 /// let mut buffer = vec![0.0; Forward::<f32>::required_len(1, 1, RULE, 1, scratch_len(&bowl, &bowl, 1))];
 /// let mut forward = Forward::new(&mut buffer, &run, &[Wrt::Hyper(0)])?;
 ///
-/// let (mut outer, mut step, mut t) = (Sgd { rate: 0.5f32 }, 0, 0);
-/// let tuner = Tuner { h: &mut h, outer: &mut outer, step: &mut step, tag: 0 };
+/// let (mut sgd, mut memory, mut t) = (Sgd { rate: 0.5f32 }, [0.0; 3], 0);
+/// let tuner = Tuner::new(&mut h, &mut sgd, &mut memory)?;
 /// let training = Stepped { forward: &mut forward, t: &mut t, tag: 0 };
-/// let mut flash = [0xff; Tuner::<f32>::state_len(1, Sgd::<f32>::STATE_LEN)
+/// let mut flash = [0xff; Tuner::<f32>::state_len(1, 0, Sgd::<f32>::STATE_LEN)
 ///     + Stepped::<f32>::state_len(1, 1, RULE, 1)];
 /// state::save(7, &mut (tuner, training), &mut flash)?;
 /// assert_eq!(state::newest(&[&flash]).map(|found| found.sequence), Some(7));

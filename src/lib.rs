@@ -73,6 +73,7 @@
 //! | [`forward`], [`implicit`] | the methods that are no sweep |
 //! | [`outer`] | what moves the hyperparameters, and keeps them in their sets |
 //! | [`training`] | a training as data: what is trained and tuned, with names, values, memory and sessions |
+//! | [`tuner`] | the outer loop over a training: the best so far, a history, a state |
 //! | [`check`] | the identities every objective must satisfy |
 //! | `cuda` | behind the feature `cuda`: whole trainings on a GPU |
 //!
@@ -137,6 +138,7 @@ pub mod state;
 mod sweep;
 pub mod train;
 pub mod training;
+pub mod tuner;
 pub mod wrap;
 
 pub use dual::Dual;

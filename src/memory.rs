@@ -89,25 +89,46 @@ pub(crate) const fn greater(a: usize, b: usize) -> usize {
 }
 
 /// A buffer from which pieces are cut, from its front.
+///
+/// ```
+/// use drmad::memory::{Buffer, Need};
+/// const H: Need<f32> = Need::numbers(3);
+/// let mut all = [0f32; H.and(Need::words(2)).len()];
+/// let mut buffer = Buffer::new("memory of the program", &mut all);
+/// let (h, batch) = (buffer.numbers(H.len())?, buffer.words(2)?);
+/// (h[2], batch[1]) = (0.5, 7);
+/// assert_eq!(
+///     buffer.numbers(1).unwrap_err().to_string(),
+///     "memory of the program: 1 numbers wanted, 0 given"
+/// );
+/// # Ok::<(), drmad::Error>(())
+/// ```
 #[derive(Debug)]
-pub(crate) struct Buffer<'a, S> {
+pub struct Buffer<'a, S> {
     /// What they are for, in an error.
     what: &'static str,
     rest: &'a mut [S],
 }
 
 impl<'a, S: Scalar + Pod> Buffer<'a, S> {
-    pub(crate) fn new(what: &'static str, rest: &'a mut [S]) -> Self {
+    /// All of `rest`, which is called `what` in an error.
+    pub fn new(what: &'static str, rest: &'a mut [S]) -> Self {
         Buffer { what, rest }
     }
 
     /// So many numbers.
-    pub(crate) fn numbers(&mut self, count: usize) -> Result<&'a mut [S], Error> {
+    ///
+    /// # Errors
+    /// [`Error::Length`] where they are not there.
+    pub fn numbers(&mut self, count: usize) -> Result<&'a mut [S], Error> {
         cut(self.what, &mut self.rest, count)
     }
 
     /// So many words.
-    pub(crate) fn words(&mut self, count: usize) -> Result<&'a mut [u32], Error> {
+    ///
+    /// # Errors
+    /// As [`numbers`](Self::numbers).
+    pub fn words(&mut self, count: usize) -> Result<&'a mut [u32], Error> {
         let words = self.numbers(Need::<S>::words(count).len())?;
         let mut words: &'a mut [u32] = bytemuck::cast_slice_mut(words);
         cut(self.what, &mut words, count)

@@ -26,8 +26,8 @@ use bytemuck::Pod;
 use crate::error::{Error, within};
 use crate::memory::{Buffer, Need};
 use crate::path::{
-    AnyRows, Checkpoints, Chosen, Grid, Hats, Knots, Legendre, Levels, Line, Mark, Path, Plan,
-    Reversed, Reversible, Tail, Tape, Truncated, Whole,
+    AnyRows, Around, Behind, Checkpoints, Chosen, Grid, Hats, Knots, Legendre, Levels, Line, Mark,
+    OfPath, Path, Plan, Quantised, Reversed, Reversible, Tail, Tape, Truncated, Whole, behind,
 };
 use crate::random::Initial;
 use crate::scalar::{Arithmetic, Real, Scalar};
@@ -297,13 +297,13 @@ impl Sweep {
             Recall::Reversible => Reversible::state_len(weights, seen, momentum),
             Recall::Line | Recall::PublishedLine { .. } => Line::<()>::STATE_LEN,
             Recall::Knots { intervals, levels } => {
-                Knots::<S, Initial<'_, S>, AnyRows<'_, S>>::state_len(
+                Knots::<S, Initial<'_, S>, Quantised<'_, 11>>::state_len(
                     levels.state_len::<S>(weights, intervals),
                     None,
                 )
             }
             Recall::Hermite { intervals, levels } => {
-                Knots::<S, Initial<'_, S>, AnyRows<'_, S>>::state_len(
+                Knots::<S, Initial<'_, S>, Quantised<'_, 11>>::state_len(
                     levels.state_len::<S>(weights, intervals),
                     Some(levels.state_len::<S>(weights, intervals.saturating_add(1))),
                 )
@@ -311,7 +311,7 @@ impl Sweep {
             Recall::Legendre { polynomials } => Legendre::<S>::state_len(weights, polynomials),
             Recall::Hats {
                 intervals, levels, ..
-            } => Hats::<S, Initial<'_, S>, AnyRows<'_, S>>::state_len(
+            } => Hats::<S, Initial<'_, S>, Quantised<'_, 11>>::state_len(
                 intervals,
                 levels.state_len::<S>(weights, intervals),
             ),
@@ -333,6 +333,7 @@ impl Sweep {
     /// [`Error::Range`] for a tail, or a number of last steps, that the training has not;
     /// [`Error::Unsupported`] for a tail of a path that takes the steps itself, and for what the rule's steps do
     /// not allow.
+    #[cfg_attr(not(feature = "std"), inline(always))]
     pub fn tail(&self, of: Extent) -> Result<usize, Error> {
         let steps = of.steps;
         let last = self.last.unwrap_or(steps);
@@ -389,12 +390,13 @@ impl Sweep {
     }
 
     /// The same by its name.
-    pub(crate) fn chosen<'a, S: Real + Pod>(
+    #[cfg_attr(not(feature = "std"), inline(always))]
+    pub(crate) fn chosen<'a, A: Arithmetic, S: Real + Pod>(
         &self,
         of: Extent,
         initial: Initial<'a, S>,
         memory: &'a mut [S],
-    ) -> Result<Chosen<'a, S>, Error> {
+    ) -> Result<Chosen<'a, A, S>, Error> {
         let (steps, tail) = (of.steps, self.tail(of)?);
         let last = self.last.unwrap_or(steps);
         let begins_anywhere = self.recall.begins_anywhere();
@@ -405,28 +407,31 @@ impl Sweep {
         };
         let path = self.whole(inside, initial, memory)?;
         Ok(match (tail > 0, last < steps) {
-            (false, false) => Chosen::Whole(path),
-            (true, false) => Chosen::Tail(Tail::new(path, seen, tail)?),
-            (false, true) if begins_anywhere => Chosen::Last(Truncated::new(path, steps, last)?),
-            (false, true) => Chosen::Last(Truncated::early(path, steps, last)?),
+            (false, false) => behind!(Around::Nothing(path)),
+            (true, false) => behind!(Around::Tail(Tail::new(path, seen, tail)?)),
+            (false, true) if begins_anywhere => {
+                behind!(Around::Last(Truncated::new(path, steps, last)?))
+            }
+            (false, true) => behind!(Around::Last(Truncated::early(path, steps, last)?)),
             (true, true) => {
                 let path = Tail::new(path, seen, tail)?;
-                Chosen::LastTail(if begins_anywhere {
+                behind!(Around::LastTail(if begins_anywhere {
                     Truncated::new(path, steps, last)?
                 } else {
                     Truncated::early(path, steps, last)?
-                })
+                }))
             }
         })
     }
 
     /// The path of the steps that no tail takes.
-    fn whole<'a, S: Real + Pod>(
+    #[cfg_attr(not(feature = "std"), inline(always))]
+    fn whole<'a, A: Arithmetic, S: Real + Pod>(
         &self,
         of: Extent,
         initial: Initial<'a, S>,
         memory: &'a mut [S],
-    ) -> Result<Whole<'a, S>, Error> {
+    ) -> Result<Whole<'a, A, S>, Error> {
         let Extent {
             weights,
             steps,
@@ -438,7 +443,7 @@ impl Sweep {
             Recall::Tape => {
                 let slots = of.slots();
                 let storage = memory.numbers(Tape::<S>::required_len(weights, steps, slots))?;
-                Whole::Tape(Tape::new(weights, steps, slots, storage)?)
+                behind!(OfPath::Tape(Tape::new(weights, steps, slots, storage)?))
             }
             Recall::Checkpoints { snapshots } => {
                 let slots = of.rule.slots();
@@ -455,35 +460,41 @@ impl Sweep {
                 })?;
                 // Whatever lay there is no step of a snapshot, and would not be restored as one.
                 marks.fill(Mark::default());
-                Whole::Checkpoints(Checkpoints::new(weights, steps, slots, storage, marks)?)
+                let path = Checkpoints::new(weights, steps, slots, storage, marks)?;
+                behind!(OfPath::Checkpoints(path))
             }
             Recall::Reversible => {
                 let words = Reversible::required_len(weights, steps, momentum);
                 let storage = memory.words(words)?;
-                Whole::Reversible(Reversible::new(weights, steps, momentum, storage)?)
+                let path = Reversible::new(weights, steps, momentum, storage)?;
+                behind!(OfPath::Reversible(path))
             }
-            Recall::Line => Whole::Line(Line::new(initial, steps)),
+            Recall::Line => behind!(OfPath::Line(Line::new(initial, steps))),
             Recall::PublishedLine { rate_scale } => {
-                Whole::Line(Line::new(initial, steps).with(Plan {
+                behind!(OfPath::Line(Line::new(initial, steps).with(Plan {
                     rate_scale,
                     ..Plan::published(steps)
-                }))
+                })))
             }
             Recall::Knots { intervals, levels } => {
                 let rows = AnyRows::new(levels, weights, intervals, &mut memory)?;
-                Whole::Knots(Knots::new(weights, intervals, initial, rows)?)
+                behind!(OfPath::Knots(Knots::new(
+                    weights, intervals, initial, rows
+                )?))
             }
             Recall::Hermite { intervals, levels } => {
                 let rows = AnyRows::new(levels, weights, intervals, &mut memory)?;
                 let more = intervals.saturating_add(1);
                 let changes = AnyRows::new(levels, weights, more, &mut memory)?;
-                Whole::Knots(Knots::hermite(weights, intervals, initial, rows, changes)?)
+                let path = Knots::hermite(weights, intervals, initial, rows, changes)?;
+                behind!(OfPath::Knots(path))
             }
             Recall::Legendre { polynomials } => {
                 within("number of polynomials", polynomials, 1, steps)?;
                 let len = Legendre::<S>::required_len(weights, polynomials);
                 let storage = memory.numbers(len)?;
-                Whole::Legendre(Legendre::new(weights, steps, polynomials, storage)?)
+                let path = Legendre::new(weights, steps, polynomials, storage)?;
+                behind!(OfPath::Legendre(path))
             }
             Recall::Hats {
                 intervals,
@@ -498,9 +509,11 @@ impl Sweep {
                 };
                 let rows = AnyRows::new(levels, weights, intervals, &mut memory)?;
                 let factors = memory.numbers(intervals.saturating_add(1))?;
-                Whole::Hats(Hats::new(weights, grid, initial, rows, factors)?)
+                behind!(OfPath::Hats(Hats::new(
+                    weights, grid, initial, rows, factors
+                )?))
             }
-            Recall::Reversed => Whole::Reversed(Reversed),
+            Recall::Reversed => behind!(OfPath::Reversed(Reversed)),
         })
     }
 }

@@ -22,37 +22,36 @@
 //! two slots, write the one that is not [`newest`], with the next sequence number:
 //!
 //! ```
-//! use drmad::outer::{Adam, Outer, Tuner};
-//! use drmad::state;
+//! use drmad::{outer::Sgd, state, tuner::Tuner};
 //!
-//! const LEN: usize = Tuner::<f32>::state_len(2, Adam::<f32>::state_len(2));
+//! const LEN: usize = Tuner::<f32>::state_len(2, 0, Sgd::<f32>::STATE_LEN);
 //! let mut flash = [[0xff; LEN]; 2];
-//! let (mut m, mut v, mut h, mut step) = ([0.0; 2], [0.0; 2], [1.0f32, 2.0], 0);
-//! let mut adam = Adam::new(0.1, &mut m, &mut v)?;
+//! let (mut h, mut sgd, mut memory) = ([1.0f32, 2.0], Sgd { rate: 0.1 }, [0.0; 6]);
+//! let mut tuner = Tuner::new(&mut h, &mut sgd, &mut memory)?;
 //! for _ in 0..3 {
-//!     adam.step(&mut h, &[0.5, -0.5])?;
-//!     step += 1;
+//!     tuner.round_by(&mut |_, d_h| {
+//!         d_h.copy_from_slice(&[0.5, -0.5]);
+//!         Ok(0.0)
+//!     })?;
 //!     let newest = state::newest(&[&flash[0], &flash[1]]);
 //!     let (slot, sequence) = newest.map_or((0, 0), |found| (1 - found.slot, found.sequence + 1));
-//!     let mut tuner = Tuner { h: &mut h, outer: &mut adam, step: &mut step, tag: 0 };
 //!     state::save(sequence, &mut tuner, &mut flash[slot])?;
 //! }
 //!
 //! // Power is lost while the next state is written. After that:
 //! flash[1][..40].fill(0);
-//! let (mut m, mut v, mut h, mut step) = ([0.0; 2], [0.0; 2], [0.0f32; 2], 0);
-//! let mut adam = Adam::new(0.1, &mut m, &mut v)?;
-//! let mut tuner = Tuner { h: &mut h, outer: &mut adam, step: &mut step, tag: 0 };
+//! let (mut h, mut memory) = ([0.0; 2], [0.0; 6]);
+//! let mut tuner = Tuner::new(&mut h, &mut sgd, &mut memory)?;
 //! let newest = state::newest(&[&flash[0], &flash[1]]).map(|found| found.slot);
 //! assert_eq!(newest, Some(0));
 //! state::restore(&flash[0], &mut tuner)?;
-//! assert_eq!(step, 3);
+//! assert_eq!(tuner.rounds(), 3);
 //! # Ok::<(), drmad::Error>(())
 //! ```
 //!
-//! A training and the optimiser of its hyperparameters have states of their own, since the training
-//! borrows the hyperparameters. Save the [`Tuner`](crate::outer::Tuner) after each of its steps and restore it first: a state
-//! of a training with the hyperparameters before that step is stale, and refused.
+//! A training and the [`Tuner`](crate::tuner::Tuner) of its hyperparameters have states of their own, since the training
+//! depends on the hyperparameters. Save the tuner after each of its rounds and restore it first: a state
+//! of a training with the hyperparameters before that round is stale, and refused.
 //!
 //! Refused, with [`Error::Saved`] and the caller's buffers as they were: bytes that are not all there,
 //! that a bit has changed in, of another layout, or of something else. Not noticed: an objective with
@@ -63,8 +62,9 @@
 
 use crate::error::{Error, cut};
 
-/// The version of the layout. Since 2 a training with tangents knows the steps since its restart.
-pub const LAYOUT: u32 = 2;
+/// The version of the layout. Since 2 a training with tangents knows the steps since its restart, since 3 a tuner its
+/// best and its history.
+pub const LAYOUT: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"drmad st";
 const HEADER: usize = 32;
@@ -168,6 +168,12 @@ impl State for f64 {
         fields.bytes(&mut bytes)?;
         *self = f64::from_le_bytes(bytes);
         Ok(())
+    }
+}
+
+impl<T: State + ?Sized> State for &mut T {
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        (**self).state(fields)
     }
 }
 

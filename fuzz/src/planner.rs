@@ -8,12 +8,13 @@ use drmad::hypergradient::{Trainer, Workspace};
 use drmad::kernels::matmul::{Form, MatMul};
 use drmad::models::{Inputs, Pass};
 use drmad::objective::dual_required_len;
-use drmad::outer::{Adam, Tuner};
+use drmad::outer::Adam;
 use drmad::path::{
     Checkpoints, Full, Grid, Hats, Knots, Legendre, Plan, Quantised, Reversible, Tail, Tape,
     Truncated,
 };
 use drmad::schedule::Rule;
+use drmad::tuner::Tuner;
 
 use crate::bytes::Bytes;
 
@@ -50,7 +51,8 @@ pub fn planner(data: &[u8]) {
             Tail::<Tape<'_, f32>>::state_len(path),
             Truncated::<Tape<'_, f32>>::state_len(path),
             Forward::<'_, f32>::required_len(weights, hypers, rule, slots, scratch),
-            Tuner::<f32>::state_len(weights, Adam::<f32>::state_len(weights)),
+            Tuner::<f32>::state_len(weights, rows, Adam::<f32>::state_len(weights)),
+            Tuner::<f32>::need(weights).len(),
             dual_required_len(weights, hypers, scratch),
         ]
     };

@@ -4,7 +4,7 @@ use drmad::Fused;
 use drmad::group::Groups;
 use drmad::hypergradient::{Trainer, Validation, Wanted, Workspace};
 use drmad::models::Quadratic;
-use drmad::outer::{Adam, Tuner};
+use drmad::outer::Adam;
 use drmad::path::{
     Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Quantised, Reversed,
     Reversible, Tail, Tape, Truncated,
@@ -12,6 +12,7 @@ use drmad::path::{
 use drmad::random::Batches;
 use drmad::state::{self, State};
 use drmad::train::{Rule, Run, Schedule};
+use drmad::tuner::Tuner;
 
 use crate::bytes::Bytes;
 
@@ -89,16 +90,16 @@ fn restores(bytes: &[u8], state: &mut dyn State) -> bool {
 }
 
 fn tuner(meet: Meet<'_>) {
-    let (mut m, mut v, mut h, mut step) = ([0.0; 2], [0.0; 2], [1.0f32, 2.0], 0);
+    let (mut m, mut v, mut h) = ([0.0; 2], [0.0; 2], [1.0f32, 2.0]);
     let mut adam = Adam::new(0.1, &mut m, &mut v).expect("lengths");
-    let mut tuner = Tuner {
-        h: &mut h,
-        outer: &mut adam,
-        step: &mut step,
-        tag: 0,
-    };
+    let (mut room, mut history) = ([0.0; 6], [0.0; 2]);
+    let tuner = Tuner::new(&mut h, &mut adam, &mut room).expect("room");
+    let mut tuner = tuner.with_history(&mut history);
     if meet(&mut tuner) {
-        let _ = tuner.outer.step(tuner.h, &[0.5, -0.5]);
+        let _ = tuner.round_by(&mut |_, d_h| {
+            d_h.copy_from_slice(&[0.5, -0.5]);
+            Ok(1.0)
+        });
     }
 }
 

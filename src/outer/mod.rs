@@ -2,7 +2,8 @@
 //!
 //! Each changes `h` in place from a hypergradient `d_h` of the same length; the state, where there
 //! is one, lies in the caller's buffers. A hypergradient that is not finite is refused, and so is a step
-//! that would leave a hyperparameter that is not; nothing is changed then.
+//! that would leave a hyperparameter that is not; nothing is changed then. A [`Tuner`](crate::tuner::Tuner) takes these
+//! steps round by round.
 //!
 //! Where hyperparameters have bounds there are two ways to keep them: a [`Parametrisation`] that has
 //! none, or a projection after each step ([`Projected`], [`projections`]).
@@ -22,7 +23,7 @@ pub use sign::Sign;
 use crate::error::{Error, exactly};
 use crate::kernels::reduce::all_finite;
 use crate::scalar::Scalar;
-use crate::state::{FIELD, Fields, KIND, Kind, State, with_header};
+use crate::state::Fields;
 
 /// An optimiser of hyperparameters.
 pub trait Outer<S: Scalar> {
@@ -33,7 +34,7 @@ pub trait Outer<S: Scalar> {
     /// both cases `h` and the state are as they were.
     fn step(&mut self, h: &mut [S], d_h: &[S]) -> Result<(), Error>;
 
-    /// Hands what it remembers to `fields`, as [`State::state`] says.
+    /// Hands what it remembers to `fields`, as [`State::state`](crate::state::State::state) says.
     ///
     /// # Errors
     /// [`Error::Unsupported`] where it does not say what that is.
@@ -42,36 +43,6 @@ pub trait Outer<S: Scalar> {
         Err(Error::Unsupported {
             what: "saving an optimiser that does not say what its state is",
         })
-    }
-}
-
-/// What moves the hyperparameters: the state of a tuning between two trainings.
-pub struct Tuner<'a, S> {
-    /// The hyperparameters.
-    pub h: &'a mut [S],
-    /// Their optimiser. Its settings, such as the rate, are not part of the state.
-    pub outer: &'a mut dyn Outer<S>,
-    /// How many steps it has taken, or whatever else the caller counts.
-    pub step: &'a mut u64,
-    /// What must be the same where it is restored: a number of the caller's choice.
-    pub tag: u64,
-}
-
-impl<S: Scalar> Tuner<'_, S> {
-    /// Bytes of a tuning of `hypers` hyperparameters by an optimiser of so many bytes.
-    pub const fn state_len(hypers: usize, outer: usize) -> usize {
-        let fields = hypers.saturating_mul(S::BYTES).saturating_add(outer);
-        with_header(fields.saturating_add(KIND + 2 * FIELD))
-    }
-}
-
-impl<S: Scalar> State for Tuner<'_, S> {
-    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
-        fields.kind(Kind::Tuner, S::BYTES, self.tag)?;
-        fields.same("hyperparameters", self.h.len() as u64)?;
-        fields.long(self.step)?;
-        fields.numbers(self.h)?;
-        self.outer.state(fields)
     }
 }
 

@@ -26,6 +26,8 @@
 //! ([`Error::NonFinite`]); then `x` is as it was. Bounds may be infinite. Of dual numbers only the
 //! values are projected: tangents are lost.
 
+use core::ops::Range;
+
 use super::Outer;
 use crate::error::Error;
 use crate::kernels::reduce::{all_finite, sum_of};
@@ -386,36 +388,53 @@ impl Threshold {
     }
 }
 
-/// An optimiser whose every step is followed by a projection of all hyperparameters.
+/// An optimiser whose every step is followed by projections, each of some of the hyperparameters.
 ///
 /// ```
 /// use drmad::outer::{Outer, Projected, Projection, Sgd};
-/// let onto = Projection::Simplex { total: 1.0 };
+/// // Two weights that sum to 1, and a number that may be any.
+/// let onto = &[(0..2, Projection::Simplex { total: 1.0 })];
 /// let mut outer = Projected { inner: Sgd { rate: 0.5f32 }, onto };
-/// let mut h = [0.5, 0.5];
-/// outer.step(&mut h, &[-1.0, 0.0])?;
-/// assert_eq!(h, [0.75, 0.25]);
+/// let mut h = [0.5, 0.5, 0.0];
+/// outer.step(&mut h, &[-1.0, 0.0, 4.0])?;
+/// assert_eq!(h, [0.75, 0.25, -2.0]);
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Projected<O, S> {
+pub struct Projected<'p, O, S> {
     /// What takes the step.
     pub inner: O,
-    /// The set that its result is projected onto.
-    pub onto: Projection<S>,
+    /// Which hyperparameters are projected onto which sets, one after the other;
+    /// [`Hypers::block`](crate::training::Hypers::block) says where those of a kind lie.
+    pub onto: &'p [(Range<usize>, Projection<S>)],
 }
 
-impl<O: Outer<S>, S: Scalar> Outer<S> for Projected<O, S> {
-    /// Also refused is an empty set, before the step; hyperparameters that the step itself made
-    /// infinite are left so.
+impl<O: Outer<S>, S: Scalar> Outer<S> for Projected<'_, O, S> {
+    /// Also refused, before the step, are an empty set and hyperparameters that there are not
+    /// ([`Error::Index`]); those that the step itself made infinite are left so.
     fn step(&mut self, h: &mut [S], d_h: &[S]) -> Result<(), Error> {
-        self.onto.check(h.len())?;
+        for (range, projection) in self.onto {
+            projection.check(part(h, range)?.len())?;
+        }
         self.inner.step(h, d_h)?;
-        self.onto.project(h)
+        for (range, projection) in self.onto {
+            projection.project(part(h, range)?)?;
+        }
+        Ok(())
     }
 
     /// That of the inner one.
     fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
         self.inner.state(fields)
     }
+}
+
+/// The hyperparameters of a range.
+fn part<'h, S>(h: &'h mut [S], range: &Range<usize>) -> Result<&'h mut [S], Error> {
+    let len = h.len();
+    h.get_mut(range.clone()).ok_or(Error::Index {
+        what: "hyperparameter to project",
+        index: range.end,
+        len,
+    })
 }

@@ -1,7 +1,7 @@
 //! A path chosen at run time, without a heap: one type for all of them.
 //!
-//! A [`Method`](crate::Method) says which path it is, what memory it takes, and makes it in one buffer. Where
-//! a program knows its path when it is compiled it takes the path's own type, and links no other.
+//! A [`Method`](crate::method::Method) says which path it is, what memory it takes, and makes it in one buffer. Where
+//! a program always takes the same method it links no other's path.
 //!
 //! Refused: nothing of its own.
 
@@ -14,7 +14,7 @@ use super::{
 use crate::error::Error;
 use crate::memory::{Buffer, Need};
 use crate::random::Initial;
-use crate::scalar::{Arithmetic, Real};
+use crate::scalar::{Arithmetic, Real, Scalar};
 use crate::state::Fields;
 
 /// The numbers that a stored difference can take.
@@ -97,18 +97,47 @@ impl Levels {
     }
 }
 
-/// Calls the same on whichever it is.
-macro_rules! each {
-    ($self:expr, $Type:ident: $($Variant:ident)*, $it:ident => $body:expr) => {
-        match $self {
-            $($Type::$Variant($it) => $body,)*
+/// One of several kinds, seen as a `D` through functions that are named where the kind is chosen. A program that
+/// chooses the same kind wherever it chooses links that one alone; an enum that is matched in every call would link all.
+pub(crate) struct Behind<K, D: ?Sized> {
+    pub(crate) kind: K,
+    pub(crate) get: fn(&K) -> Option<&D>,
+    pub(crate) get_mut: fn(&mut K) -> Option<&mut D>,
+}
+
+impl<K, D: ?Sized> Behind<K, D> {
+    fn get(&self) -> Option<&D> {
+        (self.get)(&self.kind)
+    }
+
+    /// Never an error: the functions are those of the kind.
+    fn get_mut(&mut self) -> Result<&mut D, Error> {
+        (self.get_mut)(&mut self.kind).ok_or(Error::Unsupported {
+            what: "a path of another kind than was chosen",
+        })
+    }
+}
+
+/// A kind, with the functions that see it.
+macro_rules! behind {
+    ($Kind:ident::$Variant:ident($it:expr)) => {
+        Behind {
+            kind: $Kind::$Variant($it),
+            get: |kind| match kind {
+                $Kind::$Variant(it) => Some(it),
+                _ => None,
+            },
+            get_mut: |kind| match kind {
+                $Kind::$Variant(it) => Some(it),
+                _ => None,
+            },
         }
     };
 }
+pub(crate) use behind;
 
-/// Rows of whichever [`Levels`].
-#[derive(Debug)]
-pub(crate) enum AnyRows<'a, S> {
+/// The kinds of [`AnyRows`].
+pub(crate) enum OfRows<'a, S> {
     Full(Full<'a, S>),
     Three(Quantised<'a, 3>),
     Seven(Quantised<'a, 7>),
@@ -117,14 +146,12 @@ pub(crate) enum AnyRows<'a, S> {
     Most(Quantised<'a, 255>),
 }
 
-macro_rules! each_rows {
-    ($self:expr, $rows:ident => $body:expr) => {
-        each!($self, AnyRows: Full Three Seven Eleven Fifteen Most, $rows => $body)
-    };
-}
+/// Rows of whichever [`Levels`].
+pub(crate) type AnyRows<'a, A, S> = Behind<OfRows<'a, S>, dyn Rows<A, S> + 'a>;
 
-impl<'a, S: Real + Pod> AnyRows<'a, S> {
+impl<'a, A: Arithmetic, S: Real + Pod> AnyRows<'a, A, S> {
     /// `count` rows of `weights`.
+    #[cfg_attr(not(feature = "std"), inline(always))]
     pub(crate) fn new(
         levels: Levels,
         weights: usize,
@@ -133,147 +160,145 @@ impl<'a, S: Real + Pod> AnyRows<'a, S> {
     ) -> Result<Self, Error> {
         if let Levels::Full = levels {
             let storage = buffer.numbers(Full::<S>::required_len(weights, count))?;
-            return Ok(AnyRows::Full(Full::new(weights, count, storage)?));
+            return Ok(behind!(OfRows::Full(Full::new(weights, count, storage)?)));
         }
-        let words = levels.need::<f32>(weights, count).len();
-        let words = buffer.words(words)?;
+        let words = buffer.words(levels.need::<f32>(weights, count).len())?;
         Ok(match levels {
-            Levels::Three => AnyRows::Three(Quantised::new(weights, count, words)?),
-            Levels::Seven => AnyRows::Seven(Quantised::new(weights, count, words)?),
-            Levels::Fifteen => AnyRows::Fifteen(Quantised::new(weights, count, words)?),
-            Levels::Most => AnyRows::Most(Quantised::new(weights, count, words)?),
+            Levels::Three => behind!(OfRows::Three(Quantised::new(weights, count, words)?)),
+            Levels::Seven => behind!(OfRows::Seven(Quantised::new(weights, count, words)?)),
+            Levels::Fifteen => behind!(OfRows::Fifteen(Quantised::new(weights, count, words)?)),
+            Levels::Most => behind!(OfRows::Most(Quantised::new(weights, count, words)?)),
             Levels::Eleven | Levels::Full => {
-                AnyRows::Eleven(Quantised::new(weights, count, words)?)
+                behind!(OfRows::Eleven(Quantised::new(weights, count, words)?))
             }
         })
     }
 }
 
-impl<S: Real> Stored for AnyRows<'_, S> {
+impl<A: Arithmetic, S: Real> Stored for AnyRows<'_, A, S> {
     fn floats(&self) -> usize {
-        each_rows!(self, rows => rows.floats())
+        self.get().map_or(0, |rows| rows.floats())
     }
 
     fn check(&self, weights: usize, count: usize) -> Result<(), Error> {
-        each_rows!(self, rows => rows.check(weights, count))
+        self.get().map_or(Ok(()), |rows| rows.check(weights, count))
     }
 
     fn copy(&mut self, from: usize, to: usize) {
-        each_rows!(self, rows => rows.copy(from, to));
+        if let Ok(rows) = self.get_mut() {
+            rows.copy(from, to);
+        }
     }
 
     fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
-        each_rows!(self, rows => rows.state(fields))
+        self.get_mut()?.state(fields)
     }
 }
 
-impl<A: Arithmetic, S: Real> Rows<A, S> for AnyRows<'_, S> {
+impl<A: Arithmetic, S: Real> Rows<A, S> for AnyRows<'_, A, S> {
     fn block(&self) -> usize {
-        each_rows!(self, rows => Rows::<A, S>::block(rows))
+        self.get().map_or(0, |rows| rows.block())
     }
 
     fn read(&self, k: usize, first: usize, x: &mut [S]) {
-        each_rows!(self, rows => Rows::<A, S>::read(rows, k, first, x));
+        if let Some(rows) = self.get() {
+            rows.read(k, first, x);
+        }
     }
 
     fn write(&mut self, k: usize, first: usize, x: &[S], before: &[S]) {
-        each_rows!(self, rows => Rows::<A, S>::write(rows, k, first, x, before));
+        if let Ok(rows) = self.get_mut() {
+            rows.write(k, first, x, before);
+        }
     }
 
     fn read_alone(&self, k: usize, first: usize, x: &mut [S]) {
-        each_rows!(self, rows => Rows::<A, S>::read_alone(rows, k, first, x));
+        if let Some(rows) = self.get() {
+            rows.read_alone(k, first, x);
+        }
     }
 }
 
-/// A path that sees every step it is asked for.
-#[derive(Debug)]
-pub(crate) enum Whole<'a, S> {
+/// The kinds of [`Whole`].
+pub(crate) enum OfPath<'a, A: Arithmetic, S: Scalar> {
     Tape(Tape<'a, S>),
     Checkpoints(Checkpoints<'a, S>),
     Reversible(Reversible<'a>),
     Line(Line<Initial<'a, S>>),
-    Knots(Knots<S, Initial<'a, S>, AnyRows<'a, S>>),
+    Knots(Knots<S, Initial<'a, S>, AnyRows<'a, A, S>>),
     Legendre(Legendre<'a, S>),
-    Hats(Hats<'a, S, Initial<'a, S>, AnyRows<'a, S>>),
+    Hats(Hats<'a, S, Initial<'a, S>, AnyRows<'a, A, S>>),
     Reversed(Reversed),
 }
 
+/// A path that sees every step it is asked for.
+pub(crate) type Whole<'a, A, S> = Behind<OfPath<'a, A, S>, dyn Path<A, S> + 'a>;
+
+/// The kinds of [`Chosen`].
+pub(crate) enum Around<'a, A: Arithmetic, S: Scalar> {
+    Nothing(Whole<'a, A, S>),
+    Tail(Tail<Whole<'a, A, S>>),
+    Last(Truncated<Whole<'a, A, S>>),
+    LastTail(Truncated<Tail<Whole<'a, A, S>>>),
+}
+
 /// The path of a [`Sweep`](crate::method::Sweep): with a [`Tail`], over the last steps alone, or neither.
-#[derive(Debug)]
-pub(crate) enum Chosen<'a, S> {
-    Whole(Whole<'a, S>),
-    Tail(Tail<Whole<'a, S>>),
-    Last(Truncated<Whole<'a, S>>),
-    LastTail(Truncated<Tail<Whole<'a, S>>>),
+pub(crate) type Chosen<'a, A, S> = Behind<Around<'a, A, S>, dyn Path<A, S> + 'a>;
+
+#[deny(clippy::missing_trait_methods)]
+impl<K, A: Arithmetic, S: Real> Path<A, S> for Behind<K, dyn Path<A, S> + '_> {
+    fn floats(&self) -> usize {
+        self.get().map_or(0, |path| path.floats())
+    }
+
+    fn start(&mut self, w: &mut [S]) -> Result<(), Error> {
+        self.get_mut()?.start(w)
+    }
+
+    fn record(&mut self, t: usize, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
+        self.get_mut()?.record(t, w, v, spare)
+    }
+
+    fn advance(
+        &mut self,
+        t: usize,
+        w: &mut [S],
+        v: &mut [S],
+        g: &[S],
+        steps: &mut dyn Steps<S>,
+    ) -> Result<bool, Error> {
+        self.get_mut()?.advance(t, w, v, g, steps)
+    }
+
+    fn taken(&self) -> Option<Taken<S>> {
+        self.get()?.taken()
+    }
+
+    fn finish(&mut self, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
+        self.get_mut()?.finish(w, v, spare)
+    }
+
+    fn open(&mut self, w: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
+        self.get_mut()?.open(w, spare)
+    }
+
+    fn recall(
+        &mut self,
+        t: usize,
+        w: &mut [S],
+        v: Option<&mut [S]>,
+        steps: &mut dyn Steps<S>,
+        spare: Spare<'_, S>,
+    ) -> Result<(), Error> {
+        self.get_mut()?.recall(t, w, v, steps, spare)
+    }
+
+    fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
+        self.get_mut()?.state(fields)
+    }
+
+    fn plan(&self, trained: usize) -> Plan {
+        self.get()
+            .map_or(Plan::every(trained), |path| path.plan(trained))
+    }
 }
-
-/// Makes a sum of paths one itself.
-macro_rules! is_path {
-    ($Type:ident: $($Variant:ident)*) => {
-        #[deny(clippy::missing_trait_methods)]
-        impl<A: Arithmetic, S: Real> Path<A, S> for $Type<'_, S> {
-            fn floats(&self) -> usize {
-                each!(self, $Type: $($Variant)*, path => Path::<A, S>::floats(path))
-            }
-
-            fn start(&mut self, w: &mut [S]) -> Result<(), Error> {
-                each!(self, $Type: $($Variant)*, path => Path::<A, S>::start(path, w))
-            }
-
-            fn record(
-                &mut self,
-                t: usize,
-                w: &[S],
-                v: &[S],
-                spare: Spare<'_, S>,
-            ) -> Result<(), Error> {
-                each!(self, $Type: $($Variant)*, path => Path::<A, S>::record(path, t, w, v, spare))
-            }
-
-            fn advance(
-                &mut self,
-                t: usize,
-                w: &mut [S],
-                v: &mut [S],
-                g: &[S],
-                steps: &mut dyn Steps<S>,
-            ) -> Result<bool, Error> {
-                each!(self, $Type: $($Variant)*, path => Path::<A, S>::advance(path, t, w, v, g, steps))
-            }
-
-            fn taken(&self) -> Option<Taken<S>> {
-                each!(self, $Type: $($Variant)*, path => Path::<A, S>::taken(path))
-            }
-
-            fn finish(&mut self, w: &[S], v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
-                each!(self, $Type: $($Variant)*, path => Path::<A, S>::finish(path, w, v, spare))
-            }
-
-            fn open(&mut self, w: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
-                each!(self, $Type: $($Variant)*, path => Path::<A, S>::open(path, w, spare))
-            }
-
-            fn recall(
-                &mut self,
-                t: usize,
-                w: &mut [S],
-                v: Option<&mut [S]>,
-                steps: &mut dyn Steps<S>,
-                spare: Spare<'_, S>,
-            ) -> Result<(), Error> {
-                each!(self, $Type: $($Variant)*, path => Path::<A, S>::recall(path, t, w, v, steps, spare))
-            }
-
-            fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
-                each!(self, $Type: $($Variant)*, path => Path::<A, S>::state(path, fields))
-            }
-
-            fn plan(&self, trained: usize) -> Plan {
-                each!(self, $Type: $($Variant)*, path => Path::<A, S>::plan(path, trained))
-            }
-        }
-    };
-}
-
-is_path!(Whole: Tape Checkpoints Reversible Line Knots Legendre Hats Reversed);
-is_path!(Chosen: Whole Tail Last LastTail);

@@ -37,7 +37,7 @@ mod truncated;
 
 pub use checkpoints::{Checkpoints, Mark};
 pub use chosen::Levels;
-pub(crate) use chosen::{AnyRows, Chosen, Whole};
+pub(crate) use chosen::{AnyRows, Around, Behind, Chosen, OfPath, Whole, behind};
 #[cfg(feature = "cuda")]
 pub(crate) use hats::Elimination;
 pub use hats::{Grid, Hats};

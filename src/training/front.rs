@@ -4,7 +4,8 @@
 //! A network's passes, the paths and the sweep are some hundred thousand instructions each time that they are
 //! compiled, and a call through a pointer costs nanoseconds of a step's many microseconds.
 //!
-//! Without `std`, where flash counts and a program is one, all of it is compiled in the program that calls it.
+//! Without `std`, where flash counts and a program is one, all of it is compiled in the program that calls it, and
+//! what looks at the method is inlined there: a method that is a constant links no other.
 //!
 //! Refused: other scalars. Dual numbers go through [`Run`](crate::train::Run).
 
@@ -96,7 +97,7 @@ macro_rules! compiled {
                 loss.tell(w, batch, outputs, scratch)
             }
 
-            #[cfg_attr(not(feature = "std"), inline)]
+            #[cfg_attr(not(feature = "std"), inline(always))]
             fn observed(
                 training: &Training<'_>,
                 method: Method,
@@ -109,7 +110,7 @@ macro_rules! compiled {
                 training.observe(method, on, h, d_h, memory, observer)
             }
 
-            #[cfg_attr(not(feature = "std"), inline)]
+            #[cfg_attr(not(feature = "std"), inline(always))]
             fn begin<'m>(
                 training: Training<'m>,
                 sweep: Sweep,

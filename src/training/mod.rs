@@ -57,6 +57,7 @@ use crate::models::{Inputs, Pass};
 use crate::network::Network;
 use crate::objective::{Differentiable, dual_required_len, gradient_len};
 use crate::outer::Parametrisation;
+use crate::path::Line;
 use crate::pieces::{copy, part, part_mut};
 use crate::random::Batches;
 use crate::scalar::{Arithmetic, Real, Scalar};
@@ -542,6 +543,7 @@ impl<'a> Training<'a> {
     }
 
     /// Cuts the memory of a method, and fills in what `h` stands for.
+    #[cfg_attr(not(feature = "std"), inline(always))]
     fn cut<'m, A: Arithmetic, S: Real + Pod>(
         self,
         method: Method,
@@ -578,6 +580,7 @@ impl<'a> Training<'a> {
     /// Those of [`check`](Self::check); [`Error::Length`]; [`Error::NonFinite`] for an entry of `h` that stands for
     /// no finite number; [`Error::Diverged`] with the step; what the method and the losses refuse.
     /// [`Error::Unsupported`] where the method knows no derivative by something that is tuned. `d_h` is as it was.
+    #[cfg_attr(not(feature = "std"), inline(always))]
     pub fn hypergradient<A: Compiled<S>, S: Real + Pod>(
         &self,
         method: Method,
@@ -593,6 +596,7 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// As [`hypergradient`](Self::hypergradient).
+    #[cfg_attr(not(feature = "std"), inline(always))]
     pub fn observed<A: Compiled<S>, S: Real + Pod>(
         &self,
         method: Method,
@@ -605,6 +609,7 @@ impl<'a> Training<'a> {
         A::observed(self, method, on, h, d_h, memory, observer)
     }
 
+    #[cfg_attr(not(feature = "std"), inline(always))]
     fn observe<A: Compiled<S>, S: Real + Pod>(
         &self,
         method: Method,
@@ -725,15 +730,13 @@ impl<'a> Training<'a> {
             values,
             d,
             workspace,
-            path,
             batch,
             examples,
+            ..
         } = self.cut::<A, S>(method, h, memory)?;
         let initial = values.initial(on.initial);
-        let (run, sweep) = (values.run(on.training)?, method.sweep());
+        let (run, mut path) = (values.run(on.training)?, Line::new(initial, self.steps));
         let mut workspace = Workspace::new(workspace, self.layout().weights(), self.rule, false)?;
-        let extent = Extent::of(&run.schedule, self.steps, false);
-        let mut path = sweep.path::<A, S>(extent, initial, path)?;
         let each = &mut |t, loss| observer.step(t, loss);
         run.walk(&initial, &mut path, &mut workspace, batch, each)?;
         observer.trained(workspace.w);

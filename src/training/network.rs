@@ -12,7 +12,7 @@ use super::examples::{Lent, Own};
 use super::{Compiled, Model, On, Source, Training, What};
 use crate::error::{Error, same};
 use crate::group::Groups;
-use crate::models::Mlp;
+use crate::models::{Examples, Mlp};
 use crate::objective::{self, At, Directions, Objective, Products};
 use crate::scalar::{Arithmetic, Real, Scalar};
 use crate::wrap::{L2, Scaled, Strength};
@@ -77,6 +77,62 @@ impl<'a> Training<'a> {
         })
     }
 
+    /// The same on examples of a type of one's own, where neither they nor scales are tuned: the training's and the
+    /// validation's. They are compiled where this is called, with what these examples need and no more, which spares
+    /// firmware flash.
+    ///
+    /// ```
+    /// use drmad::{Plain, layers::Layer::*, method::Method, models::Features, network::{Loss, Network}, training::*};
+    /// const NET: Network = Network { inputs: 2, layers: &[Dense(2)], loss: Loss::CrossEntropy };
+    /// const TUNED: &[Tuned] = &[Tuned::new(What::Penalty, drmad::group::Granularity::Unit)];
+    /// const TRAINING: Training = Training { tuned: TUNED, ..Training::of(NET, 2, 30) };
+    /// let two = Features { x: &[1.0, 0.0, 0.0, 1.0], labels: &[0, 1], width: 2 };
+    ///
+    /// let [training, validation] = &TRAINING.losses_of::<Plain, _>(two, two)?;
+    /// let (mut memory, mut d_h) = ([0f32; TRAINING.need::<f32>(Method::TAPE).len()], [[0.0; 2]; 2]);
+    /// let on = On { training, validation, initial: None };
+    /// TRAINING.hypergradient(Method::TAPE, on, &[-5.0; 2], &mut d_h[0], &mut memory)?;
+    /// let losses = TRAINING.losses::<Plain>(&two, &two)?;
+    /// TRAINING.hypergradient(Method::TAPE, losses.on(), &[-5.0; 2], &mut d_h[1], &mut memory)?;
+    /// assert_eq!(d_h[0], d_h[1]);
+    /// # Ok::<(), drmad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`losses`](Self::losses); [`Error::Unsupported`] where scales, or weights or inputs of examples, are tuned.
+    pub fn losses_of<'s, A: Arithmetic, D: Examples>(
+        &self,
+        train: D,
+        valid: D,
+    ) -> Result<[L2<'s, Mlp<'s, D, A>>; 2], Error>
+    where
+        'a: 's,
+    {
+        if self.of_examples() > 0 || self.block(What::Scale).is_some() {
+            return Err(Error::Unsupported {
+                what: "scales, and weights and inputs of examples, with examples of a type of one's own: lend them as a Source",
+            });
+        }
+        same("examples trained on", self.examples, train.len())?;
+        same("examples validated on", self.valid_examples, valid.len())?;
+        let (rows, valid_rows) = (train.sparse().is_some(), valid.sparse().is_some());
+        let [tuned, off] = self.strengths();
+        Ok([
+            L2::new(self.network(train, rows, self.batch)?, tuned),
+            L2::new(self.network(valid, valid_rows, self.valid_examples)?, off),
+        ])
+    }
+
+    /// How strong a penalty is: the training's, and the validation's, which passes over what is tuned of it.
+    const fn strengths(&self) -> [Strength<'a>; 2] {
+        let groups = self.groups_of(What::Penalty);
+        match self.block(What::Penalty) {
+            Some(_) => [Strength::Tuned(groups), Strength::Off(groups)],
+            None if self.l2 == 0.0 => [Strength::Nothing; 2],
+            None => [Strength::Fixed(self.l2, groups), Strength::Nothing],
+        }
+    }
+
     /// The training loss of its network on examples.
     ///
     /// # Errors
@@ -94,11 +150,7 @@ impl<'a> Training<'a> {
             (None, Some(_)) => Own::Inputs,
             (None, None) => Own::Nothing(0),
         };
-        let strength = match self.block(What::Penalty) {
-            Some(_) => Strength::Tuned(self.groups_of(What::Penalty)),
-            None if self.l2 == 0.0 => Strength::Nothing,
-            None => Strength::Fixed(self.l2, Groups::global(self.layout().weights())),
-        };
+        let [strength, _] = self.strengths();
         self.on(Lent::new(source, own), self.batch, strength)
     }
 
@@ -114,10 +166,7 @@ impl<'a> Training<'a> {
         'a: 's,
     {
         same("examples validated on", self.valid_examples, source.len())?;
-        let strength = match self.block(What::Penalty) {
-            Some(_) => Strength::Off(self.groups_of(What::Penalty)),
-            None => Strength::Nothing,
-        };
+        let [_, strength] = self.strengths();
         let lent = Lent::new(source, Own::Nothing(self.of_examples()));
         self.on(lent, self.valid_examples, strength)
     }
@@ -131,9 +180,29 @@ impl<'a> Training<'a> {
     where
         'a: 's,
     {
+        let inner = self.network(examples, examples.is_sparse(), most)?;
+        let groups = match self.block(What::Scale) {
+            Some(_) => self.groups_of(What::Scale),
+            None => Groups::NONE,
+        };
+        Ok(NetworkLoss {
+            inner: L2::new(Scaled { inner, groups }, strength),
+        })
+    }
+
+    /// Its network on examples, whose rows are sparse or not, in batches of at most so many.
+    fn network<'s, A: Arithmetic, D: Examples>(
+        &self,
+        examples: D,
+        is_sparse: bool,
+        most: usize,
+    ) -> Result<Mlp<'s, D, A>, Error>
+    where
+        'a: 's,
+    {
         self.check()?;
-        let (is_sparse, chunk) = (examples.is_sparse(), self.chunk());
-        let (inner, sparse) = match self.model {
+        let chunk = self.chunk();
+        let (net, sparse) = match self.model {
             Model::Network { network, sparse } => (Mlp::of(network, examples, chunk)?, sparse),
             Model::Widths { widths, sparse } => (Mlp::new(examples, widths, chunk)?, sparse),
             Model::Own(_) => {
@@ -147,14 +216,7 @@ impl<'a> Training<'a> {
                 what: "examples that come as sparse rows where the training says they do not, or the other way round",
             });
         }
-        let inner = inner.with_batches_of(most);
-        let groups = match self.block(What::Scale) {
-            Some(_) => self.groups_of(What::Scale),
-            None => Groups::NONE,
-        };
-        Ok(NetworkLoss {
-            inner: L2::new(Scaled { inner, groups }, strength),
-        })
+        Ok(net.with_batches_of(most))
     }
 }
 

@@ -66,7 +66,7 @@ pub struct Session<'m, A: Arithmetic, S: Scalar> {
     /// The derivatives by the values.
     d: &'m mut [S],
     workspace: Workspace<'m, S>,
-    path: Chosen<'m, S>,
+    path: Chosen<'m, A, S>,
     batch: &'m mut [u32],
     valid: &'m [u32],
     progress: Progress<S>,
@@ -81,6 +81,7 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
     ///
     /// # Errors
     /// As [`Training::hypergradient`].
+    #[cfg_attr(not(feature = "std"), inline(always))]
     pub fn new(
         training: Training<'m>,
         sweep: Sweep,
@@ -91,6 +92,7 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
         A::begin(training, sweep, on, h, memory)
     }
 
+    #[cfg_attr(not(feature = "std"), inline(always))]
     pub(super) fn begin(
         training: Training<'m>,
         sweep: Sweep,
@@ -145,7 +147,7 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
 
     /// Numbers that its path keeps, beyond weights, velocity, gradient and adjoints.
     pub fn floats(&self) -> usize {
-        Path::<A, S>::floats(&self.path)
+        self.path.floats()
     }
 
     /// How far it has come.
@@ -156,6 +158,12 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
     /// The weights: the trained ones from the last step of the training until the way back begins.
     pub fn weights(&self) -> &[S] {
         self.workspace.w
+    }
+
+    /// The weights, and the scratch that their loss computes in, which is free between two steps: for a look at what
+    /// they predict, without memory of its own.
+    pub fn weights_and_scratch(&mut self) -> (&[S], &mut [S]) {
+        (self.workspace.w, self.workspace.scratch)
     }
 
     /// Takes it at most so many steps further, of the training and then of the sweep. `each` is told the number

@@ -35,5 +35,6 @@ mod rules;
 mod sparse;
 mod tails;
 mod training;
+mod tuner;
 mod work;
 mod wraps;

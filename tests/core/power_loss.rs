@@ -6,7 +6,7 @@ use drmad::group::Groups;
 use drmad::hypergradient::{Trainer, Validation, Wanted, Workspace, scratch_len};
 use drmad::models::{Features, Mlp};
 
-use drmad::outer::{Adam, Outer, Projected, Projection, Sgd, Sign, Tuner};
+use drmad::outer::{Adam, Outer, Projected, Projection, Sgd, Sign};
 use drmad::path::{
     Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Plan, Quantised, Reversed,
     Reversible, Tail, Tape, Truncated,
@@ -14,6 +14,7 @@ use drmad::path::{
 use drmad::random::{Batches, Normal, Origin};
 use drmad::state::{self, Fields, Found, State, crc32};
 use drmad::train::{Rule, Run, Schedule};
+use drmad::tuner::Tuner;
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Dual, Error, Fused, Scalar};
 
@@ -574,19 +575,13 @@ fn a_state_of_something_else_is_refused_by_name() {
     ] {
         assert_eq!(refusal(other), what);
     }
-    let (mut h, mut step) = ([1.0f32], 3);
-    let mut outer = Sgd { rate: 0.1f32 };
-    let mut tuner = Tuner {
-        h: &mut h,
-        outer: &mut outer,
-        step: &mut step,
-        tag: 77,
-    };
+    let (mut h, mut outer, mut room) = ([1.0f32], Sgd { rate: 0.1 }, [0.0; 3]);
+    let mut tuner = Tuner::new(&mut h, &mut outer, &mut room).unwrap();
     let Err(Error::Saved { what, want, got }) = state::restore(&saved, &mut tuner) else {
         panic!("a training is no tuner");
     };
     assert_eq!((what, want, got), ("kind of state", 1, 2));
-    assert_eq!((h, step), ([1.0], 3));
+    assert_eq!((tuner.h(), tuner.rounds()), (&[1.0][..], 0));
 }
 
 #[test]
@@ -793,35 +788,28 @@ fn whatever_count_is_forged_a_training_that_is_restored_comes_to_its_end() {
     assert!(taken > 100 && refused > 1000);
 }
 
-/// An optimiser that has taken some steps, saved, and the same hyperparameters from there on.
-fn tuned(outer: &mut dyn Outer<f32>, from: Option<&[u8]>, steps: u64) -> (Vec<u32>, Vec<u8>) {
-    let (mut h, mut step) = ([f32::NAN; 3], u64::MAX);
-    match from {
-        None => (h, step) = ([0.25, 0.5, 0.25], 0),
-        Some(saved) => {
-            let mut tuner = Tuner {
-                h: &mut h,
-                outer,
-                step: &mut step,
-                tag: 0,
-            };
-            state::restore(saved, &mut tuner).unwrap();
-        }
+/// A tuner that has taken some rounds, saved, and the same hyperparameters from there on.
+fn tuned(outer: &mut dyn Outer<f32>, from: Option<&[u8]>, rounds: u64) -> (Vec<u32>, Vec<u8>) {
+    let (mut h, mut room) = ([0.25, 0.5, 0.25], [0.0; 9]);
+    if from.is_some() {
+        (h, room) = ([f32::NAN; 3], [f32::NAN; 9]);
     }
-    for _ in 0..steps {
-        let d_h = [h[0] * h[1] - 0.3, h[1] - h[2], step as f32];
-        outer.step(&mut h, &d_h).unwrap();
-        step += 1;
+    let mut tuner = Tuner::new(&mut h, outer, &mut room).unwrap();
+    if let Some(saved) = from {
+        state::restore(saved, &mut tuner).unwrap();
     }
-    let mut tuner = Tuner {
-        h: &mut h,
-        outer,
-        step: &mut step,
-        tag: 0,
-    };
+    for _ in 0..rounds {
+        let round = tuner.rounds() as f32;
+        tuner
+            .round_by(&mut |h, d_h| {
+                d_h.copy_from_slice(&[h[0] * h[1] - 0.3, h[1] - h[2], round]);
+                Ok(-round)
+            })
+            .unwrap();
+    }
     let mut saved = vec![0; state::len(&mut tuner).unwrap()];
     state::save(0, &mut tuner, &mut saved).unwrap();
-    (bits(&h), saved)
+    (bits(tuner.h()), saved)
 }
 
 #[test]
@@ -833,7 +821,7 @@ fn a_tuner_cut_after_any_step_goes_on_with_the_same_bits() {
             (m, v) = ([f32::NAN; 3], [f32::NAN; 3]);
         }
         let inner = Adam::new(0.05, &mut m, &mut v).unwrap();
-        let onto = Projection::Simplex { total: 1.0 };
+        let onto = &[(0..3, Projection::Simplex { total: 1.0 })];
         tuned(&mut Projected { inner, onto }, from, steps)
     };
     let sgd = |from: Option<&[u8]>, steps| tuned(&mut Sgd { rate: 0.01 }, from, steps);
@@ -846,18 +834,13 @@ fn a_tuner_cut_after_any_step_goes_on_with_the_same_bits() {
         let (want, _) = with(None, 9);
         for cut in 0..=9 {
             let (_, saved) = with(None, cut);
-            assert_eq!(saved.len(), Tuner::<f32>::state_len(3, len));
+            assert_eq!(saved.len(), Tuner::<f32>::state_len(3, 0, len));
             assert_eq!(with(Some(&saved), 9 - cut).0, want, "cut after {cut}");
         }
     }
     // Neither takes the other's.
-    let (mut h, mut step) = ([1.0f32; 3], 0);
-    let mut tuner = Tuner {
-        h: &mut h,
-        outer: &mut Sgd { rate: 0.01 },
-        step: &mut step,
-        tag: 0,
-    };
+    let (mut h, mut sgd, mut room) = ([1.0f32; 3], Sgd { rate: 0.01 }, [0.0; 9]);
+    let mut tuner = Tuner::new(&mut h, &mut sgd, &mut room).unwrap();
     let error = state::restore(&sign(None, 1).1, &mut tuner).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -881,23 +864,20 @@ fn in_real_time(saved: Option<&[u8]>, blocks: usize) -> (Vec<u32>, Vec<u8>) {
     let outside = L2::new(net(), Strength::Off(groups));
     let (mut m, mut v) = ([0.0; 2], [0.0; 2]);
     let mut adam = Adam::new(0.01, &mut m, &mut v).unwrap();
-    let (mut h, mut step, mut t) = ([HYPER[0], RATES[0]], 0, 0);
-    let run = |h: &[f32; 2]| {
-        let (h, rates) = (h[..1].to_vec(), h[1..].to_vec());
-        (h, rates)
-    };
+    let (mut h, mut room, mut t) = ([HYPER[0], RATES[0]], [0.0; 6], 0);
+    let mut tuner = Tuner::new(&mut h, &mut adam, &mut room).unwrap();
     let scratch = forward::scratch_len(&training, &outside, 2);
     let rule = Rule::HeavyBall;
     let mut buffer = vec![f32::NAN; Forward::<f32>::required_len(P, 1, rule, 2, scratch)];
-    let with = |h: &[f32; 2], body: &mut dyn FnMut(&Run<'_, Fused, f32>)| {
-        let (h, rates) = run(h);
+    let with = |h: &[f32], body: &mut dyn FnMut(&Run<'_, Fused, f32>)| {
+        let (h, rates) = h.split_at(1);
         body(&Run {
             objective: &training,
-            h: &h,
+            h,
             schedule: Schedule {
                 groups,
                 rule,
-                rates: &rates,
+                rates,
                 momenta: &MOMENTA,
             },
             batches: BATCHES,
@@ -906,7 +886,7 @@ fn in_real_time(saved: Option<&[u8]>, blocks: usize) -> (Vec<u32>, Vec<u8>) {
     };
     let mut forward = None;
     let mut buffer = Some(&mut buffer[..]);
-    with(&h, &mut |run| {
+    with(tuner.h(), &mut |run| {
         forward = buffer
             .take()
             .map(|buffer| Forward::new(buffer, run, &WRT).unwrap());
@@ -914,46 +894,36 @@ fn in_real_time(saved: Option<&[u8]>, blocks: usize) -> (Vec<u32>, Vec<u8>) {
     let mut forward = forward.unwrap();
     forward.start(&ORIGIN).unwrap();
     if let Some(saved) = saved {
-        let tuner = Tuner {
-            h: &mut h,
-            outer: &mut adam,
-            step: &mut step,
-            tag: 0,
-        };
         let training = Stepped {
             forward: &mut forward,
             t: &mut t,
             tag: 0,
         };
-        state::restore(saved, &mut (tuner, training)).unwrap();
+        state::restore(saved, &mut (&mut tuner, training)).unwrap();
     }
     for _ in 0..blocks {
-        let mut d = [0.0; 2];
-        with(&h, &mut |run| {
-            run.forward(t..t + BLOCK, &mut forward, &mut [0; 3], &mut |_, _| ())
-                .unwrap();
-            let validation = Validation {
-                objective: &outside,
-                examples: VALID,
-            };
-            run.hypergradient(&validation, &mut forward, &mut d)
-                .unwrap();
-        });
+        tuner
+            .round_by(&mut |h, d_h| {
+                let mut loss = Err(Error::NoSteps);
+                with(h, &mut |run| {
+                    run.forward(t..t + BLOCK, &mut forward, &mut [0; 3], &mut |_, _| ())
+                        .unwrap();
+                    let validation = Validation {
+                        objective: &outside,
+                        examples: VALID,
+                    };
+                    loss = run.hypergradient(&validation, &mut forward, d_h);
+                });
+                loss
+            })
+            .unwrap();
         t += BLOCK;
-        adam.step(&mut h, &d).unwrap();
-        step += 1;
     }
-    let mut answer = bits(&h);
+    let mut answer = bits(tuner.h());
     answer.extend(bits(&*forward.w));
     answer.extend(bits(&*forward.w_dot));
     let len = Stepped::<f32>::state_len(P, 1, rule, 2)
-        + Tuner::<f32>::state_len(2, Adam::<f32>::state_len(2));
-    let tuner = Tuner {
-        h: &mut h,
-        outer: &mut adam,
-        step: &mut step,
-        tag: 0,
-    };
+        + Tuner::<f32>::state_len(2, 0, Adam::<f32>::state_len(2));
     let training = Stepped {
         forward: &mut forward,
         t: &mut t,
@@ -973,7 +943,7 @@ fn tuning_in_real_time_cut_after_any_block_goes_on_with_the_same_bits() {
     }
     // Behind the tuner's fields, what every state begins with and four lengths is the step that is due.
     let (_, saved) = in_real_time(None, 2);
-    let at = Tuner::<f32>::state_len(2, Adam::<f32>::state_len(2)) - 4 + 8 * (3 + 4);
+    let at = Tuner::<f32>::state_len(2, 0, Adam::<f32>::state_len(2)) - 4 + 8 * (3 + 4);
     assert_eq!(saved[at..at + 8], 6u64.to_le_bytes());
     for t in [101, 1 << 32, u64::MAX] {
         let forged = forged(&saved, at, t);
@@ -1030,7 +1000,7 @@ fn the_layout_is_the_documented_one() {
     let mut saved = [0xaa; 150];
     let len = state::save(0x0a0b, &mut state, &mut saved).unwrap();
     let mut want: Vec<u8> = b"drmad st".to_vec();
-    want.extend([2, 0, 0, 0, 0, 0, 0, 0]);
+    want.extend([3, 0, 0, 0, 0, 0, 0, 0]);
     want.extend((len as u64).to_le_bytes());
     want.extend([0x0b, 0x0a, 0, 0, 0, 0, 0, 0]);
     want.extend([42, 0, 0, 0, 0, 0, 0, 0]);
@@ -1097,7 +1067,7 @@ fn the_layout_is_the_documented_one() {
     let error = state::restore(&earlier, &mut state).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "saved state: layout's version is 0x1, not 0x2"
+        "saved state: layout's version is 0x1, not 0x3"
     );
 }
 
@@ -1184,13 +1154,9 @@ fn a_state_that_is_taken_is_saved_again_as_it_was_whichever_byte_was_changed() {
         forged[place] ^= change;
         let sum = crc32(&forged[..end]).to_le_bytes();
         forged[end..].copy_from_slice(&sum);
-        let (mut m, mut v, mut h, mut step) = ([0.0; 3], [0.0; 3], [0.0f32; 3], 0);
-        let mut tuner = Tuner {
-            h: &mut h,
-            outer: &mut Adam::new(0.05, &mut m, &mut v).unwrap(),
-            step: &mut step,
-            tag: 0,
-        };
+        let (mut m, mut v, mut h, mut room) = ([0.0; 3], [0.0; 3], [0.0f32; 3], [0.0; 9]);
+        let mut adam = Adam::new(0.05, &mut m, &mut v).unwrap();
+        let mut tuner = Tuner::new(&mut h, &mut adam, &mut room).unwrap();
         if state::restore(&forged, &mut tuner).is_ok() {
             taken += 1;
             let mut again = vec![0; saved.len()];

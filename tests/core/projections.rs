@@ -489,7 +489,8 @@ fn a_projected_optimiser_steps_and_then_projects() {
     let (h, d) = ([0.2f32, 0.9, 0.4], [-1.0, -0.5, 3.0]);
     let (mut got, mut want) = (h, h);
     let inner = Sgd { rate: 0.5 };
-    Projected { inner, onto }.step(&mut got, &d).unwrap();
+    let all = &[(0..3, onto)];
+    Projected { inner, onto: all }.step(&mut got, &d).unwrap();
     let mut sgd = inner;
     sgd.step(&mut want, &d).unwrap();
     capped_box(0.0, 1.0, 1.5, &mut want).unwrap();
@@ -498,7 +499,7 @@ fn a_projected_optimiser_steps_and_then_projects() {
     // A refused step changes neither the hyperparameters nor the optimiser's state.
     let (mut m, mut v) = ([0.0; 3], [0.0; 3]);
     let inner = Adam::new(0.1f32, &mut m, &mut v).unwrap();
-    let onto = Projection::Simplex { total: -1.0 };
+    let onto = &[(0..3, Projection::Simplex { total: -1.0 })];
     let mut outer = Projected { inner, onto };
     let mut got = h;
     assert!(outer.step(&mut got, &d).is_err());

@@ -261,7 +261,8 @@ operations! {
     }
     outer_projected_step(x) {
         let [h, d, ..] = &mut x.f;
-        let mut outer = Projected { inner: Sgd { rate: x.x[0] }, onto: x.projection };
+        let onto = &[(x.n[0]..x.n[1], x.projection)];
+        let mut outer = Projected { inner: Sgd { rate: x.x[0] }, onto };
         put(&mut x.failed, outer.step(h, d));
     }
     outer_projection_check(x) { put(&mut x.failed, x.projection.check(x.n[0])); }

@@ -18,7 +18,7 @@ use drmad::kernels::reversible::{self, Bits, Fixed, Ratio, Turn};
 use drmad::kernels::sparse::{self, Row};
 use drmad::kernels::{activation, adam, interpolate, math, nesterov, quantise, reduce};
 use drmad::layers::Layer;
-use drmad::memory::Need;
+use drmad::memory::{Buffer, Need};
 use drmad::method::{Extent, Method, Sweep};
 use drmad::models::{
     Beside, Features, Inputs, LearnedInputs, Logistic, Mlp, Pass, Pixels, Quadratic, Smoothed,
@@ -27,7 +27,7 @@ use drmad::models::{
 use drmad::network::{self, Network};
 use drmad::objective::{self, At, ByLoss, Directions, Objective, Products};
 use drmad::outer::projections;
-use drmad::outer::{Adam, Outer, Parametrisation, Projected, Projection, Sgd, Sign, Tuner};
+use drmad::outer::{Adam, Outer, Parametrisation, Projected, Projection, Sgd, Sign};
 use drmad::path::{
     Checkpoints, Full, Grid, Hats, Knots, Legendre, Levels, Line, Mark, Path, Plan, Quantised,
     Replayed, Reversed, Reversible, Tail, Tape, Truncated,
@@ -36,6 +36,7 @@ use drmad::random::{self, Batches, Initial, Normal, Origin};
 use drmad::state;
 use drmad::train::{Rule, Run, Schedule};
 use drmad::training::{Hypers, Model, Name, On, Own, Session, Training, Tuned, Values, What};
+use drmad::tuner::Tuner;
 use drmad::wrap::{Coupled, Coupling, L1, L2, Psd, Scaled, Strength, Tasks};
 use drmad::{Dual, Error, Plain};
 

@@ -327,7 +327,7 @@ operations! {
             Knots::<f32, &[f32], Eleven<'_>>::state_len(a, Some(b)),
             Hats::<f32, &[f32], Eleven<'_>>::state_len(a, b),
             Trainer::<Plain, f32>::state_len(a, b, x.rule, x.flag.then_some((c, d)), d),
-            Tuner::<f32>::state_len(a, b) + Stepped::<f32>::state_len(a, b, x.rule, c),
+            Tuner::<f32>::state_len(a, b, c) + Tuner::<f32>::need(d).len() + Stepped::<f32>::state_len(a, b, x.rule, c),
         ];
     }
     schedule_step_each(x) {
@@ -488,6 +488,8 @@ operations! {
         x.n[0] = session.floats() + session.weights().len() + session.by_initial_weights().len();
         x.n[1] = session.progress().walked;
         let mut session = session.with_fresh_batches(fresh);
+        let (w, scratch) = session.weights_and_scratch();
+        x.n[3] = w.len() + scratch.len();
         if let Some(w) = put(&mut x.failed, session.train(&mut |_, _| ())) {
             x.n[2] = w.len();
         }
@@ -505,11 +507,49 @@ operations! {
             }
         }
     }
-    state_tuner(x) {
-        let [h, m, v, ..] = &mut x.f;
+    memory_buffer(x) {
+        let mut buffer = Buffer::new("memory", &mut *x.f[0]);
+        if let Some(numbers) = put(&mut x.failed, buffer.numbers(x.n[0])) {
+            x.n[1] = numbers.len();
+        }
+        if let Some(words) = put(&mut x.failed, buffer.words(x.n[2])) {
+            x.n[3] = words.len();
+        }
+    }
+    tuner_round(x) {
+        let (training, method) = (x.training(), x.method);
+        let [h, m, v, room, history, memory, curvatures, initial, ..] = &mut x.f;
+        let bowl = Bowl::new(curvatures);
+        let on = On { training: &bowl, validation: &bowl, initial: x.flag.then_some(&**initial) };
         let Some(mut adam) = put(&mut x.failed, Adam::new(x.x[0], m, v)) else { return };
-        let mut step = x.n[0] as u64;
-        let mut tuner = Tuner { h, outer: &mut adam, step: &mut step, tag: 0 };
+        let Some(tuner) = put(&mut x.failed, Tuner::new(h, &mut adam, room)) else { return };
+        let mut tuner = tuner.with_history(history);
+        if let Some(outcome) = put(&mut x.failed, tuner.round(&training, method, on, memory)) {
+            x.x[1] = outcome.valid_loss;
+        }
+        if let Some(best) = tuner.best() {
+            (x.n[0], x.n[1], x.x[2]) = (best.round, best.h.len(), best.loss);
+        }
+        x.n[2] = tuner.rounds() + tuner.h().len() + tuner.hypergradient().len() + tuner.history().len();
+    }
+    tuner_round_by(x) {
+        let [h, m, v, room, d, ..] = &mut x.f;
+        let Some(mut adam) = put(&mut x.failed, Adam::new(x.x[0], m, v)) else { return };
+        let Some(mut tuner) = put(&mut x.failed, Tuner::new(h, &mut adam, room)) else { return };
+        let loss = x.x[1];
+        let round = tuner.round_by(&mut |_, d_h| {
+            for (d_h, d) in d_h.iter_mut().zip(d.iter()) {
+                *d_h = *d;
+            }
+            Ok(loss)
+        });
+        put(&mut x.failed, round);
+    }
+    tuner_state(x) {
+        let [h, m, v, room, history, ..] = &mut x.f;
+        let Some(mut adam) = put(&mut x.failed, Adam::new(x.x[0], m, v)) else { return };
+        let Some(tuner) = put(&mut x.failed, Tuner::new(h, &mut adam, room)) else { return };
+        let mut tuner = tuner.with_history(history).with_tag(x.n[0] as u64);
         let [there, back, _] = &mut x.bytes;
         put(&mut x.failed, state::save(1, &mut tuner, there));
         put(&mut x.failed, state::restore(back, &mut tuner));
@@ -520,7 +560,7 @@ operations! {
         if let Some(len) = put(&mut x.failed, state::len(&mut tuner)) {
             x.n[2] = len;
         }
-        x.n[0] = step as usize;
+        x.n[0] = tuner.rounds();
     }
     state_newest(x) {
         let [a, b, c] = &x.bytes;

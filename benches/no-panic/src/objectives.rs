@@ -168,6 +168,14 @@ operations! {
             }
         }
     }
+    described_network_of_examples(x) {
+        let (examples, ..) = given(x);
+        let training = x.training();
+        if let Some([loss, validation]) = put(&mut x.failed, training.losses_of::<Plain, _>(examples, examples)) {
+            all(x, &loss);
+            all(x, &validation);
+        }
+    }
     quadratic(x) {
         let curvatures = core::mem::take(&mut x.f[9]);
         all(x, &Quadratic::<Plain>::new(curvatures));

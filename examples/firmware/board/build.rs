@@ -8,20 +8,23 @@ use std::path::PathBuf;
 /// What of the RAM each program may use, in KiB.
 const PROGRAMS: [(&str, u32); 3] = [("drift", 16), ("digits", 256), ("papers", 4096)];
 /// The programs that measure a method, and those that must fail.
-const OTHERS: [&str; 13] = [
+const OTHERS: [&str; 16] = [
     "panics",
     "faults",
-    "training",
+    "direct",
     "tape",
     "checkpoints",
     "reversible",
     "line",
+    "line_published",
     "knots",
+    "hermite",
     "legendre",
     "hats",
     "reversed",
-    "forward_mode",
+    "forward",
     "implicit",
+    "neumann",
 ];
 const OTHER_RAM: u32 = 128;
 

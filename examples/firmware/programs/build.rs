@@ -1,5 +1,5 @@
 //! Packs MNIST's first images for flash: of each pixel that is not black where it stands (16 bits) and
-//! its brightness (4 bits).
+//! its byte.
 
 use std::env;
 use std::error::Error;
@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use ruzstd::decoding::StreamingDecoder;
 
 /// Images from the training file, and from the test file.
-const TRAIN_FILE: usize = 3000;
-const TEST_FILE: usize = 1000;
+const TRAIN_FILE: usize = 1500;
+const TEST_FILE: usize = 500;
 const PIXELS: usize = 784;
 
 /// The first `len` bytes after the header of an IDX file.
@@ -34,28 +34,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         )?);
         labels.extend(first(&format!("{name}-labels-idx1-ubyte"), 8, count)?);
     }
-    let (mut starts, mut indices, mut levels) = (vec![0u32], vec![], vec![]);
+    let (mut starts, mut indices, mut bytes) = (vec![0u32], vec![], vec![]);
     for image in images.chunks(PIXELS) {
-        for (i, byte) in image.iter().enumerate() {
-            // 255 is 15 times 17.
-            let level = (u32::from(*byte) + 8) / 17;
-            if level > 0 {
-                indices.push(i as u16);
-                levels.push(level as u8);
-            }
+        for (i, byte) in image.iter().enumerate().filter(|(_, byte)| **byte > 0) {
+            indices.extend((i as u16).to_le_bytes());
+            bytes.push(*byte);
         }
-        starts.push(indices.len() as u32);
+        starts.push(bytes.len() as u32);
     }
     let starts: Vec<u8> = starts.iter().flat_map(|x| x.to_le_bytes()).collect();
-    let indices: Vec<u8> = indices.iter().flat_map(|x| x.to_le_bytes()).collect();
-    let pairs = levels.chunks(2);
-    let levels: Vec<u8> = pairs
-        .map(|pair| pair[0] | pair.get(1).unwrap_or(&0) << 4)
-        .collect();
     let out = PathBuf::from(env::var("OUT_DIR")?);
     write(out.join("starts"), starts)?;
     write(out.join("indices"), indices)?;
-    write(out.join("levels"), levels)?;
+    write(out.join("bytes"), bytes)?;
     write(out.join("labels"), labels)?;
     println!("cargo::rerun-if-changed=build.rs");
     Ok(())

@@ -260,7 +260,7 @@ impl<O: Objective, E: Objective<Arithmetic = O::Arithmetic>> Training<'_, O, E> 
         let mut rho_outer = Adam::new(tuning.rho_rate, m_rho, v_rho)?;
         let mut outer = Projected {
             inner: Adam::new(tuning.coupling_rate, m, v)?,
-            onto: Projection::NonNegative,
+            onto: &[(0..count, Projection::NonNegative)],
         };
         let (rates, momenta) = ([tuning.rate], [tuning.momentum]);
         let weights = self.objective.weights();

@@ -7,12 +7,11 @@ use programs::{Failure, Report, digits, drift, papers};
 /// A method's report, after a look at its angle to the exact hypergradient.
 macro_rules! method {
     ($name:ident, $least:expr) => {{
-        let exact = methods::tape::hypergradient(&mut Box::new(methods::tape::Memory::new()))?;
-        let mut memory = Box::new(methods::$name::Memory::new());
-        let got = methods::$name::hypergradient(&mut memory)?;
+        let exact = methods::tape::hypergradient(&mut Box::default())?;
+        let got = methods::$name::hypergradient(&mut Box::default())?;
         judge(&got, &exact, $least)?;
-        println!("storage {}", methods::$name::STORAGE);
-        methods::$name::run(&mut memory)
+        println!("memory {}", methods::$name::NEED.bytes());
+        methods::$name::run(&mut Box::default())
     }};
 }
 
@@ -33,20 +32,23 @@ fn judge(got: &Hypergradient, exact: &Hypergradient, least: f64) -> Result<(), F
 
 fn run(name: &str) -> Result<Report, Failure> {
     match name {
-        "drift" => drift::run(&mut drift::Memory::new()),
-        "digits" => digits::run(&mut Box::new(digits::Memory::new())),
-        "papers" => papers::run(&mut Box::new(papers::Memory::new())),
-        "training" => methods::training::run(&mut Box::new(methods::training::Memory::new())),
+        "drift" => drift::run(&mut Box::default()),
+        "digits" => digits::run(&mut Box::default()),
+        "papers" => papers::run(&mut Box::default()),
+        "direct" => methods::direct::run(&mut Box::default()),
         "tape" => method!(tape, 1.0),
         "checkpoints" => method!(checkpoints, 1.0),
         "reversible" => method!(reversible, 0.9999),
-        "line" => method!(line, 0.98),
+        "line" => method!(line, 0.95),
+        "line_published" => method!(line_published, 0.8),
         "knots" => method!(knots, 0.999),
+        "hermite" => method!(hermite, 0.999),
         "legendre" => method!(legendre, 0.999),
         "hats" => method!(hats, 0.999),
         "reversed" => method!(reversed, 0.9999),
-        "forward_mode" => method!(forward_mode, 0.9999),
+        "forward" => method!(forward, 0.9999),
         "implicit" => method!(implicit, 0.9),
+        "neumann" => method!(neumann, 0.9),
         _ => {
             eprintln!("{name}: not a program of the firmware");
             std::process::exit(2);

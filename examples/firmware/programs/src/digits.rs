@@ -3,51 +3,46 @@
 //!
 //! Six vectors of 7850 weights are 184 KiB of it, the hats' eight rows 30 KiB.
 
-use crate::network::{HATS, Memory as Buffers, Plan};
+use drmad::layers::Layer::{self, Dense, Tanh};
+use drmad::memory::Need;
+use drmad::training::Training;
+
+use crate::network::{need, training, tune};
 use crate::{Failure, Report};
 
 /// The network that is too large has twelve hidden units.
-const WIDTHS: &[usize] = if cfg!(feature = "too-large") {
-    &[784, 12, 10]
+const LAYERS: &[Layer] = if cfg!(feature = "too-large") {
+    &[Dense(12), Tanh, Dense(10)]
 } else {
-    &[784, 10]
+    &[Dense(10)]
 };
 
 /// What is trained and tuned.
-pub const PLAN: Plan = Plan {
-    widths: WIDTHS,
-    chunk: 4,
-    batch: 20,
-    steps: 80,
-    tail: 20,
-    rate: 0.3,
-    momentum: 0.9,
+pub const TRAINING: Training<'static> = Training {
+    valid_examples: 500,
     log_scale: -3.0,
-    start: -7.0,
-    rounds: 4,
-    outer_rate: 1.0,
-    train: 300,
-    judges: 500,
+    batch: 20,
+    microbatch: Some(2),
+    ..training(LAYERS, 300, 80)
 };
 
-/// All of its memory, but for the stack.
-pub type Memory =
-    Buffers<{ PLAN.workspace_len() }, { PLAN.rows_len() }, { PLAN.hypers() }, { PLAN.batch }>;
-
+const NEED: Need<f32> = need(&TRAINING);
 /// RAM of the board, and what of it is the stack's.
 const RAM: usize = 256 * 1024;
 const STACK: usize = 8 * 1024;
 // A network that does not fit ends the build here, before any linker.
 const _: () = assert!(
-    size_of::<Memory>() + STACK <= RAM,
-    "the network does not fit into 256 KiB: fewer weights, hats or examples of a chunk"
+    NEED.bytes() + STACK <= RAM,
+    "the network does not fit into 256 KiB: fewer weights, hats or examples of a microbatch"
 );
-const _: () = assert!(HATS < PLAN.steps - PLAN.tail);
+
+/// All of its memory, but for the stack.
+pub type Memory = crate::Numbers<{ NEED.len() }>;
 
 /// Tunes, and holds the result to what it must be.
 ///
 /// # Errors
 /// [`Failure`].
 pub fn run(memory: &mut Memory) -> Result<Report, Failure> {
-    memory.tune(&PLAN)?.checked(0.92, 0.95)
+    tune(&TRAINING, -7.0, 5, &mut memory.0)?.checked(0.92, 0.95)
 }

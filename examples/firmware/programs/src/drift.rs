@@ -13,15 +13,17 @@
 //! and by the learning rate, through all of the training, move both.
 //!
 //! [`Drift`] is an objective as a user writes it: its gradient, generic over the scalar. The second
-//! derivatives come from dual numbers.
+//! derivatives come from dual numbers. A round is a [`Session`], which stops between steps for whatever else the device
+//! is to do.
 
-use drmad::group::Groups;
-use drmad::hypergradient::{Validation, Wanted, Workspace};
-use drmad::objective::{At, Objective, dual_required_len};
-use drmad::outer::{Adam, Outer};
-use drmad::path::{Checkpoints, Mark};
-use drmad::random::{Batches, Normal, Origin};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::group::{Granularity, Groups};
+use drmad::memory::Need;
+use drmad::method::{Method, Recall, Sweep};
+use drmad::objective::{At, Objective};
+use drmad::outer::Adam;
+use drmad::random::{Normal, Origin};
+use drmad::training::{Model, On, Own, Session, Training, Tuned, What};
+use drmad::tuner::Tuner;
 use drmad::{Arithmetic, Error, Plain, Scalar};
 
 use crate::{DOWN, Failure, Judged, Report, fnv1a64};
@@ -33,12 +35,28 @@ const POWERS: usize = 5;
 /// Readings to learn from, and to judge by.
 const TRAIN: usize = 8;
 const READINGS: usize = 2 * TRAIN;
-const BATCH: usize = 6;
-const STEPS: usize = 200;
-const ROUNDS: usize = 20;
-/// Snapshots of the training, from which the steps between are taken again.
-const SNAPSHOTS: usize = 6;
-const RULE: Rule = Rule::HeavyBall;
+const ROUNDS: usize = 21;
+/// Steps of a training or of its way back after which others may run.
+const STEPS_AT_ONCE: usize = 25;
+
+/// The logarithms of penalty, which is the objective's own, and rate.
+const TUNED: &[Tuned] = &[
+    Tuned::new(What::Objective, Granularity::Global),
+    Tuned::new(What::Rate, Granularity::Global),
+];
+const H: usize = TRAINING.hypers().len();
+
+/// What is trained and tuned.
+pub const TRAINING: Training<'static> = Training {
+    tuned: TUNED,
+    batch: 6,
+    seed: 1,
+    ..Training::new(Model::Own(Own::new(P, 1, 0)), TRAIN, 200)
+};
+
+/// Six snapshots of the training, from which the steps between are taken again.
+const METHOD: Sweep = Sweep::over(Recall::Checkpoints { snapshots: 6 });
+const NEED: Need<f32> = TRAINING.need(Method::Sweep(METHOD));
 
 /// The sensor at its reference.
 #[derive(Clone, Copy, Debug, Default)]
@@ -144,14 +162,12 @@ fn model<S: Scalar>(w: &[S; P], slopes: &[S; P]) -> S {
     terms.fold(S::ZERO, |sum, (w, slope)| Plain::mul_add(*w, *slope, sum))
 }
 
-const SCRATCH: usize = dual_required_len(P, 1, 0);
-
 /// All of its memory, but for the stack.
 #[derive(Debug)]
 pub struct Memory {
     readings: [Reading; READINGS],
-    workspace: [f32; Workspace::<f32>::required_len(P, SCRATCH, RULE, true)],
-    snapshots: [f32; Checkpoints::<f32>::required_len(P, SNAPSHOTS, RULE.slots())],
+    tuning: [f32; Tuner::<f32>::need(H).len()],
+    training: [f32; NEED.len()],
 }
 
 const _: () = assert!(size_of::<Memory>() <= 4 * 1024);
@@ -172,8 +188,8 @@ impl Memory {
         };
         Memory {
             readings: [NOTHING; READINGS],
-            workspace: [0.0; _],
-            snapshots: [0.0; _],
+            tuning: [0.0; _],
+            training: [0.0; _],
         }
     }
 }
@@ -225,69 +241,45 @@ fn bias(w: &[f32]) -> f32 {
 /// [`Failure`].
 pub fn run(memory: &mut Memory) -> Result<Report, Failure> {
     sense(&mut memory.readings);
-    let of = |penalised| Drift {
-        readings: &memory.readings,
+    let (training, judges) = memory.readings.split_at(TRAIN);
+    let of = |readings, penalised| Drift {
+        readings,
         penalised,
     };
-    let (objective, outside) = (of(true), of(false));
-    let judges: [u32; TRAIN] = core::array::from_fn(|i| (TRAIN + i) as u32);
-    let validation = Validation {
-        objective: &outside,
-        examples: &judges,
+    let on = On {
+        training: &of(training, true),
+        validation: &of(judges, false),
+        initial: Some(&[0.0; P]),
     };
-    let origin = [0.0f32; P];
-    // The logarithms of penalty and rate.
-    let mut logs = [-9.0f32, 0.0];
-    let (mut m, mut v) = ([0.0; 2], [0.0; 2]);
-    let mut outer = Adam::new(0.3 * DOWN, &mut m, &mut v)?;
-    let mut workspace = Workspace::new(&mut memory.workspace, P, RULE, true)?;
-    let mut batch = [0; BATCH];
+    let (mut h, mut m, mut v) = ([-9.0, 0.0], [0.0; H], [0.0; H]);
+    let mut adam = Adam::new(0.3 * DOWN, &mut m, &mut v)?;
+    let mut tuner = Tuner::new(&mut h, &mut adam, &mut memory.tuning)?;
     let mut report = Report::default();
-    for round in 0..=ROUNDS {
-        let rate = Scalar::exp::<Plain>(logs[1]);
-        let run = Run {
-            objective: &objective,
-            h: &logs[..1],
-            schedule: Schedule {
-                groups: Groups::global(P),
-                rule: RULE,
-                rates: &[rate],
-                momenta: &[0.9],
-            },
-            batches: Batches {
-                seed: 1,
-                examples: TRAIN,
-                size: BATCH,
-            },
-            steps: STEPS,
+    for round in 0..ROUNDS {
+        let mut session = Session::new(TRAINING, METHOD, on, tuner.h(), &mut memory.training)?;
+        let test_error = bias(session.train(&mut |_, _| ())?);
+        let outcome = loop {
+            if let Some(outcome) = session.advance(STEPS_AT_ONCE, &mut |_, _| ())? {
+                break outcome;
+            }
+            // Here the device does whatever else it is for.
         };
-        let mut marks = [Mark::default(); SNAPSHOTS];
-        let snapshots = &mut memory.snapshots;
-        let mut path = Checkpoints::new(P, STEPS, RULE.slots(), snapshots, &mut marks)?;
-        let w0 = &origin[..];
-        run.walk(&w0, &mut path, &mut workspace, &mut batch, &mut |_, _| ())?;
+        let valid_loss = tuner.round_by(&mut |_, d_h| {
+            session.hypergradient(d_h)?;
+            Ok(outcome.valid_loss)
+        })?;
         let judged = Judged {
-            test_error: bias(workspace.w),
-            valid_loss: 0.0,
-        };
-        let (mut d_h, mut d_rate, mut d_momentum) = ([0.0], [0.0], [0.0]);
-        let wanted = Wanted {
-            d_h: &mut d_h,
-            schedule: Some((&mut d_rate, &mut d_momentum)),
-        };
-        let outcome = run.back(&validation, &mut path, &mut workspace, &mut batch, wanted)?;
-        let valid_loss = outcome.valid_loss;
-        report.after = Judged {
             valid_loss,
-            ..judged
+            test_error,
         };
         if round == 0 {
-            report.before = report.after;
+            report.before = judged;
+        }
+        if tuner.best().is_some_and(|best| best.round == round) {
+            report.after = judged;
         }
         report.round(valid_loss)?;
-        report.hash = fnv1a64(&[d_h[0], d_rate[0], d_momentum[0]]);
-        // The penalty is its own logarithm already.
-        outer.step(&mut logs, &[d_h[0], rate * d_rate[0]])?;
+        report.hash = fnv1a64(tuner.hypergradient());
     }
     report.checked(0.75, 0.75)
 }

@@ -7,9 +7,9 @@
 //! | [`papers`] | a penalty for each unit of the papers' network, 784-50-50-50-10 | 4 MiB |
 //! | [`methods`] | nothing: the hypergradient of one small network by each method | |
 //!
-//! Each is a function of a `Memory`, a struct of arrays whose lengths are constants: a static on a
-//! device. It trains, comes back with the hypergradient, moves the hyperparameters, and does so again.
-//! Then it judges what it has done, and refuses to call anything tuned that is no better than before.
+//! Each is a description of a training, its memory and a call of the tuner. The memory's length is a constant that
+//! follows from the description, so that it is a static on a device. Then the program judges what it has done, and
+//! refuses to call anything tuned that is no better than before.
 //!
 //! All compute in [`Plain`](drmad::Plain), so that their bits are those of the host.
 #![no_std]
@@ -27,6 +27,23 @@ use heapless::Vec;
 
 /// The most rounds of tuning of any program.
 pub const MOST_ROUNDS: usize = 40;
+
+/// Memory that holds nothing yet.
+#[derive(Debug)]
+pub struct Numbers<const LEN: usize>(pub [f32; LEN]);
+
+impl<const LEN: usize> Numbers<LEN> {
+    /// Zeros, of which no program takes any for granted.
+    pub const fn new() -> Self {
+        Numbers([0.0; LEN])
+    }
+}
+
+impl<const LEN: usize> Default for Numbers<LEN> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// How good a training was.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -2,64 +2,48 @@
 //! flash and RAM?
 //!
 //! A network 16-8-4 with a penalty for each of its 24 units learns four clouds of points in 64 steps. All
-//! programs but for the way back are the same; [`training`] has none and is what the others are measured
+//! programs but for the way back are the same; [`direct`] has none and is what the others are measured
 //! against. Nothing is tuned: the hash of the hypergradient is compared with the host's, and there its
 //! cosine to the exact one is asserted.
 
-use drmad::forward::{self, Forward, Wrt};
-use drmad::group::{Granularity, Groups, Layout};
-use drmad::hypergradient::{Validation, Wanted, Workspace};
-use drmad::implicit::{Implicit, Solver};
-use drmad::models::{Features, Inputs, Mlp, Pass};
-use drmad::objective::Objective;
-use drmad::path::{
-    Checkpoints, Grid, Hats, Knots, Legendre, Line, Mark, Path, Quantised, Reversed, Reversible,
-    Spare, Steps, Tape,
-};
-use drmad::random::{Batches, Normal, Origin};
-use drmad::train::{Rule, Run, Schedule};
-use drmad::wrap::{L2, Strength};
+use drmad::group::{Granularity, Groups};
+use drmad::layers::Layer::{Dense, Tanh};
+use drmad::memory::Need;
+use drmad::method::{Method, Recall, Sweep};
+use drmad::models::Features;
+use drmad::network::{Loss, Network};
+use drmad::path::Levels;
+use drmad::random::{Normal, Origin};
+use drmad::training::{On, Training, Tuned, What};
 use drmad::{Error, Plain};
 
 use crate::{Failure, Judged, Report, fnv1a64};
 
-const WIDTHS: &[usize] = &[16, 8, 4];
-const INPUTS: usize = WIDTHS[0];
-const BATCH: usize = 4;
-const NETWORK: Pass<'static> = Pass {
-    layout: Layout::Layers(WIDTHS),
-    chunk: BATCH,
-    inputs: Inputs::Gathered,
-};
-const LAYOUT: Layout<'static> = Layout::Layers(WIDTHS);
-const UNITS: Groups<'static> = Groups {
-    layout: LAYOUT,
-    by: Granularity::Unit,
-    biases: false,
-};
-const P: usize = NETWORK.weights();
-const H: usize = UNITS.len();
-const STEPS: usize = 64;
-const MOMENTUM: f32 = 0.9;
+const INPUTS: usize = 16;
 const EXAMPLES: usize = 64;
 const TRAINED: usize = 40;
-const RULE: Rule = Rule::HeavyBall;
+const NETWORK: Network<'static> = Network {
+    inputs: INPUTS,
+    layers: &[Dense(8), Tanh, Dense(4)],
+    loss: Loss::CrossEntropy,
+};
+const UNITS: &[Tuned] = &[Tuned::new(What::Penalty, Granularity::Unit)];
+
+/// What is trained.
+pub const TRAINING: Training<'static> = Training {
+    valid_examples: EXAMPLES - TRAINED,
+    tuned: UNITS,
+    rate: 0.2,
+    log_scale: -1.0,
+    batch: 4,
+    seed: 1,
+    ..Training::of(NETWORK, TRAINED, 64)
+};
+const H: usize = TRAINING.hypers().len();
+/// The logarithm of a hundredth.
+const PENALTIES: [f32; H] = [-4.6; H];
 /// Snapshots, knots, hats and polynomials.
 const K: usize = 8;
-const ORIGIN: Normal<'static, f32> = Normal {
-    seed: 9,
-    groups: Groups::global(P),
-    log_scales: &[-1.0],
-};
-/// What the network needs, or the penalty's sums by unit, whichever is more.
-const SCRATCH: usize = {
-    let network = NETWORK.second_order_scratch_len();
-    if network > H { network } else { H }
-};
-/// Implicit differentiation needs a number for each hyperparameter more.
-const WORKSPACE: usize = Workspace::<f32>::required_len(P, SCRATCH + H, RULE, false);
-
-type Loss<'a> = L2<'a, Mlp<'a, Features<'a>, Plain>>;
 
 /// The data.
 #[derive(Debug)]
@@ -93,45 +77,17 @@ impl Clouds {
         }
     }
 
-    /// The training loss, and the validation loss.
-    fn losses(&self) -> Result<[Loss<'_>; 2], Error> {
-        let data = Features {
-            x: &self.x,
-            labels: &self.labels,
+    /// Those trained on, and those validated on.
+    fn halves(&self) -> [Features<'_>; 2] {
+        let (x, valid_x) = self.x.split_at(TRAINED * INPUTS);
+        let (labels, valid_labels) = self.labels.split_at(TRAINED);
+        [(x, labels), (valid_x, valid_labels)].map(|(x, labels)| Features {
+            x,
+            labels,
             width: INPUTS,
-        };
-        let net = Mlp::new(data, WIDTHS, BATCH)?;
-        let of = |strength| L2::new(net, strength);
-        Ok([of(Strength::Tuned(UNITS)), of(Strength::Off(UNITS))])
+        })
     }
 }
-
-/// The numbers from `first` on.
-fn numbers<const N: usize>(first: usize) -> [u32; N] {
-    core::array::from_fn(|i| (first + i) as u32)
-}
-
-/// The training.
-fn training_of<'a>(objective: &'a Loss<'a>, h: &'a [f32; H]) -> Run<'a, Plain, f32> {
-    Run {
-        objective,
-        h,
-        schedule: Schedule {
-            groups: Groups::global(P),
-            rule: RULE,
-            rates: &[0.2],
-            momenta: &[MOMENTUM],
-        },
-        batches: Batches {
-            seed: 1,
-            examples: TRAINED,
-            size: BATCH,
-        },
-        steps: STEPS,
-    }
-}
-
-const PENALTIES: [f32; H] = [0.01; H];
 
 /// A hypergradient, its hash and the validation loss.
 #[derive(Clone, Copy, Debug)]
@@ -157,51 +113,23 @@ impl Hypergradient {
     }
 }
 
-/// The way there, and the way back along a path.
-fn sweep(
-    clouds: &mut Clouds,
-    workspace: &mut [f32],
-    path: &mut dyn Path<Plain, f32>,
-) -> Result<Hypergradient, Error> {
-    clouds.fill();
-    let [objective, outside] = &clouds.losses()?;
-    let run = training_of(objective, &PENALTIES);
-    let validation = Validation {
-        objective: outside,
-        examples: &numbers::<{ EXAMPLES - TRAINED }>(TRAINED),
-    };
-    let mut workspace = Workspace::new(workspace, P, RULE, false)?;
-    let mut batch = [0; BATCH];
-    run.walk(&ORIGIN, path, &mut workspace, &mut batch, &mut |_, _| ())?;
-    let mut d_h = [0.0; H];
-    let wanted = Wanted {
-        d_h: &mut d_h,
-        schedule: None,
-    };
-    let outcome = run.back(&validation, path, &mut workspace, &mut batch, wanted)?;
-    Ok(Hypergradient {
-        d_h,
-        valid_loss: outcome.valid_loss,
-    })
-}
-
-/// A method's memory and program: the length of its workspace, and what storage it needs beside that.
+/// A method's memory and program.
 macro_rules! method {
-    ($(#[$doc:meta])* $name:ident, $space:expr, [$type:ty; $len:expr], $zero:expr,
-     |$clouds:ident, $workspace:ident, $storage:ident| $body:expr) => {
+    ($(#[$doc:meta])* $name:ident, $method:expr) => {
         $(#[$doc])*
         pub mod $name {
             use super::*;
 
-            /// Bytes of storage beside the workspace: the method's own `required_len`.
-            pub const STORAGE: usize = size_of::<[$type; $len]>();
+            const METHOD: Method = $method;
+
+            /// What the training takes with it.
+            pub const NEED: Need<f32> = TRAINING.need(METHOD);
 
             /// All of its memory, but for the stack.
             #[derive(Debug)]
             pub struct Memory {
                 clouds: Clouds,
-                workspace: [f32; $space],
-                storage: [$type; $len],
+                training: [f32; NEED.len()],
             }
 
             impl Default for Memory {
@@ -215,8 +143,7 @@ macro_rules! method {
                 pub const fn new() -> Self {
                     Memory {
                         clouds: Clouds::new(),
-                        workspace: [0.0; $space],
-                        storage: [$zero; $len],
+                        training: [0.0; _],
                     }
                 }
             }
@@ -226,9 +153,18 @@ macro_rules! method {
             /// # Errors
             /// What the crate refuses.
             pub fn hypergradient(memory: &mut Memory) -> Result<Hypergradient, Error> {
-                let ($clouds, $workspace) = (&mut memory.clouds, &mut memory.workspace);
-                let $storage = &mut memory.storage;
-                $body
+                memory.clouds.fill();
+                let [train, valid] = memory.clouds.halves();
+                let [training, validation] = &TRAINING.losses_of::<Plain, _>(train, valid)?;
+                let on = On {
+                    training,
+                    validation,
+                    initial: None,
+                };
+                let (mut d_h, room) = ([0.0; H], &mut memory.training);
+                let outcome = TRAINING.hypergradient(METHOD, on, &PENALTIES, &mut d_h, room)?;
+                let valid_loss = outcome.valid_loss;
+                Ok(Hypergradient { d_h, valid_loss })
             }
 
             /// Its report.
@@ -243,164 +179,96 @@ macro_rules! method {
 }
 
 method!(
-    /// No way back at all.
-    training, WORKSPACE, [f32; 0], 0.0, |clouds, workspace, _storage| {
-        clouds.fill();
-        let [objective, outside] = &clouds.losses()?;
-        let run = training_of(objective, &PENALTIES);
-        let mut workspace = Workspace::new(workspace, P, RULE, false)?;
-        run.walk(&ORIGIN, &mut Nowhere, &mut workspace, &mut [0; BATCH], &mut |_, _| ())?;
-        let at = drmad::objective::At {
-            w: &*workspace.w,
-            h: &PENALTIES,
-            batch: &numbers::<{ EXAMPLES - TRAINED }>(TRAINED),
-        };
-        Ok(Hypergradient { d_h: [0.0; H], valid_loss: outside.loss(at, workspace.scratch)? })
-    }
+    /// No way back at all: the weights are taken for constants.
+    direct,
+    Method::Direct
 );
 
 method!(
     /// Every step stored.
-    tape, WORKSPACE, [f32; Tape::<f32>::required_len(P, STEPS, 0)], 0.0,
-    |clouds, workspace, storage| sweep(clouds, workspace, &mut Tape::new(P, STEPS, 0, storage)?)
+    tape,
+    Method::TAPE
 );
 
 method!(
     /// Some steps stored, the others taken again.
-    checkpoints, WORKSPACE, [f32; Checkpoints::<f32>::required_len(P, K, RULE.slots())], 0.0,
-    |clouds, workspace, storage| {
-        let mut marks = [Mark::default(); K];
-        let path = &mut Checkpoints::new(P, STEPS, RULE.slots(), storage, &mut marks)?;
-        sweep(clouds, workspace, path)
-    }
+    checkpoints,
+    Method::Sweep(Sweep::over(Recall::Checkpoints { snapshots: K }))
 );
 
 method!(
     /// Training in fixed point, run backwards.
-    reversible, WORKSPACE, [u32; Reversible::required_len(P, STEPS, MOMENTUM)], 0,
-    |clouds, workspace, storage| {
-        sweep(clouds, workspace, &mut Reversible::new(P, STEPS, MOMENTUM, storage)?)
-    }
+    reversible,
+    Method::Sweep(Sweep::over(Recall::Reversible))
 );
 
 method!(
     /// The straight line.
-    line, WORKSPACE, [f32; 0], 0.0, |clouds, workspace, _storage| {
-        sweep(clouds, workspace, &mut Line::new(ORIGIN, STEPS))
-    }
+    line,
+    Method::Sweep(Sweep::over(Recall::Line))
+);
+
+method!(
+    /// The same as published: a tenth of the steps, the first batches.
+    line_published,
+    Method::Sweep(Sweep::over(Recall::PublishedLine { rate_scale: 1.0 }))
 );
 
 method!(
     /// Lines between some points, in 255 levels.
-    knots, WORKSPACE, [u32; Quantised::<255>::required_len(P, K)], 0, |clouds, workspace, storage| {
-        let rows = Quantised::<255>::new(P, K, storage)?;
-        sweep(clouds, workspace, &mut Knots::<f32, _, _>::new(P, K, ORIGIN, rows)?)
-    }
+    knots,
+    Method::Sweep(Sweep::over(Recall::Knots {
+        intervals: K,
+        levels: Levels::Most,
+    }))
+);
+
+method!(
+    /// Cubics between them.
+    hermite,
+    Method::Sweep(Sweep::over(Recall::Hermite {
+        intervals: K,
+        levels: Levels::Most,
+    }))
 );
 
 method!(
     /// A fit by polynomials.
-    legendre, WORKSPACE, [f32; Legendre::<f32>::required_len(P, K)], 0.0,
-    |clouds, workspace, storage| {
-        sweep(clouds, workspace, &mut Legendre::new(P, STEPS, K, storage)?)
-    }
+    legendre,
+    Method::Sweep(Sweep::over(Recall::Legendre { polynomials: K }))
 );
 
 method!(
-    /// A fit by hats, in 11 levels.
-    hats, WORKSPACE, [u32; Quantised::<11>::required_len(P, K)], 0, |clouds, workspace, storage| {
-        let rows = Quantised::<11>::new(P, K, storage)?;
-        let knots = Grid { steps: STEPS, intervals: K, spacing: Grid::SPACING };
-        let mut factors = [0.0f32; K + 1];
-        let hats = &mut Hats::new(P, knots, ORIGIN, rows, &mut factors)?;
-        sweep(clouds, workspace, hats)
-    }
+    /// A fit by hats, in 11 levels, before a tail.
+    hats,
+    Method::HATS
 );
 
 method!(
     /// Training in floating point, run backwards.
-    reversed, WORKSPACE, [f32; 0], 0.0,
-    |clouds, workspace, _storage| sweep(clouds, workspace, &mut Reversed)
+    reversed,
+    Method::Sweep(Sweep::over(Recall::Reversed))
 );
 
-/// A tangent for each penalty.
-const WRT: [Wrt; H] = {
-    let (mut wrt, mut i) = ([Wrt::Initial; H], 0);
-    while i < H {
-        wrt[i] = Wrt::Hyper(i);
-        i += 1;
-    }
-    wrt
-};
-
 method!(
-    /// One tangent for each hyperparameter, carried along. It has a buffer of its own.
-    forward_mode, 0, [f32; Forward::<f32>::required_len(P, H, RULE, H, SCRATCH + H)], 0.0,
-    |clouds, _workspace, storage| {
-        clouds.fill();
-        let [objective, outside] = &clouds.losses()?;
-        let run = training_of(objective, &PENALTIES);
-        debug_assert!(forward::scratch_len(objective, outside, H) <= SCRATCH + H);
-        let mut forward = Forward::new(storage, &run, &WRT)?;
-        forward.start(&ORIGIN)?;
-        run.forward(0..STEPS, &mut forward, &mut [0; BATCH], &mut |_, _| ())?;
-        let validation = Validation {
-            objective: outside,
-            examples: &numbers::<{ EXAMPLES - TRAINED }>(TRAINED),
-        };
-        let mut d_h = [0.0; H];
-        let valid_loss = run.hypergradient(&validation, &mut forward, &mut d_h)?;
-        Ok(Hypergradient { d_h, valid_loss })
-    }
+    /// One tangent for each hyperparameter, carried along.
+    forward,
+    Method::Forward
 );
 
 method!(
     /// From the end of training alone, by conjugate gradients.
-    implicit, WORKSPACE, [f32; 0], 0.0, |clouds, workspace, _storage| {
-        clouds.fill();
-        let [objective, outside] = &clouds.losses()?;
-        let run = training_of(objective, &PENALTIES);
-        let mut workspace = Workspace::new(workspace, P, RULE, false)?;
-        run.walk(&ORIGIN, &mut Nowhere, &mut workspace, &mut [0; BATCH], &mut |_, _| ())?;
-        let validation = Validation {
-            objective: outside,
-            examples: &numbers::<{ EXAMPLES - TRAINED }>(TRAINED),
-        };
-        let settings = Implicit {
-            examples: &numbers::<TRAINED>(0),
-            solver: Solver::ConjugateGradients,
-            iterations: 20,
-            tolerance: 1e-3,
-            damping: 0.01,
-        };
-        let mut d_h = [0.0; H];
-        let solved = run.implicit(&validation, &settings, &mut workspace, &mut d_h)?;
-        Ok(Hypergradient { d_h, valid_loss: solved.valid_loss })
-    }
+    implicit,
+    Method::IMPLICIT
 );
 
-/// A path for those that do not come back.
-struct Nowhere;
-
-impl Path<Plain, f32> for Nowhere {
-    fn floats(&self) -> usize {
-        0
+method!(
+    /// The same by a Neumann series.
+    neumann,
+    Method::Implicit {
+        series_rate: Some(0.5),
+        iterations: 20,
+        tolerance: 0.0,
+        damping: 0.01,
     }
-
-    fn record(&mut self, _: usize, _: &[f32], _: &[f32], _: Spare<'_, f32>) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn recall(
-        &mut self,
-        _: usize,
-        _: &mut [f32],
-        _: Option<&mut [f32]>,
-        _: &mut dyn Steps<f32>,
-        _: Spare<'_, f32>,
-    ) -> Result<(), Error> {
-        Err(Error::Unsupported {
-            what: "a way back without a path",
-        })
-    }
-}
+);

@@ -1,0 +1,5 @@
+//! See `programs::methods::hermite`.
+#![no_std]
+#![no_main]
+
+board::firmware!(methods::hermite);

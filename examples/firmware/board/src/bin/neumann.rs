@@ -1,0 +1,5 @@
+//! See `programs::methods::neumann`.
+#![no_std]
+#![no_main]
+
+board::firmware!(methods::neumann);

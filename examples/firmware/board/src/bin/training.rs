@@ -1,5 +1,0 @@
-//! See `programs::methods::training`.
-#![no_std]
-#![no_main]
-
-board::firmware!(methods::training);
