@@ -220,7 +220,7 @@ impl<'a, S: Scalar> Forward<'a, S> {
 /// let mut buffer = vec![0.0; Forward::<f32>::required_len(1, 1, RULE, 1, scratch_len(&bowl, &bowl, 1))];
 /// let mut forward = Forward::new(&mut buffer, &run, &[Wrt::Hyper(0)])?;
 ///
-/// let (mut sgd, mut memory, mut t) = (Sgd { rate: 0.5f32 }, [0.0; 3], 0);
+/// let (mut sgd, mut memory, mut t) = (Sgd { rate: 0.5f32 }, [0.0; Tuner::<f32>::need(1).len()], 0);
 /// let tuner = Tuner::new(&mut h, &mut sgd, &mut memory)?;
 /// let training = Stepped { forward: &mut forward, t: &mut t, tag: 0 };
 /// let mut flash = [0xff; Tuner::<f32>::state_len(1, 0, Sgd::<f32>::STATE_LEN)

@@ -26,7 +26,7 @@
 //!
 //! const LEN: usize = Tuner::<f32>::state_len(2, 0, Sgd::<f32>::STATE_LEN);
 //! let mut flash = [[0xff; LEN]; 2];
-//! let (mut h, mut sgd, mut memory) = ([1.0f32, 2.0], Sgd { rate: 0.1 }, [0.0; 6]);
+//! let (mut h, mut sgd, mut memory) = ([1.0f32, 2.0], Sgd { rate: 0.1 }, [0.0; Tuner::<f32>::need(2).len()]);
 //! let mut tuner = Tuner::new(&mut h, &mut sgd, &mut memory)?;
 //! for _ in 0..3 {
 //!     tuner.round_by(&mut |_, d_h| {
@@ -40,7 +40,7 @@
 //!
 //! // Power is lost while the next state is written. After that:
 //! flash[1][..40].fill(0);
-//! let (mut h, mut memory) = ([0.0; 2], [0.0; 6]);
+//! let (mut h, mut memory) = ([0.0; 2], [0.0; Tuner::<f32>::need(2).len()]);
 //! let mut tuner = Tuner::new(&mut h, &mut sgd, &mut memory)?;
 //! let newest = state::newest(&[&flash[0], &flash[1]]).map(|found| found.slot);
 //! assert_eq!(newest, Some(0));

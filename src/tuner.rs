@@ -208,7 +208,7 @@ impl<'a, S: Scalar, O: Outer<S> + ?Sized> Tuner<'a, S, O> {
     ///
     /// ```
     /// use drmad::{Error, outer::Sgd, tuner::Tuner};
-    /// let (mut h, mut sgd, mut memory) = ([0.0f32], Sgd { rate: 0.5 }, [0.0; 3]);
+    /// let (mut h, mut sgd, mut memory) = ([0.0f32], Sgd { rate: 0.5 }, [0.0; Tuner::<f32>::need(1).len()]);
     /// let mut tuner = Tuner::new(&mut h, &mut sgd, &mut memory)?;
     /// // The mean of two losses `(h - c)^2`, as if each were of a training.
     /// let mut mean = |h: &[f32], d_h: &mut [f32]| {

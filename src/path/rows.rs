@@ -5,7 +5,7 @@
 
 use crate::error::{Error, cut, same};
 use crate::kernels::quantise::{self, MOST};
-use crate::pieces::{copy, part, piece_mut, split_mut};
+use crate::pieces::{copy, part, split_mut};
 use crate::scalar::{Arithmetic, Real, Scalar};
 use crate::state::{FIELD, Fields};
 
@@ -69,8 +69,11 @@ fn copy_row<T: Copy>(storage: &mut [T], len: usize, from: usize, to: usize) {
         return;
     }
     let (early, late) = split_mut(storage, from.max(to).saturating_mul(len));
-    let early = piece_mut(early, from.min(to).saturating_mul(len), len);
-    let late = piece_mut(late, 0, len);
+    let first = from.min(to).saturating_mul(len);
+    let early = early.get_mut(first..first.saturating_add(len));
+    let (Some(early), Some(late)) = (early, late.get_mut(..len)) else {
+        return;
+    };
     if from < to {
         copy(early, late);
     } else {
