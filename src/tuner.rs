@@ -194,13 +194,9 @@ impl<'a, S: Scalar, O: Outer<S> + ?Sized> Tuner<'a, S, O> {
     where
         S: Real + Pod,
     {
-        let mut outcome = None;
-        self.round_by(&mut |h, d_h| {
-            let came = training.hypergradient(method, on, h, d_h, memory)?;
-            outcome = Some(came);
-            Ok(came.valid_loss)
-        })?;
-        outcome.ok_or(Error::NoSteps)
+        let outcome = training.hypergradient(method, on, self.h, self.d_h, memory)?;
+        self.follow(outcome.valid_loss)?;
+        Ok(outcome)
     }
 
     /// Takes a round with the validation loss that `compute` returns for the hyperparameters that it is given, and
@@ -234,6 +230,12 @@ impl<'a, S: Scalar, O: Outer<S> + ?Sized> Tuner<'a, S, O> {
         compute: &mut dyn FnMut(&[S], &mut [S]) -> Result<S, Error>,
     ) -> Result<S, Error> {
         let loss = compute(self.h, self.d_h)?;
+        self.follow(loss)?;
+        Ok(loss)
+    }
+
+    /// Moves `h` after a training of this loss, and notes it.
+    fn follow(&mut self, loss: S) -> Result<(), Error> {
         if !loss.is_finite() {
             return Err(Error::NonFinite {
                 what: "validation loss",
@@ -251,7 +253,7 @@ impl<'a, S: Scalar, O: Outer<S> + ?Sized> Tuner<'a, S, O> {
             *kept = loss;
         }
         self.rounds = self.rounds.saturating_add(1);
-        Ok(loss)
+        Ok(())
     }
 }
 

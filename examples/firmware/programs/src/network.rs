@@ -1,7 +1,7 @@
 //! A network on the images in flash whose penalties tune themselves.
 //!
-//! A penalty for each unit, that is for the weights that leave one pixel or one hidden unit, is moved by Adam down the
-//! hypergradient of the validation loss, which comes back along hats.
+//! A penalty for each unit, that is for the weights that leave one pixel or one hidden unit, goes against the sign of the
+//! hypergradient of the validation loss, which comes back along hats. Adam would take two more numbers for each of them.
 
 use drmad::group::Granularity;
 use drmad::layers::Layer;
@@ -9,7 +9,7 @@ use drmad::memory::{Buffer, Need};
 use drmad::method::Method;
 use drmad::models::Examples;
 use drmad::network::{Loss, Network};
-use drmad::outer::Adam;
+use drmad::outer::Sign;
 use drmad::training::{Model, On, Session, Training, Tuned, What};
 use drmad::tuner::Tuner;
 use drmad::{Error, Plain};
@@ -44,10 +44,10 @@ pub const fn training(
     }
 }
 
-/// All the memory of a program, but for its stack: hyperparameters, Adam's moments, tuner and training.
+/// All the memory of a program, but for its stack: hyperparameters, tuner and training.
 pub const fn need(training: &Training<'_>) -> Need<f32> {
     let hypers = training.hypers().len();
-    Need::numbers(3 * hypers)
+    Need::numbers(hypers)
         .and(Tuner::need(hypers))
         .and(training.need(METHOD))
 }
@@ -64,11 +64,7 @@ pub fn tune(
 ) -> Result<Report, Error> {
     let hypers = training.hypers().len();
     let mut memory = Buffer::new("memory of the program", memory);
-    let (h, m, v) = (
-        memory.numbers(hypers)?,
-        memory.numbers(hypers)?,
-        memory.numbers(hypers)?,
-    );
+    let h = memory.numbers(hypers)?;
     let tuning = memory.numbers(Tuner::<f32>::need(hypers).len())?;
     let room = memory.numbers(training.need::<f32>(METHOD).len())?;
 
@@ -98,10 +94,8 @@ pub fn tune(
     };
 
     h.fill(start);
-    m.fill(0.0);
-    v.fill(0.0);
-    let mut adam = Adam::new(DOWN, m, v)?;
-    let mut tuner = Tuner::new(h, &mut adam, tuning)?;
+    let mut sign = Sign { rate: DOWN };
+    let mut tuner = Tuner::new(h, &mut sign, tuning)?;
     let mut report = Report::default();
     report.before.test_error = test_error(tuner.h(), room)?;
     for _ in 0..rounds {
