@@ -21,7 +21,7 @@
 
 use crate::error::{Error, cut, exactly};
 use crate::objective::{
-    self, At, Directions, Objective, Products, by_dual_numbers, dual_scratch_len,
+    At, Directions, Objective, Products, by_dual_numbers, dual_scratch_len,
     tangents_by_dual_numbers,
 };
 use crate::pieces::{copy, piece, piece_mut};
@@ -181,7 +181,7 @@ impl<O: Objective> ByDualNumbers for Both<'_, O> {
 }
 
 fn identities<A: Arithmetic>(
-    objective: &dyn objective::Differentiable<A, f64>,
+    objective: &dyn crate::objective::Differentiable<A, f64>,
     by_dual_numbers: &dyn ByDualNumbers,
     at: At<'_, f64>,
     probes: Probes<'_>,
