@@ -11,7 +11,7 @@ use drmad::kernels::sparse::{self, Row};
 
 use crate::check::{finite, flag, in_arithmetic, known_arithmetic, some, times};
 use crate::error::{Code, guard};
-use crate::raw::{Door, In, Out};
+use crate::raw::{Door, In, Out, slices};
 use crate::types::{Operands, Product};
 
 impl Product {
@@ -56,9 +56,8 @@ pub extern "C" fn drmad_matmul_required_len(shape: In<Product>, len: Out<usize>)
     guard(|| {
         let mut door = Door::new();
         let product = door.get(shape)?.check()?;
-        let len = door.write(len, 1)?;
-        let open = door.open()?;
-        len.set(&open, product.required_len());
+        slices!(door: write len[1]);
+        len.fill(product.required_len());
         Ok(())
     })
 }
@@ -131,12 +130,7 @@ pub extern "C" fn drmad_sparse_product(
         known_arithmetic(arithmetic)?;
         some(&[rows, columns])?;
         let n = times(rows, columns)?;
-        let mut door = Door::new();
-        let (indices, values) = (door.read(indices, count)?, door.read(values, count)?);
-        let (w, y) = (door.read(w, n)?, door.write(y, columns)?);
-        let open = door.open()?;
-        let (indices, values) = (indices.slice(&open), values.slice(&open));
-        let (w, y) = (w.slice(&open), y.slice(&open));
+        slices!(read indices[count], read values[count], read w[n], write y[columns]);
         ascending(indices, rows)?;
         finite(&[values, w, y])?;
         let x = Row { indices, values };
@@ -161,12 +155,7 @@ pub extern "C" fn drmad_sparse_outer(
         known_arithmetic(arithmetic)?;
         some(&[rows, columns])?;
         let n = times(rows, columns)?;
-        let mut door = Door::new();
-        let (indices, values) = (door.read(indices, count)?, door.read(values, count)?);
-        let (d, g) = (door.read(d, columns)?, door.write(g, n)?);
-        let open = door.open()?;
-        let (indices, values) = (indices.slice(&open), values.slice(&open));
-        let (d, g) = (d.slice(&open), g.slice(&open));
+        slices!(read indices[count], read values[count], read d[columns], write g[n]);
         ascending(indices, rows)?;
         finite(&[values, d, g])?;
         let x = Row { indices, values };
@@ -191,11 +180,7 @@ pub extern "C" fn drmad_sparse_shifted(
         known_arithmetic(arithmetic)?;
         some(&[rows, columns])?;
         let n = times(rows, columns)?;
-        let mut door = Door::new();
-        let (w, bias) = (door.read(w, n)?, door.read(bias, columns)?);
-        let y = door.write(y, columns)?;
-        let open = door.open()?;
-        let (w, bias, y) = (w.slice(&open), bias.slice(&open), y.slice(&open));
+        slices!(read w[n], read bias[columns], write y[columns]);
         finite(&[&[mean], w, bias])?;
         in_arithmetic!(arithmetic, A => sparse::shifted::<A, f32>(mean, w, bias, y));
         Ok(())

@@ -6,7 +6,7 @@ use drmad::outer::{Adam, Outer, Parametrisation, Projection, Sgd, Sign};
 
 use crate::check::{finite, in_arithmetic, known_arithmetic, no_negative, one_of, some};
 use crate::error::{Code, guard};
-use crate::raw::{Door, In, Out};
+use crate::raw::{Door, In, Out, slices};
 use crate::types::{self, Convex, OuterAdam, Set};
 
 fn plain_step(
@@ -17,10 +17,7 @@ fn plain_step(
     mut outer: impl Outer<f32>,
 ) -> Result<(), Code> {
     some(&[n])?;
-    let mut door = Door::new();
-    let (d_h, h) = (door.read(d_h, n)?, door.write(h, n)?);
-    let open = door.open()?;
-    let (d_h, h) = (d_h.slice(&open), h.slice(&open));
+    slices!(read d_h[n], write h[n]);
     finite(&[&[rate], h, d_h])?;
     outer.step(h, d_h)?;
     Ok(())
@@ -112,9 +109,8 @@ pub extern "C" fn drmad_project(onto: In<Set>, x: Out<f32>, n: usize) -> i32 {
         some(&[n])?;
         let mut door = Door::new();
         let set = door.get(onto)?.check()?;
-        let x = door.write(x, n)?;
-        let open = door.open()?;
-        set.project(x.slice(&open))?;
+        slices!(door: write x[n]);
+        set.project(x)?;
         Ok(())
     })
 }
@@ -137,10 +133,7 @@ pub extern "C" fn drmad_value(arithmetic: i32, parametrisation: i32, h: Out<f32>
         known_arithmetic(arithmetic)?;
         let by = known_parametrisation(parametrisation)?;
         some(&[n])?;
-        let mut door = Door::new();
-        let h = door.write(h, n)?;
-        let open = door.open()?;
-        let h = h.slice(&open);
+        slices!(write h[n]);
         finite(&[h])?;
         in_arithmetic!(arithmetic, A => by.value::<A, f32>(h));
         Ok(())
@@ -159,10 +152,7 @@ pub extern "C" fn drmad_invert(
         known_arithmetic(arithmetic)?;
         let by = known_parametrisation(parametrisation)?;
         some(&[n])?;
-        let mut door = Door::new();
-        let x = door.write(x, n)?;
-        let open = door.open()?;
-        let x = x.slice(&open);
+        slices!(write x[n]);
         finite(&[x])?;
         in_arithmetic!(arithmetic, A => by.invert::<A, f32>(x))?;
         Ok(())
@@ -175,10 +165,7 @@ pub extern "C" fn drmad_pull_back(parametrisation: i32, x: In<f32>, d: Out<f32>,
     guard(|| {
         let by = known_parametrisation(parametrisation)?;
         some(&[n])?;
-        let mut door = Door::new();
-        let (x, d) = (door.read(x, n)?, door.write(d, n)?);
-        let open = door.open()?;
-        let (x, d) = (x.slice(&open), d.slice(&open));
+        slices!(read x[n], write d[n]);
         finite(&[x, d])?;
         by.pull_back(x, d)?;
         Ok(())

@@ -7,7 +7,7 @@ use drmad::random::{self, Batches, Normal, Origin};
 
 use crate::check::{finite, some};
 use crate::error::{Code, guard};
-use crate::raw::{Door, Out};
+use crate::raw::{Out, slices};
 
 /// Numbers `first ..` of the normal ones that a seed stands for, times `exp(log_scale)`.
 #[unsafe(no_mangle)]
@@ -22,15 +22,13 @@ pub extern "C" fn drmad_normal(
         some(&[n])?;
         let end = first.checked_add(n).ok_or(Code::Size)?;
         finite(&[&[log_scale]])?;
-        let mut door = Door::new();
-        let x = door.write(x, n)?;
-        let open = door.open()?;
+        slices!(write x[n]);
         let normal = Normal {
             seed,
             groups: group::Groups::global(end),
             log_scales: &[log_scale],
         };
-        normal.fill(first, x.slice(&open));
+        normal.fill(first, x);
         Ok(())
     })
 }
@@ -49,15 +47,13 @@ pub extern "C" fn drmad_batch(
         if u32::try_from(examples).is_err() {
             return Err(Code::Range);
         }
-        let mut door = Door::new();
-        let batch = door.write(batch, n)?;
-        let open = door.open()?;
+        slices!(write batch[n]);
         let batches = Batches {
             seed,
             examples,
             size: n,
         };
-        batches.fill(t, batch.slice(&open))?;
+        batches.fill(t, batch)?;
         Ok(())
     })
 }
@@ -79,10 +75,8 @@ pub extern "C" fn drmad_choose(
         if n > pool_len {
             return Err(Code::Length);
         }
-        let mut door = Door::new();
-        let (pool, chosen) = (door.write(pool, pool_len)?, door.write(chosen, n)?);
-        let open = door.open()?;
-        random::choose(seed, pool.slice(&open), chosen.slice(&open))?;
+        slices!(write pool[pool_len], write chosen[n]);
+        random::choose(seed, pool, chosen)?;
         Ok(())
     })
 }

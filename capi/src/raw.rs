@@ -207,3 +207,18 @@ impl<T: Anything> Writing<T> {
         }
     }
 }
+
+/// The slices of buffers, under the names that they had as pointers: each is admitted to `read` or to `write` so many
+/// elements, the door is opened, with what has gone through it before where one is named, and all of them are taken.
+macro_rules! slices {
+    ($door:ident: $($admit:ident $x:ident[$len:expr]),+) => {
+        $(let $x = $door.$admit($x, $len)?;)+
+        let open = $door.open()?;
+        $(let $x = $x.slice(&open);)+
+    };
+    ($($admit:ident $x:ident[$len:expr]),+) => {
+        let mut door = $crate::raw::Door::new();
+        $crate::raw::slices!(door: $($admit $x[$len]),+);
+    };
+}
+pub(crate) use slices;

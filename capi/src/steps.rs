@@ -12,7 +12,7 @@ use drmad::kernels::{adam, momentum, nesterov};
 
 use crate::check::{finite, in_arithmetic, known_arithmetic, no_negative, some};
 use crate::error::{Code, guard};
-use crate::raw::{Door, In, Out};
+use crate::raw::{Door, In, Out, slices};
 use crate::types::AdamStep;
 
 /// A rate and a momentum in [0, 1).
@@ -40,10 +40,7 @@ pub extern "C" fn drmad_momentum_step(
         known_arithmetic(arithmetic)?;
         let by = step(rate, momentum)?;
         some(&[n])?;
-        let mut door = Door::new();
-        let (g, v, w) = (door.read(g, n)?, door.write(v, n)?, door.write(w, n)?);
-        let open = door.open()?;
-        let (g, v, w) = (g.slice(&open), v.slice(&open), w.slice(&open));
+        slices!(read g[n], write v[n], write w[n]);
         finite(&[g, v, w])?;
         in_arithmetic!(arithmetic, A => momentum::step::<A, f32>(by, g, v, w));
         Ok(())
@@ -66,10 +63,7 @@ pub extern "C" fn drmad_momentum_adjoint(
         known_arithmetic(arithmetic)?;
         let by = step(rate, momentum)?;
         some(&[n])?;
-        let mut door = Door::new();
-        let (d_w, d_v, d_g) = (door.read(d_w, n)?, door.write(d_v, n)?, door.write(d_g, n)?);
-        let open = door.open()?;
-        let (d_w, d_v, d_g) = (d_w.slice(&open), d_v.slice(&open), d_g.slice(&open));
+        slices!(read d_w[n], write d_v[n], write d_g[n]);
         finite(&[d_w, d_v])?;
         in_arithmetic!(arithmetic, A => momentum::adjoint::<A, f32>(by, d_w, d_v, d_g));
         Ok(())
@@ -91,10 +85,7 @@ pub extern "C" fn drmad_nesterov_step(
         known_arithmetic(arithmetic)?;
         let by = step(rate, momentum)?;
         some(&[n])?;
-        let mut door = Door::new();
-        let (g, v, w) = (door.read(g, n)?, door.write(v, n)?, door.write(w, n)?);
-        let open = door.open()?;
-        let (g, v, w) = (g.slice(&open), v.slice(&open), w.slice(&open));
+        slices!(read g[n], write v[n], write w[n]);
         finite(&[g, v, w])?;
         in_arithmetic!(arithmetic, A => nesterov::step::<A, f32>(by, g, v, w));
         Ok(())
@@ -116,10 +107,7 @@ pub extern "C" fn drmad_nesterov_adjoint(
         known_arithmetic(arithmetic)?;
         let by = step(rate, momentum)?;
         some(&[n])?;
-        let mut door = Door::new();
-        let (d_w, d_v, d_g) = (door.read(d_w, n)?, door.write(d_v, n)?, door.write(d_g, n)?);
-        let open = door.open()?;
-        let (d_w, d_v, d_g) = (d_w.slice(&open), d_v.slice(&open), d_g.slice(&open));
+        slices!(read d_w[n], write d_v[n], write d_g[n]);
         finite(&[d_w, d_v])?;
         in_arithmetic!(arithmetic, A => nesterov::adjoint::<A, f32>(by, d_w, d_v, d_g));
         Ok(())
@@ -144,20 +132,10 @@ pub extern "C" fn drmad_nesterov_by_step(
         known_arithmetic(arithmetic)?;
         let by = step(rate, momentum)?;
         some(&[n])?;
-        let mut door = Door::new();
-        let (v, g) = (door.read(v, n)?, door.read(g, n)?);
-        let (d_w, d_v) = (door.read(d_w, n)?, door.read(d_v, n)?);
-        let d_step = door.write(d_step, 2)?;
-        let open = door.open()?;
-        let (v, g, d_w, d_v) = (
-            v.slice(&open),
-            g.slice(&open),
-            d_w.slice(&open),
-            d_v.slice(&open),
-        );
+        slices!(read v[n], read g[n], read d_w[n], read d_v[n], write d_step[2]);
         finite(&[v, g, d_w, d_v])?;
         let d = in_arithmetic!(arithmetic, A => nesterov::by_step::<A, f32>(by, v, g, d_w, d_v));
-        d_step.slice(&open).copy_from_slice(&[d.rate, d.momentum]);
+        d_step.copy_from_slice(&[d.rate, d.momentum]);
         Ok(())
     })
 }
@@ -205,11 +183,7 @@ pub extern "C" fn drmad_adam_step(
         some(&[n])?;
         let mut door = Door::new();
         let by = door.get(by)?.check()?;
-        let (g, m) = (door.read(g, n)?, door.write(m, n)?);
-        let (second, w) = (door.write(second, n)?, door.write(w, n)?);
-        let open = door.open()?;
-        let (g, m) = (g.slice(&open), m.slice(&open));
-        let (second, w) = (second.slice(&open), w.slice(&open));
+        slices!(door: read g[n], write m[n], write second[n], write w[n]);
         finite(&[g, m, second, w])?;
         no_negative(second)?;
         no_great(arithmetic, by, g, second)?;
@@ -237,13 +211,7 @@ pub extern "C" fn drmad_adam_adjoint(
         some(&[n])?;
         let mut door = Door::new();
         let by = door.get(by)?.check()?;
-        let (g, m, second) = (door.read(g, n)?, door.read(m, n)?, door.read(second, n)?);
-        let (d_w, d_m) = (door.write(d_w, n)?, door.write(d_m, n)?);
-        let (d_second, d_g) = (door.write(d_second, n)?, door.write(d_g, n)?);
-        let open = door.open()?;
-        let (g, m, second) = (g.slice(&open), m.slice(&open), second.slice(&open));
-        let (d_w, d_m) = (d_w.slice(&open), d_m.slice(&open));
-        let (d_second, d_g) = (d_second.slice(&open), d_g.slice(&open));
+        slices!(door: read g[n], read m[n], read second[n], write d_w[n], write d_m[n], write d_second[n], write d_g[n]);
         finite(&[g, m, second, d_w, d_m, d_second])?;
         no_negative(second)?;
         no_great(arithmetic, by, g, second)?;
@@ -275,12 +243,7 @@ pub extern "C" fn drmad_adam_by_step(
         some(&[n])?;
         let mut door = Door::new();
         let by = door.get(by)?.check()?;
-        let (g, m, second) = (door.read(g, n)?, door.read(m, n)?, door.read(second, n)?);
-        let (w, d_w, d_m) = (door.read(w, n)?, door.read(d_w, n)?, door.read(d_m, n)?);
-        let d_step = door.write(d_step, 2)?;
-        let open = door.open()?;
-        let (g, m, second) = (g.slice(&open), m.slice(&open), second.slice(&open));
-        let (w, d_w, d_m) = (w.slice(&open), d_w.slice(&open), d_m.slice(&open));
+        slices!(door: read g[n], read m[n], read second[n], read w[n], read d_w[n], read d_m[n], write d_step[2]);
         finite(&[g, m, second, w, d_w, d_m])?;
         no_negative(second)?;
         no_great(arithmetic, by, g, second)?;
@@ -288,7 +251,7 @@ pub extern "C" fn drmad_adam_by_step(
         let d = in_arithmetic!(arithmetic, A => {
             adam::by_step::<A, f32>(by, before, w, d_w, d_m)
         });
-        d_step.slice(&open).copy_from_slice(&[d.rate, d.momentum]);
+        d_step.copy_from_slice(&[d.rate, d.momentum]);
         Ok(())
     })
 }

@@ -11,7 +11,7 @@ use drmad::kernels::reversible::{self, Bits, FASTEST, FULL, Ratio};
 
 use crate::check::{finite, in_arithmetic, known_arithmetic, some};
 use crate::error::{Code, guard};
-use crate::raw::{Door, In, Out};
+use crate::raw::{Door, In, Out, slices};
 use crate::types::{Fixed, Turn};
 
 /// Runs a body with `$LEVELS` the constant that a number of levels stands for.
@@ -48,11 +48,9 @@ macro_rules! with_levels {
 pub extern "C" fn drmad_quantise_block(levels: u32, numbers: Out<usize>, words: Out<usize>) -> i32 {
     guard(|| {
         let (n, code) = with_levels!(levels, L => (quantise::block(L), quantise::words(L)));
-        let mut door = Door::new();
-        let (numbers, words) = (door.write(numbers, 1)?, door.write(words, 1)?);
-        let open = door.open()?;
-        numbers.set(&open, n);
-        words.set(&open, code);
+        slices!(write numbers[1], write words[1]);
+        numbers.fill(n);
+        words.fill(code);
         Ok(())
     })
 }
@@ -159,17 +157,12 @@ pub extern "C" fn drmad_reversible_step(
         some(&[n])?;
         let mut door = Door::new();
         let turn = door.get(turn)?.check()?;
-        let fixed = door.get(fixed)?;
-        let g = door.read(g, n)?;
-        let (fw, fv, fx) = (
-            door.write(fixed.w, n)?,
-            door.write(fixed.v, n)?,
-            door.write(fixed.x, n)?,
-        );
-        let (w, v) = (door.write(w, n)?, door.write(v, n)?);
-        let open = door.open()?;
-        let (fw, fv, fx) = (fw.slice(&open), fv.slice(&open), fx.slice(&open));
-        let (g, w, v) = (g.slice(&open), w.slice(&open), v.slice(&open));
+        let Fixed {
+            w: fw,
+            v: fv,
+            x: fx,
+        } = door.get(fixed)?;
+        slices!(door: read g[n], write fw[n], write fv[n], write fx[n], write w[n], write v[n]);
         finite(&[g])?;
         can_turn(fv, fx)?;
         let weights = fw.iter().zip(fv.iter()).zip(fx.iter()).zip(g);
@@ -205,15 +198,9 @@ pub extern "C" fn drmad_reversible_undo_move(
         some(&[n])?;
         let mut door = Door::new();
         let turn = door.get(turn)?.check()?;
-        let (fixed_v, fixed_w, w) = (
-            door.read(fixed_v, n)?,
-            door.write(fixed_w, n)?,
-            door.write(w, n)?,
-        );
-        let open = door.open()?;
-        let (fixed_v, fixed_w) = (fixed_v.slice(&open), fixed_w.slice(&open));
+        slices!(door: read fixed_v[n], write fixed_w[n], write w[n]);
         can_turn(fixed_v, &[])?;
-        reversible::undo_move(&turn, fixed_v, fixed_w, w.slice(&open));
+        reversible::undo_move(&turn, fixed_v, fixed_w, w);
         Ok(())
     })
 }
@@ -231,13 +218,7 @@ pub extern "C" fn drmad_reversible_undo_kick(
         some(&[n])?;
         let mut door = Door::new();
         let turn = door.get(turn)?.check()?;
-        let (g, fixed_v, fixed_x) = (
-            door.read(g, n)?,
-            door.write(fixed_v, n)?,
-            door.write(fixed_x, n)?,
-        );
-        let open = door.open()?;
-        let (g, fixed_v, fixed_x) = (g.slice(&open), fixed_v.slice(&open), fixed_x.slice(&open));
+        slices!(door: read g[n], write fixed_v[n], write fixed_x[n]);
         finite(&[g])?;
         can_turn(fixed_v, &[])?;
         reversible::undo_kick(&turn, g, fixed_v, fixed_x);
@@ -250,10 +231,8 @@ pub extern "C" fn drmad_reversible_undo_kick(
 pub extern "C" fn drmad_reversible_spill(x: Out<u32>, bytes: Out<u8>, n: usize) -> i32 {
     guard(|| {
         some(&[n])?;
-        let mut door = Door::new();
-        let (x, bytes) = (door.write(x, n)?, door.write(bytes, n)?);
-        let open = door.open()?;
-        reversible::spill(x.slice(&open), bytes.slice(&open));
+        slices!(write x[n], write bytes[n]);
+        reversible::spill(x, bytes);
         Ok(())
     })
 }
@@ -263,10 +242,7 @@ pub extern "C" fn drmad_reversible_spill(x: Out<u32>, bytes: Out<u8>, n: usize) 
 pub extern "C" fn drmad_reversible_refill(x: Out<u32>, bytes: In<u8>, n: usize) -> i32 {
     guard(|| {
         some(&[n])?;
-        let mut door = Door::new();
-        let (x, bytes) = (door.write(x, n)?, door.read(bytes, n)?);
-        let open = door.open()?;
-        let (x, bytes) = (x.slice(&open), bytes.slice(&open));
+        slices!(write x[n], read bytes[n]);
         if x.iter().any(|x| *x >= 1 << 24) {
             return Err(Code::Range);
         }
@@ -286,16 +262,13 @@ pub extern "C" fn drmad_reversible_fix(
     guard(|| {
         some(&[n])?;
         let bits = bits(fraction_bits, fraction_bits)?;
-        let mut door = Door::new();
-        let (x, fixed) = (door.read(x, n)?, door.write(fixed, n)?);
-        let open = door.open()?;
-        let x = x.slice(&open);
+        slices!(read x[n], write fixed[n]);
         finite(&[x])?;
         let most = bits.greatest_weight();
         if x.iter().any(|x| f64::from(*x).abs() > most) {
             return Err(Code::Overflow);
         }
-        reversible::fix(bits, x, fixed.slice(&open)).map_err(|_| Code::Overflow)
+        reversible::fix(bits, x, fixed).map_err(|_| Code::Overflow)
     })
 }
 
@@ -310,10 +283,8 @@ pub extern "C" fn drmad_reversible_view(
     guard(|| {
         some(&[n])?;
         let bits = bits(fraction_bits, fraction_bits)?;
-        let mut door = Door::new();
-        let (fixed, x) = (door.read(fixed, n)?, door.write(x, n)?);
-        let open = door.open()?;
-        reversible::view(bits.weight_unit(), fixed.slice(&open), x.slice(&open));
+        slices!(read fixed[n], write x[n]);
+        reversible::view(bits.weight_unit(), fixed, x);
         Ok(())
     })
 }

@@ -12,7 +12,7 @@ use drmad::kernels::{accumulate, activation, interpolate, reduce};
 
 use crate::check::{finite, in_arithmetic, known_arithmetic, no_negative, some, times};
 use crate::error::{Code, guard};
-use crate::raw::{Door, In, Out};
+use crate::raw::{In, Out, slices};
 
 /// `y = (1 - b) x0 + b x1` with `b = i / of`, exact at both ends.
 #[unsafe(no_mangle)]
@@ -31,10 +31,7 @@ pub extern "C" fn drmad_between(
         if i > of {
             return Err(Code::Range);
         }
-        let mut door = Door::new();
-        let (x0, x1, y) = (door.read(x0, n)?, door.read(x1, n)?, door.write(y, n)?);
-        let open = door.open()?;
-        let (x0, x1, y) = (x0.slice(&open), x1.slice(&open), y.slice(&open));
+        slices!(read x0[n], read x1[n], write y[n]);
         finite(&[x0, x1])?;
         in_arithmetic!(arithmetic, A => interpolate::between::<A, f32>(i, of, x0, x1, y));
         Ok(())
@@ -53,10 +50,7 @@ pub extern "C" fn drmad_add_scaled(
     guard(|| {
         known_arithmetic(arithmetic)?;
         some(&[n])?;
-        let mut door = Door::new();
-        let (x, y) = (door.read(x, n)?, door.write(y, n)?);
-        let open = door.open()?;
-        let (x, y) = (x.slice(&open), y.slice(&open));
+        slices!(read x[n], write y[n]);
         finite(&[&[a], x, y])?;
         in_arithmetic!(arithmetic, A => accumulate::add_scaled::<A, f32>(a, x, y));
         Ok(())
@@ -68,10 +62,7 @@ pub extern "C" fn drmad_add_scaled(
 pub extern "C" fn drmad_scale(a: f32, x: In<f32>, y: Out<f32>, n: usize) -> i32 {
     guard(|| {
         some(&[n])?;
-        let mut door = Door::new();
-        let (x, y) = (door.read(x, n)?, door.write(y, n)?);
-        let open = door.open()?;
-        let (x, y) = (x.slice(&open), y.slice(&open));
+        slices!(read x[n], write y[n]);
         finite(&[&[a], x])?;
         accumulate::scale(a, x, y);
         Ok(())
@@ -90,10 +81,7 @@ pub extern "C" fn drmad_scale_rows(
     guard(|| {
         some(&[rows, columns])?;
         let n = times(rows, columns)?;
-        let mut door = Door::new();
-        let (a, x, y) = (door.read(a, rows)?, door.read(x, n)?, door.write(y, n)?);
-        let open = door.open()?;
-        let (a, x, y) = (a.slice(&open), x.slice(&open), y.slice(&open));
+        slices!(read a[rows], read x[n], write y[n]);
         finite(&[a, x])?;
         accumulate::scale_rows(columns, a, x, y);
         Ok(())
@@ -114,10 +102,7 @@ pub extern "C" fn drmad_add_scaled_rows(
         known_arithmetic(arithmetic)?;
         some(&[rows, columns])?;
         let n = times(rows, columns)?;
-        let mut door = Door::new();
-        let (a, x, y) = (door.read(a, rows)?, door.read(x, n)?, door.write(y, n)?);
-        let open = door.open()?;
-        let (a, x, y) = (a.slice(&open), x.slice(&open), y.slice(&open));
+        slices!(read a[rows], read x[n], write y[n]);
         finite(&[a, x, y])?;
         in_arithmetic!(arithmetic, A => accumulate::add_scaled_rows::<A, f32>(columns, a, x, y));
         Ok(())
@@ -139,10 +124,7 @@ pub extern "C" fn drmad_add_row_dots(
         known_arithmetic(arithmetic)?;
         some(&[rows, columns])?;
         let n = times(rows, columns)?;
-        let mut door = Door::new();
-        let (x, y, h) = (door.read(x, n)?, door.read(y, n)?, door.write(h, rows)?);
-        let open = door.open()?;
-        let (x, y, h) = (x.slice(&open), y.slice(&open), h.slice(&open));
+        slices!(read x[n], read y[n], write h[rows]);
         finite(&[x, y, h])?;
         in_arithmetic!(arithmetic, A => accumulate::add_row_dots::<A, f32>(columns, x, y, h));
         Ok(())
@@ -155,10 +137,7 @@ pub extern "C" fn drmad_add_row_sums(rows: usize, columns: usize, x: In<f32>, h:
     guard(|| {
         some(&[rows, columns])?;
         let n = times(rows, columns)?;
-        let mut door = Door::new();
-        let (x, h) = (door.read(x, n)?, door.write(h, rows)?);
-        let open = door.open()?;
-        let (x, h) = (x.slice(&open), h.slice(&open));
+        slices!(read x[n], write h[rows]);
         finite(&[x, h])?;
         accumulate::add_row_sums(columns, x, h);
         Ok(())
@@ -171,10 +150,7 @@ pub extern "C" fn drmad_add_rows(rows: usize, columns: usize, x: In<f32>, y: Out
     guard(|| {
         some(&[rows, columns])?;
         let n = times(rows, columns)?;
-        let mut door = Door::new();
-        let (x, y) = (door.read(x, n)?, door.write(y, columns)?);
-        let open = door.open()?;
-        let (x, y) = (x.slice(&open), y.slice(&open));
+        slices!(read x[n], write y[columns]);
         finite(&[x, y])?;
         accumulate::add_rows(x, y);
         Ok(())
@@ -186,12 +162,9 @@ pub extern "C" fn drmad_add_rows(rows: usize, columns: usize, x: In<f32>, y: Out
 pub extern "C" fn drmad_sum(x: In<f32>, n: usize, result: Out<f32>) -> i32 {
     guard(|| {
         some(&[n])?;
-        let mut door = Door::new();
-        let (x, result) = (door.read(x, n)?, door.write(result, 1)?);
-        let open = door.open()?;
-        let x = x.slice(&open);
+        slices!(read x[n], write result[1]);
         finite(&[x])?;
-        result.set(&open, reduce::sum(x));
+        result.fill(reduce::sum(x));
         Ok(())
     })
 }
@@ -208,13 +181,10 @@ pub extern "C" fn drmad_dot(
     guard(|| {
         known_arithmetic(arithmetic)?;
         some(&[n])?;
-        let mut door = Door::new();
-        let (x, y, result) = (door.read(x, n)?, door.read(y, n)?, door.write(result, 1)?);
-        let open = door.open()?;
-        let (x, y) = (x.slice(&open), y.slice(&open));
+        slices!(read x[n], read y[n], write result[1]);
         finite(&[x, y])?;
         let dot = in_arithmetic!(arithmetic, A => reduce::dot::<A, f32>(x, y));
-        result.set(&open, dot);
+        result.fill(dot);
         Ok(())
     })
 }
@@ -234,10 +204,7 @@ pub extern "C" fn drmad_exp(arithmetic: i32, x: In<f32>, y: Out<f32>, n: usize) 
     guard(|| {
         known_arithmetic(arithmetic)?;
         some(&[n])?;
-        let mut door = Door::new();
-        let (x, y) = (door.read(x, n)?, door.write(y, n)?);
-        let open = door.open()?;
-        let (x, y) = (x.slice(&open), y.slice(&open));
+        slices!(read x[n], write y[n]);
         numbers(x)?;
         in_arithmetic!(arithmetic, A => activation::exp::<A, f32>(x, y));
         Ok(())
@@ -250,10 +217,7 @@ pub extern "C" fn drmad_ln(arithmetic: i32, x: In<f32>, y: Out<f32>, n: usize) -
     guard(|| {
         known_arithmetic(arithmetic)?;
         some(&[n])?;
-        let mut door = Door::new();
-        let (x, y) = (door.read(x, n)?, door.write(y, n)?);
-        let open = door.open()?;
-        let (x, y) = (x.slice(&open), y.slice(&open));
+        slices!(read x[n], write y[n]);
         numbers(x)?;
         no_negative(x)?;
         in_arithmetic!(arithmetic, A => {
@@ -271,10 +235,7 @@ pub extern "C" fn drmad_tanh(arithmetic: i32, x: Out<f32>, n: usize) -> i32 {
     guard(|| {
         known_arithmetic(arithmetic)?;
         some(&[n])?;
-        let mut door = Door::new();
-        let x = door.write(x, n)?;
-        let open = door.open()?;
-        let x = x.slice(&open);
+        slices!(write x[n]);
         numbers(x)?;
         in_arithmetic!(arithmetic, A => activation::tanh::<A, f32>(x));
         Ok(())
@@ -287,10 +248,7 @@ pub extern "C" fn drmad_tanh_adjoint(arithmetic: i32, y: In<f32>, d: Out<f32>, n
     guard(|| {
         known_arithmetic(arithmetic)?;
         some(&[n])?;
-        let mut door = Door::new();
-        let (y, d) = (door.read(y, n)?, door.write(d, n)?);
-        let open = door.open()?;
-        let (y, d) = (y.slice(&open), d.slice(&open));
+        slices!(read y[n], write d[n]);
         finite(&[y, d])?;
         in_arithmetic!(arithmetic, A => activation::tanh_adjoint::<A, f32>(y, d));
         Ok(())
@@ -310,16 +268,7 @@ pub extern "C" fn drmad_tanh_adjoint_r(
     guard(|| {
         known_arithmetic(arithmetic)?;
         some(&[n])?;
-        let mut door = Door::new();
-        let (y, r_y) = (door.read(y, n)?, door.read(r_y, n)?);
-        let (d, r_d) = (door.write(d, n)?, door.write(r_d, n)?);
-        let open = door.open()?;
-        let (y, r_y, d, r_d) = (
-            y.slice(&open),
-            r_y.slice(&open),
-            d.slice(&open),
-            r_d.slice(&open),
-        );
+        slices!(read y[n], read r_y[n], write d[n], write r_d[n]);
         finite(&[y, r_y, d, r_d])?;
         in_arithmetic!(arithmetic, A => activation::tanh_adjoint_r::<A, f32>(y, r_y, d, r_d));
         Ok(())
@@ -341,14 +290,7 @@ pub extern "C" fn drmad_softmax(
         known_arithmetic(arithmetic)?;
         some(&[rows, classes])?;
         let n = times(rows, classes)?;
-        let mut door = Door::new();
-        let (z, p, log_sums) = (
-            door.write(z, n)?,
-            door.write(p, n)?,
-            door.write(log_sums, rows)?,
-        );
-        let open = door.open()?;
-        let (z, p, log_sums) = (z.slice(&open), p.slice(&open), log_sums.slice(&open));
+        slices!(write z[n], write p[n], write log_sums[rows]);
         finite(&[z])?;
         in_arithmetic!(arithmetic, A => activation::softmax::<A, f32>(classes, z, p, log_sums));
         Ok(())
@@ -368,10 +310,7 @@ pub extern "C" fn drmad_softmax_r(
         known_arithmetic(arithmetic)?;
         some(&[rows, classes])?;
         let n = times(rows, classes)?;
-        let mut door = Door::new();
-        let (p, r) = (door.read(p, n)?, door.write(r, n)?);
-        let open = door.open()?;
-        let (p, r) = (p.slice(&open), r.slice(&open));
+        slices!(read p[n], write r[n]);
         finite(&[p, r])?;
         in_arithmetic!(arithmetic, A => activation::softmax_r::<A, f32>(classes, p, r));
         Ok(())
