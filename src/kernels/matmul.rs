@@ -111,13 +111,13 @@ impl MatMul {
         packed: &mut [S],
     ) -> Result<(), Error> {
         self.check(a, b, c)?;
+        let mut packed = packed;
+        let packed = cut("packed", &mut packed, self.required_len())?;
         // Numbers that carry derivatives fill no vectors: tiles of them are no faster than the definition, and
         // tens of kilobytes of code.
         if const { S::BYTES > size_of::<f64>() } {
             return reference::<A, S>(self, a, b, c);
         }
-        let mut packed = packed;
-        let packed = cut("packed", &mut packed, self.required_len())?;
         run_kernel(Job::<A, S> {
             shape: *self,
             a,
