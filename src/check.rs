@@ -133,7 +133,7 @@ pub fn objective<O: Objective>(
     report: &mut dyn FnMut(Deviation),
 ) -> Result<(), Error> {
     // What is the same for all objectives is compiled once.
-    identities(objective, &Both(objective), at, probes, scratch, report)
+    identities(objective, objective, at, probes, scratch, report)
 }
 
 /// The products of an objective by dual numbers.
@@ -155,10 +155,7 @@ trait ByDualNumbers {
     ) -> Result<(), Error>;
 }
 
-/// Those of an objective.
-struct Both<'o, O>(&'o O);
-
-impl<O: Objective> ByDualNumbers for Both<'_, O> {
+impl<O: Objective> ByDualNumbers for O {
     fn second_order(
         &self,
         at: At<'_, f64>,
@@ -166,7 +163,7 @@ impl<O: Objective> ByDualNumbers for Both<'_, O> {
         out: Products<'_, f64>,
         scratch: &mut [f64],
     ) -> Result<(), Error> {
-        by_dual_numbers(self.0, at, d, out, scratch)
+        by_dual_numbers(self, at, d, out, scratch)
     }
 
     fn tangents(
@@ -176,7 +173,7 @@ impl<O: Objective> ByDualNumbers for Both<'_, O> {
         [g, g_dot]: [&mut [f64]; 2],
         scratch: &mut [f64],
     ) -> Result<(), Error> {
-        tangents_by_dual_numbers(self.0, at, along, g, g_dot, scratch).map(|_| ())
+        tangents_by_dual_numbers(self, at, along, g, g_dot, scratch).map(|_| ())
     }
 }
 
