@@ -9,7 +9,7 @@ use drmad::cuda::{Device, Error, Images, Inputs, Loss, Order, Recall, Replica, T
 use drmad::group::Groups;
 use drmad::models::SparseImages;
 use drmad::random::{Batches, Normal};
-use drmad::train::{Rule, Schedule};
+use drmad::train::{Optimizer, Schedule};
 
 /// One kind of work.
 struct Work {
@@ -19,7 +19,7 @@ struct Work {
     steps: usize,
     replicas: usize,
     recall: Recall,
-    /// Whether the derivative by the rate is wanted, or only the way back.
+    /// Whether the derivative by the rate is wanted, or only the backward pass.
     by_rate: bool,
 }
 
@@ -135,11 +135,11 @@ fn main() -> Result<(), Error> {
             tuned: Tuned::Nothing(0),
             scales: None,
             penalty: None,
-            psd: false,
+            drop_negative_curvature: false,
         };
         let layout = drmad::group::Layout::Layers(work.widths);
         let groups = Groups::global(layout.weights());
-        let origin = Normal {
+        let initial = Normal {
             seed: 1,
             groups,
             log_scales: &[-3.0f32],
@@ -157,21 +157,21 @@ fn main() -> Result<(), Error> {
             .iter()
             .map(|rate| Replica {
                 widths: work.widths,
-                chunk: work.batch,
+                microbatch: work.batch,
                 training: loss(train),
-                outside: loss(&chosen[IMAGES - 1_000..]),
+                validation: loss(&chosen[IMAGES - 1_000..]),
                 validated: 1_000,
                 h: &[],
                 schedule: Schedule {
                     groups,
-                    rule: Rule::HeavyBall,
+                    optimizer: Optimizer::HeavyBall,
                     rates: rate,
                     momenta: &[0.9],
                 },
                 batches,
                 sweep_batches: batches,
                 steps: work.steps,
-                origin: &origin,
+                initial: &initial,
                 way: Some(Way {
                     recall: work.recall,
                     tail: 0,

@@ -11,7 +11,7 @@ use drmad::path::{
     Tape,
 };
 use drmad::random::{Batches, Normal};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 
 const WIDTHS: &[usize] = &[784, 50, 50, 50, 10];
@@ -63,11 +63,11 @@ fn ten_steps<D: Examples + Copy>(c: &mut Criterion, name: &str, pixels: D) {
     let training = L2::new(scaled(), Strength::Fixed(0.018, everywhere));
     let outside = scaled();
     let h = vec![1.2f32; P];
-    let run = Run {
+    let problem = InnerProblem {
         objective: &training,
         h: &h,
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: everywhere,
             rates: &[0.05],
             momenta: &[0.95],
@@ -79,7 +79,7 @@ fn ten_steps<D: Examples + Copy>(c: &mut Criterion, name: &str, pixels: D) {
         },
         steps: STEPS,
     };
-    let origin = Normal {
+    let initial = Normal {
         seed: 1,
         groups: everywhere,
         log_scales: &[-3.0],
@@ -89,12 +89,12 @@ fn ten_steps<D: Examples + Copy>(c: &mut Criterion, name: &str, pixels: D) {
         Workspace::<f32>::required_len(
             P,
             scratch_len(&training, &outside),
-            Rule::HeavyBall,
+            Optimizer::HeavyBall,
             false
         )
     ];
     let mut workspace =
-        Workspace::new(&mut buffer, P, Rule::HeavyBall, false).expect("long enough");
+        Workspace::new(&mut buffer, P, Optimizer::HeavyBall, false).expect("long enough");
     let (mut batch, mut d_h) = (vec![0; 50], vec![0.0; P]);
     let examples: Vec<u32> = (0..50).collect();
     let validation = Validation {
@@ -103,7 +103,7 @@ fn ten_steps<D: Examples + Copy>(c: &mut Criterion, name: &str, pixels: D) {
     };
     let mut stored = vec![0.0; Tape::<f32>::required_len(P, STEPS, 0)];
     let mut tape = Tape::new(P, STEPS, 0, &mut stored).expect("long enough");
-    let mut line = Line::new(origin, STEPS);
+    let mut line = Line::new(initial, STEPS);
     let grid = Grid {
         steps: STEPS,
         intervals: 4,
@@ -112,7 +112,7 @@ fn ten_steps<D: Examples + Copy>(c: &mut Criterion, name: &str, pixels: D) {
     let mut words = vec![0; Quantised::<11>::required_len(P, 4)];
     let mut factors = [0.0; 5];
     let rows = Quantised::<11>::new(P, 4, &mut words).expect("long enough");
-    let mut hats = Hats::new(P, grid, origin, rows, &mut factors).expect("good knots");
+    let mut hats = Hats::new(P, grid, initial, rows, &mut factors).expect("good knots");
 
     let mut snapshots = vec![0.0; Checkpoints::<f32>::required_len(P, 3, 1)];
     let mut marks = [Mark::default(); 3];
@@ -122,7 +122,7 @@ fn ten_steps<D: Examples + Copy>(c: &mut Criterion, name: &str, pixels: D) {
     let mut reversible = Reversible::new(P, STEPS, 0.95, &mut lost).expect("long enough");
     let mut points = vec![0; Quantised::<255>::required_len(P, 4)];
     let rows = Quantised::<255>::new(P, 4, &mut points).expect("long enough");
-    let mut knots = Knots::<f32, _, _>::new(P, 4, origin, rows).expect("good knots");
+    let mut knots = Knots::<f32, _, _>::new(P, 4, initial, rows).expect("good knots");
     let mut sums = vec![0.0; Legendre::<f32>::required_len(P, 4)];
     let mut legendre = Legendre::<f32>::new(P, STEPS, 4, &mut sums).expect("long enough");
     let mut reversed = Reversed;
@@ -142,7 +142,8 @@ fn ten_steps<D: Examples + Copy>(c: &mut Criterion, name: &str, pixels: D) {
     for (name, path) in paths {
         group.bench_function(format!("forward ({name})"), |b| {
             b.iter(|| {
-                run.walk(&origin, path, &mut workspace, &mut batch, &mut |_, _| ())
+                problem
+                    .train(&initial, path, &mut workspace, &mut batch, &mut |_, _| ())
                     .expect("training converges");
             });
         });
@@ -152,7 +153,8 @@ fn ten_steps<D: Examples + Copy>(c: &mut Criterion, name: &str, pixels: D) {
                     d_h: &mut d_h,
                     schedule: None,
                 };
-                run.back(&validation, path, &mut workspace, &mut batch, wanted)
+                problem
+                    .backward(&validation, path, &mut workspace, &mut batch, wanted)
                     .expect("the sweep stays finite");
             });
         });

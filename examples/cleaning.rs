@@ -11,7 +11,7 @@ use drmad::method::{Method, Sweep};
 use drmad::models::Features;
 use drmad::network::{Loss, Network};
 use drmad::outer::{Adam, Projected, Projection};
-use drmad::random::{Normal, Origin};
+use drmad::random::{InitialWeights, Normal};
 use drmad::training::{On, Session, Training, Tuned, What};
 use drmad::tuner::Tuner;
 use drmad::{Error, Plain};

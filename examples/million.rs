@@ -1,4 +1,4 @@
-//! A training of a million steps and the way back through all of them, in memory that does not know
+//! A training of a million steps and the backward pass through all of them, in memory that does not know
 //! how many there were: `cargo run --release --example million`.
 //!
 //! A small network learns four overlapping clouds of points, with a penalty for each unit. Eight hats
@@ -15,7 +15,7 @@ use drmad::layers::Layer::{Dense, Tanh};
 use drmad::method::{Method, Sweep};
 use drmad::models::Features;
 use drmad::network::{Loss, Network};
-use drmad::random::{Normal, Origin};
+use drmad::random::{InitialWeights, Normal};
 use drmad::training::{Losses, Session, Training, Tuned, What};
 use drmad::{Error, Fused};
 
@@ -61,7 +61,7 @@ fn clouds() -> (Vec<f32>, Vec<u8>) {
     (x, labels)
 }
 
-/// What one training and its way back came to.
+/// What one training and its backward pass came to.
 struct Outcome {
     hypergradient: [f32; H],
     floats: usize,

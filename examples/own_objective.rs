@@ -11,7 +11,7 @@ use drmad::group::{Granularity, Groups};
 use drmad::method::{Method, Sweep};
 use drmad::objective::{At, ByLoss, Loss};
 use drmad::outer::{Adam, Outer, Parametrisation::Log};
-use drmad::random::{Normal, Origin};
+use drmad::random::{InitialWeights, Normal};
 use drmad::training::{Model, On, Own, Session, Training, Tuned, What};
 use drmad::{Error, Plain, Scalar};
 

@@ -13,8 +13,8 @@ use drmad::models::{Features, Mlp};
 use drmad::objective::Objective;
 use drmad::outer::Parametrisation::{Log, Logit};
 use drmad::outer::{Adam, Outer};
-use drmad::random::{Batches, Normal, Origin};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::random::{Batches, InitialWeights, Normal};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L2, Strength};
 use drmad::{Error, Fused};
 
@@ -23,7 +23,7 @@ const TRAINED: usize = 240;
 const EXAMPLES: usize = 600;
 const ROUNDS: usize = 40;
 const BLOCK: usize = 10;
-const RULE: Rule = Rule::HeavyBall;
+const RULE: Optimizer = Optimizer::HeavyBall;
 /// Log penalty, log rate and logit momentum at the start.
 const START: [f32; 3] = [-3.0, -5.0, 0.0];
 
@@ -37,16 +37,16 @@ fn values(mut lambda: [f32; 3]) -> [f32; 3] {
     lambda
 }
 
-fn training<'a>(objective: &'a Training<'a>, values: &'a [f32; 3]) -> Run<'a, Fused, f32> {
+fn training<'a>(objective: &'a Training<'a>, values: &'a [f32; 3]) -> InnerProblem<'a, Fused, f32> {
     let (h, rest) = values.split_at(1);
     let (rates, momenta) = rest.split_at(1);
     let groups = Groups::global(objective.weights());
-    Run {
+    InnerProblem {
         objective,
         h,
         schedule: Schedule {
             groups,
-            rule: RULE,
+            optimizer: RULE,
             rates,
             momenta,
         },
@@ -93,11 +93,11 @@ fn stage(
     let mut loss = f32::NAN;
     for round in 0..ROUNDS {
         let values = values(*lambda);
-        let run = training(objective, &values);
+        let problem = training(objective, &values);
         let steps = round * BLOCK..(round + 1) * BLOCK;
-        run.forward(steps, forward, &mut [0; 20], &mut |_, _| ())?;
+        problem.forward(steps, forward, &mut [0; 20], &mut |_, _| ())?;
         let mut d = [0.0; 3];
-        loss = run.hypergradient(&validation, forward, &mut d)?;
+        loss = problem.hypergradient(&validation, forward, &mut d)?;
         if (round + 1) % 8 == 0 {
             let (t, [penalty, rate, momentum]) = ((round + 1) * BLOCK, values);
             println!("{t:>6} {penalty:>9.5} {rate:>9.5} {momentum:>9.5} {loss:>9.5}");
@@ -120,7 +120,7 @@ fn main() -> Result<(), Error> {
     let everywhere = Groups::global(net.weights());
     let objective = L2::new(net, Strength::Tuned(everywhere));
     let outside = L2::new(net, Strength::Off(everywhere));
-    let origin = Normal {
+    let initial = Normal {
         seed: 9,
         groups: Groups {
             layout: Layout::Layers(WIDTHS),
@@ -145,7 +145,7 @@ fn main() -> Result<(), Error> {
         if restart {
             forward.restart();
         } else {
-            forward.start(&origin)?;
+            forward.start(&initial)?;
         }
         stage(objectives, &mut forward, lambda, outer_rate)
     };

@@ -57,7 +57,7 @@ enum drmad_error
   DRMAD_ERROR_INDEX = -10,
   // Indices do not ascend.
   DRMAD_ERROR_ORDER = -11,
-  // A training, or the way back through it, left the finite numbers.
+  // A training, or the backward pass through it, left the finite numbers.
   DRMAD_ERROR_DIVERGED = -12,
   // A number does not fit its fixed-point integer.
   DRMAD_ERROR_OVERFLOW = -13,
@@ -220,66 +220,66 @@ typedef int32_t drmad_parametrisation;
 #endif // __cplusplus
 
 // How a gradient moves the weights.
-enum drmad_rule
+enum drmad_optimizer
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
   // `v <- momentum v - (1 - momentum) g`, `w <- w + rate v`.
-  DRMAD_RULE_HEAVY_BALL = 0,
+  DRMAD_OPTIMIZER_HEAVY_BALL = 0,
   // The same with a look ahead.
-  DRMAD_RULE_NESTEROV = 1,
+  DRMAD_OPTIMIZER_NESTEROV = 1,
   // Adam with decoupled decay; the momentum is `b1`.
-  DRMAD_RULE_ADAM = 2,
+  DRMAD_OPTIMIZER_ADAM = 2,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
-typedef enum drmad_rule drmad_rule;
+typedef enum drmad_optimizer drmad_optimizer;
 #else
-typedef int32_t drmad_rule;
+typedef int32_t drmad_optimizer;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
-// A way back: where the weights were, or how to do without.
-enum drmad_way
+// A backward pass: where the weights were, or how to do without.
+enum drmad_method_name
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
   // A least-squares fit by hat functions of time, the default.
-  DRMAD_WAY_HATS = 0,
+  DRMAD_METHOD_NAME_HATS = 0,
   // Every step: exact.
-  DRMAD_WAY_TAPE = 1,
+  DRMAD_METHOD_NAME_TAPE = 1,
   // Some steps, the others are taken again: exact.
-  DRMAD_WAY_CHECKPOINTS = 2,
+  DRMAD_METHOD_NAME_CHECKPOINTS = 2,
   // The bits that a step in fixed point loses: exact, of that training.
-  DRMAD_WAY_REVERSIBLE = 3,
+  DRMAD_METHOD_NAME_REVERSIBLE = 3,
   // Nothing: a straight line from the first weights to the last (DrMAD as its formula says).
-  DRMAD_WAY_LINE = 4,
+  DRMAD_METHOD_NAME_LINE = 4,
   // The same as DrMAD's published code has it.
-  DRMAD_WAY_LINE_PUBLISHED = 5,
+  DRMAD_METHOD_NAME_LINE_PUBLISHED = 5,
   // Some points, with lines between them.
-  DRMAD_WAY_KNOTS = 6,
+  DRMAD_METHOD_NAME_KNOTS = 6,
   // Some points, with cubics between them.
-  DRMAD_WAY_HERMITE = 7,
+  DRMAD_METHOD_NAME_HERMITE = 7,
   // A least-squares fit by polynomials of time.
-  DRMAD_WAY_LEGENDRE = 8,
+  DRMAD_METHOD_NAME_LEGENDRE = 8,
   // Nothing: runs backwards in floating point, good for some steps.
-  DRMAD_WAY_REVERSED = 9,
+  DRMAD_METHOD_NAME_REVERSED = 9,
   // Forward mode, a tangent for each of at most 64 hyperparameters: exact.
-  DRMAD_WAY_FORWARD = 10,
+  DRMAD_METHOD_NAME_FORWARD = 10,
   // Implicit differentiation at the last weights by conjugate gradients.
-  DRMAD_WAY_IMPLICIT = 11,
+  DRMAD_METHOD_NAME_IMPLICIT = 11,
   // The same by a Neumann series.
-  DRMAD_WAY_NEUMANN = 12,
+  DRMAD_METHOD_NAME_NEUMANN = 12,
   // The direct term alone, the weights taken for constants.
-  DRMAD_WAY_DIRECT = 13,
+  DRMAD_METHOD_NAME_DIRECT = 13,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
-typedef enum drmad_way drmad_way;
+typedef enum drmad_method_name drmad_method_name;
 #else
-typedef int32_t drmad_way;
+typedef int32_t drmad_method_name;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -394,8 +394,8 @@ typedef struct {
   const float *h;
   // How many: `hypers` of `drmad_sizes`.
   size_t h_len;
-  // One of `drmad_rule`.
-  int32_t rule;
+  // One of `drmad_optimizer`.
+  int32_t optimizer;
   // Adam's; 0 is .999.
   float b2;
   // Adam's; 0 is 1e-8.
@@ -430,8 +430,8 @@ typedef struct {
 // A method. All zeros are the default: hats, 8 of them, in 11 levels, with a tail. What a way has no use for is not
 // looked at.
 typedef struct {
-  // One of `drmad_way`.
-  int32_t way;
+  // One of `drmad_method_name`.
+  int32_t name;
   // Levels of hats and knots: 3, 7, 11, 15, 255 or DRMAD_LEVELS_FULL; 0 is 11 for hats and 255 for
   // knots.
   uint32_t levels;

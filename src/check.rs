@@ -10,7 +10,7 @@
 //! symmetry       <d, H e>         = <e, H d>
 //! tangents       <g_dot, e>       = d<grad_w L(w + s d, h + s q), e> / ds   finite differences
 //! adjoints       <g_dot, e>       = <H e, d> + <M e, q>
-//! dual numbers   H d, M d, g_dot  = the same from dual numbers
+//! dual numbers   H d, M d, g_dot  = the check_equal from dual numbers
 //! bookkeeping    products are added to what is there, the gradient beside them is the gradient
 //! ```
 //!
@@ -19,7 +19,7 @@
 //! All in f64, whatever the objective's usual scalar, with central differences. A [`Deviation`]
 //! carries both sides. Refused: a verdict; what is small enough is for the caller to say, with a reason.
 
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, check_len, cut};
 use crate::objective::{
     At, Directions, Objective, Products, by_dual_numbers, dual_scratch_len,
     tangents_by_dual_numbers,
@@ -187,10 +187,10 @@ fn identities<A: Arithmetic>(
 ) -> Result<(), Error> {
     let (p, hypers) = (objective.weights(), objective.hypers());
     let Probes { d, e, q, step } = probes;
-    exactly("w", at.w, p)?;
-    exactly("d", d, p)?;
-    exactly("e", e, p)?;
-    exactly("q", q, hypers)?;
+    check_len("w", at.w, p)?;
+    check_len("d", d, p)?;
+    check_len("e", e, p)?;
+    check_len("q", q, hypers)?;
     let moved_w = cut("scratch", &mut scratch, p)?;
     let g = cut("scratch", &mut scratch, p)?;
     let h_d = cut("scratch", &mut scratch, p)?;

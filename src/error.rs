@@ -26,10 +26,10 @@ pub enum Error {
     NonFinite {
         /// What it is.
         what: &'static str,
-        /// The step it is for: of the training, or of the outer optimiser.
+        /// The step it is for: of the training, or of the outer optimizer.
         step: usize,
     },
-    /// A training, or the way back through it, that left the finite numbers.
+    /// A training, or the backward pass through it, that left the finite numbers.
     Diverged {
         /// What did.
         what: &'static str,
@@ -119,7 +119,7 @@ pub enum Error {
         greatest: f64,
     },
     /// A second moment of Adam near or beyond the greatest number, where its root and the quotients of
-    /// the way back overflow.
+    /// the backward pass overflow.
     Moment {
         /// The training step.
         step: usize,
@@ -246,13 +246,13 @@ impl core::error::Error for Error {}
 
 /// The door of every operation: `slice` must have exactly `want` elements.
 #[inline]
-pub(crate) fn exactly<T>(what: &'static str, slice: &[T], want: usize) -> Result<(), Error> {
-    same(what, want, slice.len())
+pub(crate) fn check_len<T>(what: &'static str, slice: &[T], want: usize) -> Result<(), Error> {
+    check_equal(what, want, slice.len())
 }
 
 /// The same for a count.
 #[inline]
-pub(crate) fn same(what: &'static str, want: usize, got: usize) -> Result<(), Error> {
+pub(crate) fn check_equal(what: &'static str, want: usize, got: usize) -> Result<(), Error> {
     if got == want {
         Ok(())
     } else {
@@ -262,7 +262,7 @@ pub(crate) fn same(what: &'static str, want: usize, got: usize) -> Result<(), Er
 
 /// The same for an index.
 #[inline]
-pub(crate) fn exists(what: &'static str, index: usize, len: usize) -> Result<(), Error> {
+pub(crate) fn check_index(what: &'static str, index: usize, len: usize) -> Result<(), Error> {
     if index < len {
         Ok(())
     } else {
@@ -271,7 +271,7 @@ pub(crate) fn exists(what: &'static str, index: usize, len: usize) -> Result<(),
 }
 
 /// The same for a count that has bounds.
-pub(crate) fn within(
+pub(crate) fn check_range(
     what: &'static str,
     value: usize,
     least: usize,

@@ -10,7 +10,7 @@
 //! dE/dlambda = <grad_w E, w_dot> + <grad_h E, h_dot>
 //! ```
 //!
-//! The derivative of the step is the rule's own formula on [dual numbers](crate::Dual); of the heavy ball,
+//! The derivative of the step is the optimizer's own formula on [dual numbers](crate::Dual); of the heavy ball,
 //! with `alpha_dot` or `gamma_dot` 1 where `lambda` is the rate or the momentum, that is
 //!
 //! ```text
@@ -29,7 +29,7 @@
 
 use core::ops::Range;
 
-use crate::error::{Error, cut, exactly, exists, same};
+use crate::error::{Error, check_equal, check_index, check_len, cut};
 use crate::group::Block;
 use crate::hypergradient::Validation;
 use crate::kernels::momentum::{Moving, Seed};
@@ -37,11 +37,11 @@ use crate::kernels::reduce::{all_finite, dot};
 use crate::kernels::{adam, momentum, nesterov};
 use crate::objective::{At, Directions, Objective};
 use crate::pieces::{split, split_mut};
-use crate::random::Origin;
+use crate::random::InitialWeights;
 use crate::scalar::{Arithmetic, Scalar};
-use crate::schedule::{Rule, Schedule, place};
+use crate::schedule::{Optimizer, Schedule, place};
 use crate::state::{FIELD, Fields, KIND, Kind, State, with_header};
-use crate::train::Run;
+use crate::train::InnerProblem;
 
 /// What a tangent is the derivative by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,21 +66,21 @@ pub enum Wrt {
 ///
 /// // One step from 1 by v = -(1 - gamma) (w - h), w + alpha v; the loss at the end is (w - h)^2 / 2.
 /// let bowl = Quadratic::<Fused>::new(&[1.0]);
-/// const RULE: Rule = Rule::HeavyBall;
+/// const RULE: Optimizer = Optimizer::HeavyBall;
 /// let groups = Groups::global(1);
-/// let schedule = Schedule { groups, rule: RULE, rates: &[0.5f32], momenta: &[0.5] };
+/// let schedule = Schedule { groups, optimizer: RULE, rates: &[0.5f32], momenta: &[0.5] };
 /// let batches = Batches { seed: 0, examples: 1, size: 1 };
-/// let run = Run { objective: &bowl, h: &[0.0], schedule, batches, steps: 1 };
+/// let problem = InnerProblem { objective: &bowl, h: &[0.0], schedule, batches, steps: 1 };
 ///
 /// let wrt = [Wrt::Hyper(0), Wrt::Rate(0)];
 /// let mut buffer = vec![0.0; Forward::<f32>::required_len(1, 1, RULE, 2, scratch_len(&bowl, &bowl, 2))];
-/// let mut forward = Forward::new(&mut buffer, &run, &wrt)?;
+/// let mut forward = Forward::new(&mut buffer, &problem, &wrt)?;
 /// forward.start(&&[1.0][..])?;
 /// let mut batch = [0];
-/// run.forward(0..1, &mut forward, &mut batch, &mut |_, _| ())?;
+/// problem.forward(0..1, &mut forward, &mut batch, &mut |_, _| ())?;
 /// let validation = Validation { objective: &bowl, examples: &[] };
 /// let mut d = [0.0; 2];
-/// run.hypergradient(&validation, &mut forward, &mut d)?;
+/// problem.hypergradient(&validation, &mut forward, &mut d)?;
 /// assert_eq!((forward.w[0], d), (0.75, [0.75 * (0.25 - 1.0), 0.75 * -0.5]));
 /// # Ok::<(), drmad::Error>(())
 /// ```
@@ -88,7 +88,7 @@ pub enum Wrt {
 pub struct Forward<'a, S> {
     /// The weights (`P`).
     pub w: &'a mut [S],
-    /// What the rule remembers, one or two vectors of `P`.
+    /// What the optimizer remembers, one or two vectors of `P`.
     pub v: &'a mut [S],
     /// The gradient (`P`).
     pub g: &'a mut [S],
@@ -96,7 +96,7 @@ pub struct Forward<'a, S> {
     pub wrt: &'a [Wrt],
     /// The weights' tangents (`K x P`).
     pub w_dot: &'a mut [S],
-    /// The tangents of what the rule remembers, each as long as `v`.
+    /// The tangents of what the optimizer remembers, each as long as `v`.
     pub v_dot: &'a mut [S],
     /// The gradient's tangents (`K x P`).
     pub g_dot: &'a mut [S],
@@ -106,7 +106,7 @@ pub struct Forward<'a, S> {
     pub scratch: &'a mut [S],
     /// The steps of the training it was made for: what a saved step is held to.
     steps: usize,
-    /// Steps taken since what the rule remembers was 0: since [`start`](Self::start) or
+    /// Steps taken since what the optimizer remembers was 0: since [`start`](Self::start) or
     /// [`restart`](Self::restart). Adam corrects its bias by this number, whatever step it is.
     pub taken: usize,
 }
@@ -117,8 +117,8 @@ pub fn scratch_len<O: Objective, E: Objective>(
     validation: &E,
     count: usize,
 ) -> usize {
-    let outside = validation.hypers().saturating_add(validation.scratch_len());
-    objective.tangents_scratch_len(count).max(outside)
+    let validation = validation.hypers().saturating_add(validation.scratch_len());
+    objective.tangents_scratch_len(count).max(validation)
 }
 
 impl<'a, S: Scalar> Forward<'a, S> {
@@ -126,17 +126,17 @@ impl<'a, S: Scalar> Forward<'a, S> {
     /// ([`scratch_len`]).
     ///
     /// ```
-    /// use drmad::{forward::Forward, schedule::Rule};
-    /// assert_eq!(Forward::<f32>::required_len(10, 2, Rule::HeavyBall, 3, 100), 30 + 3 * 32 + 100);
+    /// use drmad::{forward::Forward, schedule::Optimizer};
+    /// assert_eq!(Forward::<f32>::required_len(10, 2, Optimizer::HeavyBall, 3, 100), 30 + 3 * 32 + 100);
     /// ```
     pub const fn required_len(
         weights: usize,
         hypers: usize,
-        rule: Rule,
+        optimizer: Optimizer,
         count: usize,
         scratch: usize,
     ) -> usize {
-        let state = weights.saturating_mul(2 + rule.slots());
+        let state = weights.saturating_mul(2 + optimizer.slots());
         let tangents = count.saturating_mul(state.saturating_add(hypers));
         state.saturating_add(tangents).saturating_add(scratch)
     }
@@ -148,11 +148,11 @@ impl<'a, S: Scalar> Forward<'a, S> {
     /// [`Error::Length`] where it is too short; [`Error::Index`] for a coordinate that does not exist.
     pub fn new<A: Arithmetic>(
         mut buffer: &'a mut [S],
-        run: &Run<'_, A, S>,
+        problem: &InnerProblem<'_, A, S>,
         wrt: &'a [Wrt],
     ) -> Result<Self, Error> {
-        let (p, hypers) = (run.objective.weights(), run.objective.hypers());
-        let (slots, count) = (run.schedule.rule.slots(), wrt.len());
+        let (p, hypers) = (problem.objective.weights(), problem.objective.hypers());
+        let (slots, count) = (problem.schedule.optimizer.slots(), wrt.len());
         let mut vector = |rows: usize, len| cut("forward", &mut buffer, rows.saturating_mul(len));
         let mut forward = Forward {
             w: vector(1, p)?,
@@ -164,10 +164,10 @@ impl<'a, S: Scalar> Forward<'a, S> {
             g_dot: vector(count, p)?,
             h_dot: vector(count, hypers)?,
             scratch: buffer,
-            steps: run.steps,
+            steps: problem.steps,
             taken: 0,
         };
-        run.check_forward(&forward)?;
+        problem.check_forward(&forward)?;
         forward.h_dot.fill(S::ZERO);
         for (wrt, h_dot) in wrt
             .iter()
@@ -186,16 +186,16 @@ impl<'a, S: Scalar> Forward<'a, S> {
     /// Sets the weights to the initial ones, and all else to 0.
     ///
     /// # Errors
-    /// [`Error::Length`] where the origin is for another number of weights.
-    pub fn start(&mut self, origin: &dyn Origin<S>) -> Result<(), Error> {
-        same("weights of the origin", self.w.len(), origin.weights())?;
-        origin.fill(0, self.w);
+    /// [`Error::Length`] where the initial weights are another number.
+    pub fn start(&mut self, initial: &dyn InitialWeights<S>) -> Result<(), Error> {
+        check_equal("initial weights", self.w.len(), initial.weights())?;
+        initial.fill(0, self.w);
         self.restart();
         Ok(())
     }
 
     /// A warm restart: the weights stay and are from now on a constant, their tangents and all that the
-    /// rule remembers 0.
+    /// optimizer remembers 0.
     pub fn restart(&mut self) {
         self.taken = 0;
         self.v.fill(S::ZERO);
@@ -211,14 +211,14 @@ impl<'a, S: Scalar> Forward<'a, S> {
 /// use drmad::{forward::*, outer::Sgd, state, train::*, tuner::Tuner};
 /// use drmad::{group::Groups, models::Quadratic, random::Batches, Fused};
 ///
-/// const RULE: Rule = Rule::HeavyBall;
+/// const RULE: Optimizer = Optimizer::HeavyBall;
 /// let bowl = Quadratic::<Fused>::new(&[1.0]);
-/// let schedule = Schedule { groups: Groups::global(1), rule: RULE, rates: &[0.5f32], momenta: &[0.5] };
+/// let schedule = Schedule { groups: Groups::global(1), optimizer: RULE, rates: &[0.5f32], momenta: &[0.5] };
 /// let batches = Batches { seed: 0, examples: 1, size: 1 };
 /// let mut h = [0.25];
-/// let run = Run { objective: &bowl, h: &h.clone(), schedule, batches, steps: 10 };
+/// let problem = InnerProblem { objective: &bowl, h: &h.clone(), schedule, batches, steps: 10 };
 /// let mut buffer = vec![0.0; Forward::<f32>::required_len(1, 1, RULE, 1, scratch_len(&bowl, &bowl, 1))];
-/// let mut forward = Forward::new(&mut buffer, &run, &[Wrt::Hyper(0)])?;
+/// let mut forward = Forward::new(&mut buffer, &problem, &[Wrt::Hyper(0)])?;
 ///
 /// let (mut sgd, mut memory, mut t) = (Sgd { rate: 0.5f32 }, [0.0; Tuner::<f32>::need(1).len()], 0);
 /// let tuner = Tuner::new(&mut h, &mut sgd, &mut memory)?;
@@ -240,9 +240,14 @@ pub struct Stepped<'f, 'a, S> {
 
 impl<S: Scalar> Stepped<'_, '_, S> {
     /// Bytes of the state of `weights` and `hypers` with `count` tangents.
-    pub const fn state_len(weights: usize, hypers: usize, rule: Rule, count: usize) -> usize {
+    pub const fn state_len(
+        weights: usize,
+        hypers: usize,
+        optimizer: Optimizer,
+        count: usize,
+    ) -> usize {
         // Neither `g` nor its tangents.
-        let one = weights.saturating_mul(1 + rule.slots());
+        let one = weights.saturating_mul(1 + optimizer.slots());
         let tangents = count.saturating_mul(one.saturating_add(hypers));
         let numbers = one.saturating_add(tangents).saturating_mul(S::BYTES);
         with_header(numbers.saturating_add(KIND + 6 * FIELD))
@@ -279,12 +284,12 @@ fn moving<'s, S>(block: Block, x: &'s [S], dot: &'s mut [S]) -> Moving<'s, S> {
     }
 }
 
-impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
+impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
     /// Scratch that forward mode with so many tangents and a validation loss need: [`scratch_len`] of its
     /// objectives.
     pub fn forward_scratch_len(&self, validation: &Validation<'_, A, S>, count: usize) -> usize {
-        let outside = validation.objective;
-        let validation = outside.hypers().saturating_add(outside.scratch_len());
+        let objective = validation.objective;
+        let validation = objective.hypers().saturating_add(objective.scratch_len());
         self.objective.tangents_scratch_len(count).max(validation)
     }
 
@@ -339,7 +344,7 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
         }
         for (what, x) in [
             ("weights", &*forward.w),
-            (self.schedule.rule.remembered(), &*forward.v),
+            (self.schedule.optimizer.remembered(), &*forward.v),
             ("tangents", &*forward.w_dot),
             ("tangents", &*forward.v_dot),
         ] {
@@ -355,12 +360,12 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
         let p = forward.w.len();
         let Schedule {
             groups,
-            rule,
+            optimizer,
             rates,
             momenta,
         } = self.schedule;
         let groups = groups.len();
-        let adam = rule.adam(forward.taken);
+        let adam = optimizer.adam(forward.taken);
         let rows = forward
             .w_dot
             .chunks_exact_mut(p.max(1))
@@ -385,14 +390,14 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
                 let g = [&*forward.g, g_dot].map(|x| block.of(x));
                 let v = moving(block, first, first_dot);
                 let w = moving(block, forward.w, w_dot);
-                match rule {
-                    Rule::HeavyBall => {
+                match optimizer {
+                    Optimizer::HeavyBall => {
                         momentum::tangent_rows::<A, S>(by, seed, g, v, w);
                     }
-                    Rule::Nesterov => {
+                    Optimizer::Nesterov => {
                         nesterov::tangent_rows::<A, S>(by, seed, g, v, w);
                     }
-                    Rule::Adam { .. } => {
+                    Optimizer::Adam { .. } => {
                         let state = [v, moving(block, second, second_dot), w];
                         adam::tangent_rows::<A, S>(adam, by, seed, g, state);
                     }
@@ -414,14 +419,14 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
         d: &mut [S],
     ) -> Result<S, Error> {
         self.check_forward(forward)?;
-        exactly("d", d, forward.wrt.len())?;
+        check_len("d", d, forward.wrt.len())?;
         let (p, hypers) = (self.objective.weights(), self.objective.hypers());
-        let outside = validation.objective;
-        same("weights of the validation loss", p, outside.weights())?;
-        same(
+        let objective = validation.objective;
+        check_equal("weights of the validation loss", p, objective.weights())?;
+        check_equal(
             "hyperparameters of the validation loss",
             hypers,
-            outside.hypers(),
+            objective.hypers(),
         )?;
         let mut scratch = &mut *forward.scratch;
         let d_h = cut("scratch", &mut scratch, hypers)?;
@@ -431,7 +436,7 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
             h: self.h,
             batch: validation.examples,
         };
-        let loss = outside.gradient(at, forward.g, Some(d_h), scratch)?;
+        let loss = objective.gradient(at, forward.g, Some(d_h), scratch)?;
         let along = Directions {
             count: d.len(),
             w: forward.w_dot,
@@ -454,7 +459,7 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
 
     fn check_forward(&self, forward: &Forward<'_, S>) -> Result<(), Error> {
         let (p, hypers) = (self.objective.weights(), self.objective.hypers());
-        let v = self.schedule.rule.slots().saturating_mul(p);
+        let v = self.schedule.optimizer.slots().saturating_mul(p);
         let count = forward.wrt.len();
         for (what, x, want) in [
             ("w", &*forward.w, p),
@@ -465,13 +470,13 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
             ("g_dot", &*forward.g_dot, count.saturating_mul(p)),
             ("h_dot", &*forward.h_dot, count.saturating_mul(hypers)),
         ] {
-            exactly(what, x, want)?;
+            check_len(what, x, want)?;
         }
         for wrt in forward.wrt {
             match *wrt {
-                Wrt::Hyper(i) => exists("hyperparameter", i, hypers)?,
-                Wrt::Rate(i) => exists("rate", i, self.schedule.rates.len())?,
-                Wrt::Momentum(i) => exists("momentum", i, self.schedule.momenta.len())?,
+                Wrt::Hyper(i) => check_index("hyperparameter", i, hypers)?,
+                Wrt::Rate(i) => check_index("rate", i, self.schedule.rates.len())?,
+                Wrt::Momentum(i) => check_index("momentum", i, self.schedule.momenta.len())?,
                 Wrt::Initial => {}
             }
         }

@@ -9,7 +9,7 @@
 
 use core::fmt;
 
-use crate::error::{Error, exactly};
+use crate::error::{Error, check_len};
 use crate::layers::{Activation, Dense, Layer, dense};
 
 /// Where the weights lie in their flat vector.
@@ -294,7 +294,7 @@ impl<'a> Groups<'a> {
     /// # Errors
     /// [`Error::Length`] where `map` has not one element a weight.
     pub fn map(&self, map: &mut [i64]) -> Result<(), Error> {
-        exactly("map", map, self.weights())?;
+        check_len("map", map, self.weights())?;
         for block in self.blocks() {
             for (i, m) in block.of_mut(map).iter_mut().enumerate() {
                 *m = match block.hyper {

@@ -1,28 +1,28 @@
 //! From initial weights to a hypergradient: training, validation and sweep in one call, in one
 //! buffer.
 //!
-//! [`Workspace`] cuts a flat buffer into the vectors that the walk and the sweep need, and lets each
+//! [`Workspace`] cuts a flat buffer into the vectors that the training and the sweep need, and lets each
 //! serve twice: the adjoints are the path's while training goes on; velocity and gradient are the
 //! path's afterwards.
 //!
 //! A [`Trainer`] does the same by as many steps at a time as one likes, and its state can be
-//! [saved](crate::state) between them, on the way there and on the way back.
+//! [saved](crate::state) between them, while training and on the backward pass.
 //!
 //! Refused: a validation loss of other weights or hyperparameters than the training's, or that is not
 //! finite.
 
 use core::ops::Range;
 
-use crate::error::{Error, cut, exactly, same};
+use crate::error::{Error, check_equal, check_len, cut};
 use crate::kernels::reduce::all_finite;
 use crate::objective::{At, Differentiable, Objective};
 use crate::path::{Path, Spare};
-use crate::random::Origin;
+use crate::random::InitialWeights;
 use crate::scalar::{Arithmetic, Scalar};
-use crate::schedule::{Rule, Schedule, Tables};
+use crate::schedule::{Optimizer, Schedule, Tables};
 use crate::state::{FIELD, Fields, KIND, Kind, State, crc32, digest, with_header};
 use crate::sweep::{self, Adjoints};
-use crate::train::{Run, Scratch, Walk};
+use crate::train::{InnerProblem, Scratch, Vectors};
 
 /// The validation loss `E(w_T, h)`: an objective with the same `w` and `h` as the training's, and
 /// the examples to evaluate it on.
@@ -38,13 +38,13 @@ pub struct Validation<'a, A: Arithmetic, S: Scalar> {
 /// and a network that does not fit is an error of the build:
 ///
 /// ```
-/// use drmad::{group::Layout, hypergradient::*, models::{Inputs, Pass}, path::Quantised, train::Rule};
+/// use drmad::{group::Layout, hypergradient::*, models::{Inputs, Pass}, path::Quantised, train::Optimizer};
 ///
 /// const WIDTHS: &[usize] = &[16, 12, 4];
-/// const NETWORK: Pass = Pass { layout: Layout::Layers(WIDTHS), chunk: 8, inputs: Inputs::Gathered };
+/// const NETWORK: Pass = Pass { layout: Layout::Layers(WIDTHS), microbatch: 8, inputs: Inputs::Gathered };
 /// const P: usize = NETWORK.weights();
 /// const SCRATCH: usize = NETWORK.second_order_scratch_len();
-/// const VECTORS: usize = Workspace::<f32>::required_len(P, SCRATCH, Rule::HeavyBall, false);
+/// const VECTORS: usize = Workspace::<f32>::required_len(P, SCRATCH, Optimizer::HeavyBall, false);
 /// // Hats over 8 intervals: their rows and factors.
 /// const PATH: usize = Quantised::<11>::required_len(P, 8) + 9;
 /// // Rate and penalty with their hypergradient and Adam's two moments, and a batch of 8 examples.
@@ -55,20 +55,20 @@ pub struct Validation<'a, A: Arithmetic, S: Scalar> {
 /// With layers of 17 units it would not be built:
 ///
 /// ```compile_fail,E0080
-/// use drmad::{group::Layout, hypergradient::*, models::{Inputs, Pass}, path::Quantised, train::Rule};
+/// use drmad::{group::Layout, hypergradient::*, models::{Inputs, Pass}, path::Quantised, train::Optimizer};
 ///
 /// const WIDTHS: &[usize] = &[16, 17, 17, 4];
-/// const NETWORK: Pass = Pass { layout: Layout::Layers(WIDTHS), chunk: 8, inputs: Inputs::Gathered };
+/// const NETWORK: Pass = Pass { layout: Layout::Layers(WIDTHS), microbatch: 8, inputs: Inputs::Gathered };
 /// const P: usize = NETWORK.weights();
 /// const SCRATCH: usize = NETWORK.second_order_scratch_len();
-/// const VECTORS: usize = Workspace::<f32>::required_len(P, SCRATCH, Rule::HeavyBall, false);
+/// const VECTORS: usize = Workspace::<f32>::required_len(P, SCRATCH, Optimizer::HeavyBall, false);
 /// const PATH: usize = Quantised::<11>::required_len(P, 8) + 9;
 /// const BYTES: usize = 4 * (VECTORS + PATH + 2 * 4 + 8);
 /// const { assert!(BYTES <= 16 * 1024, "the network does not fit") };
 /// ```
 ///
 /// All are `P` long but for the scratch, and
-/// for `v` and `d_v`, which are as long as what the rule remembers.
+/// for `v` and `d_v`, which are as long as what the optimizer remembers.
 #[derive(Debug)]
 pub struct Workspace<'a, S> {
     /// The weights.
@@ -83,7 +83,7 @@ pub struct Workspace<'a, S> {
     pub d_v: &'a mut [S],
     /// The adjoint of the gradient.
     pub d_g: &'a mut [S],
-    /// Two more, where the way back needs `v` and `g` ([`Rule::recalls`]); empty otherwise.
+    /// Two more, where the backward pass needs `v` and `g` ([`Optimizer::recalls`]); empty otherwise.
     pub spare: [&'a mut [S]; 2],
     /// What objectives compute in.
     pub scratch: &'a mut [S],
@@ -94,20 +94,25 @@ impl<'a, S: Scalar> Workspace<'a, S> {
     /// for the heavy ball, eight with a `schedule`, ten for Adam.
     ///
     /// ```
-    /// use drmad::{hypergradient::Workspace, schedule::Rule};
-    /// assert_eq!(Workspace::<f32>::required_len(10, 100, Rule::HeavyBall, false), 160);
-    /// assert_eq!(Workspace::<f32>::required_len(10, 100, Rule::ADAM, false), 200);
+    /// use drmad::{hypergradient::Workspace, schedule::Optimizer};
+    /// assert_eq!(Workspace::<f32>::required_len(10, 100, Optimizer::HeavyBall, false), 160);
+    /// assert_eq!(Workspace::<f32>::required_len(10, 100, Optimizer::ADAM, false), 200);
     /// ```
-    pub const fn required_len(weights: usize, scratch: usize, rule: Rule, schedule: bool) -> usize {
+    pub const fn required_len(
+        weights: usize,
+        scratch: usize,
+        optimizer: Optimizer,
+        schedule: bool,
+    ) -> usize {
         weights
-            .saturating_mul(1 + Self::kept(rule, schedule))
+            .saturating_mul(1 + Self::kept(optimizer, schedule))
             .saturating_add(scratch)
     }
 
     /// Vectors that a training goes on from: all but `d_g`.
-    const fn kept(rule: Rule, schedule: bool) -> usize {
-        let spare = if rule.recalls(schedule) { 2 } else { 0 };
-        3 + 2 * rule.slots() + spare
+    const fn kept(optimizer: Optimizer, schedule: bool) -> usize {
+        let spare = if optimizer.recalls(schedule) { 2 } else { 0 };
+        3 + 2 * optimizer.slots() + spare
     }
 
     /// Cuts `buffer`; all that is left is scratch.
@@ -117,12 +122,16 @@ impl<'a, S: Scalar> Workspace<'a, S> {
     pub fn new(
         mut buffer: &'a mut [S],
         weights: usize,
-        rule: Rule,
+        optimizer: Optimizer,
         schedule: bool,
     ) -> Result<Self, Error> {
         let mut vector = |len| cut("workspace", &mut buffer, len);
-        let remembered = weights.saturating_mul(rule.slots());
-        let more = if rule.recalls(schedule) { weights } else { 0 };
+        let remembered = weights.saturating_mul(optimizer.slots());
+        let more = if optimizer.recalls(schedule) {
+            weights
+        } else {
+            0
+        };
         Ok(Workspace {
             w: vector(weights)?,
             v: vector(remembered)?,
@@ -174,22 +183,22 @@ pub struct Wanted<'a, S> {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Progress<S> {
-    /// Steps of the walk taken.
+    /// Steps of the training taken.
     pub walked: usize,
-    /// Steps of the sweep taken; none before the walk is done.
+    /// Steps of the sweep taken; none before the training is done.
     pub swept: usize,
     /// The validation loss, from the first step of the sweep on.
     pub valid_loss: S,
 }
 
-/// A hypergradient under way, in the caller's buffers. [`Run::advance`] takes it further, by some steps
-/// at a time; between them [`Run::state`] is what to save.
+/// A hypergradient under way, in the caller's buffers. [`InnerProblem::advance`] takes it further, by some steps
+/// at a time; between them [`InnerProblem::state`] is what to save.
 ///
 /// ```
 /// use drmad::{group::Groups, hypergradient::*, models::Quadratic, path::Tape, random::Batches, train::*};
 /// use drmad::{Error, Fused, objective::dual_required_len, state};
 ///
-/// const RULE: Rule = Rule::HeavyBall;
+/// const RULE: Optimizer = Optimizer::HeavyBall;
 /// const SPACE: usize = Workspace::<f32>::required_len(2, dual_required_len(2, 2, 0), RULE, false);
 /// const TAPE: usize = Tape::<f32>::required_len(2, 20, 0);
 /// const LEN: usize = Trainer::<Fused, f32>::state_len(2, 2, RULE, None, Tape::<f32>::state_len(2, 20, 0));
@@ -197,20 +206,20 @@ pub struct Progress<S> {
 /// /// Goes on from what is in `flash` until the power goes after `steps` steps, or to the end.
 /// fn boot(flash: &mut [u8; LEN], steps: usize) -> Result<Option<[f32; 2]>, Error> {
 ///     let bowl = Quadratic::<Fused>::new(&[1.0, 10.0]);
-///     let schedule = Schedule { groups: Groups::global(2), rule: RULE, rates: &[0.1f32], momenta: &[0.5] };
+///     let schedule = Schedule { groups: Groups::global(2), optimizer: RULE, rates: &[0.1f32], momenta: &[0.5] };
 ///     let batches = Batches { seed: 0, examples: 1, size: 1 };
-///     let run = Run { objective: &bowl, h: &[0.0, 0.5], schedule, batches, steps: 20 };
+///     let problem = InnerProblem { objective: &bowl, h: &[0.0, 0.5], schedule, batches, steps: 20 };
 ///     let (mut buffer, mut storage, mut batch, mut d_h) = ([0.0; SPACE], [0.0; TAPE], [0], [0.0; 2]);
 ///     let workspace = Workspace::new(&mut buffer, 2, RULE, false)?;
 ///     let mut tape = Tape::new(2, 20, 0, &mut storage)?;
 ///     let wanted = Wanted { d_h: &mut d_h, schedule: None };
 ///     let mut trainer = Trainer::new(&mut tape, workspace, &mut batch, wanted);
 ///     if state::newest(&[flash]).is_some() {
-///         state::restore(flash, &mut run.state(&mut trainer, 0))?;
+///         state::restore(flash, &mut problem.state(&mut trainer, 0))?;
 ///     }
-///     let (origin, validation) = ([1.0, 1.0], Validation { objective: &bowl, examples: &[] });
-///     let done = run.advance(&mut trainer, &&origin[..], &validation, steps, &mut |_, _| ())?;
-///     state::save(0, &mut run.state(&mut trainer, 0), flash)?;
+///     let (initial, validation) = ([1.0, 1.0], Validation { objective: &bowl, examples: &[] });
+///     let done = problem.advance(&mut trainer, &&initial[..], &validation, steps, &mut |_, _| ())?;
+///     state::save(0, &mut problem.state(&mut trainer, 0), flash)?;
 ///     Ok(done.map(|_| d_h))
 /// }
 ///
@@ -222,7 +231,7 @@ pub struct Progress<S> {
 /// # Ok::<(), Error>(())
 /// ```
 pub struct Trainer<'a, A: Arithmetic, S: Scalar> {
-    /// What remembers the walk.
+    /// What remembers the trajectory.
     pub path: &'a mut dyn Path<A, S>,
     /// The vectors: in the end with the derivative by the initial weights in `d_w`.
     pub workspace: Workspace<'a, S>,
@@ -271,11 +280,11 @@ impl<'a, A: Arithmetic, S: Scalar> Trainer<'a, A, S> {
     pub const fn state_len(
         weights: usize,
         hypers: usize,
-        rule: Rule,
+        optimizer: Optimizer,
         schedule: Option<(usize, usize)>,
         path: usize,
     ) -> usize {
-        let kept = Workspace::<S>::kept(rule, schedule.is_some());
+        let kept = Workspace::<S>::kept(optimizer, schedule.is_some());
         let (rates, momenta) = match schedule {
             Some(lens) => lens,
             None => (0, 0),
@@ -291,40 +300,43 @@ impl<'a, A: Arithmetic, S: Scalar> Trainer<'a, A, S> {
     }
 }
 
-/// A [`Trainer`] with the run that it belongs to: [`Run::state`].
+/// A [`Trainer`] with the run that it belongs to: [`InnerProblem::state`].
 struct Saved<'r, 't, 'a, A: Arithmetic, S: Scalar> {
-    run: &'r Run<'r, A, S>,
+    problem: &'r InnerProblem<'r, A, S>,
     trainer: &'t mut Trainer<'a, A, S>,
     tag: u64,
 }
 
 impl<A: Arithmetic, S: Scalar> State for Saved<'_, '_, '_, A, S> {
     fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
-        let (run, trainer) = (self.run, &mut *self.trainer);
+        let (problem, trainer) = (self.problem, &mut *self.trainer);
         let Schedule {
             groups,
-            rule,
+            optimizer,
             rates,
             momenta,
-        } = run.schedule;
-        let (rule, constants) = match rule {
-            Rule::HeavyBall => (1, [0.0; 3]),
-            Rule::Nesterov => (2, [0.0; 3]),
-            Rule::Adam { b2, eps, decay } => (3, [b2, eps, decay]),
+        } = problem.schedule;
+        let (optimizer, constants) = match optimizer {
+            Optimizer::HeavyBall => (1, [0.0; 3]),
+            Optimizer::Nesterov => (2, [0.0; 3]),
+            Optimizer::Adam { b2, eps, decay } => (3, [b2, eps, decay]),
         };
         fields.kind(Kind::Trainer, S::BYTES, self.tag)?;
         for (what, value) in [
-            ("number of weights", run.objective.weights() as u64),
-            ("number of hyperparameters", run.objective.hypers() as u64),
-            ("number of steps", run.steps as u64),
-            ("examples in a batch", run.batches.size as u64),
-            ("number of examples", run.batches.examples as u64),
-            ("seed of the batches", run.batches.seed),
+            ("number of weights", problem.objective.weights() as u64),
+            (
+                "number of hyperparameters",
+                problem.objective.hypers() as u64,
+            ),
+            ("number of steps", problem.steps as u64),
+            ("examples in a batch", problem.batches.size as u64),
+            ("number of examples", problem.batches.examples as u64),
+            ("seed of the batches", problem.batches.seed),
             ("arithmetic", u64::from(crc32(A::NAME.as_bytes()))),
-            ("rule", rule),
-            ("rule's constants", digest(&constants)),
+            ("optimizer", optimizer),
+            ("optimizer's constants", digest(&constants)),
             ("number of groups", groups.len() as u64),
-            ("hyperparameters", digest(run.h)),
+            ("hyperparameters", digest(problem.h)),
             ("rates", digest(rates)),
             ("momenta", digest(momenta)),
         ] {
@@ -335,9 +347,9 @@ impl<A: Arithmetic, S: Scalar> State for Saved<'_, '_, '_, A, S> {
             swept,
             valid_loss,
         } = &mut trainer.progress;
-        let walked = fields.count("steps walked", walked, run.steps)?;
-        let back = trainer.path.plan(run.steps).steps;
-        let back = if walked == run.steps { back } else { 0 };
+        let walked = fields.count("steps trained", walked, problem.steps)?;
+        let back = trainer.path.plan(problem.steps).steps;
+        let back = if walked == problem.steps { back } else { 0 };
         fields.count("steps swept", swept, back)?;
         valid_loss.state(fields)?;
         let Workspace {
@@ -378,7 +390,7 @@ pub struct Outcome<S> {
     pub steps_back: usize,
 }
 
-impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
+impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
     /// Scratch that this training and a validation loss need together: [`scratch_len`] of its objectives.
     pub fn scratch_len(&self, validation: &Validation<'_, A, S>) -> usize {
         self.objective
@@ -387,35 +399,39 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
             .max(validation.objective.scratch_len())
     }
 
-    /// Trains from `origin`, leaving `w_T` in `workspace.w`.
+    /// Trains from `initial`, leaving `w_T` in `workspace.w`.
     ///
     /// # Errors
     /// As [`check`](Self::check); [`Error::Diverged`] with the step at which the loss or the
     /// weights were no longer finite; [`Error::Moment`] where a second moment of Adam was too great;
     /// what the objective or the path refuse.
-    pub fn walk(
+    pub fn train(
         &self,
-        origin: &dyn Origin<S>,
+        initial: &dyn InitialWeights<S>,
         path: &mut dyn Path<A, S>,
         workspace: &mut Workspace<'_, S>,
         batch: &mut [u32],
         each: &mut dyn FnMut(usize, S),
     ) -> Result<(), Error> {
         // That of no steps begins, too, and is refused then.
-        self.begin(origin, workspace)?;
-        self.walk_over(0..self.steps, path, workspace, batch, each)
+        self.begin(initial, workspace)?;
+        self.train_steps(0..self.steps, path, workspace, batch, each)
     }
 
-    fn begin(&self, origin: &dyn Origin<S>, workspace: &mut Workspace<'_, S>) -> Result<(), Error> {
+    fn begin(
+        &self,
+        initial: &dyn InitialWeights<S>,
+        workspace: &mut Workspace<'_, S>,
+    ) -> Result<(), Error> {
         let p = self.objective.weights();
-        exactly("w", workspace.w, p)?;
-        same("weights of the origin", p, origin.weights())?;
-        origin.fill(0, workspace.w);
+        check_len("w", workspace.w, p)?;
+        check_equal("initial weights", p, initial.weights())?;
+        initial.fill(0, workspace.w);
         Ok(())
     }
 
-    /// These steps of the walk.
-    fn walk_over(
+    /// These steps of the training.
+    fn train_steps(
         &self,
         steps: Range<usize>,
         path: &mut dyn Path<A, S>,
@@ -424,7 +440,7 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
         each: &mut dyn FnMut(usize, S),
     ) -> Result<(), Error> {
         let p = self.objective.weights();
-        let mut walk = Walk {
+        let mut walk = Vectors {
             w: workspace.w,
             v: workspace.v,
             g: workspace.g,
@@ -446,14 +462,14 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
     /// ```
     /// use drmad::{Fused, group::Groups, hypergradient::*, models::Quadratic, random::Batches, train::*};
     /// let bowl = Quadratic::<Fused>::new(&[2.0]);
-    /// let schedule = Schedule { groups: Groups::global(1), rule: Rule::HeavyBall, rates: &[0.1f32], momenta: &[0.5] };
+    /// let schedule = Schedule { groups: Groups::global(1), optimizer: Optimizer::HeavyBall, rates: &[0.1f32], momenta: &[0.5] };
     /// let batches = Batches { seed: 0, examples: 1, size: 1 };
-    /// let run = Run { objective: &bowl, h: &[1.0], schedule, batches, steps: 1 };
-    /// let mut buffer = [0.0; Workspace::<f32>::required_len(1, 0, Rule::HeavyBall, false)];
-    /// let mut workspace = Workspace::new(&mut buffer, 1, Rule::HeavyBall, false)?;
+    /// let problem = InnerProblem { objective: &bowl, h: &[1.0], schedule, batches, steps: 1 };
+    /// let mut buffer = [0.0; Workspace::<f32>::required_len(1, 0, Optimizer::HeavyBall, false)];
+    /// let mut workspace = Workspace::new(&mut buffer, 1, Optimizer::HeavyBall, false)?;
     /// workspace.w[0] = 4.0;
     /// let (validation, mut d_h) = (Validation { objective: &bowl, examples: &[] }, [0.0]);
-    /// assert_eq!(run.direct(&validation, &mut workspace, &mut d_h)?, 9.0);
+    /// assert_eq!(problem.direct(&validation, &mut workspace, &mut d_h)?, 9.0);
     /// assert_eq!((d_h[0], workspace.d_w[0]), (-6.0, 6.0));
     /// # Ok::<(), drmad::Error>(())
     /// ```
@@ -468,17 +484,17 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
         d_h: &mut [S],
     ) -> Result<S, Error> {
         let (training, outside) = (self.objective, validation.objective);
-        same(
+        check_equal(
             "weights of the validation loss",
             training.weights(),
             outside.weights(),
         )?;
-        same(
+        check_equal(
             "hyperparameters of the validation loss",
             training.hypers(),
             outside.hypers(),
         )?;
-        exactly("d_h", d_h, training.hypers())?;
+        check_len("d_h", d_h, training.hypers())?;
         // An objective without hyperparameters of its own leaves these as they are.
         d_h.fill(S::ZERO);
         let at = At {
@@ -507,7 +523,7 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
     /// [`Error::Diverged`] for the validation loss or the adjoints, with the step at which these were no longer
     /// finite; [`Error::Length`], also where the path's plan is for another number of steps; [`Error::Range`] where it
     /// takes back none, or more than there are; what the run, the objective or the path refuse.
-    pub fn back(
+    pub fn backward(
         &self,
         validation: &Validation<'_, A, S>,
         path: &mut dyn Path<A, S>,
@@ -524,7 +540,7 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
         })
     }
 
-    /// What lies between the walk and the sweep; returns the validation loss.
+    /// What lies between the training and the sweep; returns the validation loss.
     fn turn(
         &self,
         validation: &Validation<'_, A, S>,
@@ -553,7 +569,7 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
             .as_mut()
             .map(|(rates, momenta)| Tables { rates, momenta });
         let [spare_a, spare_b] = &mut workspace.spare;
-        let (spare, state) = if self.schedule.rule.recalls(schedule.is_some()) {
+        let (spare, state) = if self.schedule.optimizer.recalls(schedule.is_some()) {
             let (v, g) = (&mut *workspace.v, &mut *workspace.g);
             (
                 Spare {
@@ -583,8 +599,8 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
         self.sweep_over(steps, path, &mut adjoints, &mut scratch)
     }
 
-    /// Takes a hypergradient at most `steps` steps further, of the walk and then of the sweep: from
-    /// `origin` to `validation` and back, as [`walk`](Self::walk) and [`back`](Self::back). Returns what
+    /// Takes a hypergradient at most `steps` steps further, of the training and then of the sweep: from
+    /// `initial` to `validation` and back, as [`walk`](Self::walk) and [`back`](Self::back). Returns what
     /// came of it where it is done.
     ///
     /// # Errors
@@ -592,7 +608,7 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
     pub fn advance(
         &self,
         trainer: &mut Trainer<'_, A, S>,
-        origin: &dyn Origin<S>,
+        initial: &dyn InitialWeights<S>,
         validation: &Validation<'_, A, S>,
         steps: usize,
         each: &mut dyn FnMut(usize, S),
@@ -608,11 +624,11 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
         } = trainer;
         let mut left = steps;
         if progress.walked == 0 {
-            self.begin(origin, workspace)?;
+            self.begin(initial, workspace)?;
         }
         let end = self.steps.min(progress.walked.saturating_add(left));
         if progress.walked < end || self.steps == 0 {
-            self.walk_over(progress.walked..end, *path, workspace, batch, each)?;
+            self.train_steps(progress.walked..end, *path, workspace, batch, each)?;
             left -= end - progress.walked;
             progress.walked = end;
         }
@@ -636,14 +652,14 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
 
     /// The state of a hypergradient of this run, to be [saved](crate::state::save) and
     /// [restored](crate::state::restore); `tag` is a number that must be the same. A restored one goes on
-    /// with the same bits. Neither the objective's data nor the origin are part of it.
+    /// with the same bits. Neither the objective's data nor the initial weights are part of it.
     pub fn state<'t, 'a>(
         &'t self,
         trainer: &'t mut Trainer<'a, A, S>,
         tag: u64,
     ) -> impl State + use<'t, 'a, A, S> {
         Saved {
-            run: self,
+            problem: self,
             trainer,
             tag,
         }

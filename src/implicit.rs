@@ -40,7 +40,7 @@
 //! answer that is merely poor is not refused but measured: [`Solved`] says how far `x` is from a
 //! solution and how far `w_T` is from converged.
 
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, check_len, cut};
 use crate::hypergradient::{Validation, Workspace};
 use crate::kernels::accumulate::{add_scaled, scale};
 use crate::kernels::dispatch::run;
@@ -48,7 +48,7 @@ use crate::kernels::reduce::{all_finite, dot, greatest, norm};
 use crate::objective::{At, Objective, Products};
 use crate::pieces::copy;
 use crate::scalar::{Arithmetic, Scalar};
-use crate::train::Run;
+use crate::train::InnerProblem;
 
 /// The residual, relative to the right-hand side, beyond which a Neumann series has diverged. One
 /// that converges never exceeds 1.
@@ -152,7 +152,7 @@ pub fn scratch_len<O: Objective, E: Objective>(objective: &O, validation: &E) ->
     crate::hypergradient::scratch_len(objective, validation).saturating_add(objective.hypers())
 }
 
-impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
+impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
     /// The hypergradient of the validation loss by implicit differentiation after
     /// [`walk`](Self::walk), written to `d_h` (`H`). It needs no path. The weights are left as they
     /// are, the first `P` numbers of `workspace.d_v` hold `-x`; the other vectors are used up.
@@ -166,15 +166,15 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
     /// // 1/2 sum a (w - h)^2 + 1/2 w^2 is least at w = a h / (a + 1).
     /// let bowl = Quadratic::<Fused>::new(&[1.0, 3.0]);
     /// let held = L2::new(bowl, Strength::Fixed(0.5, Groups::global(2)));
-    /// let schedule = Schedule { groups: Groups::global(2), rule: Rule::HeavyBall, rates: &[0.2f32], momenta: &[0.5] };
+    /// let schedule = Schedule { groups: Groups::global(2), optimizer: Optimizer::HeavyBall, rates: &[0.2f32], momenta: &[0.5] };
     /// let batches = Batches { seed: 0, examples: 1, size: 1 };
-    /// let run = Run { objective: &held, h: &[1.0, 1.0], schedule, batches, steps: 200 };
+    /// let problem = InnerProblem { objective: &held, h: &[1.0, 1.0], schedule, batches, steps: 200 };
     ///
-    /// let mut buffer = vec![0.0; Workspace::<f32>::required_len(2, scratch_len(&held, &bowl), Rule::HeavyBall, false)];
-    /// let mut workspace = Workspace::new(&mut buffer, 2, Rule::HeavyBall, false)?;
+    /// let mut buffer = vec![0.0; Workspace::<f32>::required_len(2, scratch_len(&held, &bowl), Optimizer::HeavyBall, false)];
+    /// let mut workspace = Workspace::new(&mut buffer, 2, Optimizer::HeavyBall, false)?;
     /// let (start, mut batch, mut d_h) = ([0.0; 2], [0], [0.0; 2]);
     /// let mut line = Line::new(&start[..], 200);
-    /// run.walk(&&start[..], &mut line, &mut workspace, &mut batch, &mut |_, _| ())?;
+    /// problem.train(&&start[..], &mut line, &mut workspace, &mut batch, &mut |_, _| ())?;
     /// let implicit = Implicit {
     ///     examples: &[0],
     ///     solver: Solver::ConjugateGradients,
@@ -183,7 +183,7 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
     ///     damping: 0.0,
     /// };
     /// let validation = Validation { objective: &bowl, examples: &[] };
-    /// let solved = run.implicit(&validation, &implicit, &mut workspace, &mut d_h)?;
+    /// let solved = problem.implicit(&validation, &implicit, &mut workspace, &mut d_h)?;
     /// assert_eq!((solved.stopped, solved.iterations), (Stopped::Tolerance, 2));
     /// // E = 1/2 sum a (h / (a + 1))^2
     /// assert!((d_h[0] - 1.0 / 4.0).abs() < 1e-6 && (d_h[1] - 3.0 / 16.0).abs() < 1e-6);
@@ -210,11 +210,11 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
             ("d_w", &*workspace.d_w),
             ("d_g", &*workspace.d_g),
         ] {
-            exactly(what, x, p)?;
+            check_len(what, x, p)?;
         }
-        let remembered = self.schedule.rule.slots() * p;
-        exactly("v", workspace.v, remembered)?;
-        exactly("d_v", workspace.d_v, remembered)?;
+        let remembered = self.schedule.optimizer.slots() * p;
+        check_len("v", workspace.v, remembered)?;
+        check_len("d_v", workspace.d_v, remembered)?;
         let valid_loss = self.direct(validation, workspace, d_h)?;
         let Workspace {
             w,
@@ -226,7 +226,7 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
             scratch,
             ..
         } = workspace;
-        // Of what a rule remembers one vector is enough.
+        // Of what an optimizer remembers one vector is enough.
         let (x, d) = match (x.get_mut(..p), d.get_mut(..p)) {
             (Some(x), Some(d)) => (x, d),
             _ => (&mut [][..], &mut [][..]),

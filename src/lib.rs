@@ -2,7 +2,7 @@
 //! taken through a whole training run. `no_std`, no heap, the same bits on every machine.
 //!
 //! # The one idea
-//! Training is a walk `w_0 -> w_T`. Its reverse derivative is one backward sweep that asks, for
+//! Training is a trajectory `w_0 -> w_T`. Its reverse derivative is one backward sweep that asks, for
 //! `t = T-1 .. 0`, only two questions: *where were the weights at step `t`?* and *what does the
 //! objective's second derivative do to this vector there?* All reverse methods are the same sweep
 //! over another answer to the first question, a [`path`]:
@@ -46,7 +46,7 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! Below that door the parts can be had by themselves: a [`Run`](train::Run) of any objective over any path, in any
+//! Below that door the parts can be had by themselves: a [`InnerProblem`](train::Run) of any objective over any path, in any
 //! scalar.
 //!
 //! # What it is not
@@ -68,7 +68,7 @@
 //! | [`objective`], [`wrap`], [`models`] | what is minimised, with its second-order products |
 //! | [`schedule`] | how a gradient moves the weights: heavy ball, Nesterov, Adam, with their rates |
 //! | [`path`] | where the weights were |
-//! | [`train`], `sweep`, [`hypergradient`] | the walk, the one sweep, and both in one call |
+//! | [`train`], `sweep`, [`hypergradient`] | the training, the one sweep, and both in one call |
 //! | [`method`] | every path with its settings, by name, with its memory |
 //! | [`forward`], [`implicit`] | the methods that are no sweep |
 //! | [`outer`] | what moves the hyperparameters, and keeps them in their sets |

@@ -1,4 +1,4 @@
-//! Every way back, as data: its name, its settings, what memory it takes, whether it is exact.
+//! Every backward pass, as data: its name, its settings, what memory it takes, whether it is exact.
 //!
 //! A reverse method is one [sweep](crate::hypergradient) over a [path](crate::path), so it is a [`Recall`], the path with
 //! its settings, and what goes around that: a tail run backwards, and how many last steps are taken back. The
@@ -23,7 +23,7 @@
 
 use bytemuck::Pod;
 
-use crate::error::{Error, within};
+use crate::error::{Error, check_range};
 use crate::memory::{Buffer, Need};
 use crate::path::{
     AnyRows, Around, Behind, Checkpoints, Chosen, Grid, Hats, Knots, Legendre, Levels, Line, Mark,
@@ -31,7 +31,7 @@ use crate::path::{
 };
 use crate::random::Initial;
 use crate::scalar::{Arithmetic, Real, Scalar};
-use crate::schedule::{Rule, Schedule};
+use crate::schedule::{Optimizer, Schedule};
 
 /// How the weights on the way are recalled: a [path](crate::path) with its settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -141,12 +141,12 @@ impl Recall {
 /// A reverse method: how the weights are recalled, and what goes around that.
 ///
 /// ```
-/// use drmad::{method::{Extent, Sweep}, schedule::Rule};
+/// use drmad::{method::{Extent, Sweep}, schedule::Optimizer};
 /// // What hats remember of a network with 44,860 weights: .99 words a weight.
 /// const EXTENT: Extent = Extent {
 ///     weights: 44_860,
 ///     steps: 2000,
-///     rule: Rule::HeavyBall,
+///     optimizer: Optimizer::HeavyBall,
 ///     recalls: false,
 ///     momentum: 0.95,
 ///     reach: 0,
@@ -164,7 +164,7 @@ pub struct Sweep {
     pub tail: Option<usize>,
     /// Only so many last steps are taken back; none for all.
     pub last: Option<usize>,
-    /// Whether second-order products of negative curvature are left out ([`Psd`](crate::wrap::Psd)).
+    /// Whether second-order products of negative curvature are left out ([`DropNegativeCurvature`](crate::wrap::DropNegativeCurvature)).
     pub drops_negative_curvature: bool,
 }
 
@@ -177,12 +177,12 @@ pub struct Extent {
     /// Its steps `T`.
     pub steps: usize,
     /// How a step follows from the gradient.
-    pub rule: Rule,
-    /// Whether what the rule remembers is to be recalled beside the weights: [`Rule::recalls`].
+    pub optimizer: Optimizer,
+    /// Whether what the optimizer remembers is to be recalled beside the weights: [`Optimizer::recalls`].
     pub recalls: bool,
     /// The least momentum there is.
     pub momentum: f32,
-    /// For how many steps it can be run backwards in floating point: [`Reversed::reach`], 0 of other rules
+    /// For how many steps it can be run backwards in floating point: [`Reversed::reach`], 0 of other optimizers
     /// than the heavy ball. No memory depends on it.
     pub reach: usize,
 }
@@ -194,11 +194,11 @@ impl Extent {
         Extent {
             weights: schedule.groups.weights(),
             steps,
-            rule: schedule.rule,
-            recalls: schedule.rule.recalls(wants_schedule),
+            optimizer: schedule.optimizer,
+            recalls: schedule.optimizer.recalls(wants_schedule),
             momentum: schedule.momenta.iter().fold(1.0, least) as f32,
-            reach: match schedule.rule {
-                Rule::HeavyBall => Reversed::reach(schedule, steps),
+            reach: match schedule.optimizer {
+                Optimizer::HeavyBall => Reversed::reach(schedule, steps),
                 _ => 0,
             },
         }
@@ -206,7 +206,11 @@ impl Extent {
 
     /// Vectors that are recalled beside the weights.
     const fn slots(&self) -> usize {
-        if self.recalls { self.rule.slots() } else { 0 }
+        if self.recalls {
+            self.optimizer.slots()
+        } else {
+            0
+        }
     }
 }
 
@@ -256,8 +260,8 @@ impl Sweep {
         match self.recall {
             Recall::Tape => Need::numbers(Tape::<S>::required_len(weights, seen, of.slots())),
             Recall::Checkpoints { snapshots } => {
-                // The sweep takes steps again, with what the rule remembers.
-                let slots = of.rule.slots();
+                // The sweep takes steps again, with what the optimizer remembers.
+                let slots = of.optimizer.slots();
                 let states = Checkpoints::<S>::required_len(weights, snapshots, slots);
                 Need::numbers(states).and(marks(snapshots))
             }
@@ -292,7 +296,7 @@ impl Sweep {
         let path = match self.recall {
             Recall::Tape => Tape::<S>::state_len(weights, seen, of.slots()),
             Recall::Checkpoints { snapshots } => {
-                Checkpoints::<S>::state_len(weights, snapshots, of.rule.slots())
+                Checkpoints::<S>::state_len(weights, snapshots, of.optimizer.slots())
             }
             Recall::Reversible => Reversible::state_len(weights, seen, momentum),
             Recall::Line | Recall::PublishedLine { .. } => Line::<()>::STATE_LEN,
@@ -331,13 +335,13 @@ impl Sweep {
     ///
     /// # Errors
     /// [`Error::Range`] for a tail, or a number of last steps, that the training has not;
-    /// [`Error::Unsupported`] for a tail of a path that takes the steps itself, and for what the rule's steps do
+    /// [`Error::Unsupported`] for a tail of a path that takes the steps itself, and for what the optimizer's steps do
     /// not allow.
     #[cfg_attr(not(feature = "std"), inline(always))]
     pub fn tail(&self, of: Extent) -> Result<usize, Error> {
         let steps = of.steps;
         let last = self.last.unwrap_or(steps);
-        within("number of last steps", last, 1, steps)?;
+        check_range("number of last steps", last, 1, steps)?;
         let seen = self.seen(steps);
         let takes_steps = matches!(
             self.recall,
@@ -350,7 +354,7 @@ impl Sweep {
                 });
             }
             (Some(tail), _) => {
-                within("steps of the tail", tail, 0, seen.saturating_sub(1))?;
+                check_range("steps of the tail", tail, 0, seen.saturating_sub(1))?;
                 tail
             }
             // Shorter trainings than that are half tail, and a step is left for each hat.
@@ -362,13 +366,13 @@ impl Sweep {
         if let Recall::Reversible = self.recall {
             Reversible::check(of.momentum)?;
         }
-        if of.rule != Rule::HeavyBall {
+        if of.optimizer != Optimizer::HeavyBall {
             let backwards =
                 tail > 0 || matches!(self.recall, Recall::Reversible | Recall::Reversed);
             // What the weights tell of a step is the heavy ball's velocity alone.
             if backwards || (of.recalls && !self.recall.begins_anywhere()) {
                 return Err(Error::Unsupported {
-                    what: "this path under another rule than the heavy ball's: take Tape or Checkpoints",
+                    what: "this path under another optimizer than the heavy ball's: take Tape or Checkpoints",
                 });
             }
         }
@@ -446,7 +450,7 @@ impl Sweep {
                 behind!(OfPath::Tape(Tape::new(weights, steps, slots, storage)?))
             }
             Recall::Checkpoints { snapshots } => {
-                let slots = of.rule.slots();
+                let slots = of.optimizer.slots();
                 let len = Checkpoints::<S>::required_len(weights, snapshots, slots);
                 let storage = memory.numbers(len)?;
                 let room = memory.numbers(marks::<S>(snapshots).len())?;
@@ -490,7 +494,7 @@ impl Sweep {
                 behind!(OfPath::Knots(path))
             }
             Recall::Legendre { polynomials } => {
-                within("number of polynomials", polynomials, 1, steps)?;
+                check_range("number of polynomials", polynomials, 1, steps)?;
                 let len = Legendre::<S>::required_len(weights, polynomials);
                 let storage = memory.numbers(len)?;
                 let path = Legendre::new(weights, steps, polynomials, storage)?;
@@ -501,7 +505,7 @@ impl Sweep {
                 levels,
                 spacing,
             } => {
-                within("number of hats' intervals", intervals, 1, steps)?;
+                check_range("number of hats' intervals", intervals, 1, steps)?;
                 let grid = Grid {
                     steps,
                     intervals,

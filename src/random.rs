@@ -12,7 +12,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::error::{Error, exactly, exists};
+use crate::error::{Error, check_index, check_len};
 use crate::group::Groups;
 use crate::kernels::math::probit;
 use crate::scalar::{Plain, Scalar};
@@ -97,7 +97,7 @@ fn centred(word: u32) -> f32 {
 /// Where training begins: the weights `w_0`, by pieces.
 ///
 /// Paths ask for `w_0` when they need it. A slice answers from memory, [`Normal`] from its seed.
-pub trait Origin<S> {
+pub trait InitialWeights<S> {
     /// Writes `w_0[first ..]` to `out`.
     fn fill(&self, first: usize, out: &mut [S]);
 
@@ -108,7 +108,7 @@ pub trait Origin<S> {
     fn floats(&self) -> usize;
 }
 
-impl<S: Copy> Origin<S> for &[S] {
+impl<S: Copy> InitialWeights<S> for &[S] {
     fn fill(&self, first: usize, out: &mut [S]) {
         for (out, w) in out.iter_mut().zip(self.iter().skip(first)) {
             *out = *w;
@@ -128,7 +128,7 @@ impl<S: Copy> Origin<S> for &[S] {
 ///
 /// ```
 /// use drmad::group::Groups;
-/// use drmad::random::{Normal, Origin};
+/// use drmad::random::{Normal, InitialWeights};
 /// let start = Normal { seed: 7, groups: Groups::global(100), log_scales: &[-3.0f32] };
 /// let (mut all, mut some) = ([0.0; 100], [0.0; 10]);
 /// start.fill(0, &mut all);
@@ -145,7 +145,7 @@ pub struct Normal<'a, S> {
     pub log_scales: &'a [S],
 }
 
-impl<S: Scalar> Origin<S> for Normal<'_, S> {
+impl<S: Scalar> InitialWeights<S> for Normal<'_, S> {
     fn fill(&self, first: usize, out: &mut [S]) {
         let mut generator = generator(self.seed, Stream::Weights, first as u128);
         let (mut rest, mut next) = (out, first);
@@ -196,9 +196,9 @@ impl<S: Scalar> Normal<'_, S> {
     /// [`Error::Length`] for a buffer of another length, [`Error::Index`] where there is no such group.
     pub fn tangent(&self, group: usize, w0: &[S], w_dot: &mut [S]) -> Result<(), Error> {
         let (len, p) = (self.groups.len(), self.groups.weights());
-        exactly("w0", w0, p)?;
-        exactly("w_dot", w_dot, p)?;
-        exists("group", group, len)?;
+        check_len("w0", w0, p)?;
+        check_len("w_dot", w_dot, p)?;
+        check_index("group", group, len)?;
         w_dot.fill(S::ZERO);
         for block in self.groups.blocks() {
             let Some(row) = block.hyper.and_then(|first| group.checked_sub(first)) else {
@@ -221,9 +221,9 @@ impl<S: Scalar> Normal<'_, S> {
     /// # Errors
     /// [`Error::Length`] for a buffer of another length.
     pub fn adjoint(&self, w0: &[S], d_w: &[S], d_log_scales: &mut [S]) -> Result<(), Error> {
-        exactly("w0", w0, self.groups.weights())?;
-        exactly("d_w", d_w, self.groups.weights())?;
-        exactly("d_log_scales", d_log_scales, self.groups.len())?;
+        check_len("w0", w0, self.groups.weights())?;
+        check_len("d_w", d_w, self.groups.weights())?;
+        check_len("d_log_scales", d_log_scales, self.groups.len())?;
         d_log_scales.fill(S::ZERO);
         for block in self.groups.blocks() {
             crate::kernels::accumulate::add_row_dots::<Plain, S>(
@@ -240,7 +240,7 @@ impl<S: Scalar> Normal<'_, S> {
 /// Where training begins, as a program has it that chooses at run time.
 ///
 /// ```
-/// use drmad::random::{Initial, Origin};
+/// use drmad::random::{Initial, InitialWeights};
 /// let start = Initial::Given(&[1.0f32, 2.0]);
 /// assert_eq!(start.weights(), 2);
 /// ```
@@ -252,7 +252,7 @@ pub enum Initial<'a, S> {
     Given(&'a [S]),
 }
 
-impl<S: Scalar> Origin<S> for Initial<'_, S> {
+impl<S: Scalar> InitialWeights<S> for Initial<'_, S> {
     fn fill(&self, first: usize, out: &mut [S]) {
         match self {
             Initial::Drawn(normal) => normal.fill(first, out),
@@ -319,15 +319,15 @@ impl Batches {
             return Err(Error::EmptyBatch);
         }
         let n = drawable("number of examples", self.examples)?;
-        exactly("batch", batch, self.size)?;
+        check_len("batch", batch, self.size)?;
         // No training gets as far as 2^64 examples; one that asks for them gets some.
         let first = (t as u64).wrapping_mul(self.size as u64);
         let (mut epoch, mut place) = (first / n, first % n);
-        let (mut stride, mut offset) = self.walk(epoch);
+        let (mut stride, mut offset) = self.permutation(epoch);
         for example in batch {
             if place == n {
                 (epoch, place) = (epoch.wrapping_add(1), 0);
-                (stride, offset) = self.walk(epoch);
+                (stride, offset) = self.permutation(epoch);
             }
             *example = ((place * stride + offset) % n) as u32;
             place += 1;
@@ -336,7 +336,7 @@ impl Batches {
     }
 
     /// Stride and start of an epoch.
-    pub(crate) fn walk(&self, epoch: u64) -> (u64, u64) {
+    pub(crate) fn permutation(&self, epoch: u64) -> (u64, u64) {
         const WORDS: u64 = 64;
         let n = self.examples as u64;
         let position = u128::from(epoch) * u128::from(WORDS);

@@ -1,12 +1,12 @@
-//! How a gradient moves the weights: the rule, and the rate and momentum of each step and group.
+//! How a gradient moves the weights: the optimizer, and the rate and momentum of each step and group.
 //!
-//! | rule | step | vectors it remembers |
+//! | optimizer | step | vectors it remembers |
 //! |---|---|---|
-//! | [`Rule::HeavyBall`] | [`momentum`] | the velocity |
-//! | [`Rule::Nesterov`] | [`nesterov`] | the velocity |
-//! | [`Rule::Adam`] | [`adam`] | two moments |
+//! | [`Optimizer::HeavyBall`] | [`momentum`] | the velocity |
+//! | [`Optimizer::Nesterov`] | [`nesterov`] | the velocity |
+//! | [`Optimizer::Adam`] | [`adam`] | two moments |
 //!
-//! Gradient descent is the heavy ball with momentum 0. What a rule remembers is called `v`, one or
+//! Gradient descent is the heavy ball with momentum 0. What an optimizer remembers is called `v`, one or
 //! two vectors of `P` numbers in a row. Rates and momenta of each of them are hyperparameters; of
 //! Adam the momentum is `b1`.
 //!
@@ -14,7 +14,7 @@
 //! The velocity here is a mean of gradients, PyTorch's a sum: with a momentum that stays as it is, ours is
 //! `-(1 - gamma)` times theirs. So their `lr` is our rate times `1 - gamma`, at each step its own, for the heavy
 //! ball (`SGD(momentum)` with dampening 0) and Nesterov's step alike. Where the momentum changes from step to
-//! step no `lr` gives the same walk: here `g_k` enters with the weight `1 - gamma_k` of its own step, there with
+//! step no `lr` gives the same trajectory: here `g_k` enters with the weight `1 - gamma_k` of its own step, there with
 //! one that is the same for all. And where they vary the momentum with `lr` fixed, here the rate moves too:
 //! `dE/dmomentum = d_gamma + d_alpha alpha / (1 - gamma)`. Adam's rate and its `b1` are theirs; so is AdamW's `decay`,
 //! which is multiplied by the rate (`weight_decay` of `AdamW`). The paper's algorithm 2 does not do that: its
@@ -25,7 +25,7 @@
 
 use core::ops::Range;
 
-use crate::error::{Error, same};
+use crate::error::{Error, check_equal};
 use crate::group::{Block, Groups};
 use crate::kernels::momentum::RowSteps;
 use crate::kernels::{adam, momentum, nesterov};
@@ -41,7 +41,7 @@ pub type Taken<S> = fn(S) -> S;
 /// `1 - gamma`, of the third it is the rate: see the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Rule {
+pub enum Optimizer {
     /// `v <- gamma v - (1 - gamma) g`, `w <- w + alpha v`.
     HeavyBall,
     /// The same with a look ahead.
@@ -57,9 +57,9 @@ pub enum Rule {
     },
 }
 
-impl Rule {
+impl Optimizer {
     /// Adam as published.
-    pub const ADAM: Rule = Rule::Adam {
+    pub const ADAM: Optimizer = Optimizer::Adam {
         b2: 0.999,
         eps: 1e-8,
         decay: 0.0,
@@ -68,20 +68,20 @@ impl Rule {
     /// How many vectors `v` is.
     pub const fn slots(&self) -> usize {
         match self {
-            Rule::HeavyBall | Rule::Nesterov => 1,
-            Rule::Adam { .. } => 2,
+            Optimizer::HeavyBall | Optimizer::Nesterov => 1,
+            Optimizer::Adam { .. } => 2,
         }
     }
 
-    /// Whether the way back needs `v` and `g`: Adam's, and all where rates and momenta are wanted.
+    /// Whether the backward pass needs `v` and `g`: Adam's, and all where rates and momenta are wanted.
     pub const fn recalls(&self, schedule: bool) -> bool {
-        schedule || matches!(self, Rule::Adam { .. })
+        schedule || matches!(self, Optimizer::Adam { .. })
     }
 
     /// What Adam's steps of all groups share, after `taken` others.
     pub(crate) fn adam<S: Scalar>(&self, taken: usize) -> adam::Shared<S> {
         let (b2, eps, decay) = match *self {
-            Rule::Adam { b2, eps, decay } => (b2, eps, decay),
+            Optimizer::Adam { b2, eps, decay } => (b2, eps, decay),
             _ => (0.0, 0.0, 0.0),
         };
         let [b2, eps, decay] = [b2, eps, decay].map(S::from_f32);
@@ -90,26 +90,26 @@ impl Rule {
 
     fn check(&self) -> Result<(), Error> {
         match *self {
-            Rule::HeavyBall | Rule::Nesterov => Ok(()),
-            Rule::Adam { b2, eps, decay } => adam::check(b2, eps, decay),
+            Optimizer::HeavyBall | Optimizer::Nesterov => Ok(()),
+            Optimizer::Adam { b2, eps, decay } => adam::check(b2, eps, decay),
         }
     }
 
     /// What it remembers, in words.
     pub(crate) const fn remembered(&self) -> &'static str {
         match self {
-            Rule::HeavyBall | Rule::Nesterov => "velocity",
-            Rule::Adam { .. } => "first moment of Adam",
+            Optimizer::HeavyBall | Optimizer::Nesterov => "velocity",
+            Optimizer::Adam { .. } => "first moment of Adam",
         }
     }
 }
 
-/// The rule, with the rate and the momentum of each step and group.
+/// The optimizer, with the rate and the momentum of each step and group.
 ///
 /// ```
-/// use drmad::{group::Groups, schedule::{Rule, Schedule}};
-/// let (groups, rule) = (Groups::global(10), Rule::HeavyBall);
-/// let constant = Schedule { groups, rule, rates: &[0.1f32], momenta: &[0.9] };
+/// use drmad::{group::Groups, schedule::{Optimizer, Schedule}};
+/// let (groups, optimizer) = (Groups::global(10), Optimizer::HeavyBall);
+/// let constant = Schedule { groups, optimizer, rates: &[0.1f32], momenta: &[0.9] };
 /// assert_eq!(constant.step(1234, 0).rate, 0.1);
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +117,7 @@ pub struct Schedule<'a, S> {
     /// Which weights share a rate and a momentum; a weight in no group is not trained.
     pub groups: Groups<'a>,
     /// How a step follows from the gradient.
-    pub rule: Rule,
+    pub optimizer: Optimizer,
     /// The rates `alpha`: one a group, or steps x groups.
     pub rates: &'a [S],
     /// The momenta `gamma` in [0, 1): one a group, or steps x groups.
@@ -238,13 +238,13 @@ impl<S: Scalar> Schedule<'_, S> {
         w: &mut [S],
     ) {
         let (first, second) = v.split_at_mut(w.len().min(v.len()));
-        let adam = self.rule.adam(taken);
+        let adam = self.optimizer.adam(taken);
         self.each(t, |block, by| {
             let (g, w, v) = (block.of(g), block.of_mut(w), block.of_mut(first));
-            match self.rule {
-                Rule::HeavyBall => momentum::step_rows::<A, S>(by, g, v, w),
-                Rule::Nesterov => nesterov::step_rows::<A, S>(by, g, v, w),
-                Rule::Adam { .. } => {
+            match self.optimizer {
+                Optimizer::HeavyBall => momentum::step_rows::<A, S>(by, g, v, w),
+                Optimizer::Nesterov => nesterov::step_rows::<A, S>(by, g, v, w),
+                Optimizer::Adam { .. } => {
                     adam::step_rows::<A, S>(adam, by, g, v, block.of_mut(second), w);
                 }
             }
@@ -259,10 +259,10 @@ impl<S: Scalar> Schedule<'_, S> {
         g: &[S],
         v: &[S],
     ) -> Result<(), Error> {
-        let Rule::Adam { .. } = self.rule else {
+        let Optimizer::Adam { .. } = self.optimizer else {
             return Ok(());
         };
-        let by = self.rule.adam(taken).step(S::ZERO, S::ZERO, S::ZERO);
+        let by = self.optimizer.adam(taken).step(S::ZERO, S::ZERO, S::ZERO);
         let (_, n) = v.split_at(g.len().min(v.len()));
         let Some(weight) = adam::too_great(by, n.iter().copied()) else {
             return Ok(());
@@ -289,14 +289,14 @@ impl<S: Scalar> Schedule<'_, S> {
     /// of Adam's.
     pub(crate) fn check(&self, weights: usize, steps: usize) -> Result<(), Error> {
         let groups = self.groups.len();
-        same(
+        check_equal(
             "weights of the schedule's groups",
             weights,
             self.groups.weights(),
         )?;
-        self.rule.check()?;
-        if matches!(self.rule, Rule::Adam { .. }) {
-            same("momenta of Adam", groups, self.momenta.len())?;
+        self.optimizer.check()?;
+        if matches!(self.optimizer, Optimizer::Adam { .. }) {
+            check_equal("momenta of Adam", groups, self.momenta.len())?;
         }
         for (what, table) in [("rates", self.rates), ("momenta", self.momenta)] {
             if table.len() != groups && Some(table.len()) != groups.checked_mul(steps) {

@@ -1,7 +1,7 @@
 //! States that outlive a loss of power: written to bytes, restored with the same bits, or refused.
 //!
 //! Whatever goes on for long says in one place what its state is ([`State::state`]): it hands its fields
-//! to [`Fields`], in a fixed order. The same walk over them measures, writes, checks and reads, so what
+//! to [`Fields`], in a fixed order. The same pass over them measures, writes, checks and reads, so what
 //! is read cannot differ from what was written. Numbers are little-endian on every machine:
 //!
 //! | bytes | what |
@@ -15,7 +15,7 @@
 //! | n - 4 .. n | CRC-32 (ISO-HDLC, that of zip and Ethernet) of all before |
 //!
 //! Among the fields are those that never change: the numbers of weights, hyperparameters and steps, the
-//! rule, the kind of path and its sizes, and digests of hyperparameters, rates and momenta. They are the
+//! optimizer, the kind of path and its sizes, and digests of hyperparameters, rates and momenta. They are the
 //! fingerprint of what a state belongs to. [`restore`] compares all of it before it changes anything.
 //!
 //! Flash that is being written when the power goes holds neither the old state nor the new one. So keep

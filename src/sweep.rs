@@ -9,7 +9,7 @@
 //! d_w <- d_w + H d_g                     d_h <- d_h + M d_g              d_v <- gamma d_v
 //! ```
 //!
-//! and at the end `d_w` is the derivative by the initial weights. Another [`Rule`] has another `d_g`;
+//! and at the end `d_w` is the derivative by the initial weights. Another [`Optimizer`] has another `d_g`;
 //! the rest is the same. Where a [`Path`] takes the steps in an arithmetic of its own, `alpha` and `gamma`
 //! are what those steps made of them ([`Path::taken`]). Rates and momenta of the heavy ball cost nothing but
 //! two dot products; where nobody asks for them, velocities are not recalled at all. Adam's direction depends
@@ -21,7 +21,7 @@
 
 use core::ops::Range;
 
-use crate::error::{Error, exactly, same};
+use crate::error::{Error, check_equal, check_len};
 use crate::group::Block;
 use crate::kernels::accumulate::add_scaled_row_dots;
 use crate::kernels::momentum::RowSteps;
@@ -31,8 +31,8 @@ use crate::objective::{At, Products};
 use crate::path::{Path, Spare};
 use crate::pieces::{split, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
-use crate::schedule::{Rule, Tables};
-use crate::train::{Replay, Run, Scratch};
+use crate::schedule::{Optimizer, Tables};
+use crate::train::{InnerProblem, Replay, Scratch};
 
 /// The vectors of a sweep, `P` numbers each unless said otherwise.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub(crate) struct Adjoints<'a, S> {
     pub(crate) w: &'a mut [S],
     /// `dE/dw_T` going in, `dE/dw_0` coming out.
     pub(crate) d_w: &'a mut [S],
-    /// Overwritten; as many numbers as the rule remembers.
+    /// Overwritten; as many numbers as the optimizer remembers.
     pub(crate) d_v: &'a mut [S],
     /// Overwritten.
     pub(crate) d_g: &'a mut [S],
@@ -49,22 +49,22 @@ pub(crate) struct Adjoints<'a, S> {
     pub(crate) d_h: &'a mut [S],
     /// What the path may use; the first holds the velocity `v_T` going in.
     pub(crate) spare: Spare<'a, S>,
-    /// What the rule remembers, and the gradient: where [`Rule::recalls`] says so.
+    /// What the optimizer remembers, and the gradient: where [`Optimizer::recalls`] says so.
     pub(crate) state: Option<State<'a, S>>,
     /// Where the hypergradients of rates and momenta go, if they are wanted.
     pub(crate) schedule: Option<Tables<'a, S>>,
 }
 
-/// What the rule remembers, and the gradient.
+/// What the optimizer remembers, and the gradient.
 #[derive(Debug)]
 pub(crate) struct State<'a, S> {
-    /// `v_T` going in, overwritten; as many numbers as the rule remembers.
+    /// `v_T` going in, overwritten; as many numbers as the optimizer remembers.
     pub(crate) v: &'a mut [S],
     /// Overwritten (`P`).
     pub(crate) g: &'a mut [S],
 }
 
-impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
+impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
     /// A part of the sweep: these steps of the path's plan alone, from the last to the first, after the
     /// ones behind them in the same vectors. The plan's last step begins it, and step 0 ends it.
     ///
@@ -82,7 +82,7 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
         self.check()?;
         self.check_adjoints(adjoints)?;
         let plan = path.plan(self.steps);
-        same("steps of the path's plan", self.steps, plan.trained)?;
+        check_equal("steps of the path's plan", self.steps, plan.trained)?;
         if plan.steps == 0 || plan.steps > self.steps {
             return Err(Error::Range {
                 what: "steps back",
@@ -110,14 +110,17 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
         for s in steps.rev() {
             let t = plan.step(s);
             let back = Back {
-                run: self,
+                problem: self,
                 t,
                 rate_scale,
             };
             // The velocity here is still that after the step.
             back.rates_of_the_heavy_ball(adjoints);
             let velocity = adjoints.state.as_mut().map(|state| &mut *state.v);
-            let mut replay = Replay { run: self, scratch };
+            let mut replay = Replay {
+                problem: self,
+                scratch,
+            };
             path.recall(s, adjoints.w, velocity, &mut replay, adjoints.spare.again())?;
             back.step(path, adjoints, scratch)?;
             if !all_finite(adjoints.d_w) {
@@ -144,7 +147,7 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
 
     fn check_adjoints(&self, adjoints: &Adjoints<'_, S>) -> Result<(), Error> {
         let p = self.objective.weights();
-        let slots = self.schedule.rule.slots();
+        let slots = self.schedule.optimizer.slots();
         for (what, x) in [
             ("w", &*adjoints.w),
             ("d_w", &*adjoints.d_w),
@@ -152,16 +155,16 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
             ("spare a", &*adjoints.spare.a),
             ("spare b", &*adjoints.spare.b),
         ] {
-            exactly(what, x, p)?;
+            check_len(what, x, p)?;
         }
-        exactly("d_v", adjoints.d_v, slots * p)?;
-        exactly("d_h", adjoints.d_h, self.objective.hypers())?;
+        check_len("d_v", adjoints.d_v, slots * p)?;
+        check_len("d_h", adjoints.d_h, self.objective.hypers())?;
         match &adjoints.state {
             Some(state) => {
-                exactly("v", state.v, slots * p)?;
-                exactly("g", state.g, p)?;
+                check_len("v", state.v, slots * p)?;
+                check_len("g", state.g, p)?;
             }
-            None if self.schedule.rule.recalls(adjoints.schedule.is_some()) => {
+            None if self.schedule.optimizer.recalls(adjoints.schedule.is_some()) => {
                 return Err(Error::Length {
                     what: "v and g of the sweep",
                     want: (slots + 1) * p,
@@ -171,8 +174,8 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
             None => {}
         }
         if let Some(tables) = &adjoints.schedule {
-            exactly("d_rates", tables.rates, self.schedule.rates.len())?;
-            exactly("d_momenta", tables.momenta, self.schedule.momenta.len())?;
+            check_len("d_rates", tables.rates, self.schedule.rates.len())?;
+            check_len("d_momenta", tables.momenta, self.schedule.momenta.len())?;
         }
         Ok(())
     }
@@ -180,7 +183,7 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
 
 /// One step back.
 struct Back<'r, 'a, A: Arithmetic, S: Scalar> {
-    run: &'r Run<'a, A, S>,
+    problem: &'r InnerProblem<'a, A, S>,
     t: usize,
     rate_scale: S,
 }
@@ -189,14 +192,14 @@ impl<A: Arithmetic, S: Scalar> Back<'_, '_, A, S> {
     /// Calls `body` with each block of the weights, and the rates and momenta of the steps that were taken.
     fn each(&self, path: &dyn Path<A, S>, mut body: impl FnMut(Block, RowSteps<'_, S>)) {
         let rate_scale = self.rate_scale;
-        let schedule = &self.run.schedule;
+        let schedule = &self.problem.schedule;
         schedule.each_taken(self.t, path.taken(), |block, by| {
             body(block, RowSteps { rate_scale, ..by });
         });
     }
 
     fn is_heavy_ball(&self) -> bool {
-        self.run.schedule.rule == Rule::HeavyBall
+        self.problem.schedule.optimizer == Optimizer::HeavyBall
     }
 
     /// `d_alpha += d_w . v_{t+1}`.
@@ -207,8 +210,8 @@ impl<A: Arithmetic, S: Scalar> Back<'_, '_, A, S> {
         if !self.is_heavy_ball() {
             return;
         }
-        let groups = self.run.schedule.groups.len();
-        self.run.schedule.each(self.t, |block, _| {
+        let groups = self.problem.schedule.groups.len();
+        self.problem.schedule.each(self.t, |block, _| {
             let [rates, _] = tables.of(groups, self.t, block);
             let (d_w, v) = (block.of(adjoints.d_w), block.of(state.v));
             let (columns, scale) = (block.columns, self.rate_scale);
@@ -221,7 +224,7 @@ impl<A: Arithmetic, S: Scalar> Back<'_, '_, A, S> {
         let (Some(state), Some(tables)) = (&adjoints.state, &mut adjoints.schedule) else {
             return;
         };
-        let groups = self.run.schedule.groups.len();
+        let groups = self.problem.schedule.groups.len();
         self.each(path, |block, by| {
             let [_, momenta] = tables.of(groups, self.t, block);
             let (d_g, v, g) = (block.of(adjoints.d_g), block.of(state.v), block.of(state.g));
@@ -236,21 +239,21 @@ impl<A: Arithmetic, S: Scalar> Back<'_, '_, A, S> {
         adjoints: &mut Adjoints<'_, S>,
         scratch: &mut Scratch<'_, S>,
     ) -> Result<(), Error> {
-        let run = self.run;
+        let problem = self.problem;
         let wants_schedule = adjoints.schedule.is_some();
         // The heavy ball's direction does not need the gradient, which then comes with the products.
         let beside = self.is_heavy_ball() && wants_schedule;
-        if run.schedule.rule.recalls(wants_schedule)
+        if problem.schedule.optimizer.recalls(wants_schedule)
             && !beside
             && let Some(state) = &mut adjoints.state
         {
-            run.gradient(self.t, adjoints.w, state.g, scratch)?;
+            problem.gradient(self.t, adjoints.w, state.g, scratch)?;
         }
         self.direction(path, adjoints);
-        run.batches.fill(self.t, scratch.batch)?;
+        problem.batches.fill(self.t, scratch.batch)?;
         let at = At {
             w: &*adjoints.w,
-            h: run.h,
+            h: problem.h,
             batch: &*scratch.batch,
         };
         let state = adjoints.state.as_mut().filter(|_| beside);
@@ -259,7 +262,8 @@ impl<A: Arithmetic, S: Scalar> Back<'_, '_, A, S> {
             h_d: adjoints.d_w,
             m_d: adjoints.d_h,
         };
-        run.objective
+        problem
+            .objective
             .second_order(at, adjoints.d_g, products, scratch.numbers)?;
         if beside {
             self.momenta_of_the_heavy_ball(path, adjoints);
@@ -267,11 +271,11 @@ impl<A: Arithmetic, S: Scalar> Back<'_, '_, A, S> {
         Ok(())
     }
 
-    /// The rule's part: takes `d_v` (and `d_w`) back over the step, writes `d_g`, and adds the
+    /// The optimizer's part: takes `d_v` (and `d_w`) back over the step, writes `d_g`, and adds the
     /// derivatives by rate and momentum where they are wanted and need the gradient.
     fn direction(&self, path: &dyn Path<A, S>, adjoints: &mut Adjoints<'_, S>) {
-        let rule = self.run.schedule.rule;
-        let (adam, groups) = (rule.adam(self.t), self.run.schedule.groups.len());
+        let optimizer = self.problem.schedule.optimizer;
+        let (adam, groups) = (optimizer.adam(self.t), self.problem.schedule.groups.len());
         let (d_first, d_second) = split_mut(adjoints.d_v, adjoints.w.len());
         let (v, g) = match &adjoints.state {
             Some(state) => (&*state.v, &*state.g),
@@ -285,15 +289,15 @@ impl<A: Arithmetic, S: Scalar> Back<'_, '_, A, S> {
             let (d_w, d_g) = (block.of_mut(adjoints.d_w), block.of_mut(adjoints.d_g));
             let tables = adjoints.schedule.as_mut();
             let to = tables.map(|tables| tables.of(groups, self.t, block));
-            match rule {
-                Rule::HeavyBall => momentum::adjoint_rows::<A, S>(by, d_w, d_v, d_g),
-                Rule::Nesterov => {
+            match optimizer {
+                Optimizer::HeavyBall => momentum::adjoint_rows::<A, S>(by, d_w, d_v, d_g),
+                Optimizer::Nesterov => {
                     if let Some(to) = to {
                         nesterov::add_by_step::<A, S>(by, [v, g], [d_w, d_v], to);
                     }
                     nesterov::adjoint_rows::<A, S>(by, d_w, d_v, d_g);
                 }
-                Rule::Adam { .. } => {
+                Optimizer::Adam { .. } => {
                     let before = adam::Before { g, m: v, n };
                     if let Some(to) = to {
                         let of = [block.of(adjoints.w), &*d_w, &*d_v];

@@ -1,11 +1,11 @@
-//! The forward walk from `w_0` to `w_T`; of the heavy ball
+//! The forward pass from `w_0` to `w_T`; of the heavy ball
 //!
 //! ```text
 //! v <- gamma_t v - (1 - gamma_t) g(w, batch_t)        w <- w + alpha_t v        t = 0 .. T-1
 //! ```
 //!
-//! with `v_0 = 0`, and as its [`Schedule`] says of the other rules. A [`Path`] watches it, and may
-//! take the steps in an arithmetic of its own. The walk is a function of its [`Run`] and of `w_0` alone,
+//! with `v_0 = 0`, and as its [`Schedule`] says of the other optimizers. A [`Path`] watches it, and may
+//! take the steps in an arithmetic of its own. The weights are a function of its [`InnerProblem`] and of `w_0` alone,
 //! so any step can be taken again.
 //!
 //! Refused: to go on with a loss or a weight that is no longer finite; the error has the step at which
@@ -13,7 +13,7 @@
 
 use core::ops::Range;
 
-use crate::error::{Error, exactly};
+use crate::error::{Error, check_len};
 use crate::group::Block;
 use crate::kernels::momentum::RowSteps;
 use crate::kernels::reduce::all_finite;
@@ -21,11 +21,11 @@ use crate::objective::{At, Differentiable};
 use crate::path::{Path, Spare, Steps};
 use crate::random::Batches;
 use crate::scalar::{Arithmetic, Scalar};
-pub use crate::schedule::{Rule, Schedule, Step};
+pub use crate::schedule::{Optimizer, Schedule, Step};
 
-/// A training: everything the walk is a function of, but for `w_0`. The crate's first page has an
+/// A training: everything the trajectory is a function of, but for `w_0`. The crate's first page has an
 /// example.
-pub struct Run<'a, A: Arithmetic, S: Scalar> {
+pub struct InnerProblem<'a, A: Arithmetic, S: Scalar> {
     /// What is minimised.
     pub objective: &'a dyn Differentiable<A, S>,
     /// Its hyperparameters.
@@ -38,9 +38,9 @@ pub struct Run<'a, A: Arithmetic, S: Scalar> {
     pub steps: usize,
 }
 
-/// The vectors of a training, `P` numbers each; `v` has as many as the rule remembers.
+/// The vectors of a training, `P` numbers each; `v` has as many as the optimizer remembers.
 #[derive(Debug)]
-pub(crate) struct Walk<'a, S> {
+pub(crate) struct Vectors<'a, S> {
     /// The weights: `w_0` going in, `w_T` coming out.
     pub(crate) w: &'a mut [S],
     /// The velocity: `v_T` coming out.
@@ -60,7 +60,7 @@ pub(crate) struct Scratch<'a, S> {
     pub(crate) batch: &'a mut [u32],
 }
 
-impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
+impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
     /// Checks all that can be checked before the first step.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
         if self.batches.size == 0 || self.batches.examples == 0 {
             return Err(Error::EmptyBatch);
         }
-        exactly("h", self.h, self.objective.hypers())?;
+        check_len("h", self.h, self.objective.hypers())?;
         if !all_finite(self.h) {
             return Err(Error::NonFinite { what: "h", step: 0 });
         }
@@ -110,13 +110,13 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
         self.objective.gradient(at, g, None, scratch.numbers)
     }
 
-    /// A part of the walk: these steps alone, which follow the ones before in the same vectors. Step 0
+    /// A part of the training: these steps alone, which follow the ones before in the same vectors. Step 0
     /// begins it, and step `T - 1` ends it. `path` records it; `each` is told every step's loss before the step.
     pub(crate) fn train_over(
         &self,
         steps: Range<usize>,
         path: &mut dyn Path<A, S>,
-        walk: &mut Walk<'_, S>,
+        walk: &mut Vectors<'_, S>,
         scratch: &mut Scratch<'_, S>,
         each: &mut dyn FnMut(usize, S),
     ) -> Result<(), Error> {
@@ -128,9 +128,9 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
             ("spare a", &*walk.spare.a),
             ("spare b", &*walk.spare.b),
         ] {
-            exactly(what, x, p)?;
+            check_len(what, x, p)?;
         }
-        exactly("v", walk.v, self.schedule.rule.slots() * p)?;
+        check_len("v", walk.v, self.schedule.optimizer.slots() * p)?;
         let (want, got) = (self.objective.scratch_len(), scratch.numbers.len());
         if got < want {
             return Err(Error::Length {
@@ -151,7 +151,10 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
         for t in steps {
             path.record(t, walk.w, walk.v, walk.spare.again())?;
             let loss = self.gradient(t, walk.w, walk.g, scratch)?;
-            let mut steps = Replay { run: self, scratch };
+            let mut steps = Replay {
+                problem: self,
+                scratch,
+            };
             if !path.advance(t, walk.w, walk.v, walk.g, &mut steps)? {
                 steps.step(t, walk.w, walk.v, walk.g);
             }
@@ -167,7 +170,7 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
         if end < self.steps {
             return Ok(());
         }
-        let remembered = self.schedule.rule.remembered();
+        let remembered = self.schedule.optimizer.remembered();
         for (what, x) in [("weights", &*walk.w), (remembered, &*walk.v)] {
             if !all_finite(x) {
                 let step = self.steps;
@@ -180,13 +183,13 @@ impl<A: Arithmetic, S: Scalar> Run<'_, A, S> {
 
 /// The training step as a path sees it.
 pub(crate) struct Replay<'r, 'a, 's, 'b, A: Arithmetic, S: Scalar> {
-    pub(crate) run: &'r Run<'a, A, S>,
+    pub(crate) problem: &'r InnerProblem<'a, A, S>,
     pub(crate) scratch: &'s mut Scratch<'b, S>,
 }
 
 impl<A: Arithmetic, S: Scalar> Replay<'_, '_, '_, '_, A, S> {
     fn step(&self, t: usize, w: &mut [S], v: &mut [S], g: &[S]) {
-        self.run.schedule.apply::<A>(t, t, g, v, w);
+        self.problem.schedule.apply::<A>(t, t, g, v, w);
     }
 }
 
@@ -198,14 +201,14 @@ impl<A: Arithmetic, S: Scalar> Steps<S> for Replay<'_, '_, '_, '_, A, S> {
     }
 
     fn gradient(&mut self, t: usize, w: &[S], g: &mut [S]) -> Result<(), Error> {
-        self.run.gradient(t, w, g, self.scratch).map(|_| ())
+        self.problem.gradient(t, w, g, self.scratch).map(|_| ())
     }
 
-    fn rule(&self) -> Rule {
-        self.run.schedule.rule
+    fn optimizer(&self) -> Optimizer {
+        self.problem.schedule.optimizer
     }
 
     fn each(&self, t: usize, body: &mut dyn FnMut(Block, RowSteps<'_, S>)) {
-        self.run.schedule.each(t, body);
+        self.problem.schedule.each(t, body);
     }
 }

@@ -1,6 +1,6 @@
 """The works of `benches/device.rs` as users of JAX would write them: `jit`, `scan` and, for replicas, `vmap`.
 
-Prints a line of JSON for each work. f32 without TF32 (`jax_default_matmul_precision = highest`). The way back
+Prints a line of JSON for each work. f32 without TF32 (`jax_default_matmul_precision = highest`). The backward pass
 is the exact one, over the stored path. `--quick` does small forms on whatever JAX runs on.
 
     pip install "jax[cuda12]" && python benches/peers/gpu.py

@@ -32,7 +32,7 @@ pub enum Code {
     Index = -10,
     /// Indices do not ascend.
     Order = -11,
-    /// A training, or the way back through it, left the finite numbers.
+    /// A training, or the backward pass through it, left the finite numbers.
     Diverged = -12,
     /// A number does not fit its fixed-point integer.
     Overflow = -13,

@@ -8,16 +8,16 @@ use drmad::path::Levels;
 
 use crate::check::{finite, flag};
 use crate::error::Code;
-use crate::types::{self, LEVELS_FULL, TAIL_NONE, Way};
+use crate::types::{self, LEVELS_FULL, MethodName, TAIL_NONE};
 
 impl types::Method {
     /// The crate's method of these settings.
     pub(crate) fn method(&self) -> Result<Method, Code> {
-        const FORWARD: i32 = Way::Forward as i32;
-        const IMPLICIT: i32 = Way::Implicit as i32;
-        const NEUMANN: i32 = Way::Neumann as i32;
-        const DIRECT: i32 = Way::Direct as i32;
-        match self.way {
+        const FORWARD: i32 = MethodName::Forward as i32;
+        const IMPLICIT: i32 = MethodName::Implicit as i32;
+        const NEUMANN: i32 = MethodName::Neumann as i32;
+        const DIRECT: i32 = MethodName::Direct as i32;
+        match self.name {
             FORWARD => Ok(Method::Forward),
             IMPLICIT => self.implicit(None),
             NEUMANN => self.implicit(Some(self.rate)),
@@ -41,9 +41,9 @@ impl types::Method {
     }
 
     fn sweep(&self) -> Result<Sweep, Code> {
-        // `Way` begins with them, in their order.
-        let way = usize::try_from(self.way).ok();
-        let recall = way.and_then(|way| Recall::ALL.get(way));
+        // `MethodName` begins with them, in their order.
+        let name = usize::try_from(self.name).ok();
+        let recall = name.and_then(|name| Recall::ALL.get(name));
         let mut recall = *recall.ok_or(Code::Enum)?;
         let levels_given = match self.levels {
             0 => None,
@@ -88,18 +88,18 @@ fn given(size: usize) -> Option<usize> {
     (size > 0).then_some(size)
 }
 
-/// The sweeps among `Way` are `Recall::ALL`, in its order.
+/// The sweeps among `MethodName` are `Recall::ALL`, in its order.
 const _: () = {
-    const fn is(way: Way, name: &str) -> bool {
-        let (all, mut i) = (Recall::ALL[way as usize].name().as_bytes(), 0);
+    const fn is(method: MethodName, name: &str) -> bool {
+        let (all, mut i) = (Recall::ALL[method as usize].name().as_bytes(), 0);
         while i < all.len() && i < name.len() && all[i] == name.as_bytes()[i] {
             i += 1;
         }
         i == all.len() && i == name.len()
     }
-    assert!(is(Way::Hats, "hats") && is(Way::Tape, "tape"));
-    assert!(is(Way::Checkpoints, "checkpoints") && is(Way::Reversible, "reversible"));
-    assert!(is(Way::Line, "line") && is(Way::LinePublished, "line-published"));
-    assert!(is(Way::Knots, "knots") && is(Way::Hermite, "hermite"));
-    assert!(is(Way::Legendre, "legendre") && is(Way::Reversed, "reversed"));
+    assert!(is(MethodName::Hats, "hats") && is(MethodName::Tape, "tape"));
+    assert!(is(MethodName::Checkpoints, "checkpoints") && is(MethodName::Reversible, "reversible"));
+    assert!(is(MethodName::Line, "line") && is(MethodName::LinePublished, "line-published"));
+    assert!(is(MethodName::Knots, "knots") && is(MethodName::Hermite, "hermite"));
+    assert!(is(MethodName::Legendre, "legendre") && is(MethodName::Reversed, "reversed"));
 };

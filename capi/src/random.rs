@@ -3,7 +3,7 @@
 //! Refused: sizes of 0, and 2^32 examples and more.
 
 use drmad::group;
-use drmad::random::{self, Batches, Normal, Origin};
+use drmad::random::{self, Batches, InitialWeights, Normal};
 
 use crate::check::{finite, some};
 use crate::error::{Code, guard};

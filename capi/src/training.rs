@@ -13,7 +13,7 @@ use drmad::layers::Layer;
 use drmad::method::{Method, Recall, Sweep};
 use drmad::network::{Loss, Network};
 use drmad::outer::Parametrisation;
-use drmad::schedule::Rule;
+use drmad::schedule::Optimizer;
 use drmad::training::{Compiled, Losses, Model, On, Training, Tuned, What};
 
 use crate::check::{finite, flag, known_arithmetic, one_of, some};
@@ -32,7 +32,7 @@ const MOST_TUNED: usize = 7;
 pub(crate) struct Plan {
     pub(crate) given: types::Training,
     loss: Loss,
-    rule: Rule,
+    optimizer: Optimizer,
     layers: [Layer; MOST_LAYERS],
     tuned: [Tuned; MOST_TUNED],
 }
@@ -96,19 +96,19 @@ impl types::Tuned {
 }
 
 impl types::Training {
-    fn rule(&self) -> Result<Rule, Code> {
+    fn optimizer(&self) -> Result<Optimizer, Code> {
         let or = |value: f32, default: f32| if value == 0.0 { default } else { value };
-        let adam = Rule::Adam {
+        let adam = Optimizer::Adam {
             b2: or(self.b2, 0.999),
             eps: or(self.eps, 1e-8),
             decay: self.decay,
         };
         let rules = [
-            (types::Rule::HeavyBall as i32, Rule::HeavyBall),
-            (types::Rule::Nesterov as i32, Rule::Nesterov),
-            (types::Rule::Adam as i32, adam),
+            (types::Optimizer::HeavyBall as i32, Optimizer::HeavyBall),
+            (types::Optimizer::Nesterov as i32, Optimizer::Nesterov),
+            (types::Optimizer::Adam as i32, adam),
         ];
-        one_of(self.rule, &rules)
+        one_of(self.optimizer, &rules)
     }
 
     fn loss(&self) -> Result<Loss, Code> {
@@ -158,7 +158,7 @@ impl Plan {
         let mut plan = Plan {
             given,
             loss: given.loss()?,
-            rule: given.rule()?,
+            optimizer: given.optimizer()?,
             layers: [Layer::Tanh; MOST_LAYERS],
             tuned: [Tuned::new(What::Rate, Granularity::Global); MOST_TUNED],
         };
@@ -194,7 +194,7 @@ impl Plan {
             examples: given.train.len,
             valid_examples: given.valid.len,
             tuned: self.tuned.get(..given.tuned_len).unwrap_or_default(),
-            rule: self.rule,
+            optimizer: self.optimizer,
             rate: given.rate,
             momentum: given.momentum,
             log_scale: given.log_scale,

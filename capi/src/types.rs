@@ -1,4 +1,4 @@
-//! Everything that crosses the border, in the order of the header: what a training is, its way back, what comes of
+//! Everything that crosses the border, in the order of the header: what a training is, its backward pass, what comes of
 //! it, and the constants of kernels and of the outer optimizers.
 //!
 //! A number that stands for one of several is an `i32`, of which the enumeration above it has the values: what C
@@ -143,7 +143,7 @@ pub struct Tuned {
 /// How a gradient moves the weights.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub enum Optimizer {
     /// `v <- momentum v - (1 - momentum) g`, `w <- w + rate v`.
     HeavyBall = 0,
     /// The same with a look ahead.
@@ -187,8 +187,8 @@ pub struct Training {
     /// How many: `hypers` of `drmad_sizes`.
     pub h_len: usize,
 
-    /// One of `drmad_rule`.
-    pub rule: i32,
+    /// One of `drmad_optimizer`.
+    pub optimizer: i32,
     /// Adam's; 0 is .999.
     pub b2: f32,
     /// Adam's; 0 is 1e-8.
@@ -223,10 +223,10 @@ pub struct Training {
     pub context: *mut c_void,
 }
 
-/// A way back: where the weights were, or how to do without.
+/// A backward pass: where the weights were, or how to do without.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum MethodName {
     /// A least-squares fit by hat functions of time, the default.
     Hats = 0,
     /// Every step: exact.
@@ -267,8 +267,8 @@ pub const LEVELS_FULL: u32 = 1;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Method {
-    /// One of `drmad_way`.
-    pub way: i32,
+    /// One of `drmad_method_name`.
+    pub name: i32,
     /// Levels of hats and knots: 3, 7, 11, 15, 255 or DRMAD_LEVELS_FULL; 0 is 11 for hats and 255 for
     /// knots.
     pub levels: u32,

@@ -63,7 +63,7 @@ static call good(void) {
         .tuned = c.tuned, .tuned_len = 3, .h = c.h, .h_len = H,
         .momentum = 0.5f, .batch = 3, .steps = STEPS, .log_scale = -0.5f,
     };
-    *c.method = (drmad_method){.way = DRMAD_WAY_TAPE};
+    *c.method = (drmad_method){.name = DRMAD_METHOD_NAME_TAPE};
     *c.results = (drmad_result){.d_h = c.d_h, .d_h_len = H, .d_w0 = c.d_w0, .d_w0_len = P, .valid_loss = MARK};
     drmad_size sizes = {0, 0, 0};
     if (drmad_sizes(c.training, c.method, &sizes) != 0) exit(2);
@@ -162,14 +162,14 @@ static void hypergradients(void) {
     FAULT(DRMAD_ERROR_INDEX, c.labels[3] = CLASSES);
     FAULT(DRMAD_ERROR_INDEX, c.valid_labels[1] = CLASSES);
     FAULT(DRMAD_ERROR_ENUM, c.training->arithmetic = 2);
-    FAULT(DRMAD_ERROR_ENUM, c.training->rule = -1);
+    FAULT(DRMAD_ERROR_ENUM, c.training->optimizer = -1);
     FAULT(DRMAD_ERROR_ENUM, c.training->loss = 2);
     FAULT(DRMAD_ERROR_ENUM, c.layers[1].kind = 3);
     FAULT(DRMAD_ERROR_ENUM, c.tuned[0].what = 7);
     FAULT(DRMAD_ERROR_ENUM, c.tuned[0].by = 5);
     FAULT(DRMAD_ERROR_ENUM, c.tuned[1].each_step = 2);
     FAULT(DRMAD_ERROR_ENUM, c.tuned[2].parametrisation = 4);
-    FAULT(DRMAD_ERROR_ENUM, c.method->way = 14);
+    FAULT(DRMAD_ERROR_ENUM, c.method->name = 14);
     FAULT(DRMAD_ERROR_UNSUPPORTED, c.tuned[2].what = DRMAD_WHAT_RATE);
     FAULT(DRMAD_ERROR_UNSUPPORTED, c.layers[2].kind = DRMAD_KIND_TANH; c.layers[2].units = 0);
 }

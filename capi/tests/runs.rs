@@ -160,7 +160,7 @@ impl Owned {
                 tuned_len: blocks.len(),
                 h: In::NULL,
                 h_len: 0,
-                rule: 0,
+                optimizer: 0,
                 b2: 0.0,
                 eps: 0.0,
                 decay: 0.0,
@@ -218,7 +218,7 @@ impl Owned {
     /// Everything that a hypergradient gives; the derivative by the initial weights where it is one of a sweep.
     fn hypergradient(&self, method: Method) -> All {
         let mut all = All::marked(self.h.len());
-        if method.way > Way::Reversed as i32 {
+        if method.name > MethodName::Reversed as i32 {
             all.d_w0.clear();
         }
         let mut memory = self.memory(method);
@@ -238,7 +238,7 @@ impl Owned {
 }
 
 const HATS: Method = Method {
-    way: 0,
+    name: 0,
     levels: 0,
     size: 0,
     spacing: 0.0,
@@ -250,9 +250,9 @@ const HATS: Method = Method {
     damping: 0.0,
 };
 
-const fn way(way: Way) -> Method {
+const fn method(name: MethodName) -> Method {
     Method {
-        way: way as i32,
+        name: name as i32,
         ..HATS
     }
 }
@@ -326,7 +326,7 @@ fn methods() -> Vec<(Method, method::Method)> {
     };
     vec![
         (HATS, M::HATS),
-        (way(Way::Tape), M::TAPE),
+        (method(MethodName::Tape), M::TAPE),
         (
             Method {
                 levels: LEVELS_FULL,
@@ -345,11 +345,11 @@ fn methods() -> Vec<(Method, method::Method)> {
         (
             Method {
                 rate: 1.5,
-                ..way(Way::LinePublished)
+                ..method(MethodName::LinePublished)
             },
             M::Sweep(Sweep::over(Recall::PublishedLine { rate_scale: 1.5 })),
         ),
-        (way(Way::Forward), M::Forward),
+        (method(MethodName::Forward), M::Forward),
     ]
 }
 
@@ -479,7 +479,7 @@ fn what_belongs_to_examples_is_tuned_too_and_targets_are_learned() {
         };
         let (train, valid) = (Rows(&owned.train, TRAIN), Rows(&owned.valid, VALID));
         let want = over_rust::<Fused>(&owned, training, method::Method::TAPE, &train, &valid);
-        assert_eq!(owned.hypergradient(way(Way::Tape)), want);
+        assert_eq!(owned.hypergradient(method(MethodName::Tape)), want);
     }
 }
 
@@ -487,15 +487,15 @@ fn what_belongs_to_examples_is_tuned_too_and_targets_are_learned() {
 fn training_losses_and_predictions_agree_with_each_other() {
     for blocks in [SCALES_AND_STEPS, &[tuned(What::Penalty, By::Tensor)]] {
         let owned = Owned::new(Rounding::Fused, blocks, false);
-        let all = owned.hypergradient(way(Way::Tape));
-        let (training, method) = (input(from_ref(&owned.training)), [way(Way::Tape)]);
-        let mut memory = owned.memory(method[0]);
+        let all = owned.hypergradient(method(MethodName::Tape));
+        let (training, tape) = (input(from_ref(&owned.training)), [method(MethodName::Tape)]);
+        let mut memory = owned.memory(tape[0]);
         let (mut w, mut loss) = (vec![MARK; P], [MARK]);
         let train = |memory: &mut [u32], w: &mut [f32], loss: &mut [f32]| {
             let (n, memory, p) = (memory.len(), output(memory), w.len());
             drmad_train(
                 training,
-                input(&method),
+                input(&tape),
                 memory,
                 n,
                 output(w),
@@ -510,7 +510,7 @@ fn training_losses_and_predictions_agree_with_each_other() {
         assert_eq!(train(&mut memory, &mut w, &mut loss), 0);
         assert_eq!(loss[0], all.valid_loss);
 
-        let mut memory = owned.memory(way(Way::Direct));
+        let mut memory = owned.memory(method(MethodName::Direct));
         let (n, mut again) = (memory.len(), [MARK]);
         let lent = output(&mut memory);
         let code = drmad_valid_loss(training, lent, n, input(&w), P, output(&mut again));
@@ -678,9 +678,9 @@ fn faults() -> Vec<(&'static str, Code, Fault)> {
         ("short h", Code::Length, |o, _, _| o.training.h_len -= 1),
         ("NaN in h", Code::NotFinite, |o, _, _| o.h[0] = f32::NAN),
         ("h of no value", Code::Range, |o, _, _| o.h[0] = 100.0),
-        ("rule", Code::Enum, |o, _, _| o.training.rule = 3),
-        ("decay", Code::Range, |o, m, _| { o.training.rule = Rule::Adam as i32; o.training.decay = -1.0; *m = way(Way::Tape) }),
-        ("b2", Code::Range, |o, m, _| { o.training.rule = Rule::Adam as i32; o.training.b2 = 1.0; *m = way(Way::Tape) }),
+        ("optimizer", Code::Enum, |o, _, _| o.training.optimizer = 3),
+        ("decay", Code::Range, |o, m, _| { o.training.optimizer = Optimizer::Adam as i32; o.training.decay = -1.0; *m = method(MethodName::Tape) }),
+        ("b2", Code::Range, |o, m, _| { o.training.optimizer = Optimizer::Adam as i32; o.training.b2 = 1.0; *m = method(MethodName::Tape) }),
         ("eps", Code::NotFinite, |o, _, _| o.training.eps = f32::NAN),
         ("rate of no use", Code::NotFinite, |o, _, _| o.training.rate = f32::NAN),
         ("infinite rate", Code::NotFinite, |o, _, _| o.h[RATE] = f32::INFINITY),
@@ -696,30 +696,30 @@ fn faults() -> Vec<(&'static str, Code, Fault)> {
             // SAFETY: it is refused before it is read.
             o.training.train.features = unsafe { In::new(o.train.features.as_ptr().cast::<u8>().wrapping_add(2).cast()) }
         }),
-        ("way", Code::Enum, |_, m, _| m.way = 14),
-        ("negative way", Code::Enum, |_, m, _| m.way = -1),
+        ("method", Code::Enum, |_, m, _| m.name = 14),
+        ("negative method", Code::Enum, |_, m, _| m.name = -1),
         ("levels", Code::Enum, |_, m, _| m.levels = 5),
         ("curvature", Code::Enum, |_, m, _| m.drops_negative_curvature = 2),
         ("spacing NaN", Code::NotFinite, |_, m, _| m.spacing = f32::NAN),
         ("spacing", Code::Range, |_, m, _| m.spacing = 20.0),
         ("more hats than steps", Code::Range, |_, m, _| m.size = STEPS + 1),
         ("many hats", Code::Size, |_, m, _| m.size = usize::MAX / 4),
-        ("many snapshots", Code::Size, |_, m, _| *m = Method { size: usize::MAX / 8, ..way(Way::Checkpoints) }),
-        ("many polynomials", Code::Size, |_, m, _| *m = Method { size: usize::MAX / 8, ..way(Way::Legendre) }),
-        ("polynomials", Code::Range, |_, m, _| *m = Method { size: STEPS + 2, ..way(Way::Legendre) }),
-        ("tail of a reversal", Code::Unsupported, |_, m, _| *m = Method { tail: 3, ..way(Way::Reversible) }),
+        ("many snapshots", Code::Size, |_, m, _| *m = Method { size: usize::MAX / 8, ..method(MethodName::Checkpoints) }),
+        ("many polynomials", Code::Size, |_, m, _| *m = Method { size: usize::MAX / 8, ..method(MethodName::Legendre) }),
+        ("polynomials", Code::Range, |_, m, _| *m = Method { size: STEPS + 2, ..method(MethodName::Legendre) }),
+        ("tail of a reversal", Code::Unsupported, |_, m, _| *m = Method { tail: 3, ..method(MethodName::Reversible) }),
         ("all tail", Code::Range, |_, m, _| m.tail = STEPS),
         ("last", Code::Range, |_, m, _| m.last = STEPS + 1),
-        ("reversal without momentum", Code::Range, |o, m, _| { o.training.momentum = 0.0; *m = way(Way::Reversible) }),
-        ("reversal of a small momentum", Code::Range, |o, m, _| { o.h[MOMENTUM] = 1e-6; *m = way(Way::Reversible) }),
-        ("reversal of less momentum than was said", Code::Length, |o, m, _| { o.h[MOMENTUM] = 0.01; *m = way(Way::Reversible) }),
-        ("reversal that overflows", Code::Overflow, |o, m, _| { o.h[RATE] = 1e4; o.h[MOMENTUM] = 0.8; *m = way(Way::Reversible) }),
-        ("hats of Adam", Code::Unsupported, |o, m, _| { o.training.rule = Rule::Adam as i32; m.tail = TAIL_NONE }),
-        ("knots of Adam", Code::Unsupported, |o, m, _| { o.training.rule = Rule::Adam as i32; *m = way(Way::Knots) }),
-        ("reversal of Nesterov", Code::Unsupported, |o, m, _| { o.training.rule = Rule::Nesterov as i32; *m = way(Way::Reversible) }),
+        ("reversal without momentum", Code::Range, |o, m, _| { o.training.momentum = 0.0; *m = method(MethodName::Reversible) }),
+        ("reversal of a small momentum", Code::Range, |o, m, _| { o.h[MOMENTUM] = 1e-6; *m = method(MethodName::Reversible) }),
+        ("reversal of less momentum than was said", Code::Length, |o, m, _| { o.h[MOMENTUM] = 0.01; *m = method(MethodName::Reversible) }),
+        ("reversal that overflows", Code::Overflow, |o, m, _| { o.h[RATE] = 1e4; o.h[MOMENTUM] = 0.8; *m = method(MethodName::Reversible) }),
+        ("hats of Adam", Code::Unsupported, |o, m, _| { o.training.optimizer = Optimizer::Adam as i32; m.tail = TAIL_NONE }),
+        ("knots of Adam", Code::Unsupported, |o, m, _| { o.training.optimizer = Optimizer::Adam as i32; *m = method(MethodName::Knots) }),
+        ("reversal of Nesterov", Code::Unsupported, |o, m, _| { o.training.optimizer = Optimizer::Nesterov as i32; *m = method(MethodName::Reversible) }),
         ("diverges", Code::Diverged, |o, _, _| o.h[RATE] = 1e30),
-        ("rates at the last weights", Code::Unsupported, |_, m, r| { *m = way(Way::Direct); r.d_w0 = Out::NULL; r.d_w0_len = 0 }),
-        ("initial weights without a sweep", Code::Unsupported, |_, m, _| *m = way(Way::Forward)),
+        ("rates at the last weights", Code::Unsupported, |_, m, r| { *m = method(MethodName::Direct); r.d_w0 = Out::NULL; r.d_w0_len = 0 }),
+        ("initial weights without a sweep", Code::Unsupported, |_, m, _| *m = method(MethodName::Forward)),
         ("no d_h", Code::Null, |_, _, r| r.d_h = Out::NULL),
         ("short d_h", Code::Length, |_, _, r| r.d_h_len -= 1),
         ("short d_w0", Code::Length, |_, _, r| r.d_w0_len -= 1),
@@ -805,15 +805,15 @@ fn the_memory_must_be_there_aligned_long_enough_and_apart() {
 #[test]
 fn snapshots_lie_wherever_the_memory_begins() {
     let owned = Owned::new(Rounding::Plain, &[tuned(What::Scale, By::Unit)], false);
-    let want = owned.hypergradient(way(Way::Tape));
-    let words = owned.sizes(way(Way::Checkpoints)).memory;
+    let want = owned.hypergradient(method(MethodName::Tape));
+    let words = owned.sizes(method(MethodName::Checkpoints)).memory;
     for odd in 0..4 {
         let mut all = All::marked(owned.h.len());
         let mut out = [all.results()];
         let mut memory = vec![0u32; words + odd];
         let code = drmad_hypergradient(
             input(from_ref(&owned.training)),
-            input(&[way(Way::Checkpoints)]),
+            input(&[method(MethodName::Checkpoints)]),
             output(&mut memory[odd..]),
             words,
             output(&mut out),
@@ -829,7 +829,7 @@ fn implicit_differentiation_has_its_refusals() {
     let good = Method {
         size: 5,
         damping: 1.0,
-        ..way(Way::Implicit)
+        ..method(MethodName::Implicit)
     };
     let mut all = All::marked(owned.h.len());
     all.d_w0.clear();
@@ -848,7 +848,7 @@ fn implicit_differentiation_has_its_refusals() {
     };
     let series = Method {
         rate: 1e6,
-        ..way(Way::Neumann)
+        ..method(MethodName::Neumann)
     };
     for (want, method) in [
         (Code::NotFinite, with(f32::NAN, 0.0)),

@@ -66,7 +66,7 @@ static uint32_t *memory_for(const drmad_training *training, const drmad_method *
 }
 
 static float trained_loss(const drmad_training *training) {
-    drmad_method tape = {.way = DRMAD_WAY_TAPE};
+    drmad_method tape = {.name = DRMAD_METHOD_NAME_TAPE};
     size_t words = 0;
     float w[WEIGHTS], loss = NAN;
     uint32_t *memory = memory_for(training, &tape, &words);
@@ -104,7 +104,7 @@ static void hypergradients(void) {
         const char *second;
     } kinds[] = {{units, 1, of_units, "scale, layer 1, unit 1"}, {layers, 4, of_layers, "rate, layer 2"}};
     static const drmad_method exact[] = {
-        {.way = DRMAD_WAY_TAPE}, {.way = DRMAD_WAY_CHECKPOINTS, .size = 4}, {.way = DRMAD_WAY_FORWARD},
+        {.name = DRMAD_METHOD_NAME_TAPE}, {.name = DRMAD_METHOD_NAME_CHECKPOINTS, .size = 4}, {.name = DRMAD_METHOD_NAME_FORWARD},
     };
     for (size_t kind = 0; kind < 2; kind++) {
         small s;

@@ -412,7 +412,7 @@ static void sweep(const char *name, const drmad_training *training, const drmad_
  * there. (It knows no derivative by rates and momenta, so that these are not tuned here.) */
 static void implicit(const drmad_training *trained_by) {
     static float d_h[RATES], trained[P];
-    drmad_method tape = {.way = DRMAD_WAY_TAPE}, method = {.way = DRMAD_WAY_IMPLICIT, .size = 6, .damping = 1.0f};
+    drmad_method tape = {.name = DRMAD_METHOD_NAME_TAPE}, method = {.name = DRMAD_METHOD_NAME_IMPLICIT, .size = 6, .damping = 1.0f};
     train(trained_by, &tape, trained);
     drmad_training there = *trained_by;
     there.tuned_len = 2;
@@ -442,17 +442,17 @@ static void trainings(int32_t by) {
         const float *momenta;
         drmad_method method;
     } all[] = {
-        {"tape", 1, LOW, {.way = DRMAD_WAY_TAPE}},
-        {"line", 0, LOW, {.way = DRMAD_WAY_LINE}},
-        {"hats_11_levels", 0, LOW, {.way = DRMAD_WAY_HATS, .size = 4, .spacing = 1.5f, .tail = DRMAD_TAIL_NONE}},
-        {"reversible", 1, HIGH, {.way = DRMAD_WAY_REVERSIBLE}},
-        {"reversed", 0, HIGH, {.way = DRMAD_WAY_REVERSED}},
-        {"hats_11_levels_tail", 0, HIGH, {.way = DRMAD_WAY_HATS, .size = 4, .spacing = 1.5f, .tail = 8}},
-        {"last_steps", 0, HIGH, {.way = DRMAD_WAY_TAPE, .last = 8}},
-        {"knots_255_levels", 0, HIGH, {.way = DRMAD_WAY_KNOTS, .size = 4, .levels = 255}},
-        {"hermite_255_levels", 0, HIGH, {.way = DRMAD_WAY_HERMITE, .size = 4, .levels = 255}},
-        {"legendre", 0, HIGH, {.way = DRMAD_WAY_LEGENDRE, .size = 5}},
-        {"checkpoints", 0, LOW, {.way = DRMAD_WAY_CHECKPOINTS, .size = 4}},
+        {"tape", 1, LOW, {.name = DRMAD_METHOD_NAME_TAPE}},
+        {"line", 0, LOW, {.name = DRMAD_METHOD_NAME_LINE}},
+        {"hats_11_levels", 0, LOW, {.name = DRMAD_METHOD_NAME_HATS, .size = 4, .spacing = 1.5f, .tail = DRMAD_TAIL_NONE}},
+        {"reversible", 1, HIGH, {.name = DRMAD_METHOD_NAME_REVERSIBLE}},
+        {"reversed", 0, HIGH, {.name = DRMAD_METHOD_NAME_REVERSED}},
+        {"hats_11_levels_tail", 0, HIGH, {.name = DRMAD_METHOD_NAME_HATS, .size = 4, .spacing = 1.5f, .tail = 8}},
+        {"last_steps", 0, HIGH, {.name = DRMAD_METHOD_NAME_TAPE, .last = 8}},
+        {"knots_255_levels", 0, HIGH, {.name = DRMAD_METHOD_NAME_KNOTS, .size = 4, .levels = 255}},
+        {"hermite_255_levels", 0, HIGH, {.name = DRMAD_METHOD_NAME_HERMITE, .size = 4, .levels = 255}},
+        {"legendre", 0, HIGH, {.name = DRMAD_METHOD_NAME_LEGENDRE, .size = 5}},
+        {"checkpoints", 0, LOW, {.name = DRMAD_METHOD_NAME_CHECKPOINTS, .size = 4}},
     };
     drmad_training training = small(by);
     for (size_t i = 0; i < COUNT(all); i++) {
@@ -462,12 +462,12 @@ static void trainings(int32_t by) {
     /* With the low momenta of the last. */
     implicit(&training);
 
-    drmad_method tape = {.way = DRMAD_WAY_TAPE};
-    training.rule = DRMAD_RULE_NESTEROV;
+    drmad_method tape = {.name = DRMAD_METHOD_NAME_TAPE};
+    training.optimizer = DRMAD_OPTIMIZER_NESTEROV;
     sweep("nesterov", &training, &tape, 1);
 
     for (size_t i = RATES; i < MOMENTA; i++) h[i] = h[i] * 0.0625f;
-    training.rule = DRMAD_RULE_ADAM;
+    training.optimizer = DRMAD_OPTIMIZER_ADAM;
     training.b2 = 0.99f;
     training.eps = 1e-4f;
     training.decay = 0.1f;

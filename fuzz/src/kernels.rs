@@ -1,4 +1,4 @@
-//! Each kernel, optimiser and projection over C, with any numbers, sizes and pointers within C's promise.
+//! Each kernel, optimizer and projection over C, with any numbers, sizes and pointers within C's promise.
 //!
 //! Every buffer is an allocation of its own of just the length that is told, so that the sanitizer sees
 //! the first element beyond it. A buffer that a size makes too long to be there is a null pointer.

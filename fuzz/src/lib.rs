@@ -13,8 +13,8 @@
 //! | `experiment` | experiment files, their variants and methods |
 //! | `cli` | the command line |
 //! | `resume` | the state of `tune --resume`, and the rest of that run |
-//! | `state` | the core's states of optimisers and trainings with every kind of path |
-//! | `kernels` | each kernel, optimiser and projection over C |
+//! | `state` | the core's states of optimizers and trainings with every kind of path |
+//! | `kernels` | each kernel, optimizer and projection over C |
 //! | `runs` | trainings, hypergradients and predictions over C |
 //! | `planner` | every `required_len`, `state_len` and table of sizes |
 

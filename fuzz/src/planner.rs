@@ -13,7 +13,7 @@ use drmad::path::{
     Checkpoints, Full, Grid, Hats, Knots, Legendre, Plan, Quantised, Reversible, Tail, Tape,
     Truncated,
 };
-use drmad::schedule::Rule;
+use drmad::schedule::Optimizer;
 use drmad::tuner::Tuner;
 
 use crate::bytes::Bytes;
@@ -21,7 +21,7 @@ use crate::bytes::Bytes;
 /// Sizes, momenta and widths.
 pub fn planner(data: &[u8]) {
     let mut bytes = Bytes(data);
-    let rule = [Rule::HeavyBall, Rule::Nesterov, Rule::ADAM][bytes.one_of(3)];
+    let optimizer = [Optimizer::HeavyBall, Optimizer::Nesterov, Optimizer::ADAM][bytes.one_of(3)];
     let (weights, steps, rows) = (bytes.size(), bytes.size(), bytes.size());
     let (slots, scratch, hypers) = (bytes.size(), bytes.size(), bytes.size());
     let (momentum, schedule) = (bytes.float(), bytes.flag());
@@ -31,8 +31,8 @@ pub fn planner(data: &[u8]) {
         let row = Quantised::<11>::state_len(weights, rows);
         let path = Tape::<f32>::state_len(weights, steps, slots);
         [
-            Workspace::<f32>::required_len(weights, scratch, rule, schedule),
-            Trainer::<Fused, f64>::state_len(weights, hypers, rule, tables, path),
+            Workspace::<f32>::required_len(weights, scratch, optimizer, schedule),
+            Trainer::<Fused, f64>::state_len(weights, hypers, optimizer, tables, path),
             Tape::<f32>::required_len(weights, steps, slots),
             path,
             Checkpoints::<f32>::required_len(weights, rows, slots),
@@ -50,7 +50,7 @@ pub fn planner(data: &[u8]) {
             Legendre::<f32>::state_len(weights, rows),
             Tail::<Tape<'_, f32>>::state_len(path),
             Truncated::<Tape<'_, f32>>::state_len(path),
-            Forward::<'_, f32>::required_len(weights, hypers, rule, slots, scratch),
+            Forward::<'_, f32>::required_len(weights, hypers, optimizer, slots, scratch),
             Tuner::<f32>::state_len(weights, rows, Adam::<f32>::state_len(weights)),
             Tuner::<f32>::need(weights).len(),
             dual_required_len(weights, hypers, scratch),
@@ -81,7 +81,7 @@ pub fn planner(data: &[u8]) {
     let inputs = [Inputs::Gathered, Inputs::Sparse, Inputs::Given][bytes.one_of(3)];
     let network = Pass {
         layout: Layout::Layers(&widths),
-        chunk: bytes.size(),
+        microbatch: bytes.size(),
         inputs,
     };
     let _ = (

@@ -167,7 +167,7 @@ pub fn runs(data: &[u8]) {
         tuned_len: blocks.len(),
         h: In::NULL,
         h_len: 0,
-        rule: choice(b, 3),
+        optimizer: choice(b, 3),
         b2: tame(b),
         eps: tame(b),
         decay: tame(b),
@@ -184,7 +184,7 @@ pub fn runs(data: &[u8]) {
         context: null_mut(),
     };
     let method = Method {
-        way: choice(b, 14),
+        name: choice(b, 14),
         levels: [0, 1, 3, 7, 11, 15, 255, 256][b.one_of(8)],
         size: match b.byte() {
             byte @ 0..=247 => usize::from(byte) % 8,

@@ -11,7 +11,7 @@ use drmad::path::{
 };
 use drmad::random::Batches;
 use drmad::state::{self, State};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::tuner::Tuner;
 
 use crate::bytes::Bytes;
@@ -107,10 +107,10 @@ fn trainer(kind: usize, steps: usize, meet: Meet<'_>) {
     let mut numbers = [0.0; 64];
     let (mut words, mut more_words) = ([0; 64], [0; 64]);
     let (mut marks, mut factors) = ([Mark::default(); 3], [0.0; 4]);
-    let rule = match kind {
-        13 => Rule::Nesterov,
-        14 => Rule::ADAM,
-        _ => Rule::HeavyBall,
+    let optimizer = match kind {
+        13 => Optimizer::Nesterov,
+        14 => Optimizer::ADAM,
+        _ => Optimizer::HeavyBall,
     };
     let grid = |steps| Grid {
         steps,
@@ -120,36 +120,36 @@ fn trainer(kind: usize, steps: usize, meet: Meet<'_>) {
     let row = |words| Quantised::<11>::new(P, 4, words).expect("rows");
     match kind {
         1 => on(
-            rule,
+            optimizer,
             &mut Checkpoints::new(P, T, 1, &mut numbers, &mut marks).expect("path"),
             steps,
             meet,
         ),
         2 => on(
-            rule,
+            optimizer,
             &mut Checkpoints::online(P, 1, &mut numbers, &mut marks).expect("path"),
             steps,
             meet,
         ),
         3 => on(
-            rule,
+            optimizer,
             &mut Reversible::new(P, T, 0.5, &mut words).expect("path"),
             steps,
             meet,
         ),
-        4 => on(rule, &mut Line::new(ORIGIN, T), steps, meet),
+        4 => on(optimizer, &mut Line::new(ORIGIN, T), steps, meet),
         5 => {
             let mut path = Knots::<f32, _, _>::new(P, 4, ORIGIN, row(&mut words)).expect("path");
-            on(rule, &mut path, steps, meet);
+            on(optimizer, &mut path, steps, meet);
         }
         6 => {
             let rows = Quantised::<11>::new(P, 5, &mut more_words).expect("rows");
             let mut path =
                 Knots::<f32, _, _>::hermite(P, 4, ORIGIN, row(&mut words), rows).expect("path");
-            on(rule, &mut path, steps, meet);
+            on(optimizer, &mut path, steps, meet);
         }
         7 => on(
-            rule,
+            optimizer,
             &mut Legendre::new(P, T, 3, &mut numbers).expect("path"),
             steps,
             meet,
@@ -157,27 +157,27 @@ fn trainer(kind: usize, steps: usize, meet: Meet<'_>) {
         8 => {
             let rows = Full::new(P, 3, &mut numbers).expect("rows");
             let mut path = Hats::new(P, grid(T), ORIGIN, rows, &mut factors).expect("path");
-            on(rule, &mut path, steps, meet);
+            on(optimizer, &mut path, steps, meet);
         }
         9 | 10 => {
             let tail = 3 * (kind - 9);
             let rows = Quantised::<11>::new(P, 3, &mut words).expect("rows");
             let mut hats = Hats::new(P, grid(T - tail), ORIGIN, rows, &mut factors).expect("path");
             match tail {
-                0 => on(rule, &mut hats, steps, meet),
+                0 => on(optimizer, &mut hats, steps, meet),
                 _ => on(
-                    rule,
+                    optimizer,
                     &mut Tail::new(hats, T, tail).expect("path"),
                     steps,
                     meet,
                 ),
             }
         }
-        11 => on(rule, &mut Reversed, steps, meet),
+        11 => on(optimizer, &mut Reversed, steps, meet),
         12 => {
             let tape = Tape::new(P, 5, 1, &mut numbers).expect("path");
             on(
-                rule,
+                optimizer,
                 &mut Truncated::new(tape, T, 5).expect("path"),
                 steps,
                 meet,
@@ -186,8 +186,8 @@ fn trainer(kind: usize, steps: usize, meet: Meet<'_>) {
         _ => {
             let mut numbers = [0.0; 128];
             on(
-                rule,
-                &mut Tape::new(P, T, rule.slots(), &mut numbers).expect("path"),
+                optimizer,
+                &mut Tape::new(P, T, optimizer.slots(), &mut numbers).expect("path"),
                 steps,
                 meet,
             );
@@ -196,15 +196,15 @@ fn trainer(kind: usize, steps: usize, meet: Meet<'_>) {
 }
 
 /// A training on this path that is some steps under way when the state comes.
-fn on(rule: Rule, path: &mut dyn Path<Fused, f32>, steps: usize, meet: Meet<'_>) {
+fn on(optimizer: Optimizer, path: &mut dyn Path<Fused, f32>, steps: usize, meet: Meet<'_>) {
     let bowl = Quadratic::<Fused>::new(&[1.0, 4.0, 0.5]);
     let schedule = Schedule {
         groups: Groups::global(P),
-        rule,
+        optimizer,
         rates: &[0.25f32],
         momenta: &[0.5],
     };
-    let run = Run {
+    let problem = InnerProblem {
         objective: &bowl,
         h: &[0.0, 0.5, -1.0],
         schedule,
@@ -216,8 +216,8 @@ fn on(rule: Rule, path: &mut dyn Path<Fused, f32>, steps: usize, meet: Meet<'_>)
         steps: T,
     };
     let mut buffer = [0.0; 64];
-    let wants_schedule = rule != Rule::HeavyBall;
-    let workspace = Workspace::new(&mut buffer, P, rule, wants_schedule).expect("room");
+    let wants_schedule = optimizer != Optimizer::HeavyBall;
+    let workspace = Workspace::new(&mut buffer, P, optimizer, wants_schedule).expect("room");
     let (mut batch, mut d_h) = ([0], [0.0; P]);
     let (mut d_rates, mut d_momenta) = ([0.0], [0.0]);
     let wanted = Wanted {
@@ -230,10 +230,10 @@ fn on(rule: Rule, path: &mut dyn Path<Fused, f32>, steps: usize, meet: Meet<'_>)
         examples: &[],
     };
     let go = |trainer: &mut Trainer<'_, Fused, f32>, steps| {
-        run.advance(trainer, &ORIGIN, &validation, steps, &mut |_, _| ())
+        problem.advance(trainer, &ORIGIN, &validation, steps, &mut |_, _| ())
     };
     let _ = go(&mut trainer, steps);
-    if meet(&mut run.state(&mut trainer, 0)) {
+    if meet(&mut problem.state(&mut trainer, 0)) {
         for _ in 0..3 {
             let _ = go(&mut trainer, T);
         }

@@ -62,7 +62,7 @@ pub(crate) fn cli_seeds() -> Vec<Vec<u8>> {
     [
         "tune\nmnist-l2\n--method\nknots\n--knots\n16\n--levels\n7\n--outer\nsgd\n--outer-rate\n.1\n--resume",
         "tune\n--steps=5\n--meta-steps\n3\n--draws\n2\n--compare\nevery\n--seed\n7\n--out\nx\n--rate\n1e30",
-        "hypergradient\n--experiment\nschedules\n--arithmetic\nplain\n--inputs\ndense\n--dump\nd\n--psd",
+        "hypergradient\n--experiment\nschedules\n--arithmetic\nplain\n--inputs\ndense\n--dump\nd\n--drop-negative-curvature",
         "hypergradient\n--experiment\nmnist-units\n--method\nneumann\n--series-rate\n-1\n--damping\n-2\n--iterations\n9",
         "frontier\n--full\n--experiment\nmnist-layers\n--momentum\n.5\n--threads\n2",
         "experiment\nall\n--quick\n--seeds\n2\n--data\nx",

@@ -18,19 +18,19 @@ use rayon::ThreadPoolBuilder;
 use crate::data::{Dataset, Folder};
 use crate::device::{self, Device, Which};
 use crate::dump::Request;
-use crate::experiment::{Clients, Experiment, Optimiser, Rounding, What};
+use crate::experiment::{Clients, Experiment, OuterOptimizer, Rounding, What};
 use crate::files;
 use crate::frontier::Frontier;
 use crate::inputs::Inputs;
 use crate::interrupt;
-use crate::method::{Name, Way};
+use crate::method::{MethodOptions, Name};
 use crate::recipe::{self, Recipe};
 use crate::reduction::Reduction;
 use crate::report::words::several;
 use crate::scaling::{self, Axis, Scaling};
 use crate::server::link::Slow;
 use crate::server::shards::Shards;
-use crate::server::simulation::{Simulation, Weather};
+use crate::server::simulation::{ClientModel, Simulation};
 use crate::server::wire::Wire;
 use crate::server::{self, Absent, Conditions, Server};
 use crate::setting::{
@@ -207,12 +207,12 @@ struct Tune {
     #[arg(default_value = recipe::DEFAULT, value_parser = training)]
     experiment: Recipe,
     #[command(flatten)]
-    way: Way,
+    options: MethodOptions,
     #[command(flatten)]
     training: Training,
-    /// The outer optimiser; the experiment's where left out.
+    /// The outer optimizer; the experiment's where left out.
     #[arg(long, value_enum)]
-    outer: Option<Optimiser>,
+    outer: Option<OuterOptimizer>,
     /// Its rate; the experiment's where left out.
     #[arg(long, value_name = "RATE", value_parser = number::<f32>(OUTER_RATE))]
     outer_rate: Option<f32>,
@@ -269,12 +269,12 @@ struct Served {
     #[arg(long, value_name = "WHO", value_delimiter = ',')]
     slow: Vec<Slow>,
     #[command(flatten)]
-    way: Way,
+    options: MethodOptions,
     #[command(flatten)]
     training: Training,
-    /// The outer optimiser; the experiment's where left out.
+    /// The outer optimizer; the experiment's where left out.
     #[arg(long, value_enum)]
-    outer: Option<Optimiser>,
+    outer: Option<OuterOptimizer>,
     /// Its rate; the experiment's where left out.
     #[arg(long, value_name = "RATE", value_parser = number::<f32>(OUTER_RATE))]
     outer_rate: Option<f32>,
@@ -344,7 +344,7 @@ struct Hypergradient {
     #[arg(long, value_parser = training)]
     experiment: Recipe,
     #[command(flatten)]
-    way: Way,
+    options: MethodOptions,
     #[command(flatten)]
     training: Training,
     /// How the network reads its images: the pixels that are not black, or all.
@@ -528,13 +528,13 @@ impl Tune {
     fn experiment(&self) -> Result<Experiment> {
         let mut experiment = self.training.experiment(&self.experiment)?;
         let outer = &mut experiment.outer;
-        outer.optimiser = self.outer.unwrap_or(outer.optimiser);
+        outer.optimizer = self.outer.unwrap_or(outer.optimizer);
         if let Some(rate) = self.outer_rate {
             outer.set_rate(rate);
         }
         outer.meta_steps = self.meta_steps.map_or(outer.meta_steps, |n| n as usize);
         outer.draws = self.draws.map_or(outer.draws, usize::from);
-        experiment.method = self.way.or(experiment.method);
+        experiment.method = self.options.or(experiment.method);
         Ok(experiment)
     }
 
@@ -588,14 +588,14 @@ impl Served {
         }
         outer.clients = Some(clients);
         if clients.reduction == Reduction::SignVote {
-            outer.optimiser = Optimiser::Sgd;
+            outer.optimizer = OuterOptimizer::Sgd;
         }
-        outer.optimiser = self.outer.unwrap_or(outer.optimiser);
+        outer.optimizer = self.outer.unwrap_or(outer.optimizer);
         if let Some(rate) = self.outer_rate {
             outer.set_rate(rate);
         }
         outer.meta_steps = self.meta_steps.map_or(outer.meta_steps, |n| n as usize);
-        experiment.method = self.way.or(experiment.method);
+        experiment.method = self.options.or(experiment.method);
         let server = Server {
             settings: server::Settings {
                 version: env!("CARGO_PKG_VERSION").to_string(),
@@ -624,7 +624,7 @@ impl Simulated {
         let simulation = Simulation {
             clients: self.clients as usize,
             hypers: self.hypers as usize,
-            weather: Weather {
+            model: ClientModel {
                 training: self.training,
                 spread: self.spread,
                 slow: self.slow,
@@ -706,7 +706,7 @@ impl Hypergradient {
         let experiment = self.training.experiment(&self.experiment)?;
         Ok(Experiment {
             inputs: self.inputs,
-            method: self.way.or(experiment.method),
+            method: self.options.or(experiment.method),
             ..experiment
         })
     }

@@ -27,7 +27,7 @@ pub enum Divergence {
     },
 }
 
-/// Whether it is a training, the way back through it or a step down it, that left the finite numbers: such
+/// Whether it is a training, the backward pass through it or a step down it, that left the finite numbers: such
 /// an error is what came out of an experiment, and any other is one of the command.
 pub fn diverges(error: &anyhow::Error) -> bool {
     use drmad::Error::{Diverged, NonFinite, Overflow, Unsolved};

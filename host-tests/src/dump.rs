@@ -146,9 +146,9 @@ impl Request<'_> {
             let shape = [values.len() as u64];
             write_npy(&folder.join(name), &shape, values.iter().copied())
         };
-        let (train, outside) = (&problem.drawn.train, &problem.drawn.outside);
+        let (train, validation) = (&problem.drawn.train, &problem.drawn.validation);
         index("train_index.npy", &[train.len() as u64], train)?;
-        index("valid_index.npy", &[outside.len() as u64], outside)?;
+        index("valid_index.npy", &[validation.len() as u64], validation)?;
         index(
             "batches.npy",
             &[self.experiment.steps as u64, e.batch as u64],

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::inputs::Inputs;
-use crate::method::{Method, Name, Way};
+use crate::method::{Method, MethodOptions, Name};
 use crate::reduction::Reduction;
 use crate::report::words::several;
 use crate::setting::{self, Unknown};
@@ -174,7 +174,7 @@ impl From<&Block> for Tuned {
 /// Which examples the outer loss is taken over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outside {
+pub enum OuterLoss {
     /// The validation examples.
     #[default]
     Valid,
@@ -200,10 +200,10 @@ pub struct Counts {
     pub fixed: bool,
 }
 
-/// The outer optimiser.
+/// The outer optimizer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Optimiser {
+pub enum OuterOptimizer {
     /// Adam.
     #[default]
     Adam,
@@ -213,21 +213,21 @@ pub enum Optimiser {
     Sgd,
 }
 
-impl Optimiser {
+impl OuterOptimizer {
     /// What it is called.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Optimiser::Adam => "Adam",
-            Optimiser::Sign => "sign",
-            Optimiser::Sgd => "SGD",
+            OuterOptimizer::Adam => "Adam",
+            OuterOptimizer::Sign => "sign",
+            OuterOptimizer::Sgd => "SGD",
         }
     }
 }
 
-/// The rate of each outer optimiser.
+/// The rate of each outer optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)] // the names of the optimisers
+#[allow(missing_docs)] // the names of the optimizers
 pub struct OuterRates {
     pub adam: f32,
     pub sign: f32,
@@ -273,7 +273,7 @@ impl Clients {
 pub struct Outer {
     /// What moves the hyperparameters.
     #[serde(default)]
-    pub optimiser: Optimiser,
+    pub optimizer: OuterOptimizer,
     /// How far, for each of those.
     #[serde(default)]
     pub rates: OuterRates,
@@ -306,23 +306,23 @@ impl Outer {
         clients.unwrap_or_default()
     }
 
-    /// The rate of its optimiser.
+    /// The rate of its optimizer.
     pub const fn rate(&self) -> f32 {
         let OuterRates { adam, sign, sgd } = self.rates;
-        match self.optimiser {
-            Optimiser::Adam => adam,
-            Optimiser::Sign => sign,
-            Optimiser::Sgd => sgd,
+        match self.optimizer {
+            OuterOptimizer::Adam => adam,
+            OuterOptimizer::Sign => sign,
+            OuterOptimizer::Sgd => sgd,
         }
     }
 
-    /// Sets the rate of its optimiser.
+    /// Sets the rate of its optimizer.
     pub const fn set_rate(&mut self, rate: f32) {
         let OuterRates { adam, sign, sgd } = &mut self.rates;
-        match self.optimiser {
-            Optimiser::Adam => *adam = rate,
-            Optimiser::Sign => *sign = rate,
-            Optimiser::Sgd => *sgd = rate,
+        match self.optimizer {
+            OuterOptimizer::Adam => *adam = rate,
+            OuterOptimizer::Sign => *sign = rate,
+            OuterOptimizer::Sgd => *sgd = rate,
         }
     }
 }
@@ -342,7 +342,7 @@ pub struct Experiment {
     pub examples: Counts,
     /// What the outer loss is taken over.
     #[serde(default)]
-    pub outside: Outside,
+    pub outer_loss: OuterLoss,
     /// How the network reads its images.
     #[serde(default)]
     pub inputs: Inputs,
@@ -365,7 +365,7 @@ pub struct Experiment {
     pub outer: Outer,
     /// How hypergradients are taken.
     #[serde(default)]
-    pub method: Way,
+    pub method: MethodOptions,
 }
 
 impl Experiment {
@@ -410,15 +410,15 @@ impl Experiment {
             !self.outer.warm || method.name != Name::Forward,
             "outer.warm: forward mode starts at initial weights of its own; take a method with a path"
         );
-        let outside = match self.outside {
-            Outside::Valid => self.examples.valid,
-            Outside::Train => self.examples.train,
+        let examples_of_it = match self.outer_loss {
+            OuterLoss::Valid => self.examples.valid,
+            OuterLoss::Train => self.examples.train,
         };
         if let Some(examples) = method.validate_on {
             ensure!(
-                examples <= outside,
+                examples <= examples_of_it,
                 "method.validate-on is {examples}: there are {}",
-                several(outside, "example")
+                several(examples_of_it, "example")
             );
         }
         self.check_blocks()
@@ -497,7 +497,7 @@ impl Experiment {
     /// Its method, whose defaults fit its steps.
     ///
     /// # Errors
-    /// As [`Way::method`].
+    /// As [`MethodOptions::method`].
     pub fn method(&self) -> Result<Method> {
         self.method.method(self.steps)
     }
@@ -526,7 +526,7 @@ impl Experiment {
         self.tuned.iter().find(|block| block.what == what)
     }
 
-    /// Whether rates or momenta are tuned, whose derivatives the way back must be asked for.
+    /// Whether rates or momenta are tuned, whose derivatives the backward pass must be asked for.
     pub fn tunes_schedule(&self) -> bool {
         self.block(What::Rate).is_some() || self.block(What::Momentum).is_some()
     }

@@ -90,7 +90,7 @@ fn methods(steps: usize, hypers: usize) -> Vec<Method> {
         of(Name::LinePublished),
         of(Name::Line),
         Method {
-            psd: true,
+            drop_negative_curvature: true,
             ..of(Name::Line)
         },
         of(Name::Implicit),

@@ -147,7 +147,7 @@ pub struct Method {
     /// Of checkpoints: how many snapshots.
     pub snapshots: usize,
     /// Whether products of negative curvature are dropped.
-    pub psd: bool,
+    pub drop_negative_curvature: bool,
     /// Whether the sweep draws batches of its own in place of the training's.
     pub fresh_batches: bool,
     /// Only so many of the outer examples, the first, are validated on.
@@ -178,7 +178,7 @@ impl Method {
             tail: None,
             last: None,
             snapshots: 10,
-            psd: false,
+            drop_negative_curvature: false,
             fresh_batches: false,
             validate_on: None,
             rate_scale: 1.0,
@@ -202,7 +202,7 @@ impl Method {
         matches!(
             self.name,
             Name::Tape | Name::Checkpoints | Name::Reversible | Name::Forward
-        ) && !self.psd
+        ) && !self.drop_negative_curvature
             && !self.fresh_batches
             && self.validate_on.is_none()
             && self.last.is_none()
@@ -242,8 +242,8 @@ impl Method {
         if let Some(last) = self.last {
             let _ = write!(what, ", last {last}");
         }
-        if self.psd {
-            what += ", psd";
+        if self.drop_negative_curvature {
+            what += ", no negative curvature";
         }
         if self.fresh_batches {
             what += ", fresh batches";
@@ -261,7 +261,7 @@ impl Method {
 /// A method as the command line and an experiment's file give it: what is left out has its default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Way {
+pub struct MethodOptions {
     /// How the weights along the way are recalled [default: the experiment's, which is hats where it
     /// names none].
     #[arg(long = "method", value_enum)]
@@ -287,7 +287,7 @@ pub struct Way {
     pub last: Option<u32>,
     /// Drop second-order products of negative curvature.
     #[arg(long)]
-    pub psd: bool,
+    pub drop_negative_curvature: bool,
     /// Sweep over batches drawn anew in place of the training's; of methods that take no step again.
     #[arg(long)]
     pub fresh_batches: bool,
@@ -314,23 +314,23 @@ pub struct Way {
 /// Whether a method takes an option.
 type Takes = fn(Name) -> bool;
 
-impl Way {
+impl MethodOptions {
     /// These settings, and `other`'s where there are none; another method takes none of `other`'s.
-    pub fn or(self, other: Way) -> Way {
+    pub fn or(self, other: MethodOptions) -> MethodOptions {
         if self
             .name
             .is_some_and(|name| other.name.unwrap_or(Name::Hats) != name)
         {
             return self;
         }
-        Way {
+        MethodOptions {
             name: self.name.or(other.name),
             knots: self.knots.or(other.knots),
             levels: self.levels.or(other.levels),
             spacing: self.spacing.or(other.spacing),
             tail: self.tail.or(other.tail),
             last: self.last.or(other.last),
-            psd: self.psd || other.psd,
+            drop_negative_curvature: self.drop_negative_curvature || other.drop_negative_curvature,
             fresh_batches: self.fresh_batches || other.fresh_batches,
             validate_on: self.validate_on.or(other.validate_on),
             rate_scale: self.rate_scale.or(other.rate_scale),
@@ -360,9 +360,11 @@ impl Way {
             ("last", self.last.is_some(), |name| {
                 name.has_path() && name != Name::LinePublished
             }),
-            ("psd", self.psd, |name| {
-                !matches!(name, Name::Direct | Name::Random | Name::AllUp)
-            }),
+            (
+                "drop-negative-curvature",
+                self.drop_negative_curvature,
+                |name| !matches!(name, Name::Direct | Name::Random | Name::AllUp),
+            ),
             ("fresh-batches", self.fresh_batches, |name| {
                 name.has_path()
                     && !matches!(name, Name::Checkpoints | Name::Reversible | Name::Reversed)
@@ -423,7 +425,7 @@ impl Way {
             tail,
             last: self.last.map(|last| last as usize),
             snapshots: or(self.snapshots, default.snapshots),
-            psd: self.psd,
+            drop_negative_curvature: self.drop_negative_curvature,
             fresh_batches: self.fresh_batches,
             validate_on: self.validate_on.map(|examples| examples as usize),
             rate_scale: self.rate_scale.unwrap_or(default.rate_scale),
@@ -495,7 +497,7 @@ impl Method {
         Ok(Sweep {
             tail: self.tail,
             last: self.last,
-            drops_negative_curvature: self.psd,
+            drops_negative_curvature: self.drop_negative_curvature,
             ..Sweep::over(recall)
         })
     }
@@ -530,7 +532,7 @@ impl Method {
     ///
     /// # Errors
     /// Hats, polynomials, tails or last steps that the training has too few steps for.
-    pub fn way(&self, training: Extent) -> Result<method::Method> {
+    pub fn to_core(&self, training: Extent) -> Result<method::Method> {
         Ok(match self.name {
             Name::Forward => method::Method::Forward,
             Name::Implicit | Name::Neumann => method::Method::Implicit {

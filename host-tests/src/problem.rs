@@ -10,7 +10,7 @@ use drmad::random::{Batches, choose, mix};
 use drmad::training::{Model, Training, Tuned};
 
 use crate::data::Dataset;
-use crate::experiment::{Clients, Counts, Experiment, Outside, What};
+use crate::experiment::{Clients, Counts, Experiment, OuterLoss, What};
 use crate::inputs::{Images, Inputs};
 use crate::method::zeros;
 use crate::report::words::several;
@@ -21,7 +21,7 @@ pub struct Drawn {
     /// Positions in the training file that are trained on.
     pub train: Vec<u32>,
     /// Positions in the training file that the outer loss is taken over.
-    pub outside: Vec<u32>,
+    pub validation: Vec<u32>,
     /// Positions in the test file.
     pub test: Vec<u32>,
     /// Labels for all of the training file, where some are wrong on purpose; those that are not drawn
@@ -253,16 +253,16 @@ impl<'a> Population<'a> {
         if let Some(shard) = shard {
             chosen = those(&chosen, shard);
         }
-        let (mut trained, outside) = {
-            let outside = chosen.split_off(trained);
-            (chosen, outside)
+        let (mut trained, validation) = {
+            let validation = chosen.split_off(trained);
+            (chosen, validation)
         };
         if experiment.block(What::Pixel).is_some() {
             trained = one_of_each(&data.train.labels, experiment.classes(), trained.len())?;
         }
-        let outside = match experiment.outside {
-            Outside::Valid => outside,
-            Outside::Train => trained.clone(),
+        let validation = match experiment.outer_loss {
+            OuterLoss::Valid => validation,
+            OuterLoss::Train => trained.clone(),
         };
         let labels = (wrong_labels > 0).then(|| {
             wrong(
@@ -280,7 +280,7 @@ impl<'a> Population<'a> {
             test,
             drawn: Drawn {
                 train: trained,
-                outside,
+                validation,
                 test: self.tested.clone(),
                 labels,
             },
@@ -360,11 +360,11 @@ impl<'a> Problem<'a> {
     }
 
     /// The first so many of those that the outer loss is taken over.
-    pub(crate) fn outside(&self, count: usize) -> Images<'_> {
-        let chosen = self.train.choose(&self.drawn.outside[..count]);
-        match self.experiment.outside {
-            Outside::Valid => chosen,
-            Outside::Train => self.label(chosen),
+    pub(crate) fn validation(&self, count: usize) -> Images<'_> {
+        let chosen = self.train.choose(&self.drawn.validation[..count]);
+        match self.experiment.outer_loss {
+            OuterLoss::Valid => chosen,
+            OuterLoss::Train => self.label(chosen),
         }
     }
 
@@ -389,7 +389,7 @@ impl<'a> Problem<'a> {
             sparse: self.train.is_sparse(),
         };
         Training {
-            valid_examples: self.drawn.outside.len(),
+            valid_examples: self.drawn.validation.len(),
             tuned: &self.tuned,
             rate: e.rate,
             momentum: e.momentum,

@@ -96,7 +96,7 @@ impl Problem<'_> {
 
     /// The outer and the test examples.
     fn judges(&self) -> [Images<'_>; 2] {
-        let valid = self.train.choose(&self.drawn.outside);
+        let valid = self.train.choose(&self.drawn.validation);
         [valid, self.test.choose(&self.drawn.test)]
     }
 

@@ -8,7 +8,7 @@
 //! | sum | `d_0 + ... + d_{n-1}` |
 //! | sign vote | `1/n (sign d_0 + ... + sign d_{n-1})` |
 //!
-//! Down the mean by the optimiser `sign`, all step alike, by the sign of the mean. Down the sign vote by
+//! Down the mean by the optimizer `sign`, all step alike, by the sign of the mean. Down the sign vote by
 //! `sgd`, each client moves by `sign * rate / n` (Fu et al. 2016); by `sign`, the majority decides.
 //!
 //! Order of arithmetic: a sum in float64 in the order of the clients, divided by `n` where it is a mean,

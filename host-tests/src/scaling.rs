@@ -6,7 +6,7 @@
 //! reads no more images than it draws, or those would hide what a small size takes.
 //!
 //! ```text
-//! time          T: 1, checkpoints' way back 1 + 1/S        P: 1        H: 0, forward mode 1
+//! time          T: 1, checkpoints' options back 1 + 1/S        P: 1        H: 0, forward mode 1
 //! floats        T: tape and reversible 1, others 0         P: 1        H: 0, forward mode 1
 //! ```
 //!
@@ -21,17 +21,17 @@ use anyhow::{Context, Result, bail};
 use drmad::Fused;
 use drmad::group::Groups;
 use drmad::path::Reversed;
-use drmad::train::{Rule, Schedule};
+use drmad::train::{Optimizer, Schedule};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
 use crate::experiment::{
-    Block, By, Counts, Experiment, Optimiser, Outer, OuterRates, Outside, Rounding, What,
+    Block, By, Counts, Experiment, Outer, OuterLoss, OuterOptimizer, OuterRates, Rounding, What,
 };
 use crate::files::{self, progress};
 use crate::inputs::Inputs;
 use crate::memory;
-use crate::method::{MOST_TANGENTS, Method, Name, Way};
+use crate::method::{MOST_TANGENTS, Method, MethodOptions, Name};
 use crate::problem::Problem;
 use crate::provenance::{named, versions};
 use crate::report::scaling::{Absent, Curve, Exponents, Growth, Page, Point, head, line, render};
@@ -83,7 +83,7 @@ pub const METHODS: &[Name] = &[
 
 /// The most that a method's numbers may take, in bytes.
 pub const MOST_BYTES: f64 = 4e9;
-/// The longest that one training and its way back may take.
+/// The longest that one training and its backward pass may take.
 pub const MOST_SECONDS: f64 = 120.0;
 
 /// Training, validation and test examples: few, as they are no axis.
@@ -241,7 +241,7 @@ impl Axis {
         };
         Exponents {
             forward: Some(forward),
-            // Forward mode's way back is one gradient and a dot product a tangent: no power.
+            // Forward mode's backward pass is one gradient and a dot product a tangent: no power.
             backward: (self != Axis::Hypers || name != Name::Forward).then_some(backward),
             floats: keeps.then_some(floats),
             memory: Some(memory),
@@ -259,7 +259,7 @@ impl Size {
             title: "How time and memory grow".to_string(),
             layers: self.layers.to_vec(),
             examples: EXAMPLES,
-            outside: Outside::Valid,
+            outer_loss: OuterLoss::Valid,
             batch: 10,
             steps: self.steps,
             rate: 0.05,
@@ -275,14 +275,14 @@ impl Size {
                 natural: false,
             }],
             outer: Outer {
-                optimiser: Optimiser::Adam,
+                optimizer: OuterOptimizer::Adam,
                 rates: OuterRates::default(),
                 meta_steps: 1,
                 draws: 1,
                 clients: None,
                 warm: false,
             },
-            method: Way::default(),
+            method: MethodOptions::default(),
         }
     }
 }
@@ -468,7 +468,7 @@ fn refused(axis: Axis, method: &Method, e: &Experiment, curve: &Curve) -> Option
     if method.name == Name::Reversed {
         let schedule = Schedule {
             groups: Groups::global(e.weights()),
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             rates: &[e.rate],
             momenta: &[e.momentum],
         };

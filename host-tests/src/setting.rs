@@ -163,7 +163,7 @@ pub const RATE: Bounds = Bounds::Number(Excluded(0.0), Unbounded);
 pub const MOMENTUM: Bounds = Bounds::Number(Included(0.0), Excluded(1.0));
 /// A momentum that is tuned, or divided by: 0 has neither a logit nor an inverse.
 pub const MOMENTUM_ABOVE_0: Bounds = Bounds::Number(Excluded(0.0), Excluded(1.0));
-/// The rate of an outer optimiser; with 0 nothing is tuned.
+/// The rate of an outer optimizer; with 0 nothing is tuned.
 pub const OUTER_RATE: Bounds = POSITIVE_OR_0;
 /// Seeds that a run is repeated with, and threads.
 pub const REPEATS: Bounds = Bounds::Whole(1, u16::MAX as u64);

@@ -29,7 +29,7 @@ pub const MOMENTUM_F32: f64 = 4.0 * F32_ROUNDING;
 /// `exp` in f32, good to one unit in the last place, and the rounding of the product by it.
 pub const SCALED_F32: f64 = 3.0 * F32_ROUNDING;
 /// Quantising: half a step, and the roundings of the scale, its inverse, the product by it and the
-/// product on the way back, each relative to codes of at most 127.
+/// product on the backward pass, each relative to codes of at most 127.
 pub const HALF_A_STEP: f64 = 0.5 + 4.0 * 127.0 * F32_ROUNDING;
 
 /// Central differences in f64 with a step of 1e-5: 1e-10 times a third derivative of order 10, and
@@ -49,7 +49,7 @@ pub const SAME_FORMULA_F32: f64 = 64.0 * F32_ROUNDING;
 pub const WHOLE_TRAINING: f64 = 1e-10;
 /// The step that goes with it.
 pub const WHOLE_TRAINING_STEP: f64 = 2e-4;
-/// The same for rules of which Adam is one, whose root near 0 makes fifth derivatives greater: 5e-10 is seen.
+/// The same for optimizers of which Adam is one, whose root near 0 makes fifth derivatives greater: 5e-10 is seen.
 pub const WHOLE_TRAINING_OF_RULES: f64 = 1e-8;
 /// Forward mode through a whole training in f64 against the sweep, or the training itself against
 /// nested loops: exact but for some hundred roundings a step, which mostly cancel.
@@ -135,7 +135,7 @@ pub const BENT_F32: f64 = 8.0 * F32_ROUNDING;
 /// Gram's polynomials by their recurrence in f64: some roundings a degree, each of them bounded, and
 /// the sums of up to 2,001 products that compare them.
 pub const ORTHONORMAL: f64 = 1e-12;
-/// A fit by polynomials in f64 against the walk or the normal equations in powers of time, whose
+/// A fit by polynomials in f64 against the trajectory or the normal equations in powers of time, whose
 /// condition is below 1e4 for six of them.
 pub const LEGENDRE_F64: f64 = 1e-11;
 /// Cosine between the hypergradients of 32 knots, or 16 polynomials, and of the tape on a training of

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use drmad::group::Groups;
 use drmad::implicit::{Solved, Stopped};
 use drmad::method::Extent;
-use drmad::random::{Normal, Origin};
+use drmad::random::{InitialWeights, Normal};
 use drmad::training::{Compiled, Observer, On, Session, Training, Values};
 
 use crate::counted::{Counted, Counts};
@@ -138,7 +138,7 @@ impl Problem<'_> {
         self.train_then::<A>(hyper, method, each, &mut |_| ())
     }
 
-    /// The same with the errors of the trained weights, which are measured beside the way back: on
+    /// The same with the errors of the trained weights, which are measured beside the backward pass: on
     /// another core where one is free.
     ///
     /// # Errors
@@ -162,7 +162,7 @@ impl Problem<'_> {
         Ok((trained, errors))
     }
 
-    /// As [`train`](Self::train); `then` hears of the trained weights, before a way back begins.
+    /// As [`train`](Self::train); `then` hears of the trained weights, before a backward pass begins.
     fn train_then<A: Compiled<f32>>(
         &self,
         hyper: &[f32],
@@ -175,7 +175,7 @@ impl Problem<'_> {
         }
         // The outer examples are in the order of their drawing, so the first of them are a draw too.
         let validated = method.and_then(|method| method.validate_on);
-        let validated = validated.unwrap_or(self.drawn.outside.len());
+        let validated = validated.unwrap_or(self.drawn.validation.len());
         let extent = {
             let mut room = self.room();
             let schedule = self.values::<A>(hyper, &mut room)?.schedule();
@@ -188,8 +188,11 @@ impl Problem<'_> {
             momentum: extent.momentum,
             ..self.training()
         };
-        let (trained, outside) = (self.trained(), self.outside(validated));
-        let (losses, counts) = (training.losses::<A>(&trained, &outside)?, Counts::default());
+        let (trained, validation) = (self.trained(), self.validation(validated));
+        let (losses, counts) = (
+            training.losses::<A>(&trained, &validation)?,
+            Counts::default(),
+        );
         let counted = Counted {
             inner: losses.training.pointer(),
             counts: &counts,
@@ -210,14 +213,14 @@ impl Problem<'_> {
             note: None,
         };
         let Some(method) = method else {
-            let way = Method::new(Name::Line).way(extent)?;
+            let way = Method::new(Name::Line).to_core(extent)?;
             let mut memory = zeros("the training", training.need::<f32>(way).len())?;
             let mut session = Session::new(training, way.sweep(), on, hyper, &mut memory)?;
             let w = session.train(&mut |t, loss| seen.step(t, loss))?;
             seen.trained(w);
             return Ok(seen.end(None));
         };
-        let way = method.way(extent)?;
+        let way = method.to_core(extent)?;
         let mut memory = zeros(method.memory(), training.need::<f32>(way).len())?;
         let mut hypergradient = vec![0.0; hyper.len()];
         let (valid_loss, floats) = if method.name.has_path() {
@@ -229,7 +232,7 @@ impl Problem<'_> {
             seen.trained(w);
             let outcome = session.advance(usize::MAX, &mut |_, _| ())?;
             session.hypergradient(&mut hypergradient)?;
-            let outcome = outcome.context("a way back without an end")?;
+            let outcome = outcome.context("a backward pass without an end")?;
             (outcome.valid_loss, session.floats())
         } else {
             let d_h = &mut hypergradient;

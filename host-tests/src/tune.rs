@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Dataset, Folder};
 use crate::device::{self, Device, Job};
 use crate::divergence::diverges;
-use crate::experiment::{Experiment, Optimiser, Outer, Rounding, What};
+use crate::experiment::{Experiment, Outer, OuterOptimizer, Rounding, What};
 use crate::files::{self, progress};
 use crate::method::{Method, Name};
 use crate::problem::{Population, Problem};
@@ -215,7 +215,7 @@ impl Tuning<'_> {
     }
 
     /// The hyperparameters at the start.
-    fn origin(&self) -> Vec<f32> {
+    fn initial(&self) -> Vec<f32> {
         match &self.start {
             Some(start) => start.clone(),
             None => self.experiment().start(),
@@ -255,7 +255,7 @@ impl Tuning<'_> {
                 differences(&state.settings, &self.settings)?
             );
         }
-        if state.start != to_bits(&self.origin()) {
+        if state.start != to_bits(&self.initial()) {
             bail!(
                 "{} is of a run that started from other hyperparameters: delete it to start anew",
                 path.display()
@@ -273,7 +273,7 @@ impl Tuning<'_> {
     }
 
     fn start(&self) -> State {
-        let hyper = self.origin();
+        let hyper = self.initial();
         State {
             settings: self.settings.clone(),
             start: to_bits(&hyper),
@@ -293,7 +293,7 @@ impl Tuning<'_> {
         let outer = &experiment.outer;
         let Outer { meta_steps, .. } = *outer;
         let (method, steps) = (experiment.method()?, experiment.steps);
-        let start = self.origin();
+        let start = self.initial();
         if start.len() != experiment.hypers() {
             bail!(
                 "{} has {} and starts from {}",
@@ -640,7 +640,7 @@ impl Tuning<'_> {
             ("log of the initial scale", e.said(What::InitialScale)),
             ("log of the fixed penalty", e.said(What::Penalty)),
             ("method", method.describe()),
-            ("outer optimiser", e.outer.optimiser.as_str().to_string()),
+            ("outer optimizer", e.outer.optimizer.as_str().to_string()),
             ("outer rate", e.outer.rate().to_string()),
             ("meta-iterations", e.outer.meta_steps.to_string()),
             ("draws of a meta-iteration", e.outer.draws.to_string()),
@@ -666,7 +666,7 @@ impl Tuning<'_> {
             experiment: e.name.clone(),
             title: e.title.clone(),
             method: method.describe(),
-            outer: e.outer.optimiser.as_str().to_string(),
+            outer: e.outer.optimizer.as_str().to_string(),
             draws: e.outer.trainings(),
             clients: e.outer.clients.map(|clients| clients.reduction),
             settings: named(&settings),
@@ -688,7 +688,7 @@ impl Tuning<'_> {
     }
 }
 
-/// Takes the outer step, with the optimiser's moments in bits.
+/// Takes the outer step, with the optimizer's moments in bits.
 pub(crate) fn step(
     experiment: &Experiment,
     [first, second]: [&mut Vec<u32>; 2],
@@ -698,10 +698,10 @@ pub(crate) fn step(
 ) -> Result<()> {
     let outer = &experiment.outer;
     let rate = outer.rate();
-    match outer.optimiser {
-        Optimiser::Sign => Sign { rate }.step(hyper, d)?,
-        Optimiser::Sgd => Sgd { rate }.step(hyper, d)?,
-        Optimiser::Adam => {
+    match outer.optimizer {
+        OuterOptimizer::Sign => Sign { rate }.step(hyper, d)?,
+        OuterOptimizer::Sgd => Sgd { rate }.step(hyper, d)?,
+        OuterOptimizer::Adam => {
             let mut m = from_bits(first);
             let mut v = from_bits(second);
             let mut adam = Adam::new(rate, &mut m, &mut v)?;

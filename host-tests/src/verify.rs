@@ -16,7 +16,7 @@ use drmad::models::{Pixels, SparsePixels};
 use drmad::network::{Loss, Network};
 use drmad::objective::{At, Objective};
 use drmad::path::Levels;
-use drmad::random::{Normal, Origin, choose};
+use drmad::random::{InitialWeights, Normal, choose};
 use drmad::training::{Losses, Model, NetworkLoss, On, Source, Training, Tuned, What};
 
 use crate::data::Dataset;
@@ -440,9 +440,9 @@ fn check_implicit(train: &dyn Source, valid: &dyn Source) -> Result<bool> {
     let losses: Losses<'_, Fused> = training.losses(train, valid)?;
     let p = training.hypers().len();
     let h: Vec<f64> = probe(30, p, 0.1).iter().map(|x| 1.0 + x).collect();
-    let origin = probe(31, p, 0.1);
+    let initial = probe(31, p, 0.1);
     let on = On {
-        initial: Some(&origin[..]),
+        initial: Some(&initial[..]),
         ..losses.on()
     };
     let (_, exact) = hypergradient(&training, Method::TAPE, on, &h)?;

@@ -13,7 +13,7 @@ use super::device::Device;
 use super::layout::{self, MOST, counted, product};
 use super::{Error, Unsupported};
 use crate::Arithmetic;
-use crate::error::same;
+use crate::error::check_equal;
 use crate::kernels::quantise;
 
 /// An input or an output of a kernel: words of 32 bits, whatever they stand for.
@@ -123,8 +123,8 @@ table! {
 impl Kernel {
     /// Refuses all buffers but those of the table.
     fn check(&self, inputs: &[Buffer], outputs: &[Buffer]) -> Result<(), Error> {
-        same("buffers to read", self.inputs.len(), inputs.len())?;
-        same("buffers to write", self.outputs.len(), outputs.len())?;
+        check_equal("buffers to read", self.inputs.len(), inputs.len())?;
+        check_equal("buffers to write", self.outputs.len(), outputs.len())?;
         let all = || {
             let named = self.inputs.iter().zip(inputs);
             named.chain(self.outputs.iter().zip(outputs))
@@ -144,7 +144,7 @@ impl Kernel {
                 }
                 _ => continue,
             };
-            same(name, 1, buffer.len())?;
+            check_equal(name, 1, buffer.len())?;
             let value = buffer[0];
             if !(least..=greatest).contains(&value) {
                 return Err(crate::Error::Range {
@@ -185,7 +185,7 @@ impl Kernel {
                 }
                 Integer(..) | Sizes(..) => 1,
             };
-            same(name, want, buffer.len())?;
+            check_equal(name, want, buffer.len())?;
             counted(name, want)?;
         }
         Ok(())

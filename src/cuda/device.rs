@@ -49,7 +49,7 @@ pub struct Device {
     pub most_bytes: Option<u64>,
 }
 
-/// The way back of a replica.
+/// The backward pass of a replica.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Back {
     /// The validation loss.
@@ -71,7 +71,7 @@ pub struct Done {
     pub w: Vec<f32>,
     /// The training loss before every step.
     pub losses: Vec<f32>,
-    /// The way back, where one was given.
+    /// The backward pass, where one was given.
     pub back: Option<Back>,
 }
 
@@ -82,7 +82,7 @@ pub struct Results {
     pub replicas: Vec<Result<Done, crate::Error>>,
     /// Seconds of all trainings, side by side.
     pub forward_seconds: f64,
-    /// Seconds of all ways back.
+    /// Seconds of all backward passes.
     pub back_seconds: f64,
 }
 
@@ -316,7 +316,7 @@ impl Device {
                     losses: arena.read(there.losses, replica.steps)?,
                     back: match replica.way {
                         None => None,
-                        Some(_) => Some(back(&arena, replica, placed)?),
+                        Some(_) => Some(backward(&arena, replica, placed)?),
                     },
                 }),
             });
@@ -376,7 +376,7 @@ fn said(status: layout::Status) -> Result<(), crate::Error> {
     Err(crate::Error::Diverged { what, step })
 }
 
-fn back(arena: &Arena<'_>, replica: &Replica<'_>, placed: &Placed) -> Result<Back, Error> {
+fn backward(arena: &Arena<'_>, replica: &Replica<'_>, placed: &Placed) -> Result<Back, Error> {
     let there = &placed.replica;
     let valid_loss: Vec<f32> = arena.read(there.valid_loss, 1)?;
     Ok(Back {
@@ -458,7 +458,7 @@ mod tests {
         of_widths(&[2, 1 << 28, 2], |wide| {
             let tape = Replica {
                 steps: layout::MOST as usize,
-                chunk: 1,
+                microbatch: 1,
                 wants_schedule: true,
                 ..wide
             };

@@ -66,8 +66,8 @@ pub enum Error {
 /// What devices do not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsupported {
-    /// Another rule than the heavy ball.
-    Rule,
+    /// Another optimizer than the heavy ball.
+    Optimizer,
     /// Velocities from weights alone, where a rate is 0.
     Velocity,
     /// Reversal without momentum.
@@ -129,7 +129,7 @@ impl fmt::Display for Error {
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unsupported::Rule => f.write_str("devices train by the heavy ball alone: take the processor"),
+            Unsupported::Optimizer => f.write_str("devices train by the heavy ball alone: take the processor"),
             Unsupported::Velocity => f.write_str(
                 "a path that recalls weights alone, where a rate is 0: nothing is seen of the velocity; take the tape or checkpoints",
             ),

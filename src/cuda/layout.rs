@@ -51,7 +51,7 @@ laid_out! {
     Block { start: u32, rows: u32, columns: u32, hyper: i32 }
     Groups { blocks: u64, count: u32, hypers: u32 }
     Layer { inputs: u32, outputs: u32, start: u32, before: u32 }
-    Network { layers: u64, depth: u32, chunk: u32, weights: u32, units: u32 }
+    Network { layers: u64, depth: u32, microbatch: u32, weights: u32, units: u32 }
     Images {
         pixels: u64, features: u64, labels: u64, chosen: u64, starts: u64, indices: u64, bytes: u64,
         count: u32, mean: f32,
@@ -59,7 +59,7 @@ laid_out! {
     Examples { images: Images, tuned: u32, hypers: u32 }
     Loss {
         examples: Examples, scales: Groups, penalised: Groups, penalty: u32, coefficient: f32, hypers: u32,
-        psd: u32,
+        drop_negative_curvature: u32,
     }
     Batches { epochs: u64, size: u32, examples: u32 }
     Schedule { groups: Groups, rates: u64, momenta: u64, rates_len: u32, momenta_len: u32 }
@@ -78,7 +78,7 @@ laid_out! {
         rest_h_d: u64, block_d_h: u64, rest_d_h: u64,
     }
     Replica {
-        net: Network, training: Loss, outside: Loss, batches: Batches, sweep_batches: Batches,
+        net: Network, training: Loss, validation: Loss, batches: Batches, sweep_batches: Batches,
         schedule: Schedule, path: Path, x: Vectors, scratch: Scratch, h: u64, losses: u64, valid_loss: u64,
         d_h: u64, d_rates: u64, d_momenta: u64, status: u64, arrived: u64, steps: u32, validated: u32,
     }

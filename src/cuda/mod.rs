@@ -9,7 +9,7 @@
 //! A replica belongs to a *team* of threads: one block of the device, or several, with a barrier between them.
 //! The kernels are phases: each thread of the team computes every size-th output, then all wait. A thousand
 //! replicas are a thousand teams, one large network is one team of all processors, and the code is the same
-//! (`source/team.cuh`). What is written there is the walk, the sweep and the paths of the crate once more
+//! (`source/team.cuh`). What is written there is the training, the sweep and the paths of the crate once more
 //! (`source/run.cuh`, `path.cuh`), over the network with its wrappers (`loss.cuh`, `network.cuh`).
 //!
 //! # The same bits
@@ -25,7 +25,7 @@
 //!
 //! # What it refuses
 //! More than 2^31 - 1 of anything that a kernel counts: weights, steps, hyperparameters, numbers of a layer of a
-//! piece of a batch. Objectives of the host's: a [`Replica`] says in numbers what is trained. Other rules than the heavy ball,
+//! piece of a batch. Objectives of the host's: a [`Replica`] says in numbers what is trained. Other optimizers than the heavy ball,
 //! reversible training, knots, polynomials, forward mode and implicit differentiation, soft labels, the penalty
 //! |w|. Tensor cores, whose sums have another order.
 //!

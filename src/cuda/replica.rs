@@ -1,4 +1,4 @@
-//! A training as the device takes it: what [`Run`](crate::train::Run) and its objective are made of, said in
+//! A training as the device takes it: what [`InnerProblem`](crate::train::Run) and its objective are made of, said in
 //! numbers, since a device runs no objective of the host's.
 //!
 //! Refused: everything that is not written in `source/*.cuh`, by name and before anything is launched. What is
@@ -10,14 +10,14 @@ use std::vec::Vec;
 use super::arena::Arena;
 use super::layout::{self, counted, product};
 use super::{Error, Unsupported};
-use crate::error::{exactly, exists, same};
+use crate::error::{check_equal, check_index, check_len};
 use crate::group::{Groups, Layout};
 use crate::kernels::quantise;
 use crate::kernels::reduce::all_finite;
 use crate::models::{BLOCK, SparseImages};
 use crate::path::{Checkpoints, Elimination, Grid};
-use crate::random::{Batches, Origin};
-use crate::schedule::{Rule, Schedule};
+use crate::random::{Batches, InitialWeights};
+use crate::schedule::{Optimizer, Schedule};
 use crate::wrap::Strength;
 
 /// What images are made of.
@@ -70,8 +70,8 @@ pub struct Loss<'a> {
     pub scales: Option<Groups<'a>>,
     /// The penalty.
     pub penalty: Option<Strength<'a>>,
-    /// Whether products of negative curvature are dropped ([`Psd`](crate::wrap::Psd), outermost).
-    pub psd: bool,
+    /// Whether products of negative curvature are dropped ([`DropNegativeCurvature`](crate::wrap::DropNegativeCurvature), outermost).
+    pub drop_negative_curvature: bool,
 }
 
 /// How the weights along the way are recalled; see [`path`](crate::path).
@@ -102,7 +102,7 @@ pub enum Recall {
     },
     /// [`Reversed`](crate::path::Reversed).
     Reversed,
-    /// No way back at all: the direct term alone.
+    /// No backward pass at all: the direct term alone.
     Nowhere,
 }
 
@@ -123,11 +123,11 @@ pub struct Replica<'a> {
     /// Inputs, hidden ..., classes.
     pub widths: &'a [usize],
     /// Examples in a piece of a batch.
-    pub chunk: usize,
+    pub microbatch: usize,
     /// The training loss.
     pub training: Loss<'a>,
     /// The validation loss, of as many hyperparameters.
-    pub outside: Loss<'a>,
+    pub validation: Loss<'a>,
     /// The first so many of its examples are looked at.
     pub validated: usize,
     /// The hyperparameters.
@@ -141,14 +141,14 @@ pub struct Replica<'a> {
     /// The number `T` of steps.
     pub steps: usize,
     /// The initial weights.
-    pub origin: &'a (dyn Origin<f32> + Sync),
-    /// The way back; none for a training alone.
+    pub initial: &'a (dyn InitialWeights<f32> + Sync),
+    /// The backward pass; none for a training alone.
     pub way: Option<Way>,
     /// Whether the derivatives by rates and momenta are wanted.
     pub wants_schedule: bool,
 }
 
-/// What a way back takes.
+/// What a backward pass takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Costs {
     /// Numbers that the path keeps, beside the initial weights and the vectors that every way has.
@@ -169,23 +169,23 @@ pub(super) struct Placed {
 impl Images<'_> {
     fn check(&self, what: &'static str, widths: &[usize]) -> Result<(), Error> {
         let inputs = widths.first().copied().unwrap_or(0);
-        same("inputs of the first layer", self.width, inputs)?;
+        check_equal("inputs of the first layer", self.width, inputs)?;
         let count = self.labels.len();
         let len = count.saturating_mul(self.width);
         match &self.inputs {
-            Inputs::Pixels(pixels) => exactly("pixels", pixels, len)?,
-            Inputs::Features(features) => exactly("features", features, len)?,
+            Inputs::Pixels(pixels) => check_len("pixels", pixels, len)?,
+            Inputs::Features(features) => check_len("features", features, len)?,
             Inputs::Lists(pixels, lists) => {
-                exactly("pixels", pixels, len)?;
-                same("images of the lists", count, lists.len())?;
-                same("inputs of the lists", self.width, lists.width())?;
+                check_len("pixels", pixels, len)?;
+                check_equal("images of the lists", count, lists.len())?;
+                check_equal("inputs of the lists", self.width, lists.width())?;
             }
         }
         let classes = widths.last().copied().unwrap_or(0);
         for image in self.chosen {
             let image = *image as usize;
-            exists("image", image, count)?;
-            exists("class", usize::from(self.labels[image]), classes)?;
+            check_index("image", image, count)?;
+            check_index("class", usize::from(self.labels[image]), classes)?;
         }
         if self.chosen.is_empty() {
             return Err(Error::NoExamples(what));
@@ -286,7 +286,7 @@ impl Loss<'_> {
             None | Some(Strength::Nothing) => None,
         };
         for groups in self.scales.iter().chain(penalised) {
-            same("weights of the groups", weights, groups.weights())?;
+            check_equal("weights of the groups", weights, groups.weights())?;
         }
         Ok(())
     }
@@ -320,7 +320,7 @@ impl Loss<'_> {
             penalty,
             coefficient,
             hypers: counted("hyperparameters", self.hypers())?,
-            psd: u32::from(self.psd),
+            drop_negative_curvature: u32::from(self.drop_negative_curvature),
         })
     }
 }
@@ -396,7 +396,7 @@ impl Way {
                     }
                     .into());
                 }
-                // The sweep takes steps again, with what the rule remembers.
+                // The sweep takes steps again, with what the optimizer remembers.
                 let len = product([2, p, snapshots]);
                 (path.kind, path.slots) = (1, 1);
                 path.snapshots = counted("number of snapshots", snapshots)?;
@@ -501,7 +501,7 @@ fn place_batches(
     let epochs = seen.div_ceil(batches.examples.max(1));
     let walks = || -> Vec<u64> {
         let pair = |epoch| {
-            let (stride, offset) = batches.walk(epoch);
+            let (stride, offset) = batches.permutation(epoch);
             [stride, offset]
         };
         (0..epochs as u64).flat_map(pair).collect()
@@ -523,56 +523,52 @@ impl Replica<'_> {
         if self.steps == 0 {
             return Err(crate::Error::NoSteps.into());
         }
-        if self.widths.len() < 2 || self.widths.contains(&0) || self.chunk == 0 {
+        if self.widths.len() < 2 || self.widths.contains(&0) || self.microbatch == 0 {
             return Err(crate::Error::Range {
-                what: "number of widths, a width or a chunk",
+                what: "number of widths, a width or a microbatch",
                 value: self
                     .widths
                     .iter()
                     .copied()
                     .min()
                     .unwrap_or(0)
-                    .min(self.chunk) as f64,
+                    .min(self.microbatch) as f64,
                 least: 1.0,
                 greatest: f64::INFINITY,
             }
             .into());
         }
-        if self.schedule.rule != Rule::HeavyBall {
-            return Err(Unsupported::Rule.into());
+        if self.schedule.optimizer != Optimizer::HeavyBall {
+            return Err(Unsupported::Optimizer.into());
         }
         self.schedule.check(self.weights(), self.steps)?;
         self.training.check("training", self.widths)?;
-        self.outside.check("validation", self.widths)?;
+        self.validation.check("validation", self.widths)?;
         let hypers = self.training.hypers();
-        same(
+        check_equal(
             "hyperparameters of the validation loss",
             hypers,
-            self.outside.hypers(),
+            self.validation.hypers(),
         )?;
-        exactly("h", self.h, hypers)?;
+        check_len("h", self.h, hypers)?;
         if !all_finite(self.h) {
             return Err(crate::Error::NonFinite { what: "h", step: 0 }.into());
         }
-        same(
-            "weights of the origin",
-            self.weights(),
-            self.origin.weights(),
-        )?;
+        check_equal("initial weights", self.weights(), self.initial.weights())?;
         for batches in [&self.batches, &self.sweep_batches] {
             if batches.size == 0 || batches.examples == 0 {
                 return Err(crate::Error::EmptyBatch.into());
             }
-            same(
+            check_equal(
                 "examples of the batches",
                 self.training.images.chosen.len(),
                 batches.examples,
             )?;
         }
-        exists(
+        check_index(
             "last example validated on",
             self.validated.wrapping_sub(1),
-            self.outside.images.chosen.len(),
+            self.validation.images.chosen.len(),
         )?;
         counted("weights", self.weights())?;
         counted("steps", self.steps)?;
@@ -582,7 +578,7 @@ impl Replica<'_> {
             ("256 times the examples of a piece of a batch", 256),
             ("numbers of a layer of a piece of a batch", widest),
         ] {
-            counted(what, product([self.chunk, width]))?;
+            counted(what, product([self.microbatch, width]))?;
         }
         Ok(())
     }
@@ -607,12 +603,12 @@ impl Replica<'_> {
             layers: arena.write(&layers)?,
             depth: counted("layers", layers.len())?,
             // No piece is larger than the batches are.
-            chunk: counted("examples of a piece of a batch", self.chunk)?,
+            microbatch: counted("examples of a piece of a batch", self.microbatch)?,
             weights: counted("weights", p)?,
             units: counted("units", units)?,
         };
         let training = self.training.place(arena)?;
-        let outside = self.outside.place(arena)?;
+        let validation = self.validation.place(arena)?;
         let Schedule {
             groups,
             rates,
@@ -653,7 +649,7 @@ impl Replica<'_> {
             spare_b,
             w0: arena.write_with(p, || {
                 let mut w0 = std::vec![0.0f32; p];
-                self.origin.fill(0, &mut w0);
+                self.initial.fill(0, &mut w0);
                 w0
             })?,
         };
@@ -663,7 +659,7 @@ impl Replica<'_> {
         let replica = layout::Replica {
             net,
             training,
-            outside,
+            validation,
             batches: place_batches(arena, &self.batches, steps)?,
             sweep_batches: place_batches(arena, &self.sweep_batches, steps)?,
             schedule: layout::Schedule {
@@ -699,9 +695,9 @@ impl Replica<'_> {
     }
 
     fn place_scratch(&self, arena: &mut Arena<'_>, units: usize) -> Result<layout::Scratch, Error> {
-        let (p, n) = (self.weights(), self.chunk);
+        let (p, n) = (self.weights(), self.microbatch);
         let inputs = self.widths[0];
-        let losses = [&self.training, &self.outside];
+        let losses = [&self.training, &self.validation];
         let lists = losses.iter().any(|loss| {
             matches!(loss.images.inputs, Inputs::Lists(..)) && loss.tuned != Tuned::Inputs
         });
@@ -754,7 +750,10 @@ impl Replica<'_> {
             u: vector(arena, scaled),
             h_u: vector(arena, scaled),
             g: vector(arena, scaled),
-            dropped: vector(arena, losses.iter().any(|loss| loss.psd)),
+            dropped: vector(
+                arena,
+                losses.iter().any(|loss| loss.drop_negative_curvature),
+            ),
             penalties: arena.reserve::<f32>(penalties.max().unwrap_or(0)),
             block_g: vector(arena, gradients),
             rest_g: vector(arena, gradients),
@@ -775,7 +774,7 @@ pub(super) mod tests {
     /// Weights of 0.
     struct Zeros(usize);
 
-    impl Origin<f32> for Zeros {
+    impl InitialWeights<f32> for Zeros {
         fn fill(&self, _: usize, out: &mut [f32]) {
             out.fill(0.0);
         }
@@ -806,7 +805,7 @@ pub(super) mod tests {
             tuned: Tuned::Nothing(0),
             scales: None,
             penalty: None,
-            psd: false,
+            drop_negative_curvature: false,
         };
         let batches = Batches {
             seed: 1,
@@ -815,21 +814,21 @@ pub(super) mod tests {
         };
         body(Replica {
             widths,
-            chunk: 2,
+            microbatch: 2,
             training: loss,
-            outside: loss,
+            validation: loss,
             validated: 3,
             h: &[],
             schedule: Schedule {
                 groups: Groups::global(weights.weights()),
-                rule: Rule::HeavyBall,
+                optimizer: Optimizer::HeavyBall,
                 rates: &[0.1],
                 momenta: &[0.5],
             },
             batches,
             sweep_batches: batches,
             steps: 4,
-            origin: &Zeros(weights.weights()),
+            initial: &Zeros(weights.weights()),
             way: Some(Way {
                 recall: Recall::Tape,
                 tail: 0,
@@ -885,17 +884,24 @@ pub(super) mod tests {
                 });
                 refused("number of snapshots", huge, &Replica { way, ..small });
             }
-            for chunk in [1 << 23, 1 << 24, 1 << 32, (1 << 56) + 1, usize::MAX] {
-                let piece = chunk.saturating_mul(256);
-                refused("a piece of a batch", piece, &Replica { chunk, ..small });
+            for microbatch in [1 << 23, 1 << 24, 1 << 32, (1 << 56) + 1, usize::MAX] {
+                let piece = microbatch.saturating_mul(256);
+                refused(
+                    "a piece of a batch",
+                    piece,
+                    &Replica {
+                        microbatch,
+                        ..small
+                    },
+                );
             }
             // As many hyperparameters as are said would have to be there.
             for beside in [1, u32::MAX as usize, 1 << 32, usize::MAX] {
                 let mut many = small;
                 many.training.tuned = Tuned::Nothing(beside);
-                many.outside.tuned = Tuned::Nothing(beside);
+                many.validation.tuned = Tuned::Nothing(beside);
                 many.training.scales = Some(Groups::global(17));
-                many.outside.scales = many.training.scales;
+                many.validation.scales = many.training.scales;
                 let told = bytes(&many).unwrap_err();
                 let wanted = beside.saturating_add(1);
                 assert_eq!(told, std::format!("h: {wanted} numbers wanted, 0 given"));
@@ -913,11 +919,11 @@ pub(super) mod tests {
         }
         // Weights that can be counted, and a batch whose numbers cannot.
         of_widths(&[2, 1 << 28, 2], |wide| {
-            let chunk = 9;
+            let microbatch = 9;
             refused(
                 "a piece of a batch",
-                chunk << 28,
-                &Replica { chunk, ..wide },
+                microbatch << 28,
+                &Replica { microbatch, ..wide },
             );
         });
     }
@@ -952,11 +958,11 @@ pub(super) mod tests {
             assert!((least..least + 10_000).contains(&kept), "{kept}");
         });
         of_widths(&[2, 1 << 28, 2], |wide| {
-            let (steps, chunk) = (MOST, 1);
+            let (steps, microbatch) = (MOST, 1);
             let weights = 5 * (1 << 28) + 2u64;
             let tape = Replica {
                 steps,
-                chunk,
+                microbatch,
                 ..wide
             };
             // 4 bytes for each of 2^30.3 weights, 2^31 times, with and without velocities.

@@ -22,7 +22,7 @@
 //! for the whole inner index. The tile is a function of the vector [level](super::dispatch).
 
 use super::dispatch::{Kernel, Level, run_kernel};
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, check_len, cut};
 use crate::pieces::{piece, piece_mut};
 use crate::scalar::{Arithmetic, Scalar};
 
@@ -93,9 +93,9 @@ impl MatMul {
     }
 
     fn check<S>(&self, a: &[S], b: &[S], c: &[S]) -> Result<(), Error> {
-        exactly("a", a, self.rows.saturating_mul(self.inner))?;
-        exactly("b", b, self.inner.saturating_mul(self.columns))?;
-        exactly("c", c, self.rows.saturating_mul(self.columns))
+        check_len("a", a, self.rows.saturating_mul(self.inner))?;
+        check_len("b", b, self.inner.saturating_mul(self.columns))?;
+        check_len("c", c, self.rows.saturating_mul(self.columns))
     }
 
     /// Computes the product. `a` has rows x inner numbers, `b` inner x columns, `c` rows x columns,

@@ -17,7 +17,7 @@
 //! [`sums_len`]. A model asks for them where its examples are more than a block, unless it is told that its
 //! batches are smaller (`with_batches_of`); a batch that is longer than its scratch allows is refused.
 //!
-//! Order of arithmetic: blocks begin at the batch's first example; pieces of `chunk` examples begin anew in each.
+//! Order of arithmetic: blocks begin at the batch's first example; pieces of `microbatch` examples begin anew in each.
 
 use crate::error::{Error, cut};
 use crate::kernels::accumulate::{add_rows, add_with_rest};

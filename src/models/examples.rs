@@ -13,7 +13,7 @@
 //! [pull-back](Examples::pull) from adjoints of the parts to adjoints of `h`, serves the gradient by
 //! `h` and, fed with the derivatives of those adjoints along a direction of the weights, `M d`.
 
-use crate::error::{Error, exactly};
+use crate::error::{Error, check_len};
 use crate::kernels::activation::map;
 use crate::pieces::piece_mut;
 use crate::scalar::{Arithmetic, Scalar};
@@ -277,7 +277,7 @@ impl Examples for Pixels<'_> {
     }
 
     fn gather<A: Arithmetic, S: Scalar>(&self, batch: &[u32], x: &mut [S]) -> Result<(), Error> {
-        exactly("x", x, batch.len() * self.width)?;
+        check_len("x", x, batch.len() * self.width)?;
         let (unit, mean) = (S::from_f32(1.0 / 255.0), S::from_f32(-self.mean));
         for (i, x) in batch.iter().zip(x.chunks_exact_mut(self.width.max(1))) {
             let bytes = self.row(*i)?;
@@ -331,7 +331,7 @@ impl Examples for Features<'_> {
     }
 
     fn gather<A: Arithmetic, S: Scalar>(&self, batch: &[u32], x: &mut [S]) -> Result<(), Error> {
-        exactly("x", x, batch.len() * self.width)?;
+        check_len("x", x, batch.len() * self.width)?;
         for (i, x) in batch.iter().zip(x.chunks_exact_mut(self.width.max(1))) {
             for (x, feature) in x.iter_mut().zip(self.row(*i)?) {
                 *x = S::from_f32(*feature);

@@ -36,7 +36,7 @@
 
 use super::examples::{row, row_mut};
 use super::{Adjoint, Examples, Given};
-use crate::error::{Error, exactly};
+use crate::error::{Error, check_len};
 use crate::kernels::accumulate::add_rows;
 use crate::pieces::copy;
 use crate::scalar::{Arithmetic, Scalar};
@@ -121,7 +121,7 @@ fn split<'h, S>(
     inner: &impl Examples,
     h: &'h [S],
 ) -> Result<(&'h [S], &'h [S]), Error> {
-    exactly("h", h, outer.hypers())?;
+    check_len("h", h, outer.hypers())?;
     Ok(h.split_at(inner.hypers()))
 }
 
@@ -132,7 +132,7 @@ fn split_mut<'h, S>(
     inner: &impl Examples,
     d_h: &'h mut [S],
 ) -> Result<(&'h mut [S], &'h mut [S]), Error> {
-    exactly("d_h", d_h, outer.hypers())?;
+    check_len("d_h", d_h, outer.hypers())?;
     Ok(d_h.split_at_mut(inner.hypers()))
 }
 
@@ -423,7 +423,7 @@ impl<D: Examples> Examples for LearnedInputs<D> {
     ) -> Result<(), Error> {
         let (_, own) = split(self, &self.inner, h)?;
         let width = self.inputs();
-        exactly("x", x, batch.len().saturating_mul(width))?;
+        check_len("x", x, batch.len().saturating_mul(width))?;
         for (i, x) in batch.iter().zip(x.chunks_exact_mut(width.max(1))) {
             copy(row(own, width, *i as usize)?, x);
         }
@@ -442,7 +442,7 @@ impl<D: Examples> Examples for LearnedInputs<D> {
         let (d_h, d_own) = split_mut(self, &self.inner, d_h)?;
         match by {
             Adjoint::Inputs(d_x) => {
-                exactly("adjoint of the inputs", d_x, self.inputs())?;
+                check_len("adjoint of the inputs", d_x, self.inputs())?;
                 add_rows(d_x, row_mut(d_own, self.inputs(), i as usize)?);
                 Ok(())
             }

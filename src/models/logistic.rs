@@ -18,7 +18,7 @@ use core::marker::PhantomData;
 use super::blocks::{BLOCK, Sum, check, sums_len};
 use super::output_loss::{Example, check_classes};
 use super::{Adjoint, Examples};
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, check_len, cut};
 use crate::kernels::activation::softmax;
 use crate::kernels::dispatch::run;
 use crate::kernels::reduce::Total;
@@ -132,11 +132,11 @@ impl<D: Examples, A: Arithmetic> Logistic<D, A> {
         mut d_h: Option<&mut [S]>,
         mut scratch: &mut [S],
     ) -> Result<S, Error> {
-        exactly("w", at.w, self.weights())?;
-        exactly("h", at.h, self.hypers())?;
-        exactly("g", g, self.weights())?;
+        check_len("w", at.w, self.weights())?;
+        check_len("h", at.h, self.hypers())?;
+        check_len("g", g, self.weights())?;
         if let Some(d_h) = &mut d_h {
-            exactly("d_h", d_h, self.hypers())?;
+            check_len("d_h", d_h, self.hypers())?;
             d_h.fill(S::ZERO);
         }
         if at.batch.is_empty() {

@@ -41,10 +41,10 @@
 //! Order of arithmetic: means are products by `1 / n`, rounded. A sum over inputs begins with the bias and
 //! ascends. The losses `ln sum exp (z - max) - (z_y - max)`, in which nothing cancels, are summed by a [`Total`];
 //! a gradient's sum over the batch ascends inside blocks of [`BLOCK`] examples, whose sums are compensated
-//! (`blocks.rs`, with the bound). A block is worked through in pieces of `chunk` examples that go on adding to the
+//! (`blocks.rs`, with the bound). A block is worked through in pieces of `microbatch` examples that go on adding to the
 //! same accumulators: for loss and gradient the size of a piece is a matter of memory and changes no bit. `H d` has two sums in one
 //! accumulator, `R a' d` after `a' R d` of each piece, so there a block of more than one piece is
-//! another order, and `chunk` part of the numerics. Sparse rows have the order of `kernels/sparse.rs`;
+//! another order, and `microbatch` part of the numerics. Sparse rows have the order of `kernels/sparse.rs`;
 //! the mean's part of a gradient comes after the whole batch, that of `H d` after each piece.
 //!
 //! Refused: what [`network`](crate::network) refuses.
@@ -54,7 +54,7 @@ use core::marker::PhantomData;
 use super::blocks::{BLOCK, Sum, check, sums_len};
 use super::output_loss::{Example, check_classes};
 use super::{Adjoint, Examples};
-use crate::error::{Error, cut, exactly, same};
+use crate::error::{Error, check_equal, check_len, cut};
 use crate::group::Layout;
 use crate::kernels::accumulate::{add_rows, add_to_rows, repeat, scale_rows};
 use crate::kernels::activation::{softmax, softmax_r};
@@ -90,7 +90,7 @@ pub struct Mlp<'a, D, A> {
     examples: D,
     layout: Layout<'a>,
     loss: Loss,
-    chunk: usize,
+    microbatch: usize,
     /// Examples of the largest batch.
     most: usize,
     arithmetic: PhantomData<A>,
@@ -111,7 +111,7 @@ pub enum Inputs {
 ///
 /// ```
 /// use drmad::{group::Layout, models::{Inputs, Pass}};
-/// const PASS: Pass = Pass { layout: Layout::Layers(&[784, 10]), chunk: 4, inputs: Inputs::Sparse };
+/// const PASS: Pass = Pass { layout: Layout::Layers(&[784, 10]), microbatch: 4, inputs: Inputs::Sparse };
 /// static SCRATCH: [f32; PASS.second_order_scratch_len()] = [0.0; PASS.second_order_scratch_len()];
 /// assert_eq!((PASS.weights(), SCRATCH.len()), (7850, 3394));
 /// ```
@@ -120,7 +120,7 @@ pub struct Pass<'a> {
     /// Where its weights lie.
     pub layout: Layout<'a>,
     /// Examples in a piece of a batch.
-    pub chunk: usize,
+    pub microbatch: usize,
     /// How it reads them.
     pub inputs: Inputs,
 }
@@ -135,13 +135,13 @@ impl Pass<'_> {
     pub const fn scratch_len(&self) -> usize {
         let widest = self.widest().saturating_mul(2);
         let each = self.sum(0).saturating_add(widest).saturating_add(2);
-        (self.chunk.saturating_mul(each)).saturating_add(self.packed_len())
+        (self.microbatch.saturating_mul(each)).saturating_add(self.packed_len())
     }
 
     /// [`Objective::second_order_scratch_len`] of the network, likewise, which is no less.
     pub const fn second_order_scratch_len(&self) -> usize {
         let each = self.sum(1).saturating_add(self.widest().saturating_mul(2));
-        (self.scratch_len()).saturating_add(self.chunk.saturating_mul(each))
+        (self.scratch_len()).saturating_add(self.microbatch.saturating_mul(each))
     }
 
     /// What both need more where a batch may have `most` examples and these have so many hyperparameters, with
@@ -149,7 +149,7 @@ impl Pass<'_> {
     ///
     /// ```
     /// use drmad::{group::Layout, models::{BLOCK, Inputs, Pass}};
-    /// const PASS: Pass = Pass { layout: Layout::Layers(&[2, 3]), chunk: 4, inputs: Inputs::Gathered };
+    /// const PASS: Pass = Pass { layout: Layout::Layers(&[2, 3]), microbatch: 4, inputs: Inputs::Gathered };
     /// assert_eq!(PASS.sums_len(BLOCK, 2, 0), 0);
     /// assert_eq!(PASS.sums_len(BLOCK + 1, 2, 0), 2 * 2 * PASS.weights());
     /// ```
@@ -206,13 +206,19 @@ impl Pass<'_> {
             start: 0,
             before: 0,
         };
-        let forward = layer.product(Form::Nn, self.chunk, false).required_len();
-        let gradient = layer.product(Form::Tn, self.chunk, false).required_len();
+        let forward = layer
+            .product(Form::Nn, self.microbatch, false)
+            .required_len();
+        let gradient = layer
+            .product(Form::Tn, self.microbatch, false)
+            .required_len();
         let there = greater(forward, gradient);
         if back {
             greater(
                 there,
-                layer.product(Form::Nt, self.chunk, false).required_len(),
+                layer
+                    .product(Form::Nt, self.microbatch, false)
+                    .required_len(),
             )
         } else {
             there
@@ -277,7 +283,7 @@ impl Layer {
     }
 }
 
-/// Scratch of one pass over at most `chunk` examples.
+/// Scratch of one pass over at most `microbatch` examples.
 struct Parts<'s, S> {
     /// Inputs, then each layer's outputs; the last layer's are the probabilities.
     a: &'s mut [S],
@@ -292,7 +298,7 @@ struct Parts<'s, S> {
 }
 
 /// Refuses a number below another.
-fn at_least(what: &'static str, value: usize, least: usize) -> Result<(), Error> {
+fn check_at_least(what: &'static str, value: usize, least: usize) -> Result<(), Error> {
     if value >= least {
         return Ok(());
     }
@@ -306,15 +312,20 @@ fn at_least(what: &'static str, value: usize, least: usize) -> Result<(), Error>
 
 impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
     /// A tanh network of these widths (inputs, hidden ..., classes) with cross-entropy on `examples`, worked
-    /// through in pieces of `chunk` examples.
+    /// through in pieces of `microbatch` examples.
     ///
     /// # Errors
-    /// [`Error::Range`] for less than two widths, a width or a chunk of 0; [`Error::Length`] where the
+    /// [`Error::Range`] for less than two widths, a width or a microbatch of 0; [`Error::Length`] where the
     /// first width is not that of the examples, or the last not that of their targets.
-    pub fn new(examples: D, widths: &'a [usize], chunk: usize) -> Result<Self, Error> {
-        at_least("number of widths", widths.len(), 2)?;
-        at_least("width", widths.iter().copied().min().unwrap_or(0), 1)?;
-        Self::laid_out(examples, Layout::Layers(widths), Loss::CrossEntropy, chunk)
+    pub fn new(examples: D, widths: &'a [usize], microbatch: usize) -> Result<Self, Error> {
+        check_at_least("number of widths", widths.len(), 2)?;
+        check_at_least("width", widths.iter().copied().min().unwrap_or(0), 1)?;
+        Self::laid_out(
+            examples,
+            Layout::Layers(widths),
+            Loss::CrossEntropy,
+            microbatch,
+        )
     }
 
     /// The same of any network.
@@ -329,14 +340,19 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
     ///
     /// # Errors
     /// As [`new`](Self::new), and those of [`Network::check`].
-    pub fn of(network: Network<'a>, examples: D, chunk: usize) -> Result<Self, Error> {
+    pub fn of(network: Network<'a>, examples: D, microbatch: usize) -> Result<Self, Error> {
         network.check()?;
-        Self::laid_out(examples, network.layout(), network.loss, chunk)
+        Self::laid_out(examples, network.layout(), network.loss, microbatch)
     }
 
-    fn laid_out(examples: D, layout: Layout<'a>, loss: Loss, chunk: usize) -> Result<Self, Error> {
-        at_least("chunk", chunk, 1)?;
-        same(
+    fn laid_out(
+        examples: D,
+        layout: Layout<'a>,
+        loss: Loss,
+        microbatch: usize,
+    ) -> Result<Self, Error> {
+        check_at_least("microbatch", microbatch, 1)?;
+        check_equal(
             "inputs of the first layer",
             examples.inputs(),
             layout.inputs(),
@@ -347,7 +363,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
             examples,
             layout,
             loss,
-            chunk,
+            microbatch,
             arithmetic: PhantomData,
         })
     }
@@ -387,7 +403,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         self.layout
     }
 
-    /// Probabilities (batch x classes) of the examples of a batch of at most `chunk`; with squared error the
+    /// Probabilities (batch x classes) of the examples of a batch of at most `microbatch`; with squared error the
     /// outputs.
     ///
     /// # Errors
@@ -400,13 +416,13 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         probabilities: &mut [S],
         mut scratch: &mut [S],
     ) -> Result<(), Error> {
-        exactly("w", w, self.weights())?;
+        check_len("w", w, self.weights())?;
         let want = batch.len().saturating_mul(self.classes());
-        exactly("probabilities", probabilities, want)?;
-        if batch.len() > self.chunk {
+        check_len("probabilities", probabilities, want)?;
+        if batch.len() > self.microbatch {
             return Err(Error::Length {
                 what: "batch",
-                want: self.chunk,
+                want: self.microbatch,
                 got: batch.len(),
             });
         }
@@ -463,7 +479,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         };
         Pass {
             layout: self.layout,
-            chunk: self.chunk,
+            microbatch: self.microbatch,
             inputs,
         }
     }
@@ -474,7 +490,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
         adjoints: usize,
         scratch: &mut &'s mut [S],
     ) -> Result<Parts<'s, S>, Error> {
-        let (n, pass) = (self.chunk, self.pass());
+        let (n, pass) = (self.microbatch, self.pass());
         let widest = n.saturating_mul(adjoints).saturating_mul(pass.widest());
         Ok(Parts {
             a: cut("scratch", scratch, n.saturating_mul(pass.sum(0)))?,
@@ -672,7 +688,7 @@ impl<'a, D: Examples, A: Arithmetic> Mlp<'a, D, A> {
     /// Cuts the tangents of the outputs of all layers; those of the inputs vanish.
     fn cut_tangents<'s, S>(&self, scratch: &mut &'s mut [S]) -> Result<&'s mut [S], Error> {
         let hidden = self.units() - self.inputs();
-        cut("scratch", scratch, self.chunk.saturating_mul(hidden))
+        cut("scratch", scratch, self.microbatch.saturating_mul(hidden))
     }
 
     /// Adds to `d_h` the derivative through the inputs of a piece, from their adjoints.
@@ -843,11 +859,11 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         mut d_h: Option<&mut [S]>,
         mut scratch: &mut [S],
     ) -> Result<S, Error> {
-        exactly("w", at.w, self.weights())?;
-        exactly("h", at.h, self.hypers())?;
-        exactly("g", g, self.weights())?;
+        check_len("w", at.w, self.weights())?;
+        check_len("h", at.h, self.hypers())?;
+        check_len("g", g, self.weights())?;
         if let Some(d_h) = &mut d_h {
-            exactly("d_h", d_h, self.hypers())?;
+            check_len("d_h", d_h, self.hypers())?;
             d_h.fill(S::ZERO);
         }
         if at.batch.is_empty() {
@@ -866,7 +882,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
             None => None,
         };
         for block in at.batch.chunks(BLOCK) {
-            for piece in block.chunks(self.chunk.max(1)) {
+            for piece in block.chunks(self.microbatch.max(1)) {
                 let d_h = d_h.as_mut().map(Sum::here);
                 self.gradient_of_piece(
                     At { batch: piece, ..at },
@@ -894,14 +910,14 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
     }
 
     fn loss<S: Scalar>(&self, at: At<'_, S>, mut scratch: &mut [S]) -> Result<S, Error> {
-        exactly("w", at.w, self.weights())?;
-        exactly("h", at.h, self.hypers())?;
+        check_len("w", at.w, self.weights())?;
+        check_len("h", at.h, self.hypers())?;
         if at.batch.is_empty() {
             return Err(Error::EmptyBatch);
         }
         let mut parts = self.cut(1, &mut scratch)?;
         let mut loss = Total::default();
-        for piece in at.batch.chunks(self.chunk.max(1)) {
+        for piece in at.batch.chunks(self.microbatch.max(1)) {
             self.forward(at.w, at.h, piece, &mut parts)?;
             self.add_losses(at.h, piece, &parts, &mut loss)?;
         }
@@ -919,11 +935,11 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         out: Products<'_, S>,
         mut scratch: &mut [S],
     ) -> Result<(), Error> {
-        exactly("w", at.w, self.weights())?;
-        exactly("h", at.h, self.hypers())?;
-        exactly("d", d, self.weights())?;
-        exactly("h_d", out.h_d, self.weights())?;
-        exactly("m_d", out.m_d, self.hypers())?;
+        check_len("w", at.w, self.weights())?;
+        check_len("h", at.h, self.hypers())?;
+        check_len("d", d, self.weights())?;
+        check_len("h_d", out.h_d, self.weights())?;
+        check_len("m_d", out.m_d, self.hypers())?;
         if at.batch.is_empty() {
             return Err(Error::EmptyBatch);
         }
@@ -934,7 +950,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         let r_a = self.cut_tangents(&mut scratch)?;
         let mut g = match out.g {
             Some(g) => {
-                exactly("g", g, self.weights())?;
+                check_len("g", g, self.weights())?;
                 g.fill(S::ZERO);
                 Some(Sum::new(g, count, &mut scratch)?)
             }
@@ -944,7 +960,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         let mut m_d = Sum::new(out.m_d, count, &mut scratch)?;
         let share = S::ONE / S::from_usize(count);
         for block in at.batch.chunks(BLOCK) {
-            for piece in block.chunks(self.chunk.max(1)) {
+            for piece in block.chunks(self.microbatch.max(1)) {
                 self.forward(at.w, at.h, piece, &mut parts)?;
                 let at = At { batch: piece, ..at };
                 let out = Products {
@@ -986,8 +1002,8 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         if self.hypers() > 0 {
             return tangents_by_dual_numbers(self, at, along, g, g_dot, scratch);
         }
-        exactly("w", at.w, self.weights())?;
-        exactly("h", at.h, 0)?;
+        check_len("w", at.w, self.weights())?;
+        check_len("h", at.h, 0)?;
         along.check(self, g, g_dot)?;
         if along.count == 0 {
             return self.gradient(at, g, None, scratch);
@@ -1007,7 +1023,7 @@ impl<D: Examples, A: Arithmetic> Objective for Mlp<'_, D, A> {
         let share = S::ONE / S::from_usize(count);
         let mut loss = Total::default();
         for block in at.batch.chunks(BLOCK) {
-            for piece in block.chunks(self.chunk.max(1)) {
+            for piece in block.chunks(self.microbatch.max(1)) {
                 self.forward(at.w, at.h, piece, &mut parts)?;
                 self.add_losses(at.h, piece, &parts, &mut loss)?;
                 let rows = g_dot.here().chunks_exact_mut(self.weights().max(1));

@@ -30,14 +30,14 @@
 //! Refused: labels that are none of the classes, where targets come from labels.
 
 use super::{Adjoint, Examples};
-use crate::error::{Error, same};
+use crate::error::{Error, check_equal};
 use crate::network::Loss;
 use crate::scalar::{Arithmetic, Scalar};
 
 /// Refuses a model of other classes than the targets of its examples are for.
 pub(super) fn check_classes(examples: &impl Examples, classes: usize) -> Result<(), Error> {
     let want = examples.gives().targets.unwrap_or(classes);
-    same("classes of the targets", want, classes)
+    check_equal("classes of the targets", want, classes)
 }
 
 /// One example with its label. Its methods are parts of kernels, to be called within

@@ -6,7 +6,7 @@
 
 use core::marker::PhantomData;
 
-use crate::error::{Error, exactly};
+use crate::error::{Error, check_len};
 use crate::kernels::dispatch::run;
 use crate::objective::{At, Objective};
 use crate::scalar::{Arithmetic, Scalar};
@@ -56,9 +56,9 @@ impl<A: Arithmetic> Objective for Quadratic<'_, A> {
         d_h: Option<&mut [S]>,
         _scratch: &mut [S],
     ) -> Result<S, Error> {
-        exactly("w", at.w, self.weights())?;
-        exactly("h", at.h, self.hypers())?;
-        exactly("g", g, self.weights())?;
+        check_len("w", at.w, self.weights())?;
+        check_len("h", at.h, self.hypers())?;
+        check_len("g", g, self.weights())?;
         let place = &mut *g;
         let twice = run(
             #[inline(always)]
@@ -73,7 +73,7 @@ impl<A: Arithmetic> Objective for Quadratic<'_, A> {
             },
         );
         if let Some(d_h) = d_h {
-            exactly("d_h", d_h, self.hypers())?;
+            check_len("d_h", d_h, self.hypers())?;
             for (d_h, g) in d_h.iter_mut().zip(g.iter()) {
                 *d_h = -*g;
             }

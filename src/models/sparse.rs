@@ -14,7 +14,7 @@ use core::hint::black_box;
 
 use super::Examples;
 use super::examples::{chosen_image, label_of};
-use crate::error::{Error, cut, exactly, within};
+use crate::error::{Error, check_len, check_range, cut};
 use crate::kernels::activation::map;
 use crate::kernels::dispatch::run;
 use crate::pieces::{piece, split_mut};
@@ -56,8 +56,8 @@ impl<'a> SparseImages<'a> {
         indices: &'a [u16],
         bytes: &'a [u8],
     ) -> Result<Self, Error> {
-        within("bytes of an image", width, 1, WIDEST)?;
-        exactly("bytes", bytes, indices.len())?;
+        check_range("bytes of an image", width, 1, WIDEST)?;
+        check_len("bytes", bytes, indices.len())?;
         let (Some(first), Some(last)) = (starts.first(), starts.last()) else {
             return Err(Error::Length {
                 what: "starts",
@@ -65,8 +65,8 @@ impl<'a> SparseImages<'a> {
                 got: 0,
             });
         };
-        within("the first start", *first as usize, 0, 0)?;
-        within(
+        check_range("the first start", *first as usize, 0, 0)?;
+        check_range(
             "the last start",
             *last as usize,
             indices.len(),
@@ -80,10 +80,10 @@ impl<'a> SparseImages<'a> {
         };
         for pair in starts.windows(2) {
             let (start, end) = (pair[0] as usize, pair[1] as usize);
-            within("the start of an image", end, start, indices.len())?;
+            check_range("the start of an image", end, start, indices.len())?;
             let mut least = 0;
             for i in piece(indices, start, end - start) {
-                within("the index of a byte", usize::from(*i), least, width - 1)?;
+                check_range("the index of a byte", usize::from(*i), least, width - 1)?;
                 least = usize::from(*i) + 1;
             }
         }
@@ -108,11 +108,11 @@ impl<'a> SparseImages<'a> {
         mut indices: &'a mut [u16],
         mut bytes: &'a mut [u8],
     ) -> Result<Self, Error> {
-        within("bytes of an image", width, 1, WIDEST)?;
-        exactly("images", images, images.len() / width * width)?;
-        exactly("starts", starts, images.len() / width + 1)?;
+        check_range("bytes of an image", width, 1, WIDEST)?;
+        check_len("images", images, images.len() / width * width)?;
+        check_len("starts", starts, images.len() / width + 1)?;
         let len = Self::required_len(images);
-        within("bytes", len, 0, u32::MAX as usize)?;
+        check_range("bytes", len, 0, u32::MAX as usize)?;
         let indices = cut("indices", &mut indices, len)?;
         let bytes = cut("bytes", &mut bytes, len)?;
         let mut places = indices.iter_mut().zip(bytes.iter_mut());
@@ -244,7 +244,7 @@ impl Examples for SparsePixels<'_> {
     }
 
     fn gather<A: Arithmetic, S: Scalar>(&self, batch: &[u32], x: &mut [S]) -> Result<(), Error> {
-        exactly("x", x, batch.len() * self.inputs())?;
+        check_len("x", x, batch.len() * self.inputs())?;
         let (unit, mean) = (S::from_f32(1.0 / 255.0), S::from_f32(-self.mean));
         for (i, x) in batch.iter().zip(x.chunks_exact_mut(self.inputs())) {
             let (indices, bytes) = self.pairs(*i)?;

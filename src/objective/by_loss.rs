@@ -13,7 +13,7 @@
 
 use super::{At, Objective};
 use crate::dual::Dual;
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, check_len, cut};
 use crate::scalar::{Arithmetic, Scalar};
 
 /// A loss, generic over the scalar.
@@ -88,9 +88,9 @@ impl<L: Loss> Objective for ByLoss<L> {
         mut scratch: &mut [S],
     ) -> Result<S, Error> {
         let (p, hypers) = (self.weights(), self.hypers());
-        exactly("w", at.w, p)?;
-        exactly("h", at.h, hypers)?;
-        exactly("g", g, p)?;
+        check_len("w", at.w, p)?;
+        check_len("h", at.h, hypers)?;
+        check_len("g", g, p)?;
         let scratch = cut("scratch", &mut scratch, gradient_len(p, hypers))?;
         let both = Dual::view(scratch);
         for (dual, x) in both.iter_mut().zip(at.w.iter().chain(at.h)) {
@@ -98,7 +98,7 @@ impl<L: Loss> Objective for ByLoss<L> {
         }
         let wanted = match d_h {
             Some(d_h) => {
-                exactly("d_h", d_h, hypers)?;
+                check_len("d_h", d_h, hypers)?;
                 d_h
             }
             None => &mut [],
@@ -114,8 +114,8 @@ impl<L: Loss> Objective for ByLoss<L> {
     }
 
     fn loss<S: Scalar>(&self, at: At<'_, S>, _scratch: &mut [S]) -> Result<S, Error> {
-        exactly("w", at.w, self.weights())?;
-        exactly("h", at.h, self.hypers())?;
+        check_len("w", at.w, self.weights())?;
+        check_len("h", at.h, self.hypers())?;
         self.0.loss(at)
     }
 }

@@ -38,7 +38,7 @@
 mod by_loss;
 
 use crate::dual::Dual;
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, check_len, cut};
 use crate::scalar::{Arithmetic, Scalar};
 
 pub use by_loss::{ByLoss, Loss, gradient_len};
@@ -107,11 +107,11 @@ impl<'a, S> Directions<'a, S> {
         g_dot: &[S],
     ) -> Result<(), Error> {
         let (p, h) = (objective.weights(), objective.hypers());
-        exactly("w_dot", self.w, self.count.saturating_mul(p))?;
-        exactly("g", g, p)?;
-        exactly("g_dot", g_dot, self.w.len())?;
+        check_len("w_dot", self.w, self.count.saturating_mul(p))?;
+        check_len("g", g, p)?;
+        check_len("g_dot", g_dot, self.w.len())?;
         let row = self.h.len().checked_div(self.count).unwrap_or(h);
-        exactly("h_dot", self.h, self.count.saturating_mul(row.max(h)))
+        check_len("h_dot", self.h, self.count.saturating_mul(row.max(h)))
     }
 }
 
@@ -414,11 +414,11 @@ pub fn by_dual_numbers<O: Objective + ?Sized, S: Scalar>(
     scratch: &mut [S],
 ) -> Result<(), Error> {
     let (p, h) = (objective.weights(), objective.hypers());
-    exactly("w", at.w, p)?;
-    exactly("h", at.h, h)?;
-    exactly("d", d, p)?;
-    exactly("h_d", out.h_d, p)?;
-    exactly("m_d", out.m_d, h)?;
+    check_len("w", at.w, p)?;
+    check_len("h", at.h, h)?;
+    check_len("d", d, p)?;
+    check_len("h_d", out.h_d, p)?;
+    check_len("m_d", out.m_d, h)?;
     let zeros = core::iter::repeat(S::ZERO);
     let (g, d_h, _) = on_dual_numbers(objective, at, d, zeros, scratch)?;
     for (sum, g) in out.h_d.iter_mut().zip(g.iter()) {
@@ -428,7 +428,7 @@ pub fn by_dual_numbers<O: Objective + ?Sized, S: Scalar>(
         *sum += d_h.tangent();
     }
     if let Some(plain) = out.g {
-        exactly("g", plain, p)?;
+        check_len("g", plain, p)?;
         for (plain, g) in plain.iter_mut().zip(g.iter()) {
             *plain = g.value();
         }
@@ -451,8 +451,8 @@ pub fn tangents_by_dual_numbers<O: Objective + ?Sized, S: Scalar>(
     scratch: &mut [S],
 ) -> Result<S, Error> {
     let p = objective.weights();
-    exactly("w", at.w, p)?;
-    exactly("h", at.h, objective.hypers())?;
+    check_len("w", at.w, p)?;
+    check_len("h", at.h, objective.hypers())?;
     along.check(objective, g, g_dot)?;
     if along.count == 0 {
         return objective.gradient(at, g, None, scratch);

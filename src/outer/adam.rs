@@ -13,7 +13,7 @@
 //! hypergradient whose square is not finite.
 
 use super::{Outer, check, check_moved};
-use crate::error::{Error, exactly};
+use crate::error::{Error, check_len};
 use crate::kernels::adam;
 use crate::kernels::math::power;
 use crate::scalar::Scalar;
@@ -52,7 +52,7 @@ impl<'a, S: Scalar> Adam<'a, S> {
     /// # Errors
     /// [`Error::Length`] where they differ in length.
     pub fn new(rate: S, m: &'a mut [S], v: &'a mut [S]) -> Result<Self, Error> {
-        exactly("second moment", v, m.len())?;
+        check_len("second moment", v, m.len())?;
         Ok(Adam {
             rate,
             b1: S::from_f64(0.9),
@@ -73,7 +73,7 @@ impl<'a, S: Scalar> Adam<'a, S> {
 
 impl<S: Scalar> Outer<S> for Adam<'_, S> {
     fn step(&mut self, h: &mut [S], d_h: &[S]) -> Result<(), Error> {
-        exactly("moments", self.m, h.len())?;
+        check_len("moments", self.m, h.len())?;
         let taken = self.taken as usize;
         // The constants, as at the doors of all who take such steps.
         adam::Step::new(taken, self.rate, self.b1, self.b2, self.eps, S::ZERO)?;
@@ -115,7 +115,7 @@ impl<S: Scalar> Outer<S> for Adam<'_, S> {
     }
 
     fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
-        fields.same("kind of optimiser", 3)?;
+        fields.same("kind of optimizer", 3)?;
         fields.same("moments", self.m.len() as u64)?;
         fields.short("steps taken", &mut self.taken, u32::MAX)?;
         fields.numbers(self.m)?;

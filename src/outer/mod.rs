@@ -1,4 +1,4 @@
-//! The optimisers that move the hyperparameters.
+//! The optimizers that move the hyperparameters.
 //!
 //! Each changes `h` in place from a hypergradient `d_h` of the same length; the state, where there
 //! is one, lies in the caller's buffers. A hypergradient that is not finite is refused, and so is a step
@@ -20,12 +20,12 @@ pub use projections::{Projected, Projection};
 pub use sgd::Sgd;
 pub use sign::Sign;
 
-use crate::error::{Error, exactly};
+use crate::error::{Error, check_len};
 use crate::kernels::reduce::all_finite;
 use crate::scalar::Scalar;
 use crate::state::Fields;
 
-/// An optimiser of hyperparameters.
+/// An optimizer of hyperparameters.
 pub trait Outer<S: Scalar> {
     /// Takes one step down the hypergradient.
     ///
@@ -41,14 +41,14 @@ pub trait Outer<S: Scalar> {
     fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
         let _ = fields;
         Err(Error::Unsupported {
-            what: "saving an optimiser that does not say what its state is",
+            what: "saving an optimizer that does not say what its state is",
         })
     }
 }
 
 /// What every step checks before it changes anything.
 fn check<S: Scalar>(h: &[S], d_h: &[S], step: usize) -> Result<(), Error> {
-    exactly("hypergradient", d_h, h.len())?;
+    check_len("hypergradient", d_h, h.len())?;
     if all_finite(d_h) {
         Ok(())
     } else {
@@ -59,7 +59,7 @@ fn check<S: Scalar>(h: &[S], d_h: &[S], step: usize) -> Result<(), Error> {
     }
 }
 
-/// A step of an optimiser that remembers nothing: each hyperparameter becomes what `moved` makes of it.
+/// A step of an optimizer that remembers nothing: each hyperparameter becomes what `moved` makes of it.
 fn step_each<S: Scalar>(h: &mut [S], d_h: &[S], moved: impl Fn(S, S) -> S) -> Result<(), Error> {
     check(h, d_h, 0)?;
     check_moved(h.iter().zip(d_h).map(|(h, d)| moved(*h, *d)), 0)?;
@@ -75,7 +75,7 @@ fn check_moved<S: Scalar>(mut moved: impl Iterator<Item = S>, step: usize) -> Re
         Ok(())
     } else {
         Err(Error::NonFinite {
-            what: "hyperparameter after a step of its optimiser",
+            what: "hyperparameter after a step of its optimizer",
             step,
         })
     }

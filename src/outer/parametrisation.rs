@@ -5,14 +5,14 @@
 //! logit    h = ln(x / (1 - x))    x = 1 / (1 + exp(-h))     in (0, 1)        dx/dh = x (1 - x)
 //! ```
 //!
-//! A training takes the values `x` (rates, momenta, scales, coefficients), an optimiser moves `h`, and a
+//! A training takes the values `x` (rates, momenta, scales, coefficients), an optimizer moves `h`, and a
 //! hypergradient by `x` becomes one by `h` as a product with `dx/dh`. All in place.
 //!
 //! Refused: values at a bound, whose `h` would be infinite. A very negative `h`, and a very large one of
 //! the logit, has a value that rounds to its bound nevertheless, and there the derivative is 0; a very
 //! large one of the logarithm has an infinite value and derivative.
 
-use crate::error::{Error, exactly};
+use crate::error::{Error, check_len};
 use crate::kernels::dispatch::run;
 use crate::scalar::{Arithmetic, Scalar};
 
@@ -118,7 +118,7 @@ impl Parametrisation {
     /// # Errors
     /// [`Error::Length`] where the two differ in length.
     pub fn pull_back<S: Scalar>(self, x: &[S], d: &mut [S]) -> Result<(), Error> {
-        exactly("values", x, d.len())?;
+        check_len("values", x, d.len())?;
         run(
             #[inline(always)]
             move || {

@@ -255,7 +255,7 @@ pub fn l1_ball<S: Scalar>(radius: S, x: &mut [S]) -> Result<(), Error> {
 pub fn capped_box<S: Scalar>(low: S, high: S, total: S, x: &mut [S]) -> Result<(), Error> {
     Projection::CappedBox { low, high, total }.admit(x)?;
     let by = Threshold {
-        origin: 0.0,
+        initial: 0.0,
         t: 0.0,
         low: low.to_f64(),
         high: high.to_f64(),
@@ -285,11 +285,11 @@ fn greatest<S: Scalar>(x: &[S], y: impl Fn(S) -> f64) -> f64 {
     })
 }
 
-/// What projects a number: `clamp(y - origin - t, low, high)`.
+/// What projects a number: `clamp(y - initial - t, low, high)`.
 #[derive(Clone, Copy)]
 struct Threshold {
     /// A number near the threshold, known beforehand, so that `t` need not be found beside it.
-    origin: f64,
+    initial: f64,
     t: f64,
     low: f64,
     high: f64,
@@ -300,7 +300,7 @@ impl Threshold {
     /// at most the total.
     fn of_simplex<S: Scalar>(x: &[S], y: impl Fn(S) -> f64 + Copy, total: f64) -> Self {
         let start = Threshold {
-            origin: greatest(x, y),
+            initial: greatest(x, y),
             t: 0.0,
             low: 0.0,
             high: f64::INFINITY,
@@ -310,7 +310,7 @@ impl Threshold {
 
     #[inline(always)]
     fn apply(&self, y: f64) -> f64 {
-        clamp(y - self.origin - self.t, self.low, self.high)
+        clamp(y - self.initial - self.t, self.low, self.high)
     }
 
     /// The sum of the projected numbers.
@@ -388,7 +388,7 @@ impl Threshold {
     }
 }
 
-/// An optimiser whose every step is followed by projections, each of some of the hyperparameters.
+/// An optimizer whose every step is followed by projections, each of some of the hyperparameters.
 ///
 /// ```
 /// use drmad::outer::{Outer, Projected, Projection, Sgd};

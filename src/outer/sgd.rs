@@ -32,6 +32,6 @@ impl<S: Scalar> Outer<S> for Sgd<S> {
     }
 
     fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
-        fields.same("kind of optimiser", 1)
+        fields.same("kind of optimizer", 1)
     }
 }

@@ -40,6 +40,6 @@ impl<S: Scalar> Outer<S> for Sign<S> {
     }
 
     fn state(&mut self, fields: &mut Fields<'_>) -> Result<(), Error> {
-        fields.same("kind of optimiser", 2)
+        fields.same("kind of optimizer", 2)
     }
 }

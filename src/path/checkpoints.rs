@@ -1,6 +1,6 @@
 //! The exact path from few snapshots: the steps between them are taken again.
 //!
-//! A snapshot is the weights and what the rule remembers, `2 P` numbers for the heavy ball. With `S`
+//! A snapshot is the weights and what the optimizer remembers, `2 P` numbers for the heavy ball. With `S`
 //! of them, the sweep drops those it has passed, walks from the newest to the step it is asked for,
 //! and leaves further snapshots in the free places on its way. Of `l` states in a row, the first of
 //! them a snapshot and `s` in all allowed, the best that can be done takes (Griewank and Walther
@@ -32,7 +32,7 @@
 //! that was said beforehand.
 
 use super::{Kind, Path, Spare, Steps, fields_len};
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, check_len, cut};
 use crate::pieces::{copy, part, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
 use crate::state::{FIELD, Fields};
@@ -56,7 +56,7 @@ enum Placing {
     Online { level: usize },
 }
 
-/// Snapshots of the walk.
+/// Snapshots of the trajectory.
 ///
 /// ```
 /// use drmad::path::{Checkpoints, Mark};
@@ -123,8 +123,8 @@ const fn cost(steps: usize, snapshots: usize) -> (u64, u64) {
 }
 
 impl<'a, S: Scalar> Checkpoints<'a, S> {
-    /// Numbers of storage for `weights` and `snapshots`, with `slots` vectors of what the rule
-    /// remembers: [`Rule::slots`](crate::schedule::Rule::slots).
+    /// Numbers of storage for `weights` and `snapshots`, with `slots` vectors of what the optimizer
+    /// remembers: [`Optimizer::slots`](crate::schedule::Optimizer::slots).
     pub const fn required_len(weights: usize, snapshots: usize, slots: usize) -> usize {
         weights
             .saturating_mul(snapshots)
@@ -307,8 +307,8 @@ impl<A: Arithmetic, S: Scalar> Path<A, S> for Checkpoints<'_, S> {
         if t != 0 && t != want {
             return Err(Error::Order { want, got: t });
         }
-        exactly("w", w, self.weights)?;
-        exactly("v", v, self.slots.saturating_mul(self.weights))?;
+        check_len("w", w, self.weights)?;
+        check_len("v", v, self.slots.saturating_mul(self.weights))?;
         if t == 0 {
             (self.taken, self.finished, self.recomputed) = (0, false, 0);
         }
@@ -354,7 +354,7 @@ impl<A: Arithmetic, S: Scalar> Path<A, S> for Checkpoints<'_, S> {
 
     /// # Errors
     /// [`Error::Order`] before the training is [finished](Self::finish), which sweeps its snapshots
-    /// away; [`Error::Index`] for a step that was not trained; [`Error::Length`], also where the rule
+    /// away; [`Error::Index`] for a step that was not trained; [`Error::Length`], also where the optimizer
     /// remembers more than the spare vector holds and `v` is not given; what the objective refuses.
     fn recall(
         &mut self,
@@ -371,9 +371,9 @@ impl<A: Arithmetic, S: Scalar> Path<A, S> for Checkpoints<'_, S> {
             });
         }
         let (v, g) = (v.unwrap_or(spare.a), spare.b);
-        exactly("w", w, self.weights)?;
-        exactly("v", v, self.slots.saturating_mul(self.weights))?;
-        exactly("spare b", g, self.weights)?;
+        check_len("w", w, self.weights)?;
+        check_len("v", v, self.slots.saturating_mul(self.weights))?;
+        check_len("spare b", g, self.weights)?;
         let taken = part(self.marks, 0..self.taken);
         let earlier = taken.partition_point(|mark| mark.step <= t);
         let newest = taken.get(..earlier).and_then(<[Mark]>::last).copied();

@@ -1,4 +1,4 @@
-//! The least-squares fit of the walk by hat functions of time, built while training runs.
+//! The least-squares fit of the trajectory by hat functions of time, built while training runs.
 //!
 //! Hat `k` is 1 at knot `k` and falls linearly to 0 at its neighbours; `w_t = sum_k c_k hat_k(t)`.
 //! `c_0` is `w_0`, which is known and costs nothing; the other `c` are the least squares over
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! and the backward half, `c_k = r_k - u_k c_{k+1}`, runs with the sweep in just the order in which
-//! it asks. What is stored is `x_k = r_k / (1 + u_k)`: of a walk that stands still it is the weight
+//! it asks. What is stored is `x_k = r_k / (1 + u_k)`: of a trajectory that stands still it is the weight
 //! itself, so each of the [`Rows`] is predicted by the one before and the first by `w_0`, and errors of
 //! differences do not pile up.
 //!
@@ -24,13 +24,13 @@
 
 use super::rows::block_of;
 use super::{Kind, Path, Rows, Spare, Steps, Stored, fields_len, slope};
-use crate::error::{Error, exactly, same};
+use crate::error::{Error, check_equal, check_len};
 use crate::kernels::accumulate::add_scaled;
 use crate::kernels::dispatch::run;
 use crate::kernels::interpolate::{between, weights};
 use crate::kernels::math::{exp, ln};
 use crate::kernels::quantise::MOST;
-use crate::random::Origin;
+use crate::random::InitialWeights;
 use crate::scalar::{Arithmetic, Plain, Scalar};
 use crate::state::Fields;
 
@@ -181,7 +181,7 @@ impl Grid {
 pub struct Hats<'a, S, G, R> {
     weights: usize,
     knots: Grid,
-    origin: G,
+    initial: G,
     rows: R,
     /// `u_0 .. u_K`.
     factors: &'a mut [S],
@@ -204,8 +204,8 @@ fn gram(n: usize) -> (f64, f64, f64) {
     )
 }
 
-impl<'a, S: Scalar, G: Origin<S>, R: Stored> Hats<'a, S, G, R> {
-    /// A fit of `weights` weights. `origin` is `w_0`, from which the fit starts; `factors`
+impl<'a, S: Scalar, G: InitialWeights<S>, R: Stored> Hats<'a, S, G, R> {
+    /// A fit of `weights` weights. `initial` is `w_0`, from which the fit starts; `factors`
     /// are `K + 1` numbers of storage.
     ///
     /// # Errors
@@ -214,18 +214,18 @@ impl<'a, S: Scalar, G: Origin<S>, R: Stored> Hats<'a, S, G, R> {
     pub fn new(
         weights: usize,
         knots: Grid,
-        origin: G,
+        initial: G,
         rows: R,
         factors: &'a mut [S],
     ) -> Result<Self, Error> {
         knots.check()?;
-        exactly("factors", factors, knots.intervals + 1)?;
-        same("weights of the origin", weights, origin.weights())?;
+        check_len("factors", factors, knots.intervals + 1)?;
+        check_equal("initial weights", weights, initial.weights())?;
         rows.check(weights, knots.intervals)?;
         Ok(Hats {
             weights,
             knots,
-            origin,
+            initial,
             rows,
             factors,
             interval: 0,
@@ -269,7 +269,7 @@ impl<'a, S: Scalar, G: Origin<S>, R: Stored> Hats<'a, S, G, R> {
         for (i, b) in b.chunks(block).enumerate() {
             let first = i * block;
             let (last, x) = (&mut last[..b.len()], &mut x[..b.len()]);
-            self.origin.fill(first, last);
+            self.initial.fill(first, last);
             self.rows.read(k - 1, first, last);
             let (place, before) = (&mut *x, &*last);
             run(
@@ -293,7 +293,7 @@ impl<'a, S: Scalar, G: Origin<S>, R: Stored> Hats<'a, S, G, R> {
         let block = block_of(&self.rows);
         for (i, c) in c.chunks_mut(block).enumerate() {
             let first = i * block;
-            self.origin.fill(first, c);
+            self.initial.fill(first, c);
             self.rows.read(k, first, c);
             if let Some(after) = after.and_then(|after| after.get(first..)) {
                 run(
@@ -309,9 +309,11 @@ impl<'a, S: Scalar, G: Origin<S>, R: Stored> Hats<'a, S, G, R> {
     }
 }
 
-impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<A, S>> Path<A, S> for Hats<'_, S, G, R> {
+impl<A: Arithmetic, S: Scalar, G: InitialWeights<S>, R: Rows<A, S>> Path<A, S>
+    for Hats<'_, S, G, R>
+{
     fn floats(&self) -> usize {
-        self.rows.floats() + self.origin.floats() + self.factors.len()
+        self.rows.floats() + self.initial.floats() + self.factors.len()
     }
 
     fn record(
@@ -321,7 +323,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<A, S>> Path<A, S> for Hats<
         _v: &[S],
         mut spare: Spare<'_, S>,
     ) -> Result<(), Error> {
-        exactly("w", w, self.weights)?;
+        check_len("w", w, self.weights)?;
         if t == 0 {
             (self.interval, self.swapped, self.next) = (0, false, 0);
             self.finished = false;
@@ -364,7 +366,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<A, S>> Path<A, S> for Hats<
     }
 
     fn finish(&mut self, w: &[S], _v: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
-        exactly("w", w, self.weights)?;
+        check_len("w", w, self.weights)?;
         if self.finished || self.next != self.knots.steps {
             return Err(Error::Order {
                 want: self.next,
@@ -380,8 +382,8 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<A, S>> Path<A, S> for Hats<
     }
 
     fn open(&mut self, _w: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
-        exactly("spare a", spare.a, self.weights)?;
-        exactly("spare b", spare.b, self.weights)?;
+        check_len("spare a", spare.a, self.weights)?;
+        check_len("spare b", spare.b, self.weights)?;
         if !self.finished {
             return Err(Error::Order {
                 want: self.next,
@@ -403,7 +405,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<A, S>> Path<A, S> for Hats<
         steps: &mut dyn Steps<S>,
         mut spare: Spare<'_, S>,
     ) -> Result<(), Error> {
-        exactly("w", w, self.weights)?;
+        check_len("w", w, self.weights)?;
         while self.interval > 0 && t < self.knots.step(self.interval) {
             self.interval -= 1;
             self.swapped = !self.swapped;

@@ -2,7 +2,7 @@
 //!
 //! The weights of every `s`-th step are kept, at first with `s = 1`. Where one more than `K` would
 //! be kept, every other one is dropped, in place, and `s` doubles: the knots always lie evenly over
-//! the walk so far, and nobody has to say beforehand how long it will be. `w_T` is the last knot.
+//! the trajectory so far, and nobody has to say beforehand how long it will be. `w_T` is the last knot.
 //! Step `i` of the `n` between the knots `x_0` and `x_1` is recalled as
 //!
 //! ```text
@@ -11,7 +11,7 @@
 //!          g_0 = i (n - i) (n + 1 - i) / (n (n - 1))        g_1 = -i (i - 1) (n - i) / (n (n + 1))
 //! ```
 //!
-//! with `f = w_{t+1} - w_t = alpha v_{t+1}` the change in the step that leaves a knot. So a walk of
+//! with `f = w_{t+1} - w_t = alpha v_{t+1}` the change in the step that leaves a knot. So a trajectory of
 //! constant velocity is recalled exactly by both. Time is counted in steps, and `f` is no derivative:
 //! the `g` are chosen so that the cubic goes through the weights at `0`, `1`, `n` and `n + 1`, and any
 //! walk that is a cubic of `t` is recalled exactly. (With a derivative in place of `f`, `n + 1` and
@@ -30,14 +30,14 @@
 //! 255 levels. On MNIST 255 levels are as good as numbers in full and 15 are too few; and interpolation inherits the
 //! noise of the single steps it kept, slopes more than points, so with little momentum lines are better
 //! than cubics. A fit ([`Hats`](super::Hats)) averages it away.
-//! Refused: knots elsewhere than the walk puts them, and a sweep before the training has ended.
+//! Refused: knots elsewhere than the trajectory puts them, and a sweep before the training has ended.
 
 use super::rows::block_of;
 use super::{Kind, Path, Rows, Spare, Steps, Stored, fields_len, one_velocity, slope};
-use crate::error::{Error, exactly, same};
+use crate::error::{Error, check_equal, check_len};
 use crate::kernels::interpolate::{bend, between};
 use crate::kernels::quantise::MOST;
-use crate::random::Origin;
+use crate::random::InitialWeights;
 use crate::scalar::{Arithmetic, Scalar};
 use crate::state::Fields;
 
@@ -63,7 +63,7 @@ use core::marker::PhantomData;
 pub struct Knots<S, G, R> {
     weights: usize,
     intervals: usize,
-    origin: G,
+    initial: G,
     rows: R,
     /// The changes `f`, of Hermite's cubics.
     changes: Option<R>,
@@ -101,13 +101,13 @@ fn factors(i: usize, n: usize, last: bool) -> [f64; 2] {
     }
 }
 
-impl<S: Scalar, G: Origin<S>, R: Stored> Knots<S, G, R> {
-    /// Lines over at most `intervals` intervals `K`. `origin` is `w_0`, which quantised rows are
+impl<S: Scalar, G: InitialWeights<S>, R: Stored> Knots<S, G, R> {
+    /// Lines over at most `intervals` intervals `K`. `initial` is `w_0`, which quantised rows are
     /// differences to; `rows` are `K`, since the first knot is `w_0`.
     ///
     /// # Errors
     /// [`Error::Range`] for no intervals; [`Error::Length`].
-    pub fn new(weights: usize, intervals: usize, origin: G, rows: R) -> Result<Self, Error> {
+    pub fn new(weights: usize, intervals: usize, initial: G, rows: R) -> Result<Self, Error> {
         if intervals == 0 {
             return Err(Error::Range {
                 what: "number of knots' intervals",
@@ -116,12 +116,12 @@ impl<S: Scalar, G: Origin<S>, R: Stored> Knots<S, G, R> {
                 greatest: usize::MAX as f64,
             });
         }
-        same("weights of the origin", weights, origin.weights())?;
+        check_equal("initial weights", weights, initial.weights())?;
         rows.check(weights, intervals)?;
         Ok(Knots {
             weights,
             intervals,
-            origin,
+            initial,
             rows,
             changes: None,
             stride: 1,
@@ -141,12 +141,12 @@ impl<S: Scalar, G: Origin<S>, R: Stored> Knots<S, G, R> {
     pub fn hermite(
         weights: usize,
         intervals: usize,
-        origin: G,
+        initial: G,
         rows: R,
         changes: R,
     ) -> Result<Self, Error> {
         changes.check(weights, intervals.saturating_add(1))?;
-        let lines = Self::new(weights, intervals, origin, rows)?;
+        let lines = Self::new(weights, intervals, initial, rows)?;
         Ok(Knots {
             changes: Some(changes),
             ..lines
@@ -240,7 +240,7 @@ impl<S: Scalar, G: Origin<S>, R: Stored> Knots<S, G, R> {
     where
         R: Rows<A, S>,
     {
-        self.origin.fill(0, w);
+        self.initial.fill(0, w);
         let block = block_of(&self.rows);
         for (i, w) in w.chunks_mut(block).enumerate() {
             self.rows.read_alone(k, i * block, w);
@@ -269,9 +269,9 @@ impl<S: Scalar, G: Origin<S>, R: Stored> Knots<S, G, R> {
 
     /// Both spare vectors are used, in the training and in the sweep.
     fn check(&self, w: &[S], spare: &Spare<'_, S>) -> Result<(), Error> {
-        exactly("w", w, self.weights)?;
-        exactly("spare a", spare.a, self.weights)?;
-        exactly("spare b", spare.b, self.weights)
+        check_len("w", w, self.weights)?;
+        check_len("spare a", spare.a, self.weights)?;
+        check_len("spare b", spare.b, self.weights)
     }
 
     fn check_finished(&self) -> Result<(), Error> {
@@ -284,10 +284,10 @@ impl<S: Scalar, G: Origin<S>, R: Stored> Knots<S, G, R> {
     }
 }
 
-impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<A, S>> Path<A, S> for Knots<S, G, R> {
+impl<A: Arithmetic, S: Scalar, G: InitialWeights<S>, R: Rows<A, S>> Path<A, S> for Knots<S, G, R> {
     fn floats(&self) -> usize {
         let changes = self.changes.as_ref().map_or(0, Stored::floats);
-        self.rows.floats() + changes + self.origin.floats()
+        self.rows.floats() + changes + self.initial.floats()
     }
 
     /// The spare vectors hold the weights of the step before and `w_0`.
@@ -296,7 +296,7 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>, R: Rows<A, S>> Path<A, S> for Knots
         if t == 0 {
             (self.stride, self.count, self.next) = (1, 0, 0);
             self.finished = false;
-            self.origin.fill(0, spare.b);
+            self.initial.fill(0, spare.b);
         }
         if self.finished || t != self.next {
             return Err(Error::Order {

@@ -1,4 +1,4 @@
-//! The least-squares fit of the walk by polynomials of time, built while training runs.
+//! The least-squares fit of the trajectory by polynomials of time, built while training runs.
 //!
 //! On `t = 0 .. T` with equal weights the orthonormal polynomials are Gram's (the discrete ones of
 //! Chebyshev; Legendre's as `T` grows). With `N = T + 1` points and `x = t - T/2`:
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The coefficients `c` are sums over the steps, so they need no second look at any, and they are the
-//! fit: no equations are left to solve. A walk that is a polynomial of `t` of a degree below `r` is
+//! fit: no equations are left to solve. A trajectory that is a polynomial of `t` of a degree below `r` is
 //! recalled exactly. The velocity before step `t` is `(w(t) - w(t - 1)) / alpha`.
 //!
 //! Cost: `r P` numbers, and `r` multiply-adds a weight in each step of the training and of the sweep.
@@ -20,7 +20,7 @@
 //! Refused: no polynomials, more of them than points, and a horizon that is not known beforehand.
 
 use super::{Kind, Path, Spare, Steps, fields_len, one_velocity};
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, check_len, cut};
 use crate::kernels::accumulate::{add_outer, combine};
 use crate::kernels::dispatch::run;
 use crate::scalar::{Arithmetic, Scalar};
@@ -177,7 +177,7 @@ impl<A: Arithmetic, S: Scalar> Path<A, S> for Legendre<'_, S> {
     }
 
     fn record(&mut self, t: usize, w: &[S], _v: &[S], _spare: Spare<'_, S>) -> Result<(), Error> {
-        exactly("w", w, self.weights)?;
+        check_len("w", w, self.weights)?;
         if t == 0 {
             (self.next, self.finished) = (0, false);
             self.coefficients.fill(S::ZERO);
@@ -198,7 +198,7 @@ impl<A: Arithmetic, S: Scalar> Path<A, S> for Legendre<'_, S> {
     }
 
     fn finish(&mut self, w: &[S], _v: &[S], _spare: Spare<'_, S>) -> Result<(), Error> {
-        exactly("w", w, self.weights)?;
+        check_len("w", w, self.weights)?;
         if self.finished || self.next != self.steps {
             return Err(self.order(self.steps));
         }
@@ -215,7 +215,7 @@ impl<A: Arithmetic, S: Scalar> Path<A, S> for Legendre<'_, S> {
         steps: &mut dyn Steps<S>,
         _spare: Spare<'_, S>,
     ) -> Result<(), Error> {
-        exactly("w", w, self.weights)?;
+        check_len("w", w, self.weights)?;
         if !self.finished {
             return Err(self.order(self.steps));
         }

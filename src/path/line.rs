@@ -12,12 +12,12 @@
 //! steps back with the rate unscaled, over the first `T / 10` batches. The sign that it takes of
 //! the result hides the scale.
 //!
-//! Refused: an origin of other weights; velocities, where a rate is 0 or the rule is not the heavy ball.
+//! Refused: initial weights of another number; velocities, where a rate is 0 or the optimizer is not the heavy ball.
 
 use super::{Kind, Path, Spare, Steps, fields_len, slope};
-use crate::error::{Error, exactly, same};
+use crate::error::{Error, check_equal, check_len};
 use crate::kernels::interpolate::between;
-use crate::random::Origin;
+use crate::random::InitialWeights;
 use crate::scalar::{Arithmetic, Scalar};
 use crate::state::Fields;
 
@@ -100,15 +100,15 @@ impl Plan {
 /// ```
 #[derive(Debug)]
 pub struct Line<G> {
-    origin: G,
+    initial: G,
     plan: Plan,
 }
 
 impl<G> Line<G> {
-    /// The line from `origin` over a training of `steps` steps, each walked back.
-    pub const fn new(origin: G, steps: usize) -> Self {
+    /// The line from `initial` over a training of `steps` steps, each walked back.
+    pub const fn new(initial: G, steps: usize) -> Self {
         Line {
-            origin,
+            initial,
             plan: Plan::every(steps),
         }
     }
@@ -123,9 +123,9 @@ impl<G> Line<G> {
     }
 }
 
-impl<A: Arithmetic, S: Scalar, G: Origin<S>> Path<A, S> for Line<G> {
+impl<A: Arithmetic, S: Scalar, G: InitialWeights<S>> Path<A, S> for Line<G> {
     fn floats(&self) -> usize {
-        self.origin.floats()
+        self.initial.floats()
     }
 
     fn record(&mut self, _: usize, _: &[S], _: &[S], _: Spare<'_, S>) -> Result<(), Error> {
@@ -133,11 +133,11 @@ impl<A: Arithmetic, S: Scalar, G: Origin<S>> Path<A, S> for Line<G> {
     }
 
     fn open(&mut self, w: &[S], spare: Spare<'_, S>) -> Result<(), Error> {
-        exactly("spare a", spare.a, w.len())?;
-        exactly("spare b", spare.b, w.len())?;
-        same("weights of the origin", w.len(), self.origin.weights())?;
+        check_len("spare a", spare.a, w.len())?;
+        check_len("spare b", spare.b, w.len())?;
+        check_equal("initial weights", w.len(), self.initial.weights())?;
         spare.a.copy_from_slice(w);
-        self.origin.fill(0, spare.b);
+        self.initial.fill(0, spare.b);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Where were the weights at step `t`?
 //!
-//! A [`Path`] watches the walk from `w_0` to `w_T` and answers that question when the
+//! A [`Path`] watches the trajectory from `w_0` to `w_T` and answers that question when the
 //! [sweep](crate::hypergradient) asks it for `t = T-1 .. 0`. What it remembers is all that distinguishes
 //! the reverse methods:
 //!
@@ -51,11 +51,11 @@ pub use tail::Tail;
 pub use tape::Tape;
 pub use truncated::Truncated;
 
-use crate::error::{Error, exactly, same};
+use crate::error::{Error, check_equal, check_len};
 use crate::group::Block;
 use crate::kernels::momentum::{RowSteps, velocity_rows};
 use crate::scalar::{Arithmetic, Scalar};
-use crate::schedule::Rule;
+use crate::schedule::Optimizer;
 use crate::state::{FIELD, Fields};
 
 /// Two vectors of `P` numbers that a path may use. They keep their contents from one call to the
@@ -103,7 +103,7 @@ pub trait Steps<S: Scalar> {
     fn gradient(&mut self, t: usize, w: &[S], g: &mut [S]) -> Result<(), Error>;
 
     /// How a step follows from its gradient.
-    fn rule(&self) -> Rule;
+    fn optimizer(&self) -> Optimizer;
 
     /// Calls `body` with each block of the weights, and with the rates and momenta of its rows in step `t`.
     /// What it leaves out is not trained.
@@ -122,12 +122,12 @@ pub trait Steps<S: Scalar> {
     /// Turns the change of the weights in step `t` into the velocity after it: divides by the rate.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where the velocity is not to be seen in the weights: where the rule is
+    /// [`Error::Unsupported`] where the velocity is not to be seen in the weights: where the optimizer is
     /// not the heavy ball, or a rate is 0.
     fn velocity(&self, t: usize, change: &mut [S]) -> Result<(), Error> {
-        if self.rule() != Rule::HeavyBall {
+        if self.optimizer() != Optimizer::HeavyBall {
             return Err(Error::Unsupported {
-                what: "a path that recalls weights alone, under another rule than the heavy ball's: \
+                what: "a path that recalls weights alone, under another optimizer than the heavy ball's: \
                        its velocities are to be kept too",
             });
         }
@@ -148,17 +148,17 @@ pub trait Steps<S: Scalar> {
 
 pub use crate::schedule::Taken;
 
-/// A memory of the walk, in the arithmetic `A` of the run that it belongs to. The crate's paths have none
+/// A memory of the trajectory, in the arithmetic `A` of the run that it belongs to. The crate's paths have none
 /// of their own, and the run's is its objective's, so there is no other to be had:
 ///
 /// ```compile_fail,E0308
-/// use drmad::{Error, Fused, Plain, hypergradient::Workspace, models::Quadratic, path::Path, train::Run};
-/// fn walk(
-///     run: &Run<'_, Quadratic<'_, Plain>, f32>,
+/// use drmad::{Error, Fused, Plain, hypergradient::Workspace, models::Quadratic, path::Path, train::InnerProblem};
+/// fn train(
+///     problem: &InnerProblem<'_, Quadratic<'_, Plain>, f32>,
 ///     path: &mut dyn Path<Fused, f32>,
 ///     workspace: &mut Workspace<'_, f32>,
 /// ) -> Result<(), Error> {
-///     run.walk(&&[0.0][..], path, workspace, &mut [0], &mut |_, _| ())
+///     problem.train(&&[0.0][..], path, workspace, &mut [0], &mut |_, _| ())
 /// }
 /// ```
 ///
@@ -251,7 +251,7 @@ pub trait Path<A: Arithmetic, S: Scalar> {
         Ok(())
     }
 
-    /// Writes the weights before step `t` to `w` and, where it is wanted, the velocity (what the rule
+    /// Writes the weights before step `t` to `w` and, where it is wanted, the velocity (what the optimizer
     /// remembers) to `v`; called for descending `t`. `w` and `v` hold what the call before left there.
     ///
     /// # Errors
@@ -309,15 +309,15 @@ impl Fields<'_> {
     }
 }
 
-/// Checks what a rule remembers at the door of a path that knows of one velocity alone.
+/// Checks what an optimizer remembers at the door of a path that knows of one velocity alone.
 fn one_velocity<S>(v: &[S], weights: usize) -> Result<(), Error> {
     if weights > 0 && v.len() == weights.saturating_mul(2) {
         return Err(Error::Unsupported {
-            what: "a path of one velocity under a rule that remembers two moments: \
+            what: "a path of one velocity under an optimizer that remembers two moments: \
                    take Tape or Checkpoints with slots for both",
         });
     }
-    exactly("v", v, weights)
+    check_len("v", v, weights)
 }
 
 /// Bytes of what [`Fields::path`] writes, and of so many fields more.
@@ -325,7 +325,7 @@ const fn fields_len(sizes: usize, more: usize) -> usize {
     (1 + sizes + more) * FIELD
 }
 
-/// Writes what a walk from `left` to `right` in `n` steps of one size changes in each to `v`.
+/// Writes what a trajectory from `left` to `right` in `n` steps of one size changes in each to `v`.
 fn slope<S: Scalar>(n: usize, left: &[S], right: &[S], v: &mut [S]) {
     let n = S::from_usize(n);
     for ((v, right), left) in v.iter_mut().zip(right).zip(left) {
@@ -340,7 +340,7 @@ fn walks_every_step<A: Arithmetic, S: Scalar>(
     trained: usize,
 ) -> Result<(), Error> {
     let plan = path.plan(trained);
-    same("steps of the inner path's plan", trained, plan.trained)?;
+    check_equal("steps of the inner path's plan", trained, plan.trained)?;
     if plan != Plan::every(trained) {
         return Err(Error::Unsupported {
             what: "a path inside another that does not walk back every step: give it no plan of its own",

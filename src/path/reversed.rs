@@ -5,19 +5,19 @@
 //! ```
 //!
 //! Each step divides what rounding lost by `gamma`, so after `M` steps an error of `gamma^-M` units in
-//! the last place is left: the way back is the way there for [`Reversed::reach`] steps, and nonsense
+//! the last place is left: the backward pass is the way there for [`Reversed::reach`] steps, and nonsense
 //! soon after (Maclaurin et al. 2015, section 2.1). It costs a gradient a step. It is the row that
 //! shows why [`Reversible`](super::Reversible) keeps the lost bits, and, since its first steps back are
 //! good and free, what [`Tail`](super::Tail) begins with.
 //!
-//! Refused: momentum 0, where nothing of the velocity is left to be found; other rules than the heavy
+//! Refused: momentum 0, where nothing of the velocity is left to be found; other optimizers than the heavy
 //! ball.
 
 use super::{Kind, Path, Spare, Steps, fields_len, one_velocity};
-use crate::error::{Error, exactly};
+use crate::error::{Error, check_len};
 use crate::kernels::momentum::{undo_velocity_rows, undo_weights_rows};
 use crate::scalar::{Arithmetic, Scalar};
-use crate::schedule::{Rule, Schedule};
+use crate::schedule::{Optimizer, Schedule};
 use crate::state::Fields;
 
 /// The naive reversal.
@@ -25,8 +25,8 @@ use crate::state::Fields;
 /// ```
 /// use drmad::{group::Groups, path::Reversed, train::*};
 /// let reach = |momentum: f32| {
-///     let (groups, rule) = (Groups::global(10), Rule::HeavyBall);
-///     let schedule = Schedule { groups, rule, rates: &[0.1f32], momenta: &[momentum] };
+///     let (groups, optimizer) = (Groups::global(10), Optimizer::HeavyBall);
+///     let schedule = Schedule { groups, optimizer, rates: &[0.1f32], momenta: &[momentum] };
 ///     Reversed::reach(&schedule, 1000)
 /// };
 /// assert_eq!([0.95, 0.1, 0.0].map(reach), [202, 4, 0]);
@@ -81,15 +81,15 @@ impl<A: Arithmetic, S: Scalar> Path<A, S> for Reversed {
         steps: &mut dyn Steps<S>,
         spare: Spare<'_, S>,
     ) -> Result<(), Error> {
-        if steps.rule() != Rule::HeavyBall {
+        if steps.optimizer() != Optimizer::HeavyBall {
             return Err(Error::Unsupported {
-                what: "running another rule than the heavy ball backwards: take Checkpoints or Tape",
+                what: "running another optimizer than the heavy ball backwards: take Checkpoints or Tape",
             });
         }
         // Without a velocity of the sweep's own, the first spare vector is it.
         let v = v.unwrap_or(spare.a);
         one_velocity(v, w.len())?;
-        exactly("spare b", spare.b, w.len())?;
+        check_len("spare b", spare.b, w.len())?;
         let mut still = false;
         steps.each(t, &mut |block, by| {
             still |= by.momenta.contains(&S::ZERO);

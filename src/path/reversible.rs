@@ -1,16 +1,16 @@
-//! The walk run backwards, exactly: training in fixed point that keeps what it rounds away (Maclaurin,
+//! The trajectory run backwards, exactly: training in fixed point that keeps what it rounds away (Maclaurin,
 //! Duvenaud and Adams 2015, algorithms 2 and 3).
 //!
 //! A heavy-ball step can be undone from its gradient, but for what the product by the momentum rounds
 //! away: `log2(1 / gamma)` bits of the velocity. Here weights and velocities are integers, the path
 //! takes the steps itself ([`Path::advance`]), and each weight has a word `x` for those bits
 //! ([`kernels::reversible`](crate::kernels::reversible) has the arithmetic). What the training sees as
-//! `w` and `v` are views of the integers, and the way back evaluates each gradient once more, at the
+//! `w` and `v` are views of the integers, and the backward pass evaluates each gradient once more, at the
 //! very weights of the way there. So it ends in `w_0`, bit for bit, with nothing left over.
 //!
 //! The words are spilled together: all that is known of `x` is a bound, which momenta alone make
 //! grow, and when it reaches 2^21 the lowest 8 bits of every word go to a stack of bytes. The steps
-//! at which that was are kept, so the way back knows when to take them up. This is a number of bits a
+//! at which that was are kept, so the backward pass knows when to take them up. This is a number of bits a
 //! weight of
 //!
 //! ```text
@@ -24,19 +24,19 @@
 //!
 //! Momenta are taken to be the nearest fractions `n / d` with `d` at most 1024, in the training and in the
 //! sweep, whose derivatives are those at these fractions ([`Path::taken`]). Refused: momenta below 1/1024, 0 first of all,
-//! and above 1023/1024; rules other than the heavy ball; dual numbers, whose tangents no integer holds;
+//! and above 1023/1024; optimizers other than the heavy ball; dual numbers, whose tangents no integer holds;
 //! an objective that does not give the same gradient twice.
 
 use super::{Kind, Path, Spare, Steps, Taken, fields_len, one_velocity};
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, check_len, cut};
 use crate::group::Block;
 use crate::kernels::momentum::RowSteps;
 use crate::kernels::reversible::{self as kernel, Bits, FULL, Fixed, Overflow, Ratio, Turn, What};
 use crate::scalar::{Arithmetic, Real, Scalar};
-use crate::schedule::{Rule, Step};
+use crate::schedule::{Optimizer, Step};
 use crate::state::Fields;
 
-/// The walk in fixed point.
+/// The trajectory in fixed point.
 ///
 /// ```
 /// use drmad::path::Reversible;
@@ -59,7 +59,7 @@ pub struct Reversible<'a> {
     spilled: &'a mut [u32],
     stack: &'a mut [u8],
     spills: usize,
-    /// No `x` is greater. Not known on the way back, nor needed.
+    /// No `x` is greater. Not known on the backward pass, nor needed.
     bound: u32,
     /// The step that is due; none before the start and after an error.
     next: Option<usize>,
@@ -367,7 +367,7 @@ impl<A: Arithmetic, S: Real> Path<A, S> for Reversible<'_> {
     }
 
     fn start(&mut self, w: &mut [S]) -> Result<(), Error> {
-        exactly("w", w, self.w.len())?;
+        check_len("w", w, self.w.len())?;
         self.next = None;
         kernel::fix(self.bits, w, self.w).map_err(|overflow| {
             if overflow.value.is_finite() {
@@ -387,7 +387,7 @@ impl<A: Arithmetic, S: Real> Path<A, S> for Reversible<'_> {
 
     fn record(&mut self, t: usize, w: &[S], v: &[S], _spare: Spare<'_, S>) -> Result<(), Error> {
         self.due(t)?;
-        exactly("w", w, self.w.len())?;
+        check_len("w", w, self.w.len())?;
         one_velocity(v, self.v.len())
     }
 
@@ -399,14 +399,14 @@ impl<A: Arithmetic, S: Real> Path<A, S> for Reversible<'_> {
         g: &[S],
         steps: &mut dyn Steps<S>,
     ) -> Result<bool, Error> {
-        if steps.rule() != Rule::HeavyBall {
+        if steps.optimizer() != Optimizer::HeavyBall {
             return Err(Error::Unsupported {
-                what: "reversal of another rule than the heavy ball's: its steps cannot be undone",
+                what: "reversal of another optimizer than the heavy ball's: its steps cannot be undone",
             });
         }
         self.due(t)?;
         for (what, x) in [("w", &*w), ("v", &*v), ("g", g)] {
-            exactly(what, x, self.w.len())?;
+            check_len(what, x, self.w.len())?;
         }
         // Half a step cannot be undone.
         self.next = None;
@@ -476,7 +476,7 @@ impl<A: Arithmetic, S: Real> Path<A, S> for Reversible<'_> {
         }
         let g = spare.a;
         for (what, x) in [("w", &*w), ("spare a", &*g)] {
-            exactly(what, x, self.w.len())?;
+            check_len(what, x, self.w.len())?;
         }
         self.next = None;
         self.each(t, steps, |block, fixed, by, turns| {

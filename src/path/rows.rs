@@ -3,7 +3,7 @@
 //! Refused: checking indices; a row that is not there is neither read nor written. Dual numbers, as
 //! differences, whose tangents no level holds.
 
-use crate::error::{Error, cut, same};
+use crate::error::{Error, check_equal, cut};
 use crate::kernels::quantise::{self, MOST};
 use crate::pieces::{copy, part, split_mut};
 use crate::scalar::{Arithmetic, Real, Scalar};
@@ -129,9 +129,9 @@ impl<S: Scalar> Stored for Full<'_, S> {
     }
 
     fn check(&self, weights: usize, rows: usize) -> Result<(), Error> {
-        same("weights of the rows", weights, self.weights)?;
+        check_equal("weights of the rows", weights, self.weights)?;
         let want = Self::required_len(weights, rows);
-        same("storage of the rows", want, self.storage.len())
+        check_equal("storage of the rows", want, self.storage.len())
     }
 
     fn copy(&mut self, from: usize, to: usize) {
@@ -241,9 +241,9 @@ impl<const LEVELS: u32> Stored for Quantised<'_, LEVELS> {
 
     fn check(&self, weights: usize, rows: usize) -> Result<(), Error> {
         let blocks = weights.div_ceil(Self::BLOCK);
-        same("blocks of the rows", blocks, self.blocks)?;
+        check_equal("blocks of the rows", blocks, self.blocks)?;
         let want = Self::required_len(weights, rows);
-        same("storage of the rows", want, self.storage.len())
+        check_equal("storage of the rows", want, self.storage.len())
     }
 
     fn copy(&mut self, from: usize, to: usize) {

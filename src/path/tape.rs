@@ -1,13 +1,13 @@
 //! The exact path: every step is stored.
 //!
-//! `T P` numbers. What the rule remembers is asked for only by Adam and by the hypergradients of rates
+//! `T P` numbers. What the optimizer remembers is asked for only by Adam and by the hypergradients of rates
 //! and momenta; kept too, it costs another `T P` for each of its vectors. Where it is not kept, the
 //! heavy ball's velocity is `(w_t - w_{t-1}) / alpha`, good to the rounding of the difference.
 //!
-//! Refused: steps out of turn; velocities that were not kept, where a rate is 0 or the rule another.
+//! Refused: steps out of turn; velocities that were not kept, where a rate is 0 or the optimizer another.
 
 use super::{Kind, Path, Spare, Steps, fields_len, one_velocity};
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, check_len, cut};
 use crate::pieces::{copy, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
 use crate::state::Fields;
@@ -29,8 +29,8 @@ pub struct Tape<'a, S> {
 }
 
 impl<'a, S: Scalar> Tape<'a, S> {
-    /// Numbers of storage for `weights` and `steps`, with `slots` vectors of what the rule remembers:
-    /// none, or [`Rule::slots`](crate::schedule::Rule::slots).
+    /// Numbers of storage for `weights` and `steps`, with `slots` vectors of what the optimizer remembers:
+    /// none, or [`Optimizer::slots`](crate::schedule::Optimizer::slots).
     pub const fn required_len(weights: usize, steps: usize, slots: usize) -> usize {
         weights
             .saturating_mul(steps)
@@ -65,7 +65,7 @@ impl<'a, S: Scalar> Tape<'a, S> {
         })
     }
 
-    /// The stored weights of step `t`, and what the rule remembers.
+    /// The stored weights of step `t`, and what the optimizer remembers.
     fn at(&mut self, t: usize) -> Result<(&mut [S], &mut [S]), Error> {
         let each = Self::required_len(self.weights, 1, self.slots);
         let len = self.storage.len() / each.max(1);
@@ -92,9 +92,9 @@ impl<A: Arithmetic, S: Scalar> Path<A, S> for Tape<'_, S> {
                 got: t,
             });
         }
-        exactly("w", w, self.weights)?;
+        check_len("w", w, self.weights)?;
         if self.slots > 0 {
-            exactly("v", v, self.slots * self.weights)?;
+            check_len("v", v, self.slots * self.weights)?;
         }
         let (stored_w, stored_v) = self.at(t)?;
         copy(w, stored_w);
@@ -113,7 +113,7 @@ impl<A: Arithmetic, S: Scalar> Path<A, S> for Tape<'_, S> {
         steps: &mut dyn Steps<S>,
         _spare: Spare<'_, S>,
     ) -> Result<(), Error> {
-        exactly("w", w, self.weights)?;
+        check_len("w", w, self.weights)?;
         if t >= self.next {
             return Err(Error::Index {
                 what: "step of the tape",
@@ -126,7 +126,7 @@ impl<A: Arithmetic, S: Scalar> Path<A, S> for Tape<'_, S> {
         copy(stored_w, w);
         let Some(v) = v else { return Ok(()) };
         if slots > 0 {
-            exactly("v", v, stored_v.len())?;
+            check_len("v", v, stored_v.len())?;
             copy(stored_v, v);
         } else if t == 0 {
             steps.first_velocity(v)?;

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::group::Block;
 use crate::kernels::momentum::RowSteps;
 use crate::scalar::{Arithmetic, Scalar};
-use crate::schedule::Rule;
+use crate::schedule::Optimizer;
 use crate::state::Fields;
 
 /// The last steps of a path.
@@ -40,7 +40,7 @@ impl<P> Truncated<P> {
     }
 
     /// The `last` steps of a training of `trained`, over a path made for these alone: a tape, or
-    /// checkpoints. Of a path with an origin that is where these steps begin, not `w_0`. Where velocities
+    /// checkpoints. Of a path with initial weights that is where these steps begin, not `w_0`. Where velocities
     /// are wanted the path must keep them: that before its first step is not 0.
     ///
     /// # Errors
@@ -90,8 +90,8 @@ impl<S: Scalar> Steps<S> for Later<'_, S> {
         self.steps.gradient(self.first + t, w, g)
     }
 
-    fn rule(&self) -> Rule {
-        self.steps.rule()
+    fn optimizer(&self) -> Optimizer {
+        self.steps.optimizer()
     }
 
     fn each(&self, t: usize, body: &mut dyn FnMut(Block, RowSteps<'_, S>)) {

@@ -1,4 +1,4 @@
-//! What a training comes to without a way back: its weights, their validation loss, and what a network predicts with
+//! What a training comes to without a backward pass: its weights, their validation loss, and what a network predicts with
 //! them.
 //!
 //! All of it works in the memory of a hypergradient, which a program that tunes has: the [`need`](Training::need) of
@@ -12,7 +12,7 @@
 use bytemuck::Pod;
 
 use super::{Compiled, NetworkLoss, Observer, On, Room, Session, Training};
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, check_len, cut};
 use crate::hypergradient::Workspace;
 use crate::kernels::reduce::all_finite;
 use crate::method::Method;
@@ -66,7 +66,7 @@ impl Training<'_> {
         memory: &mut [S],
         observer: &mut dyn Observer<S>,
     ) -> Result<S, Error> {
-        exactly("w", w, self.layout().weights())?;
+        check_len("w", w, self.layout().weights())?;
         let mut session = Session::new(*self, method.sweep(), on, h, memory)?;
         session.train(&mut |t, loss| observer.step(t, loss))?;
         observer.trained(session.weights());
@@ -94,7 +94,7 @@ impl Training<'_> {
             ..
         } = self.cut::<A, S>(Method::Direct, h, memory)?;
         let (p, schedule) = (self.layout().weights(), self.tunes_schedule());
-        let workspace = Workspace::new(workspace, p, self.rule, schedule)?;
+        let workspace = Workspace::new(workspace, p, self.optimizer, schedule)?;
         let h = values.h();
         finite_loss(on.validation, At { w, h, batch }, workspace.scratch)
     }
@@ -120,15 +120,15 @@ impl Training<'_> {
             ..
         } = self.cut::<A, S>(Method::Direct, h, memory)?;
         let (p, width) = (self.layout().weights(), self.layout().outputs());
-        exactly("w", w, p)?;
+        check_len("w", w, p)?;
         let want = examples.len().saturating_mul(width);
-        exactly("outputs", outputs, want)?;
+        check_len("outputs", outputs, want)?;
         let scaled = cut("memory of the training", &mut rest, p)?;
         let room = cut("memory of the training", &mut rest, p)?;
         copy(w, scaled);
         values.scale(scaled)?;
         // An example at least, since each output has a bias. Its bits do not depend on what else is in the batch.
-        let most = self.chunk().min(p.checked_div(width).unwrap_or(0));
+        let most = self.microbatch().min(p.checked_div(width).unwrap_or(0));
         for writes in [false, true] {
             let mut outputs = &mut *outputs;
             for batch in examples.chunks(most.max(1)) {

@@ -10,7 +10,7 @@
 //!
 //! Refused: sources that lend one kind of rows for one example and another for the next.
 
-use crate::error::{Error, exactly};
+use crate::error::{Error, check_len};
 use crate::kernels::accumulate::add_rows;
 use crate::kernels::activation::map;
 use crate::kernels::dispatch::run;
@@ -231,17 +231,17 @@ impl Examples for Lent<'_> {
 
     fn gather<A: Arithmetic, S: Scalar>(&self, batch: &[u32], x: &mut [S]) -> Result<(), Error> {
         let width = self.inputs();
-        exactly("x", x, batch.len().saturating_mul(width))?;
+        check_len("x", x, batch.len().saturating_mul(width))?;
         for (i, x) in batch.iter().zip(x.chunks_exact_mut(width.max(1))) {
             match self.source.input(*i)? {
                 Input::Numbers(numbers) => {
-                    exactly("inputs of an example", numbers, width)?;
+                    check_len("inputs of an example", numbers, width)?;
                     for (x, number) in x.iter_mut().zip(numbers) {
                         *x = S::from_f32(*number);
                     }
                 }
                 Input::Bytes { bytes, mean } => {
-                    exactly("inputs of an example", bytes, width)?;
+                    check_len("inputs of an example", bytes, width)?;
                     map(
                         bytes,
                         x,
@@ -331,8 +331,8 @@ impl Examples for Lent<'_> {
             return self.gather::<A, S>(batch, x);
         }
         let width = self.inputs();
-        exactly("h", h, self.hypers())?;
-        exactly("x", x, batch.len().saturating_mul(width))?;
+        check_len("h", h, self.hypers())?;
+        check_len("x", x, batch.len().saturating_mul(width))?;
         for (i, x) in batch.iter().zip(x.chunks_exact_mut(width.max(1))) {
             copy(row(h, width, *i as usize)?, x);
         }
@@ -355,7 +355,7 @@ impl Examples for Lent<'_> {
         if !self.is(Own::Weights) {
             return Ok(S::ONE);
         }
-        exactly("h", h, self.hypers())?;
+        check_len("h", h, self.hypers())?;
         number("example", h, i as usize)
     }
 
@@ -366,13 +366,13 @@ impl Examples for Lent<'_> {
         by: Adjoint<'_, S>,
         d_h: &mut [S],
     ) -> Result<(), Error> {
-        exactly("d_h", d_h, self.hypers())?;
+        check_len("d_h", d_h, self.hypers())?;
         match (self.own, by) {
             (Own::Weights, Adjoint::Weight(d)) => {
                 add_to::<A, S>("example", d_h, i as usize, d, S::ONE)?;
             }
             (Own::Inputs, Adjoint::Inputs(d_x)) => {
-                exactly("adjoint of the inputs", d_x, self.inputs())?;
+                check_len("adjoint of the inputs", d_x, self.inputs())?;
                 add_rows(d_x, row_mut(d_h, self.inputs(), i as usize)?);
             }
             _ => {}

@@ -30,7 +30,7 @@
 //! # Ok::<(), drmad::Error>(())
 //! ```
 //!
-//! Costs nothing but the copy of `h`: what runs is a [`Run`](crate::train::Run).
+//! Costs nothing but the copy of `h`: what runs is a [`InnerProblem`](crate::train::Run).
 //!
 //! Refused: scales and penalties of an objective of one's own, which is to be [wrapped](crate::wrap); rates and
 //! momenta of different groups; initial scales in another parametrisation than their logarithm; weights and
@@ -46,7 +46,7 @@ mod values;
 
 use bytemuck::Pod;
 
-use crate::error::{Error, exactly};
+use crate::error::{Error, check_len};
 use crate::forward::{Forward, Wrt};
 use crate::group::{Groups, Layout};
 use crate::hypergradient::{Outcome, Trainer, Validation, Workspace};
@@ -61,7 +61,7 @@ use crate::path::Line;
 use crate::pieces::{copy, part, part_mut};
 use crate::random::Batches;
 use crate::scalar::{Arithmetic, Real, Scalar};
-use crate::schedule::Rule;
+use crate::schedule::Optimizer;
 
 pub use examples::{Input, Source, Target};
 pub use front::Compiled;
@@ -135,7 +135,7 @@ pub struct Training<'a> {
     /// What is tuned.
     pub tuned: &'a [Tuned],
     /// How a step follows from the gradient.
-    pub rule: Rule,
+    pub optimizer: Optimizer,
     /// The rate, where it is not tuned; in PyTorch's terms it is this times `1 - momentum`
     /// ([`schedule`](crate::schedule)).
     pub rate: f32,
@@ -174,7 +174,7 @@ pub trait Observer<S> {
         let _ = (t, loss);
     }
 
-    /// The trained weights, before the way back.
+    /// The trained weights, before the backward pass.
     fn trained(&mut self, w: &[S]) {
         let _ = w;
     }
@@ -230,7 +230,7 @@ impl<'a> Training<'a> {
             examples,
             valid_examples: examples,
             tuned: &[],
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             rate: 0.1,
             momentum: 0.9,
             log_scale: -1.6,
@@ -313,9 +313,9 @@ impl<'a> Training<'a> {
     }
 
     /// Examples that are worked through at a time.
-    const fn chunk(&self) -> usize {
+    const fn microbatch(&self) -> usize {
         match self.microbatch {
-            Some(chunk) => chunk,
+            Some(microbatch) => microbatch,
             None => self.batch,
         }
     }
@@ -340,7 +340,7 @@ impl<'a> Training<'a> {
         };
         let valid = Pass {
             layout,
-            chunk: self.chunk(),
+            microbatch: self.microbatch(),
             inputs: rows,
         };
         let trained = Pass {
@@ -394,8 +394,8 @@ impl<'a> Training<'a> {
         Extent {
             weights: self.layout().weights(),
             steps: self.steps,
-            rule: self.rule,
-            recalls: self.rule.recalls(self.tunes_schedule()),
+            optimizer: self.optimizer,
+            recalls: self.optimizer.recalls(self.tunes_schedule()),
             momentum: self.momentum,
             reach: 0,
         }
@@ -418,11 +418,11 @@ impl<'a> Training<'a> {
             Method::Forward => {
                 let count = self.hypers().len();
                 let scratch = self.scratch(Some(count));
-                Forward::<S>::required_len(p, hypers, self.rule, count, scratch)
+                Forward::<S>::required_len(p, hypers, self.optimizer, count, scratch)
             }
             _ => {
                 let scratch = scratch.saturating_add(solver);
-                Workspace::<S>::required_len(p, scratch, self.rule, schedule)
+                Workspace::<S>::required_len(p, scratch, self.optimizer, schedule)
             }
         };
         Lens {
@@ -468,7 +468,7 @@ impl<'a> Training<'a> {
         Trainer::<crate::Plain, S>::state_len(
             self.layout().weights(),
             tables.rates,
-            self.rule,
+            self.optimizer,
             schedule,
             path,
         )
@@ -619,7 +619,7 @@ impl<'a> Training<'a> {
         memory: &mut [S],
         observer: &mut dyn Observer<S>,
     ) -> Result<Outcome<S>, Error> {
-        exactly("d_h", d_h, self.hypers().len())?;
+        check_len("d_h", d_h, self.hypers().len())?;
         match method {
             Method::Sweep(sweep) => {
                 let mut session = Session::new(*self, sweep, on, h, memory)?;
@@ -680,8 +680,8 @@ impl<'a> Training<'a> {
             examples: valid,
             ..
         } = self.cut::<A, S>(Method::Forward, h, memory)?;
-        let run = values.run(on.training)?;
-        let mut forward = Forward::new(workspace, &run, wrt)?;
+        let problem = values.run(on.training)?;
+        let mut forward = Forward::new(workspace, &problem, wrt)?;
         forward.start(&values.initial(on.initial))?;
         if let (Some((_, range)), None) = (self.hypers().block(What::InitialScale), on.initial) {
             let rows = forward.w_dot.chunks_exact_mut(forward.w.len().max(1));
@@ -690,7 +690,7 @@ impl<'a> Training<'a> {
             }
         }
         let each = &mut |t, loss| observer.step(t, loss);
-        run.forward(0..self.steps, &mut forward, batch, each)?;
+        problem.forward(0..self.steps, &mut forward, batch, each)?;
         observer.trained(forward.w);
         let validation = Validation {
             objective: on.validation,
@@ -698,7 +698,7 @@ impl<'a> Training<'a> {
         };
         let mut by_entries = [S::ZERO; Self::MOST_TANGENTS];
         let by_entries = part_mut(&mut by_entries, 0..count);
-        let valid_loss = run.hypergradient(&validation, &mut forward, by_entries)?;
+        let valid_loss = problem.hypergradient(&validation, &mut forward, by_entries)?;
         for (block, range) in self.hypers().blocks() {
             let table = part_mut(d, place(self, block));
             copy(part(by_entries, range), table);
@@ -735,10 +735,11 @@ impl<'a> Training<'a> {
             ..
         } = self.cut::<A, S>(method, h, memory)?;
         let initial = values.initial(on.initial);
-        let (run, mut path) = (values.run(on.training)?, Line::new(initial, self.steps));
-        let mut workspace = Workspace::new(workspace, self.layout().weights(), self.rule, false)?;
+        let (problem, mut path) = (values.run(on.training)?, Line::new(initial, self.steps));
+        let mut workspace =
+            Workspace::new(workspace, self.layout().weights(), self.optimizer, false)?;
         let each = &mut |t, loss| observer.step(t, loss);
-        run.walk(&initial, &mut path, &mut workspace, batch, each)?;
+        problem.train(&initial, &mut path, &mut workspace, batch, each)?;
         observer.trained(workspace.w);
         let validation = Validation {
             objective: on.validation,
@@ -764,11 +765,11 @@ impl<'a> Training<'a> {
                     tolerance: S::from_f32(tolerance),
                     damping: S::from_f32(damping),
                 };
-                let solved = run.implicit(&validation, &settings, &mut workspace, d_loss)?;
+                let solved = problem.implicit(&validation, &settings, &mut workspace, d_loss)?;
                 observer.solved(solved);
                 solved.valid_loss
             }
-            _ => run.direct(&validation, &mut workspace, d_loss)?,
+            _ => problem.direct(&validation, &mut workspace, d_loss)?,
         };
         values.pull_back(d, d_h)?;
         Ok(Outcome {

@@ -10,7 +10,7 @@ use bytemuck::Pod;
 
 use super::examples::{Lent, Own};
 use super::{Compiled, Model, On, Source, Training, What};
-use crate::error::{Error, same};
+use crate::error::{Error, check_equal};
 use crate::group::Groups;
 use crate::models::{Examples, Mlp};
 use crate::objective::{self, At, Directions, Objective, Products};
@@ -113,8 +113,8 @@ impl<'a> Training<'a> {
                 what: "scales, and weights and inputs of examples, with examples of a type of one's own: lend them as a Source",
             });
         }
-        same("examples trained on", self.examples, train.len())?;
-        same("examples validated on", self.valid_examples, valid.len())?;
+        check_equal("examples trained on", self.examples, train.len())?;
+        check_equal("examples validated on", self.valid_examples, valid.len())?;
         let (rows, valid_rows) = (train.sparse().is_some(), valid.sparse().is_some());
         let [tuned, off] = self.strengths();
         Ok([
@@ -144,7 +144,7 @@ impl<'a> Training<'a> {
     where
         'a: 's,
     {
-        same("examples trained on", self.examples, source.len())?;
+        check_equal("examples trained on", self.examples, source.len())?;
         let own = match (self.block(What::ExampleWeight), self.block(What::Input)) {
             (Some(_), _) => Own::Weights,
             (None, Some(_)) => Own::Inputs,
@@ -165,7 +165,7 @@ impl<'a> Training<'a> {
     where
         'a: 's,
     {
-        same("examples validated on", self.valid_examples, source.len())?;
+        check_equal("examples validated on", self.valid_examples, source.len())?;
         let [_, strength] = self.strengths();
         let lent = Lent::new(source, Own::Nothing(self.of_examples()));
         self.on(lent, self.valid_examples, strength)
@@ -201,10 +201,10 @@ impl<'a> Training<'a> {
         'a: 's,
     {
         self.check()?;
-        let chunk = self.chunk();
+        let microbatch = self.microbatch();
         let (net, sparse) = match self.model {
-            Model::Network { network, sparse } => (Mlp::of(network, examples, chunk)?, sparse),
-            Model::Widths { widths, sparse } => (Mlp::new(examples, widths, chunk)?, sparse),
+            Model::Network { network, sparse } => (Mlp::of(network, examples, microbatch)?, sparse),
+            Model::Widths { widths, sparse } => (Mlp::new(examples, widths, microbatch)?, sparse),
             Model::Own(_) => {
                 return Err(Error::Unsupported {
                     what: "the network of a training of an objective of one's own",

@@ -22,10 +22,10 @@ use crate::hypergradient::{Outcome, Progress, Trainer, Validation, Wanted, Works
 use crate::method::{Extent, Method, Sweep};
 use crate::objective::{At, Differentiable, Directions, Products};
 use crate::path::{Chosen, Path};
-use crate::random::{Batches, Initial, Origin};
+use crate::random::{Batches, Initial, InitialWeights};
 use crate::scalar::{Arithmetic, Real, Scalar};
 use crate::state;
-use crate::train::Run;
+use crate::train::InnerProblem;
 use crate::wrap::dropped;
 
 /// A hypergradient of a [`Training`] by a sweep, under way.
@@ -71,7 +71,7 @@ pub struct Session<'m, A: Arithmetic, S: Scalar> {
     valid: &'m [u32],
     progress: Progress<S>,
     done: bool,
-    /// The batches of the way back, where they are not those of the training.
+    /// The batches of the backward pass, where they are not those of the training.
     fresh: Option<Batches>,
 }
 
@@ -117,9 +117,9 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
             examples: valid,
         } = training.cut::<A, S>(Method::Sweep(sweep), h, memory)?;
         let (p, schedule) = (training.layout().weights(), training.tunes_schedule());
-        let workspace = Workspace::new(workspace, p, training.rule, schedule)?;
-        let run = values.run(on.training)?;
-        let extent = Extent::of(&run.schedule, training.steps, schedule);
+        let workspace = Workspace::new(workspace, p, training.optimizer, schedule)?;
+        let problem = values.run(on.training)?;
+        let extent = Extent::of(&problem.schedule, training.steps, schedule);
         let path = sweep.chosen(extent, values.initial(on.initial), path)?;
         Ok(Session {
             training,
@@ -137,7 +137,7 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
         })
     }
 
-    /// The same with batches of its own on the way back: whether the hypergradient is that of the batches that it
+    /// The same with batches of its own on the backward pass: whether the hypergradient is that of the batches that it
     /// trained on, or of any. For paths that take no step again.
     #[must_use]
     pub fn with_fresh_batches(self, batches: Batches) -> Self {
@@ -155,7 +155,7 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
         self.progress
     }
 
-    /// The weights: the trained ones from the last step of the training until the way back begins.
+    /// The weights: the trained ones from the last step of the training until the backward pass begins.
     pub fn weights(&self) -> &[S] {
         self.workspace.w
     }
@@ -186,7 +186,7 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
     ) -> Result<Option<Outcome<S>>, Error> {
         let left = self.training.steps.saturating_sub(self.progress.walked);
         if self.fresh.is_some() && (1..steps).contains(&left) {
-            // The way back begins with a run of other batches.
+            // The backward pass begins with a run of other batches.
             self.go_on(left, each)?;
             return self.go_on(steps.saturating_sub(left), each);
         }
@@ -196,8 +196,9 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
         };
         let initial = self.values.initial(self.on.initial);
         let was_done = self.done;
-        let outcome =
-            self.with(|run, trainer| run.advance(trainer, &initial, &validation, steps, each))?;
+        let outcome = self.with(|problem, trainer| {
+            problem.advance(trainer, &initial, &validation, steps, each)
+        })?;
         self.done = outcome.is_some();
         if self.done && !was_done {
             self.by_initial_scales(initial)?;
@@ -261,7 +262,7 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
         tag: u64,
         bytes: &mut [u8],
     ) -> Result<usize, Error> {
-        self.with(|run, trainer| state::save(sequence, &mut run.state(trainer, tag), bytes))
+        self.with(|problem, trainer| state::save(sequence, &mut problem.state(trainer, tag), bytes))
     }
 
     /// Restores what was [saved](Self::save) with this tag; returns its sequence number.
@@ -273,13 +274,13 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
     }
 
     pub(super) fn read(&mut self, tag: u64, bytes: &[u8]) -> Result<u64, Error> {
-        self.with(|run, trainer| state::restore(bytes, &mut run.state(trainer, tag)))
+        self.with(|problem, trainer| state::restore(bytes, &mut problem.state(trainer, tag)))
     }
 
     /// Calls `body` with the run and the trainer.
     fn with<T>(
         &mut self,
-        body: impl FnOnce(&Run<'_, A, S>, &mut Trainer<'_, A, S>) -> Result<T, Error>,
+        body: impl FnOnce(&InnerProblem<'_, A, S>, &mut Trainer<'_, A, S>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let dropped = DroppedCurvature(self.on.training);
         let objective: &dyn Differentiable<A, S> = if self.sweep.drops_negative_curvature {
@@ -287,9 +288,9 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
         } else {
             self.on.training
         };
-        let mut run = self.values.run(objective)?;
-        if let (Some(fresh), true) = (self.fresh, self.progress.walked == run.steps) {
-            run.batches = fresh;
+        let mut problem = self.values.run(objective)?;
+        if let (Some(fresh), true) = (self.fresh, self.progress.walked == problem.steps) {
+            problem.batches = fresh;
         }
         let d = self.values.derivatives(self.d)?;
         let Derivatives {
@@ -302,7 +303,7 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
         };
         let mut trainer = Trainer::new(&mut self.path, self.workspace.again(), self.batch, wanted)
             .at(self.progress);
-        let result = body(&run, &mut trainer);
+        let result = body(&problem, &mut trainer);
         self.progress = trainer.progress();
         result
     }
@@ -318,7 +319,7 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
     }
 }
 
-/// A loss whose second-order products of negative curvature are left out: those of [`Psd`](crate::wrap::Psd).
+/// A loss whose second-order products of negative curvature are left out: those of [`DropNegativeCurvature`](crate::wrap::DropNegativeCurvature).
 struct DroppedCurvature<'a, A, S>(&'a dyn Differentiable<A, S>);
 
 impl<A: Arithmetic, S: Scalar> Differentiable<A, S> for DroppedCurvature<'_, A, S> {

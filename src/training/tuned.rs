@@ -23,7 +23,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use crate::error::{Error, exactly};
+use crate::error::{Error, check_len};
 use crate::group::{Granularity, Groups, Layout, Member};
 use crate::outer::Parametrisation;
 use crate::pieces::{part, part_mut};
@@ -328,7 +328,7 @@ impl<'a> Hypers<'a> {
     /// [`Error::Length`]; [`Error::NonFinite`] for an entry that stands for no finite number. Then `h` is as it
     /// was.
     pub fn values<A: Arithmetic, S: Scalar>(&self, h: &mut [S]) -> Result<(), Error> {
-        exactly("h", h, self.len())?;
+        check_len("h", h, self.len())?;
         let value = |block: &Tuned, h: &mut [S]| {
             if let Some(parametrisation) = block.parametrisation {
                 parametrisation.value::<A, S>(h);

@@ -13,14 +13,14 @@
 use core::ops::Range;
 
 use super::{Training, Tuned, What};
-use crate::error::{Error, cut, exactly, same};
+use crate::error::{Error, check_equal, check_len, cut};
 use crate::kernels::accumulate::scale_rows_in_place;
 use crate::objective::Differentiable;
 use crate::pieces::{part, part_mut};
 use crate::random::{Initial, Normal};
 use crate::scalar::{Arithmetic, Scalar};
 use crate::schedule::Schedule;
-use crate::train::Run;
+use crate::train::InnerProblem;
 
 /// Where the tables begin.
 #[derive(Clone, Copy)]
@@ -129,9 +129,9 @@ impl<'v, S: Scalar> Values<'v, S> {
         h: &[S],
         room: &'v mut [S],
     ) -> Result<Self, Error> {
-        exactly("h", h, training.hypers().len())?;
+        check_len("h", h, training.hypers().len())?;
         let tables = Tables::of(&training);
-        exactly("room for values", room, tables.end)?;
+        check_len("room for values", room, tables.end)?;
         for (range, value) in [
             (tables.rates..tables.momenta, training.rate),
             (tables.momenta..tables.log_scales, training.momentum),
@@ -179,7 +179,7 @@ impl<'v, S: Scalar> Values<'v, S> {
         let tables = Tables::of(&self.training);
         Schedule {
             groups: self.training.scheduled(),
-            rule: self.training.rule,
+            optimizer: self.training.optimizer,
             rates: self.table(tables.rates..tables.momenta),
             momenta: self.table(tables.momenta..tables.log_scales),
         }
@@ -208,7 +208,7 @@ impl<'v, S: Scalar> Values<'v, S> {
     /// # Errors
     /// [`Error::Length`].
     pub fn scale(&self, w: &mut [S]) -> Result<(), Error> {
-        exactly("w", w, self.training.layout().weights())?;
+        check_len("w", w, self.training.layout().weights())?;
         let Some(scaled) = self.training.block(What::Scale) else {
             return Ok(());
         };
@@ -231,14 +231,14 @@ impl<'v, S: Scalar> Values<'v, S> {
     pub(super) fn run<'r, A: Arithmetic>(
         &self,
         objective: &'r dyn Differentiable<A, S>,
-    ) -> Result<Run<'r, A, S>, Error>
+    ) -> Result<InnerProblem<'r, A, S>, Error>
     where
         'v: 'r,
     {
         let (p, h) = (self.training.layout().weights(), self.h());
-        same("weights of the loss", p, objective.weights())?;
-        same("hyperparameters of the loss", h.len(), objective.hypers())?;
-        Ok(Run {
+        check_equal("weights of the loss", p, objective.weights())?;
+        check_equal("hyperparameters of the loss", h.len(), objective.hypers())?;
+        Ok(InnerProblem {
             objective,
             h,
             schedule: self.schedule(),
@@ -253,8 +253,8 @@ impl<'v, S: Scalar> Values<'v, S> {
     /// [`Error::Length`]; [`Error::Diverged`] for one that is not finite. Then `d_h` is as it was.
     pub fn pull_back(&self, d: &[S], d_h: &mut [S]) -> Result<(), Error> {
         let hypers = self.training.hypers();
-        exactly("derivatives", d, self.all.len())?;
-        exactly("d_h", d_h, hypers.len())?;
+        check_len("derivatives", d, self.all.len())?;
+        check_len("d_h", d_h, hypers.len())?;
         let mut blocks = hypers.blocks();
         if !blocks.all(|(block, _)| self.by_entries(block, d).all(|d| d.is_finite())) {
             return Err(Error::Diverged {

@@ -26,7 +26,7 @@
 //! which make the loss unbounded; [`non_negative`](crate::outer::projections::non_negative) keeps them
 //! out.
 
-use crate::error::{Error, cut, exactly, same};
+use crate::error::{Error, check_equal, check_len, cut};
 use crate::kernels::dispatch::run;
 use crate::kernels::reduce::dot;
 use crate::objective::{At, Directions, Objective, Products};
@@ -118,7 +118,7 @@ impl Tasks {
     /// Refuses weights that belong to no task, and slices that reach beyond one.
     fn check(self, weights: usize) -> Result<(), Error> {
         let whole = self.whole(weights);
-        same("weights of the tasks", weights, self.len() * whole)?;
+        check_equal("weights of the tasks", weights, self.len() * whole)?;
         match self {
             Tasks::Slices { start, len, .. } if start.saturating_add(len) > whole => {
                 Err(Error::Length {
@@ -234,8 +234,8 @@ impl<O: Objective> Coupled<O> {
     /// The inner and the own part of `h`.
     fn split<'s, S: Scalar>(&self, at: &At<'s, S>) -> Result<(&'s [S], &'s [S]), Error> {
         let (p, tasks) = (self.weights(), self.tasks());
-        exactly("w", at.w, p)?;
-        exactly("h", at.h, self.hypers())?;
+        check_len("w", at.w, p)?;
+        check_len("h", at.h, self.hypers())?;
         tasks.check(p)?;
         Ok(split(at.h, self.inner.hypers()))
     }
@@ -311,7 +311,7 @@ impl<O: Objective> Objective for Coupled<O> {
         let (inner_d_h, d_a) = match d_h {
             None => (None, None),
             Some(d_h) => {
-                exactly("d_h", d_h, self.hypers())?;
+                check_len("d_h", d_h, self.hypers())?;
                 let (inner_d_h, d_a) = split_mut(d_h, h.len());
                 (Some(inner_d_h), Some(d_a))
             }
@@ -346,8 +346,8 @@ impl<O: Objective> Objective for Coupled<O> {
         mut scratch: &mut [S],
     ) -> Result<(), Error> {
         let (h, a) = self.split(&at)?;
-        exactly("d", d, self.weights())?;
-        exactly("m_d", out.m_d, self.hypers())?;
+        check_len("d", d, self.weights())?;
+        check_len("m_d", out.m_d, self.hypers())?;
         let (inner_m_d, m_d) = split_mut(out.m_d, h.len());
         let mut g = out.g;
         self.inner.second_order(

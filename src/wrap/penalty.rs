@@ -17,7 +17,7 @@
 
 use core::marker::PhantomData;
 
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, check_len, cut};
 use crate::group::{Block, Groups};
 use crate::kernels::accumulate::{add_row_sums_beside, add_row_sums_of, add_scaled_rows_of};
 use crate::kernels::reduce::dot;
@@ -152,10 +152,10 @@ impl<'a, O: Objective, R: Term> Penalty<'a, O, R> {
 
     /// The inner and the own part of `h`.
     fn split<'s, S: Scalar>(&self, at: &At<'s, S>) -> Result<(&'s [S], &'s [S]), Error> {
-        exactly("w", at.w, self.weights())?;
-        exactly("h", at.h, self.hypers())?;
+        check_len("w", at.w, self.weights())?;
+        check_len("h", at.h, self.hypers())?;
         if self.strength != Strength::Nothing {
-            exactly("groups", at.w, self.groups().weights())?;
+            check_len("groups", at.w, self.groups().weights())?;
         }
         Ok(split(at.h, self.inner.hypers()))
     }
@@ -280,7 +280,7 @@ impl<O: Objective, R: Term> Objective for Penalty<'_, O, R> {
         let (loss, d_own) = match d_h {
             None => (self.inner.gradient(inner_at, g, None, scratch)?, None),
             Some(d_h) => {
-                exactly("d_h", d_h, self.hypers())?;
+                check_len("d_h", d_h, self.hypers())?;
                 let (inner_d_h, d_own) = split_mut(d_h, h.len());
                 d_own.fill(S::ZERO);
                 let loss = self.inner.gradient(inner_at, g, Some(inner_d_h), scratch)?;
@@ -336,8 +336,8 @@ impl<O: Objective, R: Term> Objective for Penalty<'_, O, R> {
         scratch: &mut [S],
     ) -> Result<(), Error> {
         let (h, own) = self.split(&at)?;
-        exactly("d", d, self.weights())?;
-        exactly("m_d", out.m_d, self.hypers())?;
+        check_len("d", d, self.weights())?;
+        check_len("m_d", out.m_d, self.hypers())?;
         let (inner_m_d, m_d) = split_mut(out.m_d, h.len());
         let mut g = out.g;
         self.inner.second_order(

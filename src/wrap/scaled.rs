@@ -16,7 +16,7 @@
 //! ([`Parametrisation::Log`](crate::outer::Parametrisation::Log)). Weights in no group are passed on
 //! as they are (`s = 1`); with [no groups](Groups::NONE) all of them, at no cost. Refused: groups of other weights.
 
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, check_len, cut};
 use crate::group::Groups;
 use crate::kernels::accumulate::{
     Factors, add_row_dots, add_scaled_products, add_scaled_rows, scale_rows, scale_rows_in_place,
@@ -68,9 +68,9 @@ impl<'a, O: Objective> Scaled<'a, O> {
         at: &At<'x, S>,
         scratch: &mut &'s mut [S],
     ) -> Result<(&'x [S], &'x [S], &'s [S]), Error> {
-        exactly("w", at.w, self.weights())?;
-        exactly("h", at.h, self.hypers())?;
-        exactly("groups", at.w, self.groups.weights())?;
+        check_len("w", at.w, self.weights())?;
+        check_len("h", at.h, self.hypers())?;
+        check_len("groups", at.w, self.groups.weights())?;
         let (inner_h, scales) = split(at.h, self.inner.hypers());
         let w = cut("scratch", scratch, at.w.len())?;
         scaled(&self.groups, scales, at.w, w);
@@ -131,13 +131,13 @@ impl<O: Objective> Objective for Scaled<'_, O> {
         if self.groups.is_empty() {
             return self.inner.gradient(at, g, d_h, scratch);
         }
-        exactly("g", g, self.weights())?;
+        check_len("g", g, self.weights())?;
         let (h, scales, w) = self.weights_at(&at, &mut scratch)?;
         let inner_at = At { w, h, ..at };
         let loss = match d_h {
             None => self.inner.gradient(inner_at, g, None, scratch)?,
             Some(d_h) => {
-                exactly("d_h", d_h, self.hypers())?;
+                check_len("d_h", d_h, self.hypers())?;
                 let (inner_d_h, d_s) = split_mut(d_h, self.inner.hypers());
                 let loss = self.inner.gradient(inner_at, g, Some(inner_d_h), scratch)?;
                 d_s.fill(S::ZERO);
@@ -189,9 +189,9 @@ impl<O: Objective> Objective for Scaled<'_, O> {
             return self.inner.second_order(at, d, out, scratch);
         }
         let p = self.weights();
-        exactly("d", d, p)?;
-        exactly("h_d", out.h_d, p)?;
-        exactly("m_d", out.m_d, self.hypers())?;
+        check_len("d", d, p)?;
+        check_len("h_d", out.h_d, p)?;
+        check_len("m_d", out.m_d, self.hypers())?;
         let (h, scales, w) = self.weights_at(&at, &mut scratch)?;
         let u = cut("scratch", &mut scratch, p)?;
         let h_u = cut("scratch", &mut scratch, p)?;
@@ -201,7 +201,7 @@ impl<O: Objective> Objective for Scaled<'_, O> {
             Some(g) => g,
             None => cut("scratch", &mut scratch, p)?,
         };
-        exactly("g", g, p)?;
+        check_len("g", g, p)?;
         scaled(&self.groups, scales, d, u);
         h_u.fill(S::ZERO);
         let (inner_m_d, m_d) = split_mut(out.m_d, self.inner.hypers());

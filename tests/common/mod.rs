@@ -21,8 +21,8 @@ use drmad::kernels::momentum::RowSteps;
 use drmad::models::Features;
 use drmad::objective::{self, At, Objective, Products};
 use drmad::path::{Path, Steps};
-use drmad::random::{Batches, Origin};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::random::{Batches, InitialWeights};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::{Arithmetic, Error, Scalar};
 
 /// Something is missing: says what to install, and fails with `CI_REQUIRED=1`, where it should be there.
@@ -447,35 +447,35 @@ impl<S: Scalar> Answer<S> {
 
 /// Trains, validates and sweeps; with the hypergradients of the schedule where `schedule` says so.
 pub(crate) fn hypergradient<A: Arithmetic, S: Scalar>(
-    run: &Run<'_, A, S>,
+    problem: &InnerProblem<'_, A, S>,
     validation: &Validation<'_, A, S>,
-    origin: &dyn Origin<S>,
+    initial: &dyn InitialWeights<S>,
     path: &mut dyn Path<A, S>,
     schedule: bool,
 ) -> Result<Answer<S>, Error> {
-    let p = run.objective.weights();
-    let scratch = run.scratch_len(validation);
-    let rule = run.schedule.rule;
-    let mut buffer = vec![S::ZERO; Workspace::<S>::required_len(p, scratch, rule, schedule)];
-    let mut workspace = Workspace::new(&mut buffer, p, rule, schedule)?;
-    let mut batch = vec![0; run.batches.size];
+    let p = problem.objective.weights();
+    let scratch = problem.scratch_len(validation);
+    let optimizer = problem.schedule.optimizer;
+    let mut buffer = vec![S::ZERO; Workspace::<S>::required_len(p, scratch, optimizer, schedule)];
+    let mut workspace = Workspace::new(&mut buffer, p, optimizer, schedule)?;
+    let mut batch = vec![0; problem.batches.size];
     let mut losses = Vec::new();
-    run.walk(origin, path, &mut workspace, &mut batch, &mut |t, loss| {
+    problem.train(initial, path, &mut workspace, &mut batch, &mut |t, loss| {
         assert_eq!(t, losses.len());
         losses.push(loss);
     })?;
     let w = workspace.w.to_vec();
-    let mut d_h = vec![S::ZERO; run.h.len()];
+    let mut d_h = vec![S::ZERO; problem.h.len()];
     let (mut d_rates, mut d_momenta) = (Vec::new(), Vec::new());
     if schedule {
-        d_rates = vec![S::ZERO; run.schedule.rates.len()];
-        d_momenta = vec![S::ZERO; run.schedule.momenta.len()];
+        d_rates = vec![S::ZERO; problem.schedule.rates.len()];
+        d_momenta = vec![S::ZERO; problem.schedule.momenta.len()];
     }
     let wanted = Wanted {
         d_h: &mut d_h,
         schedule: schedule.then_some((&mut d_rates[..], &mut d_momenta[..])),
     };
-    let outcome = run.back(validation, path, &mut workspace, &mut batch, wanted)?;
+    let outcome = problem.backward(validation, path, &mut workspace, &mut batch, wanted)?;
     Ok(Answer {
         losses,
         w,
@@ -499,8 +499,8 @@ impl<S: Scalar> Steps<S> for NoTraining {
     fn gradient(&mut self, _: usize, _: &[S], _: &mut [S]) -> Result<(), Error> {
         unreachable!("this path computes nothing")
     }
-    fn rule(&self) -> Rule {
-        Rule::HeavyBall
+    fn optimizer(&self) -> Optimizer {
+        Optimizer::HeavyBall
     }
     fn each(&self, _: usize, body: &mut dyn FnMut(Block, RowSteps<'_, S>)) {
         let all = Block {
@@ -535,8 +535,8 @@ impl Steps<f32> for Rates<'_> {
     fn gradient(&mut self, _: usize, _: &[f32], _: &mut [f32]) -> Result<(), Error> {
         unreachable!("this path computes nothing")
     }
-    fn rule(&self) -> Rule {
-        self.0.rule
+    fn optimizer(&self) -> Optimizer {
+        self.0.optimizer
     }
     fn each(&self, t: usize, body: &mut dyn FnMut(Block, RowSteps<'_, f32>)) {
         self.0.each(t, body);

@@ -14,7 +14,7 @@ use drmad::path::{
     Stored, Tape,
 };
 use drmad::random::{Batches, Normal};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::{Arithmetic, Error, Fused, Scalar};
 
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/questions.md"));
@@ -47,7 +47,7 @@ fn grouped(n: u64) -> String {
 #[test]
 fn the_pages_table_of_memory_is_what_the_code_says() {
     let hats = |_| Quantised::<11>::required_len(P, 8) + 9;
-    let tangent = |count| Forward::<f32>::required_len(P, 1, Rule::HeavyBall, count, 0);
+    let tangent = |count| Forward::<f32>::required_len(P, 1, Optimizer::HeavyBall, count, 0);
     type Length<'a> = &'a dyn Fn(usize) -> usize;
     let rows: [(&str, Length<'_>); 8] = [
         ("`Tape`", &|t| Tape::<f32>::required_len(P, t, 0)),
@@ -76,13 +76,13 @@ fn the_pages_table_of_memory_is_what_the_code_says() {
         let row = format!("| {name} | {a} | {b} | {c} |");
         assert!(PAGE.contains(&row), "the page should have\n{row}");
     }
-    let both = Rule::ADAM.slots();
+    let both = Optimizer::ADAM.slots();
     assert_eq!(Tape::<f32>::required_len(P, 100, both), 300 * P);
     let again = |t| Checkpoints::<f32>::least_recomputed(t, 20);
     let [a, b, c] = LENGTHS.map(|t| grouped(again(t)));
     let said = format!("{a}, {b} and {c} steps");
     assert!(PAGE.contains(&said), "the page should say {said}");
-    let always = Workspace::<f32>::required_len(P, 0, Rule::HeavyBall, false);
+    let always = Workspace::<f32>::required_len(P, 0, Optimizer::HeavyBall, false);
     assert!(PAGE.contains(&grouped(always as u64)));
 }
 
@@ -194,7 +194,7 @@ impl Objective for Outside {
     }
 }
 
-fn outside<S: Scalar>() -> Validation<'static, Fused, S> {
+fn judged<S: Scalar>() -> Validation<'static, Fused, S> {
     Validation {
         objective: &Outside,
         examples: &[],
@@ -205,12 +205,12 @@ fn outside<S: Scalar>() -> Validation<'static, Fused, S> {
 const W0: [f64; 3] = [0.9, 0.3, 0.7];
 const H: [f64; 2] = [0.5, 0.25];
 const STEPS: usize = 12;
-const RULES: [Rule; 3] = [Rule::HeavyBall, Rule::Nesterov, Rule::ADAM];
+const RULES: [Optimizer; 3] = [Optimizer::HeavyBall, Optimizer::Nesterov, Optimizer::ADAM];
 
 /// Rates and momenta, one a step; Adam's momentum is one for all.
-fn tables(rule: Rule) -> (Vec<f64>, Vec<f64>) {
-    let momenta = match rule {
-        Rule::Adam { .. } => vec![0.9],
+fn tables(optimizer: Optimizer) -> (Vec<f64>, Vec<f64>) {
+    let momenta = match optimizer {
+        Optimizer::Adam { .. } => vec![0.9],
         _ => (0..STEPS).map(|t| 0.5 + 0.02 * t as f64).collect(),
     };
     (
@@ -219,8 +219,8 @@ fn tables(rule: Rule) -> (Vec<f64>, Vec<f64>) {
     )
 }
 
-/// The validation loss after training, one weight after another, by the rules as published.
-fn trained(rule: Rule, h: &[f64], rates: &[f64], momenta: &[f64]) -> f64 {
+/// The validation loss after training, one weight after another, by the optimizers as published.
+fn trained(optimizer: Optimizer, h: &[f64], rates: &[f64], momenta: &[f64]) -> f64 {
     let mut w = W0;
     for i in 0..3 {
         let (mut m, mut n) = (0.0, 0.0);
@@ -234,16 +234,16 @@ fn trained(rule: Rule, h: &[f64], rates: &[f64], momenta: &[f64]) -> f64 {
             let g = [miss.powi(3) + miss, h[1], 0.0][i];
             let slope = (1.0 - momentum) * g;
             m = momentum * m
-                + if matches!(rule, Rule::Adam { .. }) {
+                + if matches!(optimizer, Optimizer::Adam { .. }) {
                     slope
                 } else {
                     -slope
                 };
             w[i] += rate
-                * match rule {
-                    Rule::HeavyBall => m,
-                    Rule::Nesterov => momentum * m - slope,
-                    Rule::Adam { b2, eps, .. } => {
+                * match optimizer {
+                    Optimizer::HeavyBall => m,
+                    Optimizer::Nesterov => momentum * m - slope,
+                    Optimizer::Adam { b2, eps, .. } => {
                         let (b2, eps) = (f64::from(b2), f64::from(eps));
                         n = b2 * n + (1.0 - b2) * g * g;
                         let unbiased = |x: f64, b: f64| x / (1.0 - b.powi(t as i32 + 1));
@@ -273,34 +273,34 @@ fn close_to_differences(what: &str, got: &[f64], want: &[f64]) {
 }
 
 /// Exactly, with the hypergradients of the schedule.
-fn swept<S: Scalar>(rule: Rule, h: &[f64]) -> crate::common::Answer<S> {
+fn swept<S: Scalar>(optimizer: Optimizer, h: &[f64]) -> crate::common::Answer<S> {
     let to = |x: &[f64]| -> Vec<S> { x.iter().map(|x| S::from_f64(*x)).collect() };
-    let (rates, momenta) = tables(rule);
+    let (rates, momenta) = tables(optimizer);
     let (h, w0, rates, momenta) = (to(h), to(&W0), to(&rates), to(&momenta));
-    let run = Run {
+    let problem = InnerProblem {
         objective: &Toy,
         h: &h,
         schedule: Schedule {
             groups: Groups::global(3),
-            rule,
+            optimizer,
             rates: &rates,
             momenta: &momenta,
         },
         batches: ONE,
         steps: STEPS,
     };
-    let mut storage = vec![S::ZERO; Tape::<S>::required_len(3, STEPS, rule.slots())];
-    let mut tape = Tape::new(3, STEPS, rule.slots(), &mut storage).unwrap();
-    hypergradient(&run, &outside(), &&w0[..], &mut tape, true).unwrap()
+    let mut storage = vec![S::ZERO; Tape::<S>::required_len(3, STEPS, optimizer.slots())];
+    let mut tape = Tape::new(3, STEPS, optimizer.slots(), &mut storage).unwrap();
+    hypergradient(&problem, &judged(), &&w0[..], &mut tape, true).unwrap()
 }
 
 // 2. Adam's square root.
 
 #[test]
 fn a_weight_whose_gradient_is_always_zero_leaves_adams_hypergradient_finite_and_exact() {
-    let (rates, momenta) = tables(Rule::ADAM);
-    let answer = swept::<f64>(Rule::ADAM, &H);
-    let want = differences(&H, |h| trained(Rule::ADAM, h, &rates, &momenta));
+    let (rates, momenta) = tables(Optimizer::ADAM);
+    let answer = swept::<f64>(Optimizer::ADAM, &H);
+    let want = differences(&H, |h| trained(Optimizer::ADAM, h, &rates, &momenta));
     close_to_differences("h", &answer.d_h, &want);
     // The idle weight stays where it is, and so does its derivative.
     assert_eq!((answer.w[2], answer.d_w0[2]), (W0[2], 1.0));
@@ -309,8 +309,8 @@ fn a_weight_whose_gradient_is_always_zero_leaves_adams_hypergradient_finite_and_
 #[test]
 fn where_a_zero_gradient_depends_on_h_adams_derivative_is_one_over_eps() {
     // With h_1 = 0 the gradient of w_1 is 0 at every step, and each moves it by -rate h_1 / eps.
-    let (rates, _) = tables(Rule::ADAM);
-    let answer = swept::<f64>(Rule::ADAM, &[H[0], 0.0]);
+    let (rates, _) = tables(Optimizer::ADAM);
+    let answer = swept::<f64>(Optimizer::ADAM, &[H[0], 0.0]);
     let want = -rates.iter().sum::<f64>() / f64::from(1e-8f32);
     assert_each_close("h_1", &answer.d_h[1..], &[want], CLOSED_FORM);
     assert!(answer.d_h[0].is_finite());
@@ -320,7 +320,7 @@ fn where_a_zero_gradient_depends_on_h_adams_derivative_is_one_over_eps() {
 fn adams_hypergradient_in_f32_is_finite_however_small_a_gradient_is() {
     for exponent in 1..=46 {
         // Their squares leave the normal numbers, then all numbers.
-        let answer = swept::<f32>(Rule::ADAM, &[H[0], 10f64.powi(-exponent)]);
+        let answer = swept::<f32>(Optimizer::ADAM, &[H[0], 10f64.powi(-exponent)]);
         assert!(answer.d_h.iter().all(|d| d.is_finite()), "1e-{exponent}");
     }
 }
@@ -458,28 +458,30 @@ fn a_mistake_in_any_derivative_is_caught_by_the_identity_of_its_name() {
 
 #[test]
 fn a_validation_loss_without_h_has_a_direct_term_of_zero_and_an_exact_hypergradient() {
-    for rule in RULES {
-        let (rates, momenta) = tables(rule);
-        let run = Run {
+    for optimizer in RULES {
+        let (rates, momenta) = tables(optimizer);
+        let problem = InnerProblem {
             objective: &Toy,
             h: &H,
             schedule: Schedule {
                 groups: Groups::global(3),
-                rule,
+                optimizer,
                 rates: &rates,
                 momenta: &momenta,
             },
             batches: ONE,
             steps: STEPS,
         };
-        let mut buffer = vec![1.0; Workspace::<f64>::required_len(3, 0, rule, false)];
-        let mut workspace = Workspace::new(&mut buffer, 3, rule, false).unwrap();
+        let mut buffer = vec![1.0; Workspace::<f64>::required_len(3, 0, optimizer, false)];
+        let mut workspace = Workspace::new(&mut buffer, 3, optimizer, false).unwrap();
         let mut direct = [f64::NAN; 2];
-        run.direct(&outside(), &mut workspace, &mut direct).unwrap();
+        problem
+            .direct(&judged(), &mut workspace, &mut direct)
+            .unwrap();
         assert_eq!(direct, [0.0; 2]);
-        let want = differences(&H, |h| trained(rule, h, &rates, &momenta));
-        let what = format!("{rule:?}");
-        close_to_differences(&what, &swept::<f64>(rule, &H).d_h, &want);
+        let want = differences(&H, |h| trained(optimizer, h, &rates, &momenta));
+        let what = format!("{optimizer:?}");
+        close_to_differences(&what, &swept::<f64>(optimizer, &H).d_h, &want);
     }
 }
 
@@ -521,12 +523,12 @@ impl Objective for Ring {
 #[test]
 fn a_line_across_a_hill_is_an_error_with_its_step_where_the_tape_is_finite() {
     let (steps, w0) = (2000, [1.0f32, 0.1]);
-    let run = Run {
+    let problem = InnerProblem {
         objective: &Ring,
         h: &[0.1],
         schedule: Schedule {
             groups: Groups::global(2),
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             rates: &[0.5],
             momenta: &[0.0],
         },
@@ -539,10 +541,10 @@ fn a_line_across_a_hill_is_an_error_with_its_step_where_the_tape_is_finite() {
     };
     let mut storage = vec![0.0; Tape::<f32>::required_len(2, steps, 0)];
     let mut tape = Tape::new(2, steps, 0, &mut storage).unwrap();
-    let exact = hypergradient(&run, &validation, &&w0[..], &mut tape, false).unwrap();
+    let exact = hypergradient(&problem, &validation, &&w0[..], &mut tape, false).unwrap();
     assert!(exact.w[0] < -0.9, "it ends on the other side");
     let mut line = Line::new(&w0[..], steps);
-    let error = hypergradient(&run, &validation, &&w0[..], &mut line, false).unwrap_err();
+    let error = hypergradient(&problem, &validation, &&w0[..], &mut line, false).unwrap_err();
     let Error::Diverged { what, step } = error else {
         panic!("{error}");
     };
@@ -579,12 +581,12 @@ fn a_hyperparameter_that_nothing_reads_gets_a_zero_and_no_warning() {
             Ok(loss)
         }
     }
-    let run = Run {
+    let problem = InnerProblem {
         objective: &Forgetful,
         h: &H,
         schedule: Schedule {
             groups: Groups::global(3),
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             rates: &[0.1],
             momenta: &[0.5],
         },
@@ -593,7 +595,7 @@ fn a_hyperparameter_that_nothing_reads_gets_a_zero_and_no_warning() {
     };
     let mut storage = vec![0.0; Tape::<f64>::required_len(3, STEPS, 0)];
     let mut tape = Tape::new(3, STEPS, 0, &mut storage).unwrap();
-    let answer = hypergradient(&run, &outside(), &&W0[..], &mut tape, false).unwrap();
+    let answer = hypergradient(&problem, &judged(), &&W0[..], &mut tape, false).unwrap();
     assert!(answer.d_h[0] != 0.0);
     assert_eq!(answer.d_h[1], 0.0);
 }
@@ -602,26 +604,26 @@ fn a_hyperparameter_that_nothing_reads_gets_a_zero_and_no_warning() {
 
 #[test]
 fn the_hypergradient_by_the_rate_and_the_momentum_of_one_step_is_the_difference_of_trainings() {
-    for rule in RULES {
-        let (rates, momenta) = tables(rule);
-        let answer = swept::<f64>(rule, &H);
-        let want = differences(&rates, |rates| trained(rule, &H, rates, &momenta));
-        let what = format!("{rule:?}, rates");
+    for optimizer in RULES {
+        let (rates, momenta) = tables(optimizer);
+        let answer = swept::<f64>(optimizer, &H);
+        let want = differences(&rates, |rates| trained(optimizer, &H, rates, &momenta));
+        let what = format!("{optimizer:?}, rates");
         close_to_differences(&what, &answer.d_rates, &want);
-        let want = differences(&momenta, |momenta| trained(rule, &H, &rates, momenta));
-        let what = format!("{rule:?}, momenta");
+        let want = differences(&momenta, |momenta| trained(optimizer, &H, &rates, momenta));
+        let what = format!("{optimizer:?}, momenta");
         close_to_differences(&what, &answer.d_momenta, &want);
     }
 }
 
 #[test]
 fn momenta_of_adam_that_change_from_step_to_step_are_refused() {
-    let run = Run {
+    let problem = InnerProblem {
         objective: &Toy,
         h: &H,
         schedule: Schedule {
             groups: Groups::global(3),
-            rule: Rule::ADAM,
+            optimizer: Optimizer::ADAM,
             rates: &[0.1],
             momenta: &[0.9; STEPS],
         },
@@ -633,5 +635,5 @@ fn momenta_of_adam_that_change_from_step_to_step_are_refused() {
         want: 1,
         got: STEPS,
     };
-    assert_eq!(run.check(), Err(refused));
+    assert_eq!(problem.check(), Err(refused));
 }

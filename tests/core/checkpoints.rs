@@ -8,7 +8,7 @@ use drmad::kernels::momentum::RowSteps;
 use drmad::models::{Features, Mlp};
 use drmad::path::{Checkpoints, Mark, Path, Spare, Steps, Tape};
 use drmad::random::Batches;
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain};
 
@@ -35,8 +35,8 @@ impl Steps<f64> for Counting {
     fn gradient(&mut self, _: usize, _: &[f64], _: &mut [f64]) -> Result<(), Error> {
         unreachable!("steps are taken whole")
     }
-    fn rule(&self) -> Rule {
-        Rule::HeavyBall
+    fn optimizer(&self) -> Optimizer {
+        Optimizer::HeavyBall
     }
     fn each(&self, _: usize, _: &mut dyn FnMut(Block, RowSteps<'_, f64>)) {}
 }
@@ -279,12 +279,12 @@ struct Small {
 }
 
 impl Small {
-    fn new(rule: Rule) -> Small {
+    fn new(optimizer: Optimizer) -> Small {
         let around = |seed, n, middle: f32, by: f32| -> Vec<f32> {
             let noise = Noise(seed).f32s(n, by);
             noise.iter().map(|x| middle + x).collect()
         };
-        let is_adam = matches!(rule, Rule::Adam { .. });
+        let is_adam = matches!(optimizer, Optimizer::Adam { .. });
         let (rate, momenta) = if is_adam { (0.03, 6) } else { (0.3, 6 * STEPS) };
         Small {
             data: Data::small(),
@@ -306,16 +306,16 @@ impl Small {
 
     fn answer<A: Arithmetic>(
         &self,
-        rule: Rule,
+        optimizer: Optimizer,
         path: &mut dyn Path<A, f32>,
         schedule: bool,
     ) -> Answer<f32> {
         let (training, validation) = (self.objective::<A>(false), self.objective::<A>(true));
-        let run = Run {
+        let problem = InnerProblem {
             objective: &training,
             h: &self.h,
             schedule: Schedule {
-                rule,
+                optimizer,
                 groups: TENSORS,
                 rates: &self.rates,
                 momenta: &self.momenta,
@@ -331,7 +331,7 @@ impl Small {
             objective: &validation,
             examples: &[8, 9, 10, 11],
         };
-        hypergradient(&run, &validation, &&self.w0[..], path, schedule).unwrap()
+        hypergradient(&problem, &validation, &&self.w0[..], path, schedule).unwrap()
     }
 }
 
@@ -385,12 +385,12 @@ impl<A: Arithmetic> Path<A, f32> for Watched<'_> {
     }
 }
 
-fn same_bits_as_the_tape<A: Arithmetic>(rule: Rule, schedule: bool) {
-    let small = Small::new(rule);
-    let slots = rule.slots();
+fn same_bits_as_the_tape<A: Arithmetic>(optimizer: Optimizer, schedule: bool) {
+    let small = Small::new(optimizer);
+    let slots = optimizer.slots();
     let mut numbers = vec![f32::NAN; Tape::<f32>::required_len(P, STEPS, slots)];
     let mut tape = Tape::new(P, STEPS, slots, &mut numbers).unwrap();
-    let want = small.answer::<A>(rule, &mut tape, schedule);
+    let want = small.answer::<A>(optimizer, &mut tape, schedule);
     assert!(want.d_h.iter().any(|x| *x != 0.0));
     for s in [1, 2, 3, 5, 22, 23, 30] {
         for online in [false, true] {
@@ -408,7 +408,7 @@ fn same_bits_as_the_tape<A: Arithmetic>(rule: Rule, schedule: bool) {
                 slots,
                 recalled: 0,
             };
-            let got = small.answer::<A>(rule, &mut path, schedule);
+            let got = small.answer::<A>(optimizer, &mut path, schedule);
             assert_eq!(path.recalled, STEPS);
             assert_eq!(path.checkpoints.recomputed() == 0, s >= STEPS);
             for (what, got, want) in [
@@ -417,7 +417,11 @@ fn same_bits_as_the_tape<A: Arithmetic>(rule: Rule, schedule: bool) {
                 ("rates", &got.d_rates, &want.d_rates),
                 ("momenta", &got.d_momenta, &want.d_momenta),
             ] {
-                assert_eq!(bits(got), bits(want), "{rule:?}, {s} snapshots: by {what}");
+                assert_eq!(
+                    bits(got),
+                    bits(want),
+                    "{optimizer:?}, {s} snapshots: by {what}"
+                );
             }
         }
     }
@@ -425,10 +429,10 @@ fn same_bits_as_the_tape<A: Arithmetic>(rule: Rule, schedule: bool) {
 
 #[test]
 fn every_step_and_hypergradient_has_the_bits_of_the_tape() {
-    for rule in [Rule::HeavyBall, Rule::Nesterov, Rule::ADAM] {
+    for optimizer in [Optimizer::HeavyBall, Optimizer::Nesterov, Optimizer::ADAM] {
         for schedule in [false, true] {
-            same_bits_as_the_tape::<Plain>(rule, schedule);
-            same_bits_as_the_tape::<Fused>(rule, schedule);
+            same_bits_as_the_tape::<Plain>(optimizer, schedule);
+            same_bits_as_the_tape::<Fused>(optimizer, schedule);
         }
     }
 }
@@ -594,8 +598,8 @@ fn what_stops_a_replay_stops_the_sweep_and_leaves_the_snapshots_whole() {
         fn gradient(&mut self, _: usize, _: &[f64], _: &mut [f64]) -> Result<(), Error> {
             unreachable!("steps are taken whole")
         }
-        fn rule(&self) -> Rule {
-            Rule::HeavyBall
+        fn optimizer(&self) -> Optimizer {
+            Optimizer::HeavyBall
         }
         fn each(&self, _: usize, _: &mut dyn FnMut(Block, RowSteps<'_, f64>)) {}
     }

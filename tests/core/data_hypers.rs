@@ -17,7 +17,7 @@ use drmad::models::{
 use drmad::objective::{At, Objective, Products};
 use drmad::path::Tape;
 use drmad::random::Batches;
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain};
 
@@ -129,8 +129,12 @@ fn every_kind(data: &Data, each: &mut impl Each) {
     );
 }
 
-fn net<D: Examples, A: Arithmetic>(examples: D, widths: &[usize], chunk: usize) -> Mlp<'_, D, A> {
-    Mlp::new(examples, widths, chunk).unwrap()
+fn net<D: Examples, A: Arithmetic>(
+    examples: D,
+    widths: &[usize],
+    microbatch: usize,
+) -> Mlp<'_, D, A> {
+    Mlp::new(examples, widths, microbatch).unwrap()
 }
 
 fn logistic<D: Examples>(examples: D) -> Logistic<D, Fused> {
@@ -146,10 +150,10 @@ fn hyperparameters_in_examples_keep_the_identities() {
         fn see<D: Examples + Copy>(&mut self, what: &str, examples: D, _: &[Change]) {
             keeps_the_identities(&format!("logistic, {what}"), &logistic(examples));
             for widths in DEPTHS {
-                for chunk in [1, 3, 100] {
-                    let what = format!("{widths:?} by {chunk}, {what}");
-                    keeps_the_identities(&what, &net::<_, Plain>(examples, widths, chunk));
-                    keeps_the_identities(&what, &net::<_, Fused>(examples, widths, chunk));
+                for microbatch in [1, 3, 100] {
+                    let what = format!("{widths:?} by {microbatch}, {what}");
+                    keeps_the_identities(&what, &net::<_, Plain>(examples, widths, microbatch));
+                    keeps_the_identities(&what, &net::<_, Fused>(examples, widths, microbatch));
                 }
             }
         }
@@ -315,12 +319,18 @@ fn the_size_of_a_chunk_changes_no_bit_of_derivatives_by_examples() {
         fn see<D: Examples + Copy>(&mut self, what: &str, examples: D, _: &[Change]) {
             let mut noise = Noise(303);
             let [w, h, d] = [74, examples.hypers(), 74].map(|n| noise.f32s(n, 1.0));
-            let by = |chunk| {
-                let all = all_of(&net::<_, Fused>(examples, WIDTHS, chunk), &w, &h, BATCH, &d);
+            let by = |microbatch| {
+                let all = all_of(
+                    &net::<_, Fused>(examples, WIDTHS, microbatch),
+                    &w,
+                    &h,
+                    BATCH,
+                    &d,
+                );
                 bits(&[all.d_h, all.m_d].concat())
             };
-            for chunk in [1, 2, 3, 5] {
-                assert_eq!(by(chunk), by(100), "{what} by {chunk}");
+            for microbatch in [1, 2, 3, 5] {
+                assert_eq!(by(microbatch), by(100), "{what} by {microbatch}");
             }
         }
     }
@@ -414,12 +424,12 @@ fn every_hypergradient_by_examples_is_the_difference_of_whole_trainings_in_neste
                 .collect();
 
             let training = net::<_, Fused>(examples, WIDTHS, 3);
-            let outside = net::<_, Fused>(beside(self.0.features(), h.len()), WIDTHS, 3);
-            let run = Run {
+            let judged = net::<_, Fused>(beside(self.0.features(), h.len()), WIDTHS, 3);
+            let problem = InnerProblem {
                 objective: &training,
                 h: &h,
                 schedule: Schedule {
-                    rule: Rule::HeavyBall,
+                    optimizer: Optimizer::HeavyBall,
                     groups: Groups::global(74),
                     rates: &[RATE],
                     momenta: &[MOMENTUM],
@@ -428,12 +438,12 @@ fn every_hypergradient_by_examples_is_the_difference_of_whole_trainings_in_neste
                 steps: STEPS,
             };
             let validation = Validation {
-                objective: &outside,
+                objective: &judged,
                 examples: VALID,
             };
             let mut storage = vec![f64::NAN; Tape::<f64>::required_len(74, STEPS, 0)];
             let mut tape = Tape::new(74, STEPS, 0, &mut storage).unwrap();
-            let got = hypergradient(&run, &validation, &&w0[..], &mut tape, false).unwrap();
+            let got = hypergradient(&problem, &validation, &&w0[..], &mut tape, false).unwrap();
             let valid = [valid_loss(&h)];
             assert_each_close(what, &[got.valid_loss], &valid, TWO_EXACT_METHODS);
             if matches!(changes, [Change::Nothing(_)]) {

@@ -13,8 +13,8 @@ use drmad::path::{
     Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Quantised, Reversed,
     Reversible, Tail, Tape,
 };
-use drmad::random::{Batches, Normal, Origin};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::random::{Batches, InitialWeights, Normal};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Error, Fused};
 
@@ -53,7 +53,7 @@ const fn by(by: Granularity, biases: bool) -> Groups<'static> {
 
 const UNITS: Groups<'static> = by(Granularity::Unit, true);
 const TENSORS: Groups<'static> = by(Granularity::Tensor, true);
-const ADAM: Rule = Rule::Adam {
+const ADAM: Optimizer = Optimizer::Adam {
     b2: 0.9,
     eps: 1e-8,
     decay: 0.1,
@@ -95,7 +95,7 @@ impl Inputs {
     /// The training, its validation, and what `then` makes of the two.
     fn with<R>(
         &self,
-        rule: Rule,
+        optimizer: Optimizer,
         then: impl FnOnce(&Training<'_>, &Validation<'_, Fused, f32>) -> R,
     ) -> R {
         let features = Features {
@@ -109,12 +109,12 @@ impl Inputs {
             L2::new(Scaled { inner, groups }, strength)
         };
         let objective = [Strength::Tuned(TENSORS), Strength::Off(TENSORS)].map(objective);
-        let run = Run {
+        let problem = InnerProblem {
             objective: &objective[0],
             h: &self.h,
             schedule: Schedule {
                 groups: TENSORS,
-                rule,
+                optimizer,
                 rates: &self.rates,
                 momenta: &self.momenta,
             },
@@ -129,41 +129,41 @@ impl Inputs {
             objective: &objective[1],
             examples: &[4, 5],
         };
-        then(&run, &validation)
+        then(&problem, &validation)
     }
 
     /// The hypergradient by a sweep over a path.
     fn over(
         &self,
-        rule: Rule,
+        optimizer: Optimizer,
         path: &mut dyn Path<Fused, f32>,
         schedule: bool,
     ) -> Result<Answer<f32>, Error> {
-        self.with(rule, |run, validation| {
-            hypergradient(run, validation, &&self.w0[..], path, schedule)
+        self.with(optimizer, |problem, validation| {
+            hypergradient(problem, validation, &&self.w0[..], path, schedule)
         })
     }
 
     /// The same by forward mode, in some directions.
-    fn forward(&self, rule: Rule) -> Result<Vec<f32>, Error> {
+    fn forward(&self, optimizer: Optimizer) -> Result<Vec<f32>, Error> {
         const WRT: &[Wrt] = &[Wrt::Hyper(0), Wrt::Hyper(7), Wrt::Rate(1), Wrt::Momentum(2)];
-        self.with(rule, |run, validation| {
-            let scratch = run.forward_scratch_len(validation, WRT.len());
+        self.with(optimizer, |problem, validation| {
+            let scratch = problem.forward_scratch_len(validation, WRT.len());
             let hypers = self.h.len();
-            let len = Forward::<f32>::required_len(P, hypers, rule, WRT.len(), scratch);
+            let len = Forward::<f32>::required_len(P, hypers, optimizer, WRT.len(), scratch);
             let mut buffer = vec![f32::NAN; len];
-            let mut forward = Forward::new(&mut buffer, run, WRT)?;
+            let mut forward = Forward::new(&mut buffer, problem, WRT)?;
             forward.start(&&self.w0[..])?;
-            run.forward(0..STEPS, &mut forward, &mut [0; 3], &mut |_, _| ())?;
+            problem.forward(0..STEPS, &mut forward, &mut [0; 3], &mut |_, _| ())?;
             let mut d = vec![f32::NAN; WRT.len()];
-            let loss = run.hypergradient(validation, &mut forward, &mut d)?;
+            let loss = problem.hypergradient(validation, &mut forward, &mut d)?;
             d.push(loss);
             Ok(d)
         })
     }
 
     /// Calls `then` with what each method makes of this training.
-    fn each(&self, rule: Rule, mut then: impl FnMut(&str, Result<Vec<f32>, Error>)) {
+    fn each(&self, optimizer: Optimizer, mut then: impl FnMut(&str, Result<Vec<f32>, Error>)) {
         const NAMES: [&str; 11] = [
             "tape",
             "tape with schedule",
@@ -180,14 +180,14 @@ impl Inputs {
         for name in NAMES {
             then(
                 name,
-                self.by_name(name, rule).map(|answer| answer.numbers()),
+                self.by_name(name, optimizer).map(|answer| answer.numbers()),
             );
         }
-        then("forward", self.forward(rule));
+        then("forward", self.forward(optimizer));
     }
 
-    fn by_name(&self, name: &str, rule: Rule) -> Result<Answer<f32>, Error> {
-        let (w0, slots) = (&self.w0[..], rule.slots());
+    fn by_name(&self, name: &str, optimizer: Optimizer) -> Result<Answer<f32>, Error> {
+        let (w0, slots) = (&self.w0[..], optimizer.slots());
         let (mut numbers, mut more_numbers) = (vec![f32::NAN; 1000], vec![f32::NAN; 1000]);
         let (mut words, mut marks) = (vec![!0; 1000], [Mark::default(); 3]);
         let mut factors = [f32::NAN; 4];
@@ -199,50 +199,68 @@ impl Inputs {
         match name {
             "tape" => {
                 // The heavy ball's velocities can be told from its weights.
-                let slots = if rule == Rule::HeavyBall { 0 } else { slots };
-                self.over(rule, &mut Tape::new(P, STEPS, slots, &mut numbers)?, false)
+                let slots = if optimizer == Optimizer::HeavyBall {
+                    0
+                } else {
+                    slots
+                };
+                self.over(
+                    optimizer,
+                    &mut Tape::new(P, STEPS, slots, &mut numbers)?,
+                    false,
+                )
             }
-            "tape with schedule" => {
-                self.over(rule, &mut Tape::new(P, STEPS, slots, &mut numbers)?, true)
-            }
+            "tape with schedule" => self.over(
+                optimizer,
+                &mut Tape::new(P, STEPS, slots, &mut numbers)?,
+                true,
+            ),
             "checkpoints with schedule" => {
                 let mut path = Checkpoints::new(P, STEPS, slots, &mut numbers, &mut marks)?;
-                self.over(rule, &mut path, true)
+                self.over(optimizer, &mut path, true)
             }
             "reversible" => self.over(
-                rule,
+                optimizer,
                 &mut Reversible::new(P, STEPS, 0.6, &mut words)?,
                 false,
             ),
-            "line" => self.over(rule, &mut Line::new(w0, STEPS), false),
+            "line" => self.over(optimizer, &mut Line::new(w0, STEPS), false),
             "knots" => {
                 let rows = Quantised::<11>::new(P, 3, &mut words)?;
-                self.over(rule, &mut Knots::<f32, _, _>::new(P, 3, w0, rows)?, false)
+                self.over(
+                    optimizer,
+                    &mut Knots::<f32, _, _>::new(P, 3, w0, rows)?,
+                    false,
+                )
             }
             "hermite" => {
                 let rows = Full::new(P, 3, &mut numbers)?;
                 let changes = Full::new(P, 4, &mut more_numbers)?;
                 let mut path = Knots::<f32, _, _>::hermite(P, 3, w0, rows, changes)?;
-                self.over(rule, &mut path, false)
+                self.over(optimizer, &mut path, false)
             }
-            "legendre" => self.over(rule, &mut Legendre::new(P, STEPS, 3, &mut numbers)?, false),
+            "legendre" => self.over(
+                optimizer,
+                &mut Legendre::new(P, STEPS, 3, &mut numbers)?,
+                false,
+            ),
             "hats in full" => {
                 let rows = Full::new(P, 3, &mut numbers)?;
                 let mut path = Hats::new(P, grid(STEPS), w0, rows, &mut factors)?;
-                self.over(rule, &mut path, false)
+                self.over(optimizer, &mut path, false)
             }
             "tail of hats" => {
                 let rows = Quantised::<11>::new(P, 3, &mut words)?;
                 let hats = Hats::new(P, grid(STEPS - 3), w0, rows, &mut factors)?;
-                self.over(rule, &mut Tail::new(hats, STEPS, 3)?, false)
+                self.over(optimizer, &mut Tail::new(hats, STEPS, 3)?, false)
             }
-            "reversed" => self.over(rule, &mut Reversed, false),
+            "reversed" => self.over(optimizer, &mut Reversed, false),
             other => panic!("no method {other}"),
         }
     }
 }
 
-type Training<'a> = Run<'a, Fused, f32>;
+type Training<'a> = InnerProblem<'a, Fused, f32>;
 
 /// Counts results, which must be finite, and refusals, which must say where.
 #[derive(Default)]
@@ -283,7 +301,7 @@ impl Tally {
 #[test]
 fn whatever_number_stands_anywhere_every_method_gives_finite_numbers_or_says_at_which_step_not() {
     let mut tally = Tally::default();
-    for rule in [Rule::HeavyBall, Rule::Nesterov, ADAM] {
+    for optimizer in [Optimizer::HeavyBall, Optimizer::Nesterov, ADAM] {
         for field in 0..5 {
             for end in ENDS {
                 // One of them, the last, and all.
@@ -293,9 +311,9 @@ fn whatever_number_stands_anywhere_every_method_gives_finite_numbers_or_says_at_
                     let n = x.len();
                     let (from, to) = [(0, 1), (n - 1, n), (0, n)][places];
                     x[from..to].fill(end);
-                    inputs.each(rule, |method, got| {
+                    inputs.each(optimizer, |method, got| {
                         let what =
-                            format!("{method}, {rule:?}, {end:e} in {field} at {from}..{to}");
+                            format!("{method}, {optimizer:?}, {end:e} in {field} at {from}..{to}");
                         tally.add(&what, got);
                     });
                 }
@@ -319,7 +337,7 @@ fn where_nothing_moves_them_the_smallest_numbers_keep_their_bits() {
         *w = *least;
     }
     for name in ["tape", "line", "hats in full"] {
-        let answer = inputs.by_name(name, Rule::HeavyBall).unwrap();
+        let answer = inputs.by_name(name, Optimizer::HeavyBall).unwrap();
         assert_eq!(bits(&answer.w), bits(&inputs.w0), "{name}");
     }
 }
@@ -331,9 +349,12 @@ fn weights_of_1e30_are_trained_or_refused_with_their_step() {
         for (k, _) in ENDS.iter().enumerate() {
             let mut inputs = Inputs::new();
             inputs.w0 = Noise(k as u64).f32s(P, scale);
-            for rule in [Rule::HeavyBall, Rule::Nesterov, ADAM] {
-                inputs.each(rule, |method, got| {
-                    tally.add(&format!("{method}, {rule:?}, weights of {scale:e}"), got);
+            for optimizer in [Optimizer::HeavyBall, Optimizer::Nesterov, ADAM] {
+                inputs.each(optimizer, |method, got| {
+                    tally.add(
+                        &format!("{method}, {optimizer:?}, weights of {scale:e}"),
+                        got,
+                    );
                 });
             }
         }
@@ -349,12 +370,12 @@ fn weights_of_1e30_are_trained_or_refused_with_their_step() {
 fn one_weight_one_step_and_one_example_are_a_training() {
     // v = -(1 - gamma) (w - h), w + alpha v: from 1, the weight after it is .75.
     let bowl = Quadratic::<Fused>::new(&[1.0]);
-    let run = Run {
+    let problem = InnerProblem {
         objective: &bowl,
         h: &[0.0],
         schedule: Schedule {
             groups: Groups::global(1),
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             rates: &[0.5f32],
             momenta: &[0.5],
         },
@@ -369,10 +390,10 @@ fn one_weight_one_step_and_one_example_are_a_training() {
         objective: &bowl,
         examples: &[],
     };
-    let origin = &[1.0f32][..];
+    let initial = &[1.0f32][..];
     let mut storage = [f32::NAN; 2];
     let mut tape = Tape::new(1, 1, 1, &mut storage).unwrap();
-    let answer = hypergradient(&run, &validation, &origin, &mut tape, true).unwrap();
+    let answer = hypergradient(&problem, &validation, &initial, &mut tape, true).unwrap();
     // E = (w - h)^2 / 2 with dw/dh = alpha (1 - gamma).
     assert_eq!((answer.w[0], answer.valid_loss), (0.75, 0.281_25));
     assert_eq!(answer.d_h, [0.75 * (0.25 - 1.0)]);
@@ -385,24 +406,24 @@ fn one_weight_one_step_and_one_example_are_a_training() {
         width: 1,
     };
     let net = Mlp::<_, Fused>::new(data.features(), &[1, 1], 1).unwrap();
-    let run = Run {
+    let problem = InnerProblem {
         objective: &net,
         h: &[],
         schedule: Schedule {
             groups: Groups::global(2),
-            ..run.schedule
+            ..problem.schedule
         },
-        batches: run.batches,
+        batches: problem.batches,
         steps: 1,
     };
     let validation = Validation {
         objective: &net,
         examples: &[0],
     };
-    let origin = &[0.5f32, -0.5][..];
-    let mut line = Line::new(origin, 1);
-    let answer = hypergradient(&run, &validation, &origin, &mut line, false).unwrap();
-    assert_eq!((answer.valid_loss, answer.w), (0.0, origin.to_vec()));
+    let initial = &[0.5f32, -0.5][..];
+    let mut line = Line::new(initial, 1);
+    let answer = hypergradient(&problem, &validation, &initial, &mut line, false).unwrap();
+    assert_eq!((answer.valid_loss, answer.w), (0.0, initial.to_vec()));
     assert_eq!(answer.d_w0, [0.0, 0.0]);
 }
 
@@ -413,12 +434,12 @@ fn a_hundred_thousand_steps_there_and_back_are_exact_where_the_path_is() {
     let inputs = Inputs::new();
     let w0 = &inputs.w0[..];
     let over = |path: &mut dyn Path<Fused, f32>| {
-        inputs.with(Rule::HeavyBall, |run, validation| {
-            let run = Run {
+        inputs.with(Optimizer::HeavyBall, |problem, validation| {
+            let problem = InnerProblem {
                 steps: LONG,
-                ..*run
+                ..*problem
             };
-            hypergradient(&run, validation, &w0, path, false)
+            hypergradient(&problem, validation, &w0, path, false)
         })
     };
     let mut storage = vec![f32::NAN; Tape::<f32>::required_len(P, LONG, 0)];
@@ -450,7 +471,7 @@ fn a_hundred_thousand_steps_there_and_back_are_exact_where_the_path_is() {
         spacing: 1.5,
     };
     let mut path = Hats::new(P, grid, w0, rows, &mut factors).unwrap();
-    // A fit so coarse may diverge on the way back; then it says at which step.
+    // A fit so coarse may diverge on the backward pass; then it says at which step.
     match over(&mut path) {
         Ok(answer) => assert!(answer.numbers().iter().all(|x| x.is_finite())),
         Err(Error::Diverged { step, .. }) => assert!(step <= LONG),
@@ -478,18 +499,18 @@ fn ten_million_weights_are_trained_and_swept_in_the_line_s_memory() {
         let net = Mlp::<_, Fused>::new(data.features(), WIDE, 1).unwrap();
         L2::new(net, strength)
     };
-    let (training, outside) = (
+    let (training, judged) = (
         objective(Strength::Tuned(groups)),
         objective(Strength::Off(groups)),
     );
     // The scratch does not grow with the weights beyond what one product packs.
-    assert!(scratch_len(&training, &outside) < 2 * p);
-    let run = Run {
+    assert!(scratch_len(&training, &judged) < 2 * p);
+    let problem = InnerProblem {
         objective: &training,
         h: &[1e-4f32, 0.0],
         schedule: Schedule {
             groups: Groups::global(p),
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             rates: &[0.1],
             momenta: &[0.5],
         },
@@ -501,24 +522,24 @@ fn ten_million_weights_are_trained_and_swept_in_the_line_s_memory() {
         steps: 2,
     };
     let validation = Validation {
-        objective: &outside,
+        objective: &judged,
         examples: &[2],
     };
-    let origin = Normal {
+    let initial = Normal {
         seed: 4,
         groups: Groups::global(p),
         log_scales: &[-5.0f32],
     };
-    assert_eq!(Origin::<f32>::floats(&origin), 0);
-    let mut line = Line::new(origin, 2);
+    assert_eq!(InitialWeights::<f32>::floats(&initial), 0);
+    let mut line = Line::new(initial, 2);
     assert_eq!(Path::<Fused, f32>::floats(&line), 0);
-    let answer = hypergradient(&run, &validation, &origin, &mut line, false).unwrap();
+    let answer = hypergradient(&problem, &validation, &initial, &mut line, false).unwrap();
     assert!(answer.w.iter().chain(&answer.d_h).all(|x| x.is_finite()));
     assert!(answer.d_h[0] != 0.0);
 }
 
 #[test]
-fn outer_optimisers_and_projections_leave_finite_numbers_or_refuse_and_change_nothing() {
+fn outer_optimizers_and_projections_leave_finite_numbers_or_refuse_and_change_nothing() {
     let mut tally = Tally::default();
     for rate in ENDS {
         for d in ENDS {

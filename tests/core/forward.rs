@@ -1,4 +1,4 @@
-//! Forward mode: against the sweep over the tape, for every rule and kind of hyperparameter; in pieces
+//! Forward mode: against the sweep over the tape, for every optimizer and kind of hyperparameter; in pieces
 //! of a training; in real time.
 
 use crate::common::plain;
@@ -14,8 +14,8 @@ use drmad::models::{Features, Mlp, Quadratic};
 use drmad::objective::{At, Directions, Objective};
 use drmad::outer::{Adam, Outer};
 use drmad::path::Tape;
-use drmad::random::{Batches, Normal, Origin};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::random::{Batches, InitialWeights, Normal};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Error, Fused, Plain, Scalar, state};
 
@@ -39,12 +39,17 @@ const BATCHES: Batches = Batches {
     size: 5,
 };
 const VALID: &[u32] = &[8, 9, 10, 11];
-const DECAYING: Rule = Rule::Adam {
+const DECAYING: Optimizer = Optimizer::Adam {
     b2: 0.9,
     eps: 1e-3,
     decay: 0.2,
 };
-const RULES: [Rule; 4] = [Rule::HeavyBall, Rule::Nesterov, Rule::ADAM, DECAYING];
+const RULES: [Optimizer; 4] = [
+    Optimizer::HeavyBall,
+    Optimizer::Nesterov,
+    Optimizer::ADAM,
+    DECAYING,
+];
 
 type Penalised<'a> = L2<'a, Scaled<'a, Mlp<'a, Features<'a>, Fused>>>;
 
@@ -67,8 +72,8 @@ struct Inputs<S> {
 
 impl<S: Scalar> Inputs<S> {
     /// With tables by step where `by_step` says so; Adam's momenta are constant.
-    fn new(rule: Rule, by_step: bool) -> Self {
-        let adam = matches!(rule, Rule::Adam { .. });
+    fn new(optimizer: Optimizer, by_step: bool) -> Self {
+        let adam = matches!(optimizer, Optimizer::Adam { .. });
         let around = |seed, n, middle: f32, by: f32| -> Vec<S> {
             let noise = Noise(seed).f32s(n, by);
             noise.iter().map(|x| S::from_f32(middle + x)).collect()
@@ -82,12 +87,16 @@ impl<S: Scalar> Inputs<S> {
         }
     }
 
-    fn run<'a, O: Objective>(&'a self, objective: &'a O, rule: Rule) -> Run<'a, O::Arithmetic, S> {
-        Run {
+    fn run<'a, O: Objective>(
+        &'a self,
+        objective: &'a O,
+        optimizer: Optimizer,
+    ) -> InnerProblem<'a, O::Arithmetic, S> {
+        InnerProblem {
             objective,
             h: &self.h,
             schedule: Schedule {
-                rule,
+                optimizer,
                 groups: TENSORS,
                 rates: &self.rates,
                 momenta: &self.momenta,
@@ -97,7 +106,7 @@ impl<S: Scalar> Inputs<S> {
         }
     }
 
-    fn origin(&self) -> Normal<'_, S> {
+    fn initial(&self) -> Normal<'_, S> {
         Normal {
             seed: 7,
             groups: TENSORS,
@@ -123,25 +132,25 @@ struct Forwarded<S> {
     d: Vec<S>,
 }
 
-fn forward<S: Scalar>(rule: Rule, inputs: &Inputs<S>, pieces: &[usize]) -> Forwarded<S> {
+fn forward<S: Scalar>(optimizer: Optimizer, inputs: &Inputs<S>, pieces: &[usize]) -> Forwarded<S> {
     let data = Data::small();
     let training = objective(&data, Strength::Tuned(TENSORS));
-    let outside = objective(&data, Strength::Off(TENSORS));
+    let judged = objective(&data, Strength::Off(TENSORS));
     let validation = Validation {
-        objective: &outside,
+        objective: &judged,
         examples: VALID,
     };
-    let run = inputs.run(&training, rule);
+    let problem = inputs.run(&training, optimizer);
     let wrt = inputs.wrt();
-    let scratch = scratch_len(&training, &outside, wrt.len());
-    let len = Forward::<S>::required_len(P, H, rule, wrt.len(), scratch);
+    let scratch = scratch_len(&training, &judged, wrt.len());
+    let len = Forward::<S>::required_len(P, H, optimizer, wrt.len(), scratch);
     let mut buffer = vec![S::from_f32(f32::NAN); len];
-    let mut forward = Forward::new(&mut buffer, &run, &wrt).unwrap();
-    forward.start(&inputs.origin()).unwrap();
+    let mut forward = Forward::new(&mut buffer, &problem, &wrt).unwrap();
+    forward.start(&inputs.initial()).unwrap();
     let first = (wrt.len() - 6) * P;
     let initial = forward.w_dot[first..].chunks_mut(P);
     for (group, w_dot) in initial.enumerate() {
-        inputs.origin().tangent(group, forward.w, w_dot).unwrap();
+        inputs.initial().tangent(group, forward.w, w_dot).unwrap();
     }
     let mut losses = vec![];
     let mut batch = [0; 5];
@@ -149,13 +158,14 @@ fn forward<S: Scalar>(rule: Rule, inputs: &Inputs<S>, pieces: &[usize]) -> Forwa
     let mut d = vec![S::ZERO; wrt.len()];
     let mut valid_loss = S::ZERO;
     for end in pieces {
-        run.forward(start..*end, &mut forward, &mut batch, &mut |t, loss| {
-            assert_eq!(t, losses.len());
-            losses.push(loss);
-        })
-        .unwrap();
+        problem
+            .forward(start..*end, &mut forward, &mut batch, &mut |t, loss| {
+                assert_eq!(t, losses.len());
+                losses.push(loss);
+            })
+            .unwrap();
         // To read it changes nothing that follows.
-        valid_loss = run
+        valid_loss = problem
             .hypergradient(&validation, &mut forward, &mut d)
             .unwrap();
         start = *end;
@@ -170,22 +180,22 @@ fn forward<S: Scalar>(rule: Rule, inputs: &Inputs<S>, pieces: &[usize]) -> Forwa
 
 /// The same by the sweep, the initial scales' derivative beside, and what that adds up over the weights of
 /// a group: the sum of the magnitudes.
-fn swept<S: Scalar>(rule: Rule, inputs: &Inputs<S>) -> (Answer<S>, Vec<S>, Vec<f64>) {
+fn swept<S: Scalar>(optimizer: Optimizer, inputs: &Inputs<S>) -> (Answer<S>, Vec<S>, Vec<f64>) {
     let data = Data::small();
     let training = objective(&data, Strength::Tuned(TENSORS));
-    let outside = objective(&data, Strength::Off(TENSORS));
+    let judged = objective(&data, Strength::Off(TENSORS));
     let validation = Validation {
-        objective: &outside,
+        objective: &judged,
         examples: VALID,
     };
-    let run = inputs.run(&training, rule);
-    let mut storage = vec![S::ZERO; Tape::<S>::required_len(P, STEPS, rule.slots())];
-    let mut tape = Tape::new(P, STEPS, rule.slots(), &mut storage).unwrap();
-    let origin = inputs.origin();
-    let answer = hypergradient(&run, &validation, &origin, &mut tape, true).unwrap();
+    let problem = inputs.run(&training, optimizer);
+    let mut storage = vec![S::ZERO; Tape::<S>::required_len(P, STEPS, optimizer.slots())];
+    let mut tape = Tape::new(P, STEPS, optimizer.slots(), &mut storage).unwrap();
+    let initial = inputs.initial();
+    let answer = hypergradient(&problem, &validation, &initial, &mut tape, true).unwrap();
     let (mut w0, mut d) = (vec![S::ZERO; P], vec![S::ZERO; 6]);
-    origin.fill(0, &mut w0);
-    origin.adjoint(&w0, &answer.d_w0, &mut d).unwrap();
+    initial.fill(0, &mut w0);
+    initial.adjoint(&w0, &answer.d_w0, &mut d).unwrap();
     let mut sizes = vec![0.0; 6];
     for ((group, w), d) in plain::tensors(WIDTHS).iter().zip(&w0).zip(&answer.d_w0) {
         sizes[*group as usize] += (w.to_f64() * d.to_f64()).abs();
@@ -198,10 +208,10 @@ fn to_f64<S: Scalar>(x: &[S]) -> Vec<f64> {
 }
 
 /// Holds each kind of hyperparameter to the sweep by itself.
-fn agrees<S: Scalar>(rule: Rule, by_step: bool, floor: f64, tolerance: f64) {
-    let inputs = Inputs::<S>::new(rule, by_step);
-    let got = forward(rule, &inputs, &[STEPS]);
-    let (want, by_log_scales, sizes) = swept(rule, &inputs);
+fn agrees<S: Scalar>(optimizer: Optimizer, by_step: bool, floor: f64, tolerance: f64) {
+    let inputs = Inputs::<S>::new(optimizer, by_step);
+    let got = forward(optimizer, &inputs, &[STEPS]);
+    let (want, by_log_scales, sizes) = swept(optimizer, &inputs);
     let (scales, penalties) = want.d_h.split_at(3);
     let mut rest = &got.d[..];
     for (what, want) in [
@@ -211,11 +221,11 @@ fn agrees<S: Scalar>(rule: Rule, by_step: bool, floor: f64, tolerance: f64) {
         ("momenta", &want.d_momenta),
     ] {
         let (here, after) = rest.split_at(want.len());
-        let what = format!("{rule:?}, {what}");
+        let what = format!("{optimizer:?}, {what}");
         assert_each_above(&what, here, &to_f64(want), floor, tolerance);
         rest = after;
     }
-    let what = format!("{rule:?}, initial scales");
+    let what = format!("{optimizer:?}, initial scales");
     assert_sums_close(&what, rest, &to_f64(&by_log_scales), &sizes, tolerance);
     assert_eq!(got.losses, want.losses);
     assert_eq!(got.w, want.w);
@@ -224,26 +234,26 @@ fn agrees<S: Scalar>(rule: Rule, by_step: bool, floor: f64, tolerance: f64) {
 
 #[test]
 fn forward_mode_agrees_with_the_sweep_for_every_rule_and_hyperparameter() {
-    for rule in RULES {
+    for optimizer in RULES {
         for by_step in [false, true] {
-            agrees::<f64>(rule, by_step, FLOOR, TWO_EXACT_METHODS);
+            agrees::<f64>(optimizer, by_step, FLOOR, TWO_EXACT_METHODS);
         }
     }
 }
 
 #[test]
 fn forward_mode_in_f32_trains_with_the_same_bits_and_agrees_with_the_sweep() {
-    for rule in RULES {
-        agrees::<f32>(rule, true, FLOOR_F32_SWEEP, F32_SWEEP);
+    for optimizer in RULES {
+        agrees::<f32>(optimizer, true, FLOOR_F32_SWEEP, F32_SWEEP);
     }
 }
 
 #[test]
 fn a_training_taken_in_pieces_and_read_between_is_the_same_bit_for_bit() {
-    for rule in RULES {
-        let inputs = Inputs::<f32>::new(rule, true);
-        let whole = forward(rule, &inputs, &[STEPS]);
-        let pieces = forward(rule, &inputs, &[1, 4, 4, STEPS]);
+    for optimizer in RULES {
+        let inputs = Inputs::<f32>::new(optimizer, true);
+        let whole = forward(optimizer, &inputs, &[STEPS]);
+        let pieces = forward(optimizer, &inputs, &[1, 4, 4, STEPS]);
         assert_eq!(bits(&whole.losses), bits(&pieces.losses));
         assert_eq!(bits(&whole.w), bits(&pieces.w));
         assert_eq!(bits(&whole.d), bits(&pieces.d));
@@ -252,20 +262,20 @@ fn a_training_taken_in_pieces_and_read_between_is_the_same_bit_for_bit() {
 
 #[test]
 fn a_hypergradient_read_on_the_way_is_that_of_the_shorter_training() {
-    let inputs = Inputs::<f64>::new(Rule::HeavyBall, false);
+    let inputs = Inputs::<f64>::new(Optimizer::HeavyBall, false);
     let data = Data::small();
     let training = objective(&data, Strength::Tuned(TENSORS));
-    let outside = objective(&data, Strength::Off(TENSORS));
+    let judged = objective(&data, Strength::Off(TENSORS));
     let validation = Validation {
-        objective: &outside,
+        objective: &judged,
         examples: VALID,
     };
-    let mut run = inputs.run(&training, Rule::HeavyBall);
-    run.steps = 4;
+    let mut problem = inputs.run(&training, Optimizer::HeavyBall);
+    problem.steps = 4;
     let mut storage = vec![0.0; Tape::<f64>::required_len(P, 4, 1)];
     let mut tape = Tape::new(P, 4, 1, &mut storage).unwrap();
-    let short = hypergradient(&run, &validation, &inputs.origin(), &mut tape, true).unwrap();
-    let got = forward(Rule::HeavyBall, &inputs, &[4]);
+    let short = hypergradient(&problem, &validation, &inputs.initial(), &mut tape, true).unwrap();
+    let got = forward(Optimizer::HeavyBall, &inputs, &[4]);
     assert_each_close("h", &got.d[..H], &short.d_h, TWO_EXACT_METHODS);
     let rates = &got.d[H..H + 6];
     assert_each_close("rates", rates, &short.d_rates, TWO_EXACT_METHODS);
@@ -273,8 +283,8 @@ fn a_hypergradient_read_on_the_way_is_that_of_the_shorter_training() {
 
 #[test]
 fn a_rate_of_a_step_to_come_has_no_derivative_yet() {
-    let inputs = Inputs::<f64>::new(Rule::Nesterov, true);
-    let got = forward(Rule::Nesterov, &inputs, &[3]);
+    let inputs = Inputs::<f64>::new(Optimizer::Nesterov, true);
+    let got = forward(Optimizer::Nesterov, &inputs, &[3]);
     let rates = &got.d[H..H + 6 * STEPS];
     assert!(rates[..18].iter().all(|d| *d != 0.0));
     assert!(rates[18..].iter().all(|d| *d == 0.0));
@@ -288,11 +298,11 @@ fn a_warm_restart_forgets_how_the_weights_came_about() {
         objective: &bowl,
         examples: &[],
     };
-    let run = Run {
+    let problem = InnerProblem {
         objective: &bowl,
         h: &[0.3, -0.2],
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: Groups::global(2),
             rates: &[0.2f64],
             momenta: &[0.5],
@@ -301,22 +311,25 @@ fn a_warm_restart_forgets_how_the_weights_came_about() {
         steps: 6,
     };
     let wrt = [Wrt::Hyper(0), Wrt::Rate(0), Wrt::Momentum(0)];
-    let len = Forward::<f64>::required_len(2, 2, Rule::HeavyBall, 3, 50);
-    let train = |origin: &[f64], again: bool| {
+    let len = Forward::<f64>::required_len(2, 2, Optimizer::HeavyBall, 3, 50);
+    let train = |initial: &[f64], again: bool| {
         let mut buffer = vec![0.0; len];
-        let mut forward = Forward::new(&mut buffer, &run, &wrt).unwrap();
-        forward.start(&origin).unwrap();
+        let mut forward = Forward::new(&mut buffer, &problem, &wrt).unwrap();
+        forward.start(&initial).unwrap();
         let mut batch = [0; 5];
-        run.forward(0..6, &mut forward, &mut batch, &mut |_, _| ())
+        problem
+            .forward(0..6, &mut forward, &mut batch, &mut |_, _| ())
             .unwrap();
         let end = forward.w.to_vec();
         if again {
             forward.restart();
-            run.forward(0..6, &mut forward, &mut batch, &mut |_, _| ())
+            problem
+                .forward(0..6, &mut forward, &mut batch, &mut |_, _| ())
                 .unwrap();
         }
         let mut d = [0.0; 3];
-        run.hypergradient(&validation, &mut forward, &mut d)
+        problem
+            .hypergradient(&validation, &mut forward, &mut d)
             .unwrap();
         (end, d)
     };
@@ -333,11 +346,11 @@ fn the_first_step_after_a_restart_of_adam_is_the_first_of_a_new_training() {
     // long as the rate.
     let bowl = Quadratic::<Plain>::new(&[1.0f32, 0.5]);
     let rates = [0.1f64];
-    let run = Run {
+    let problem = InnerProblem {
         objective: &bowl,
         h: &[1e6, -1e6],
         schedule: Schedule {
-            rule: Rule::ADAM,
+            optimizer: Optimizer::ADAM,
             groups: Groups::global(2),
             rates: &rates,
             momenta: &[0.9],
@@ -347,31 +360,34 @@ fn the_first_step_after_a_restart_of_adam_is_the_first_of_a_new_training() {
     };
     let wrt = [Wrt::Hyper(0), Wrt::Rate(0), Wrt::Momentum(0)];
     let mut buffers =
-        [(); 3].map(|()| vec![0.0; Forward::<f64>::required_len(2, 2, Rule::ADAM, 3, 50)]);
+        [(); 3].map(|()| vec![0.0; Forward::<f64>::required_len(2, 2, Optimizer::ADAM, 3, 50)]);
     let [first, second, third] = &mut buffers;
     let mut batch = [0; 5];
 
-    let mut long = Forward::new(first, &run, &wrt).unwrap();
+    let mut long = Forward::new(first, &problem, &wrt).unwrap();
     long.start(&&[1.0, 2.0][..]).unwrap();
-    run.forward(0..1000, &mut long, &mut batch, &mut |_, _| ())
+    problem
+        .forward(0..1000, &mut long, &mut batch, &mut |_, _| ())
         .unwrap();
     assert_eq!(long.taken, 1000);
     let before = long.w.to_vec();
     long.restart();
-    run.forward(1000..1001, &mut long, &mut batch, &mut |_, _| ())
+    problem
+        .forward(1000..1001, &mut long, &mut batch, &mut |_, _| ())
         .unwrap();
     let moved = [long.w[0] - before[0], long.w[1] - before[1]];
     assert_each_close("the step after the restart", &moved, &[0.1, -0.1], 1e-12);
 
-    let mut new = Forward::new(second, &run, &wrt).unwrap();
+    let mut new = Forward::new(second, &problem, &wrt).unwrap();
     new.start(&&before[..]).unwrap();
-    run.forward(0..1, &mut new, &mut batch, &mut |_, _| ())
+    problem
+        .forward(0..1, &mut new, &mut batch, &mut |_, _| ())
         .unwrap();
     assert_eq!(long.w, new.w);
     assert_eq!((&*long.w_dot, &*long.v_dot), (&*new.w_dot, &*new.v_dot));
 
     // A saved state knows how long ago the restart was.
-    const LEN: usize = Stepped::<f64>::state_len(2, 2, Rule::ADAM, 3);
+    const LEN: usize = Stepped::<f64>::state_len(2, 2, Optimizer::ADAM, 3);
     let mut flash = [0xff; LEN];
     let mut stepped = Stepped {
         forward: &mut long,
@@ -379,7 +395,7 @@ fn the_first_step_after_a_restart_of_adam_is_the_first_of_a_new_training() {
         tag: 0,
     };
     assert_eq!(state::save(1, &mut stepped, &mut flash), Ok(LEN));
-    let mut restored = Forward::new(third, &run, &wrt).unwrap();
+    let mut restored = Forward::new(third, &problem, &wrt).unwrap();
     let mut t = 0;
     let mut stepped = Stepped {
         forward: &mut restored,
@@ -389,7 +405,8 @@ fn the_first_step_after_a_restart_of_adam_is_the_first_of_a_new_training() {
     state::restore(&flash, &mut stepped).unwrap();
     assert_eq!((restored.taken, t), (1, 1001));
     for forward in [&mut long, &mut restored] {
-        run.forward(1001..1002, forward, &mut batch, &mut |_, _| ())
+        problem
+            .forward(1001..1002, forward, &mut batch, &mut |_, _| ())
             .unwrap();
     }
     assert_eq!(long.w, restored.w);
@@ -445,12 +462,12 @@ fn real_time<'a, O: Objective>(
     h: &'a [f32],
     rates: &'a [f32],
     momenta: &'a [f32],
-) -> Run<'a, O::Arithmetic, f32> {
-    Run {
+) -> InnerProblem<'a, O::Arithmetic, f32> {
+    InnerProblem {
         objective,
         h,
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: Groups::global(P),
             rates,
             momenta,
@@ -471,10 +488,10 @@ fn in_real_time(outer_rate: f32) -> (f32, [f32; 3]) {
     let everywhere = Groups::global(P);
     let net = || Mlp::<_, Fused>::new(data.features(), WIDTHS, 10).unwrap();
     let training = L2::new(net(), Strength::Tuned(everywhere));
-    let outside = L2::new(net(), Strength::Off(everywhere));
+    let judged = L2::new(net(), Strength::Off(everywhere));
     let examples: Vec<u32> = (30..60).collect();
     let validation = Validation {
-        objective: &outside,
+        objective: &judged,
         examples: &examples,
     };
     // The logarithms of penalty and rate, and the logit of the momentum: all poor.
@@ -482,29 +499,30 @@ fn in_real_time(outer_rate: f32) -> (f32, [f32; 3]) {
     let (mut m, mut v) = ([0.0; 3], [0.0; 3]);
     let mut outer = Adam::new(outer_rate, &mut m, &mut v).unwrap();
     let wrt = [Wrt::Hyper(0), Wrt::Rate(0), Wrt::Momentum(0)];
-    let scratch = scratch_len(&training, &outside, 3);
-    let len = Forward::<f32>::required_len(P, 1, Rule::HeavyBall, 3, scratch);
+    let scratch = scratch_len(&training, &judged, 3);
+    let len = Forward::<f32>::required_len(P, 1, Optimizer::HeavyBall, 3, scratch);
     let mut buffer = vec![0.0; len];
     let first = real_time(&training, &[0.0], &[0.0], &[0.0]);
     let mut forward = Forward::new(&mut buffer, &first, &wrt).unwrap();
-    let origin = Normal {
+    let initial = Normal {
         seed: 9,
         groups: everywhere,
         log_scales: &[-1.0],
     };
-    forward.start(&origin).unwrap();
+    forward.start(&initial).unwrap();
     let mut loss = f32::NAN;
     for round in 0..ROUNDS {
         let [log_penalty, log_rate, logit] = lambda;
         let (penalty, rate) = (log_penalty.exp(), log_rate.exp());
         let momentum = 1.0 / (1.0 + (-logit).exp());
         let (h, rates, momenta) = ([penalty], [rate], [momentum]);
-        let run = real_time(&training, &h, &rates, &momenta);
+        let problem = real_time(&training, &h, &rates, &momenta);
         let steps = round * BLOCK..(round + 1) * BLOCK;
-        run.forward(steps, &mut forward, &mut [0; 10], &mut |_, _| ())
+        problem
+            .forward(steps, &mut forward, &mut [0; 10], &mut |_, _| ())
             .unwrap();
         let mut d = [0.0; 3];
-        loss = run
+        loss = problem
             .hypergradient(&validation, &mut forward, &mut d)
             .unwrap();
         d[0] *= penalty;
@@ -527,11 +545,11 @@ fn hyperparameters_tuned_in_real_time_lower_the_validation_loss() {
 #[test]
 fn forward_mode_refuses_what_does_not_fit() {
     let bowl = Quadratic::<Plain>::new(&[1.0, 2.0]);
-    let run = Run {
+    let problem = InnerProblem {
         objective: &bowl,
         h: &[0.0f32, 0.0],
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: Groups::global(2),
             rates: &[0.1],
             momenta: &[0.5],
@@ -539,9 +557,10 @@ fn forward_mode_refuses_what_does_not_fit() {
         batches: BATCHES,
         steps: 3,
     };
-    let len = Forward::<f32>::required_len(2, 2, Rule::HeavyBall, 1, 24);
+    let len = Forward::<f32>::required_len(2, 2, Optimizer::HeavyBall, 1, 24);
     let mut buffer = vec![0.0; len];
-    let mut refused = |wrt, len: usize| Forward::new(&mut buffer[..len], &run, &[wrt]).unwrap_err();
+    let mut refused =
+        |wrt, len: usize| Forward::new(&mut buffer[..len], &problem, &[wrt]).unwrap_err();
     for (wrt, what, index, count) in [
         (Wrt::Hyper(2), "hyperparameter", 2, 2),
         (Wrt::Rate(1), "rate", 1, 1),
@@ -561,25 +580,25 @@ fn forward_mode_refuses_what_does_not_fit() {
     );
 
     let wrt = [Wrt::Rate(0)];
-    let mut forward = Forward::new(&mut buffer, &run, &wrt).unwrap();
+    let mut forward = Forward::new(&mut buffer, &problem, &wrt).unwrap();
     let three = [1.0f32; 3];
     assert!(matches!(
         forward.start(&&three[..]),
         Err(Error::Length { .. })
     ));
-    let beyond = run.forward(2..4, &mut forward, &mut [0; 5], &mut |_, _| ());
+    let beyond = problem.forward(2..4, &mut forward, &mut [0; 5], &mut |_, _| ());
     assert!(matches!(beyond, Err(Error::Range { .. })));
-    let batch = run.forward(0..3, &mut forward, &mut [0; 4], &mut |_, _| ());
+    let batch = problem.forward(0..3, &mut forward, &mut [0; 4], &mut |_, _| ());
     assert!(matches!(batch, Err(Error::Length { .. })));
     let validation = Validation {
         objective: &bowl,
         examples: &[],
     };
-    let d = run.hypergradient(&validation, &mut forward, &mut [0.0; 2]);
+    let d = problem.hypergradient(&validation, &mut forward, &mut [0.0; 2]);
     assert!(matches!(d, Err(Error::Length { .. })));
     // Tangents that left the finite numbers are not handed out.
     forward.w_dot[1] = f32::INFINITY;
-    let diverged = run.forward(0..1, &mut forward, &mut [0; 5], &mut |_, _| ());
+    let diverged = problem.forward(0..1, &mut forward, &mut [0; 5], &mut |_, _| ());
     assert_eq!(
         diverged,
         Err(Error::Diverged {

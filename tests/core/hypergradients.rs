@@ -19,8 +19,8 @@ use drmad::objective::{At, Objective, Products};
 use drmad::path::{
     Full, Grid, Hats, Line, Path, Plan, Quantised, Replayed, Spare, Steps, Stored, Tape,
 };
-use drmad::random::{Batches, Normal, Origin};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::random::{Batches, InitialWeights, Normal};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L1, L2, Scaled, Strength};
 use drmad::{Arithmetic, Dual, Error, Fused, Plain, Scalar};
 
@@ -87,11 +87,11 @@ fn the_sweep_of_a_quadratic_is_the_power_of_a_matrix() {
 
     for constant in [false, true] {
         let table = if constant { 1 } else { steps };
-        let run = Run {
+        let problem = InnerProblem {
             objective: &training,
             h: &h,
             schedule: Schedule {
-                rule: Rule::HeavyBall,
+                optimizer: Optimizer::HeavyBall,
                 groups: Groups::global(p),
                 rates: &vec![alpha; table],
                 momenta: &vec![gamma; table],
@@ -105,7 +105,7 @@ fn the_sweep_of_a_quadratic_is_the_power_of_a_matrix() {
         };
         let mut storage = vec![f64::NAN; Tape::<f64>::required_len(p, steps, 1)];
         let mut tape = Tape::new(p, steps, 1, &mut storage).unwrap();
-        let got = hypergradient(&run, &validation, &&w0[..], &mut tape, true).unwrap();
+        let got = hypergradient(&problem, &validation, &&w0[..], &mut tape, true).unwrap();
         assert_each_close("w_T", &got.w, &w_end, CLOSED_FORM);
         assert_each_close("E", &[got.valid_loss], &[loss], CLOSED_FORM);
         assert_sums_close("by h", &got.d_h, &by_h, &sizes, CLOSED_FORM);
@@ -189,7 +189,7 @@ impl Small {
         L1::new(L2::new(inner, strength), strength)
     }
 
-    fn origin<S: Scalar>(&self) -> Vec<S> {
+    fn initial<S: Scalar>(&self) -> Vec<S> {
         let normal = Normal {
             seed: START,
             groups: TENSORS,
@@ -205,23 +205,23 @@ impl Small {
             h: numbers(&self.h),
             rates: numbers(&self.rates),
             momenta: numbers(&self.momenta),
-            w0: self.origin(),
+            w0: self.initial(),
         }
     }
 
     fn answer<A: Arithmetic, S: Scalar>(
         &self,
         inputs: &Inputs<S>,
-        origin: &dyn Origin<S>,
+        initial: &dyn InitialWeights<S>,
         path: &mut dyn Path<A, S>,
         schedule: bool,
     ) -> Result<Answer<S>, Error> {
         let (training, validation) = (self.objective::<A>(false), self.objective::<A>(true));
-        let run = Run {
+        let problem = InnerProblem {
             objective: &training,
             h: &inputs.h,
             schedule: Schedule {
-                rule: Rule::HeavyBall,
+                optimizer: Optimizer::HeavyBall,
                 groups: TENSORS,
                 rates: &inputs.rates,
                 momenta: &inputs.momenta,
@@ -233,7 +233,7 @@ impl Small {
             objective: &validation,
             examples: VALID,
         };
-        hypergradient(&run, &validation, origin, path, schedule)
+        hypergradient(&problem, &validation, initial, path, schedule)
     }
 
     /// With the tape, velocities and all.
@@ -672,12 +672,12 @@ fn watched(
         seen: &seen,
     };
     let validation = small.objective::<Fused>(true);
-    let w0: &'static [f32] = small.origin().leak();
-    let run = Run {
+    let w0: &'static [f32] = small.initial().leak();
+    let problem = InnerProblem {
         objective: &spy,
         h: &small.h,
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: TENSORS,
             rates: &[0.3; 6],
             momenta: &[0.5; 6],
@@ -690,7 +690,7 @@ fn watched(
         examples: VALID,
     };
     let mut line = path(Line::new(w0, 30));
-    let answer = hypergradient(&run, &validation, &w0, &mut line, false).unwrap();
+    let answer = hypergradient(&problem, &validation, &w0, &mut line, false).unwrap();
     (answer, seen.take(), w0.to_vec())
 }
 
@@ -753,7 +753,7 @@ fn a_spread_sweep_takes_evenly_spaced_batches() {
 /// Weights of more than one block, the last one incomplete.
 const MANY: usize = 2 * MOST + 17;
 
-/// Drives a path through a walk `w_0 ..= w_T` and back; returns the weights it recalls for
+/// Drives a path through a trajectory `w_0 ..= w_T` and back; returns the weights it recalls for
 /// `t = 0 .. T` and the velocities.
 fn recalled<S: Scalar>(
     path: &mut dyn Path<Plain, S>,
@@ -952,8 +952,8 @@ fn quantised_hats_stay_close<const LEVELS: u32>() {
         let mut storage = vec![u32::MAX; Quantised::<LEVELS>::required_len(MANY, knots.intervals)];
         let quantised = Quantised::<LEVELS>::new(MANY, knots.intervals, &mut storage).unwrap();
         let mut factors = vec![f64::NAN; knots.intervals + 1];
-        let origin = &walk[0][..];
-        let mut hats = Hats::new(MANY, knots, origin, quantised, &mut factors).unwrap();
+        let initial = &walk[0][..];
+        let mut hats = Hats::new(MANY, knots, initial, quantised, &mut factors).unwrap();
         let (ws, _) = recalled(&mut hats, &walk);
         // The largest difference that had to be stored sets the step.
         let mut before = walk[0].clone();
@@ -1010,11 +1010,11 @@ fn hats_with_a_knot_for_each_step_give_the_hypergradient_of_the_tape() {
         intervals: STEPS,
         spacing: 1.0,
     };
-    let origin = &inputs.w0[..];
-    let mut hats = Hats::new(P, knots, origin, rows, &mut factors).unwrap();
+    let initial = &inputs.w0[..];
+    let mut hats = Hats::new(P, knots, initial, rows, &mut factors).unwrap();
     let mut again = || {
         small
-            .answer::<Fused, _>(&inputs, &origin, &mut hats, false)
+            .answer::<Fused, _>(&inputs, &initial, &mut hats, false)
             .unwrap()
     };
     let first = again();
@@ -1030,7 +1030,7 @@ const LONG: usize = 200;
 /// A training of 200 steps from normal weights; `h` are the scales of units.
 fn long<A: Arithmetic>(
     path: &mut dyn Path<A, f32>,
-    origin: &dyn Origin<f32>,
+    initial: &dyn InitialWeights<f32>,
     data: &Data,
 ) -> Answer<f32> {
     let net = Mlp::<_, A>::new(data.features(), WIDTHS, 16).unwrap();
@@ -1039,11 +1039,11 @@ fn long<A: Arithmetic>(
         groups: UNITS,
     };
     let training = L2::new(objective, Strength::Fixed(1e-3, TENSORS));
-    let run = Run {
+    let problem = InnerProblem {
         objective: &training,
         h: &[1.0; 15],
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: Groups::global(P),
             rates: &[0.3],
             momenta: &[0.9],
@@ -1060,7 +1060,7 @@ fn long<A: Arithmetic>(
         objective: &objective,
         examples: &valid,
     };
-    hypergradient(&run, &validation, origin, path, false).unwrap()
+    hypergradient(&problem, &validation, initial, path, false).unwrap()
 }
 
 const NORMAL: Normal<'static, f32> = Normal {
@@ -1069,7 +1069,7 @@ const NORMAL: Normal<'static, f32> = Normal {
     log_scales: &[-1.0],
 };
 
-fn hats_of_15_levels<G: Origin<f32>>(origin: G, data: &Data) -> Answer<f32> {
+fn hats_of_15_levels<G: InitialWeights<f32>>(initial: G, data: &Data) -> Answer<f32> {
     let knots = Grid {
         steps: LONG,
         intervals: 8,
@@ -1078,7 +1078,7 @@ fn hats_of_15_levels<G: Origin<f32>>(origin: G, data: &Data) -> Answer<f32> {
     let mut storage = vec![0; Quantised::<15>::required_len(P, 8)];
     let rows = Quantised::<15>::new(P, 8, &mut storage).unwrap();
     let mut factors = vec![0.0; 9];
-    let mut hats = Hats::new(P, knots, origin, rows, &mut factors).unwrap();
+    let mut hats = Hats::new(P, knots, initial, rows, &mut factors).unwrap();
     long::<Fused>(&mut hats, &NORMAL, data)
 }
 

@@ -13,7 +13,7 @@ use drmad::models::{Features, Mlp, Quadratic};
 use drmad::objective::{At, Objective, Products};
 use drmad::path::{Line, Tape};
 use drmad::random::Batches;
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L1, L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Scalar};
 
@@ -28,24 +28,24 @@ struct Answer<S> {
 }
 
 fn implicit<A: Arithmetic, S: Scalar>(
-    run: &Run<'_, A, S>,
+    problem: &InnerProblem<'_, A, S>,
     validation: &Validation<'_, A, S>,
     w0: &[S],
     settings: &Implicit<'_, S>,
 ) -> Result<Answer<S>, Error> {
-    let p = run.objective.weights();
+    let p = problem.objective.weights();
     // A number for each hyperparameter more.
-    let scratch = run.scratch_len(validation) + run.h.len();
+    let scratch = problem.scratch_len(validation) + problem.h.len();
     let mut buffer =
-        vec![S::ZERO; Workspace::<S>::required_len(p, scratch, Rule::HeavyBall, false)];
-    let mut workspace = Workspace::new(&mut buffer, p, Rule::HeavyBall, false)?;
-    let mut batch = vec![0; run.batches.size];
-    let mut line = Line::new(w0, run.steps);
-    run.walk(&w0, &mut line, &mut workspace, &mut batch, &mut |_, _| ())?;
+        vec![S::ZERO; Workspace::<S>::required_len(p, scratch, Optimizer::HeavyBall, false)];
+    let mut workspace = Workspace::new(&mut buffer, p, Optimizer::HeavyBall, false)?;
+    let mut batch = vec![0; problem.batches.size];
+    let mut line = Line::new(w0, problem.steps);
+    problem.train(&w0, &mut line, &mut workspace, &mut batch, &mut |_, _| ())?;
     let w = workspace.w.to_vec();
     // What was there is overwritten.
-    let mut d_h = vec![S::from_f64(f64::NAN); run.h.len()];
-    let solved = run.implicit(validation, settings, &mut workspace, &mut d_h)?;
+    let mut d_h = vec![S::from_f64(f64::NAN); problem.h.len()];
+    let solved = problem.implicit(validation, settings, &mut workspace, &mut d_h)?;
     let same = w.iter().zip(&*workspace.w).all(|(a, b)| a == b);
     assert!(same, "the weights have moved");
     Ok(Answer {
@@ -92,11 +92,11 @@ impl Bowl {
     fn answer(&self, settings: &Implicit<'_, f64>) -> Result<Answer<f64>, Error> {
         let training = Quadratic::<Fused>::new(&self.a);
         let validation = Quadratic::<Fused>::new(&self.b);
-        let run = Run {
+        let problem = InnerProblem {
             objective: &training,
             h: &self.h,
             schedule: Schedule {
-                rule: Rule::HeavyBall,
+                optimizer: Optimizer::HeavyBall,
                 groups: Groups::global(self.a.len()),
                 rates: &[0.1],
                 momenta: &[0.5],
@@ -112,7 +112,7 @@ impl Bowl {
             objective: &validation,
             examples: &[],
         };
-        implicit(&run, &validation, &self.w0, settings)
+        implicit(&problem, &validation, &self.w0, settings)
     }
 
     /// `dE/dw = b (w_T - h)`, which is also minus the direct term.
@@ -266,17 +266,17 @@ fn a_validation_gradient_of_zero_or_almost_zero_is_solved_too() {
 
     // Its squares vanish in f32.
     bowl.b = vec![1e-30; 6];
-    let (training, outside) = (
+    let (training, judged) = (
         Quadratic::<Fused>::new(&bowl.a),
         Quadratic::<Fused>::new(&bowl.b),
     );
     let narrow = |x: &[f64]| -> Vec<f32> { x.iter().map(|x| *x as f32).collect() };
     let h = narrow(&bowl.h);
-    let run = Run {
+    let problem = InnerProblem {
         objective: &training,
         h: &h,
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: Groups::global(6),
             rates: &[0.1],
             momenta: &[0.5],
@@ -289,7 +289,7 @@ fn a_validation_gradient_of_zero_or_almost_zero_is_solved_too() {
         steps: 3,
     };
     let validation = Validation {
-        objective: &outside,
+        objective: &judged,
         examples: &[],
     };
     let settings = Implicit {
@@ -299,7 +299,7 @@ fn a_validation_gradient_of_zero_or_almost_zero_is_solved_too() {
         tolerance: 1e-6,
         damping: 1.0,
     };
-    let got = implicit(&run, &validation, &narrow(&bowl.w0), &settings).unwrap();
+    let got = implicit(&problem, &validation, &narrow(&bowl.w0), &settings).unwrap();
     assert_eq!(got.solved.stopped, Stopped::Tolerance);
     let bowl = Bowl {
         h: wide(&h),
@@ -323,12 +323,12 @@ fn right_hand_sides_from_the_least_number_to_the_greatest_have_their_closed_form
         for solver in [Solver::ConjugateGradients, neumann(0.4)] {
             let what = format!("{size:e}, {solver:?}");
             let (training, b) = (Quadratic::<Fused>::new(&a), [size; 3]);
-            let outside = Quadratic::<Fused>::new(&b);
-            let run = Run {
+            let judged = Quadratic::<Fused>::new(&b);
+            let problem = InnerProblem {
                 objective: &training,
                 h: &h,
                 schedule: Schedule {
-                    rule: Rule::HeavyBall,
+                    optimizer: Optimizer::HeavyBall,
                     groups: Groups::global(3),
                     rates: &[0.1],
                     momenta: &[0.5],
@@ -341,7 +341,7 @@ fn right_hand_sides_from_the_least_number_to_the_greatest_have_their_closed_form
                 steps: 3,
             };
             let validation = Validation {
-                objective: &outside,
+                objective: &judged,
                 examples: &[],
             };
             let settings = Implicit {
@@ -351,7 +351,7 @@ fn right_hand_sides_from_the_least_number_to_the_greatest_have_their_closed_form
                 tolerance: 1e-6,
                 damping: 1.0,
             };
-            let got = implicit(&run, &validation, &w0, &settings).expect(&what);
+            let got = implicit(&problem, &validation, &w0, &settings).expect(&what);
             assert_eq!(got.solved.stopped, Stopped::Tolerance, "{what}");
             assert!(got.solved.residual <= 2e-6, "{what}: {:?}", got.solved);
             for i in 0..3 {
@@ -549,17 +549,17 @@ impl Convex {
 
     fn with<S: Scalar, T>(
         &self,
-        body: impl FnOnce(&Run<'_, Fused, S>, &Validation<'_, Fused, S>, &[S]) -> T,
+        body: impl FnOnce(&InnerProblem<'_, Fused, S>, &Validation<'_, Fused, S>, &[S]) -> T,
     ) -> T {
         let numbers = |x: &[f64]| -> Vec<S> { x.iter().map(|x| S::from_f64(*x)).collect() };
-        let (training, outside) = (self.objective(false), self.objective(true));
+        let (training, judged) = (self.objective(false), self.objective(true));
         let (h, w0) = (numbers(&self.h), numbers(&self.w0));
         let groups = self.trained.len();
-        let run = Run {
+        let problem = InnerProblem {
             objective: &training,
             h: &h,
             schedule: Schedule {
-                rule: Rule::HeavyBall,
+                optimizer: Optimizer::HeavyBall,
                 groups: self.trained,
                 rates: &vec![S::from_f64(RATE); groups],
                 momenta: &vec![S::from_f64(MOMENTUM); groups],
@@ -568,22 +568,22 @@ impl Convex {
             steps: STEPS,
         };
         let validation = Validation {
-            objective: &outside,
+            objective: &judged,
             examples: VALID,
         };
-        body(&run, &validation, &w0)
+        body(&problem, &validation, &w0)
     }
 
     fn answer<S: Scalar>(&self, settings: &Implicit<'_, S>) -> Result<Answer<S>, Error> {
-        self.with(|run, validation, w0| implicit(run, validation, w0, settings))
+        self.with(|problem, validation, w0| implicit(problem, validation, w0, settings))
     }
 
     /// By the exact sweep through the whole training.
     fn by_tape(&self) -> Vec<f64> {
         let mut storage = vec![0.0; Tape::<f64>::required_len(P, STEPS, 0)];
         let mut tape = Tape::new(P, STEPS, 0, &mut storage).unwrap();
-        self.with(|run, validation, w0| {
-            hypergradient(run, validation, &w0, &mut tape, false)
+        self.with(|problem, validation, w0| {
+            hypergradient(problem, validation, &w0, &mut tape, false)
                 .unwrap()
                 .d_h
         })
@@ -791,18 +791,18 @@ fn in_f32_it_agrees_with_f64_to_single_precision() {
 #[test]
 fn the_direct_term_is_what_the_sweep_starts_from() {
     let bowl = Bowl::new(CURVATURES);
-    let (training, outside) = (
+    let (training, judged) = (
         Quadratic::<Fused>::new(&bowl.a),
         Quadratic::<Fused>::new(&bowl.b),
     );
-    let mut buffer = vec![0.0; Workspace::<f64>::required_len(6, 100, Rule::HeavyBall, false)];
-    let mut workspace = Workspace::new(&mut buffer, 6, Rule::HeavyBall, false).unwrap();
+    let mut buffer = vec![0.0; Workspace::<f64>::required_len(6, 100, Optimizer::HeavyBall, false)];
+    let mut workspace = Workspace::new(&mut buffer, 6, Optimizer::HeavyBall, false).unwrap();
     workspace.w.copy_from_slice(&bowl.w0);
-    let run = Run {
+    let problem = InnerProblem {
         objective: &training,
         h: &bowl.h,
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: Groups::global(6),
             rates: &[0.1],
             momenta: &[0.5],
@@ -811,15 +811,17 @@ fn the_direct_term_is_what_the_sweep_starts_from() {
         steps: 1,
     };
     let validation = Validation {
-        objective: &outside,
+        objective: &judged,
         examples: &[],
     };
     let mut d_h = vec![f64::NAN; 6];
-    run.direct(&validation, &mut workspace, &mut d_h).unwrap();
+    problem
+        .direct(&validation, &mut workspace, &mut d_h)
+        .unwrap();
     let right = bowl.right(&bowl.w0);
     assert_each_close("dE/dw", workspace.d_w, &right, SAME_FORMULA_F64);
     assert_each_close("dE/dh", &d_h, &minus(&right), SAME_FORMULA_F64);
-    let error = run.direct(&validation, &mut workspace, &mut d_h[1..]);
+    let error = problem.direct(&validation, &mut workspace, &mut d_h[1..]);
     let want = Error::Length {
         what: "d_h",
         want: 6,
@@ -885,11 +887,11 @@ fn vectors_of_another_length_are_refused() {
     let bowl = Bowl::new(CURVATURES);
     let objective = Quadratic::<Fused>::new(&bowl.a);
     let other = Quadratic::<Fused>::new(&bowl.a[1..]);
-    let run = Run {
+    let problem = InnerProblem {
         objective: &objective,
         h: &bowl.h,
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: Groups::global(6),
             rates: &[0.1],
             momenta: &[0.5],
@@ -922,7 +924,7 @@ fn vectors_of_another_length_are_refused() {
             scratch: &mut numbers,
         };
         let mut d_h = vec![0.0; if short == 6 { 5 } else { 6 }];
-        run.implicit(&own, &CG, &mut workspace, &mut d_h)
+        problem.implicit(&own, &CG, &mut workspace, &mut d_h)
     };
     let names = ["w", "v", "g", "d_w", "d_v", "d_g", "d_h"];
     for (short, what) in names.into_iter().enumerate() {
@@ -947,11 +949,11 @@ fn vectors_of_another_length_are_refused() {
             "{error:?}"
         );
     }
-    let outside = Validation {
+    let judged = Validation {
         objective: &other,
         examples: &[],
     };
-    let error = implicit(&run, &outside, &bowl.w0, &CG).unwrap_err();
+    let error = implicit(&problem, &judged, &bowl.w0, &CG).unwrap_err();
     let want = Error::Length {
         what: "weights of the validation loss",
         want: 6,
@@ -1006,11 +1008,11 @@ impl Objective for Broken {
 fn products_that_are_no_numbers_are_refused_never_returned() {
     let answer = |curvature, solver| {
         let objective = Broken(curvature);
-        let run = Run {
+        let problem = InnerProblem {
             objective: &objective,
             h: &[0.0],
             schedule: Schedule {
-                rule: Rule::HeavyBall,
+                optimizer: Optimizer::HeavyBall,
                 groups: Groups::global(2),
                 rates: &[0.1],
                 momenta: &[0.5],
@@ -1023,7 +1025,7 @@ fn products_that_are_no_numbers_are_refused_never_returned() {
             examples: &[],
         };
         let settings = Implicit { solver, ..CG };
-        implicit(&run, &validation, &[0.0; 2], &settings).unwrap_err()
+        implicit(&problem, &validation, &[0.0; 2], &settings).unwrap_err()
     };
     for solver in [Solver::ConjugateGradients, neumann(0.1)] {
         for curvature in [f64::NAN, f64::INFINITY] {
@@ -1054,9 +1056,9 @@ const PULLED: [f64; 5] = [1.0, -0.8, 0.05, -0.04, 0.2];
 fn under_l1_implicit_differentiation_errs_by_each_weight_that_is_held_at_zero() {
     let groups = Groups::global(4);
     let training = L1::new(Quadratic::<Fused>::new(&STEEP), Strength::Tuned(groups));
-    let outside = L1::new(Quadratic::<Fused>::new(&JUDGED), Strength::Off(groups));
+    let judged = L1::new(Quadratic::<Fused>::new(&JUDGED), Strength::Off(groups));
     let validation = Validation {
-        objective: &outside,
+        objective: &judged,
         examples: &[],
     };
     let (a, q, c) = (STEEP.map(f64::from), JUDGED.map(f64::from), PULLED[4]);
@@ -1071,11 +1073,11 @@ fn under_l1_implicit_differentiation_errs_by_each_weight_that_is_held_at_zero() 
     let rate = 0.001;
     let (mut least, mut greatest) = (f64::INFINITY, f64::NEG_INFINITY);
     for steps in 20_000..20_040 {
-        let run = Run {
+        let problem = InnerProblem {
             objective: &training,
             h: &PULLED,
             schedule: Schedule {
-                rule: Rule::HeavyBall,
+                optimizer: Optimizer::HeavyBall,
                 groups,
                 rates: &[rate],
                 momenta: &[0.0],
@@ -1087,7 +1089,7 @@ fn under_l1_implicit_differentiation_errs_by_each_weight_that_is_held_at_zero() 
             },
             steps,
         };
-        let got = implicit(&run, &validation, &[0.3; 4], &CG).unwrap();
+        let got = implicit(&problem, &validation, &[0.3; 4], &CG).unwrap();
         for i in 0..4 {
             // About the kink it goes to and fro, by a step at most.
             assert!((got.w[i] - soft(i)).abs() < 2.0 * rate * c, "{:?}", got.w);

@@ -11,8 +11,8 @@ use drmad::kernels::reduce::cosine;
 use drmad::kernels::{accumulate, interpolate};
 use drmad::models::Mlp;
 use drmad::path::{Full, Grid, Knots, Legendre, Path, Quantised, Rows, Spare, Stored, Tape};
-use drmad::random::{Batches, Normal, Origin};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::random::{Batches, InitialWeights, Normal};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain, Real, Scalar};
 
@@ -21,7 +21,7 @@ use drmad::{Arithmetic, Error, Fused, Plain, Real, Scalar};
 const BLOCK: usize = block(255);
 const MANY: usize = BLOCK + 17;
 
-/// Shows a path a walk `w_0 ..= w_T`; gives the spare vectors of the sweep.
+/// Shows a path a trajectory `w_0 ..= w_T`; gives the spare vectors of the sweep.
 fn shown<A: Arithmetic, S: Scalar>(path: &mut dyn Path<A, S>, walk: &[Vec<S>]) -> [Vec<S>; 2] {
     let (n, steps) = (walk[0].len(), walk.len() - 1);
     let nan = || vec![S::from_f64(f64::NAN); n];
@@ -39,7 +39,7 @@ fn shown<A: Arithmetic, S: Scalar>(path: &mut dyn Path<A, S>, walk: &[Vec<S>]) -
     vectors
 }
 
-/// The weights that a path recalls of a walk for `t = 0 .. T`, and the velocities.
+/// The weights that a path recalls of a trajectory for `t = 0 .. T`, and the velocities.
 fn recalled<A: Arithmetic, S: Scalar>(
     path: &mut dyn Path<A, S>,
     walk: &[Vec<S>],
@@ -64,19 +64,19 @@ fn recalled<A: Arithmetic, S: Scalar>(
 fn with_knots<A: Arithmetic, S: Scalar, R>(
     hermite: bool,
     intervals: usize,
-    origin: &[S],
+    initial: &[S],
     body: impl FnOnce(&mut dyn Path<A, S>) -> R,
 ) -> R {
-    let n = origin.len();
+    let n = initial.len();
     let len = Full::<S>::required_len(n, intervals + 1);
     let mut storage = vec![vec![S::from_f64(f64::NAN); len]; 2];
     let (first, second) = storage.split_at_mut(1);
     let rows = Full::new(n, intervals, &mut first[0]).unwrap();
     if hermite {
         let changes = Full::new(n, intervals + 1, &mut second[0]).unwrap();
-        body(&mut Knots::<S, _, _>::hermite(n, intervals, origin, rows, changes).unwrap())
+        body(&mut Knots::<S, _, _>::hermite(n, intervals, initial, rows, changes).unwrap())
     } else {
-        body(&mut Knots::<S, _, _>::new(n, intervals, origin, rows).unwrap())
+        body(&mut Knots::<S, _, _>::new(n, intervals, initial, rows).unwrap())
     }
 }
 
@@ -84,19 +84,19 @@ fn with_knots<A: Arithmetic, S: Scalar, R>(
 fn with_quantised<const LEVELS: u32, S: Real, R>(
     hermite: bool,
     intervals: usize,
-    origin: impl Origin<S>,
+    initial: impl InitialWeights<S>,
     body: impl FnOnce(&mut dyn Path<Fused, S>) -> R,
 ) -> R {
-    let n = origin.weights();
+    let n = initial.weights();
     let len = Quantised::<LEVELS>::required_len(n, intervals + 1);
     let mut storage = vec![vec![u32::MAX; len]; 2];
     let (first, second) = storage.split_at_mut(1);
     let rows = Quantised::<LEVELS>::new(n, intervals, &mut first[0]).unwrap();
     if hermite {
         let changes = Quantised::<LEVELS>::new(n, intervals + 1, &mut second[0]).unwrap();
-        body(&mut Knots::<S, _, _>::hermite(n, intervals, origin, rows, changes).unwrap())
+        body(&mut Knots::<S, _, _>::hermite(n, intervals, initial, rows, changes).unwrap())
     } else {
-        body(&mut Knots::<S, _, _>::new(n, intervals, origin, rows).unwrap())
+        body(&mut Knots::<S, _, _>::new(n, intervals, initial, rows).unwrap())
     }
 }
 
@@ -123,7 +123,7 @@ fn all_sizes() -> Vec<(usize, usize)> {
     all
 }
 
-/// A walk from normal steps, of no shape at all.
+/// A trajectory from normal steps, of no shape at all.
 fn rough<S: Scalar>(steps: usize, n: usize) -> Vec<Vec<S>> {
     let numbers = |t: usize| Noise(300 + t as u64).f32s(n, 1.0);
     (0..=steps)
@@ -131,7 +131,7 @@ fn rough<S: Scalar>(steps: usize, n: usize) -> Vec<Vec<S>> {
         .collect()
 }
 
-/// A walk whose weights are polynomials of time, of this degree.
+/// A trajectory whose weights are polynomials of time, of this degree.
 fn polynomial(steps: usize, n: usize, degree: usize) -> Vec<Vec<f64>> {
     let c: Vec<Vec<f64>> = (0..=degree)
         .map(|j| Noise(400 + j as u64).f64s(n, 1.0))
@@ -146,7 +146,7 @@ fn polynomial(steps: usize, n: usize, degree: usize) -> Vec<Vec<f64>> {
         .collect()
 }
 
-/// The velocities `(w_t - w_{t-1}) / alpha` of a walk with the rate 1/2.
+/// The velocities `(w_t - w_{t-1}) / alpha` of a trajectory with the rate 1/2.
 fn velocities(walk: &[Vec<f64>], t: usize) -> Vec<f64> {
     let n = walk[0].len();
     if t == 0 {
@@ -319,7 +319,7 @@ fn quantised_knots_are_within_half_a_step_however_often_they_were_moved() {
 
 #[test]
 fn quantised_hermite_is_as_close_as_its_changes() {
-    // Changes of 8 bits, of a walk that is smooth: the bump of an interval of 8 steps multiplies
+    // Changes of 8 bits, of a trajectory that is smooth: the bump of an interval of 8 steps multiplies
     // their error by less than 2.
     let walk = polynomial(64, MANY, 3);
     let (full, _) = with_knots::<Fused, f64, _>(true, 8, &walk[0], |path| recalled(path, &walk));
@@ -354,7 +354,7 @@ fn with_legendre<A: Arithmetic, S: Scalar, R>(
     (answer, storage)
 }
 
-/// The values `p_j(t)`, row by row: the coefficients of a walk over the unit vectors.
+/// The values `p_j(t)`, row by row: the coefficients of a trajectory over the unit vectors.
 fn values<A: Arithmetic>(steps: usize, polynomials: usize) -> Vec<Vec<f64>> {
     let n = steps + 1;
     let unit = |t: usize| -> Vec<f64> { (0..n).map(|i| f64::from(i == t)).collect() };
@@ -560,11 +560,11 @@ fn long(
     };
     let everywhere = Groups::global(P);
     let training = L2::new(objective, Strength::Fixed(1e-3, everywhere));
-    let run = Run {
+    let problem = InnerProblem {
         objective: &training,
         h: &[1.0; 15],
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: everywhere,
             rates: &[0.3],
             momenta: &[0.9],
@@ -581,7 +581,7 @@ fn long(
         objective: &objective,
         examples: &valid,
     };
-    hypergradient(&run, &validation, &NORMAL, path, schedule)
+    hypergradient(&problem, &validation, &NORMAL, path, schedule)
 }
 
 fn taped(steps: usize, schedule: bool) -> Answer<f32> {
@@ -639,29 +639,35 @@ fn interpolants_point_where_the_tape_does() {
         println!("{what}: cosine {cosine}");
         assert!(cosine > INTERPOLANTS_COSINE, "{what}: cosine {cosine}");
     };
-    let run = |path: &mut dyn Path<Fused, f32>| long(path, LONG, false).unwrap();
-    check("lines", with_knots::<Fused, f32, _>(false, 32, &w0, run));
-    check("hermite", with_knots::<Fused, f32, _>(true, 32, &w0, run));
+    let problem = |path: &mut dyn Path<Fused, f32>| long(path, LONG, false).unwrap();
+    check(
+        "lines",
+        with_knots::<Fused, f32, _>(false, 32, &w0, problem),
+    );
+    check(
+        "hermite",
+        with_knots::<Fused, f32, _>(true, 32, &w0, problem),
+    );
     check(
         "lines, 8 bits",
-        with_quantised::<255, f32, _>(false, 32, NORMAL, run),
+        with_quantised::<255, f32, _>(false, 32, NORMAL, problem),
     );
     check(
         "hermite, 8 bits",
-        with_quantised::<255, f32, _>(true, 32, NORMAL, run),
+        with_quantised::<255, f32, _>(true, 32, NORMAL, problem),
     );
     check(
         "legendre",
-        with_legendre::<Fused, f32, _>(P, LONG, 16, run).0,
+        with_legendre::<Fused, f32, _>(P, LONG, 16, problem).0,
     );
 }
 
 #[test]
 fn quantised_knots_from_a_seed_have_the_bits_of_those_from_memory() {
     let w0 = start();
-    let run = |path: &mut dyn Path<Fused, f32>| long(path, 60, false).unwrap();
-    let seed = with_quantised::<15, f32, _>(true, 8, NORMAL, run);
-    let memory = with_quantised::<15, f32, _>(true, 8, &w0[..], run);
+    let problem = |path: &mut dyn Path<Fused, f32>| long(path, 60, false).unwrap();
+    let seed = with_quantised::<15, f32, _>(true, 8, NORMAL, problem);
+    let memory = with_quantised::<15, f32, _>(true, 8, &w0[..], problem);
     assert_eq!(bits(&seed.d_h), bits(&memory.d_h));
 }
 
@@ -714,22 +720,22 @@ fn wrong_numbers_of_knots_and_polynomials_are_refused() {
     let short = Legendre::<f64>::new(4, 10, 3, &mut [0.0; 14]).map(|_| ());
     length(short, "storage of the polynomials", (15, 14));
 
-    let origin = [0.0f64; 4];
+    let initial = [0.0f64; 4];
     let knots = |intervals, weights: usize, rows, changes| {
         let (mut first, mut second) = ([0.0; 100], [0.0; 100]);
         let rows = Full::new(4, rows, &mut first).unwrap();
         let changes = Full::new(4, changes, &mut second).unwrap();
-        let origin = &origin[..weights];
-        Knots::<f64, _, _>::hermite(4, intervals, origin, rows, changes).map(|_| ())
+        let initial = &initial[..weights];
+        Knots::<f64, _, _>::hermite(4, intervals, initial, rows, changes).map(|_| ())
     };
     knots(8, 4, 8, 9).unwrap();
     range(knots(0, 4, 0, 1));
-    length(knots(8, 3, 8, 9), "weights of the origin", (4, 3));
+    length(knots(8, 3, 8, 9), "initial weights", (4, 3));
     length(knots(8, 4, 7, 9), "storage of the rows", (32, 28));
     length(knots(8, 4, 8, 8), "storage of the rows", (36, 32));
 }
 
-/// What a path says of a walk told in this order, with vectors of this length.
+/// What a path says of a trajectory told in this order, with vectors of this length.
 fn told(
     path: &mut dyn Path<Fused, f32>,
     n: usize,

@@ -8,7 +8,7 @@ use drmad::hypergradient::Validation;
 use drmad::objective::{At, Objective};
 use drmad::path::Tape;
 use drmad::random::Batches;
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::{Dual, Error, Fused, Scalar};
 
 #[test]
@@ -135,12 +135,12 @@ impl Objective for Sum {
 fn by_both_modes<S: Scalar>(w0: [f64; 2]) -> [f64; 2] {
     const STEPS: usize = 3;
     let (rates, momenta) = ([S::from_f64(0.25)], [S::from_f64(0.5)]);
-    let run = Run {
+    let problem = InnerProblem {
         objective: &Absolutes,
         h: &[S::from_f64(0.125)],
         schedule: Schedule {
             groups: Groups::global(2),
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             rates: &rates,
             momenta: &momenta,
         },
@@ -158,17 +158,19 @@ fn by_both_modes<S: Scalar>(w0: [f64; 2]) -> [f64; 2] {
     let w0 = w0.map(S::from_f64);
     let mut storage = vec![S::ZERO; Tape::<S>::required_len(2, STEPS, 0)];
     let mut tape = Tape::new(2, STEPS, 0, &mut storage).unwrap();
-    let swept = hypergradient(&run, &validation, &&w0[..], &mut tape, false).unwrap();
+    let swept = hypergradient(&problem, &validation, &&w0[..], &mut tape, false).unwrap();
 
     let scratch = forward::scratch_len(&Absolutes, &Sum, 1);
-    let len = Forward::<S>::required_len(2, 1, Rule::HeavyBall, 1, scratch);
+    let len = Forward::<S>::required_len(2, 1, Optimizer::HeavyBall, 1, scratch);
     let mut buffer = vec![S::ZERO; len];
-    let mut forward = Forward::new(&mut buffer, &run, &[Wrt::Hyper(0)]).unwrap();
+    let mut forward = Forward::new(&mut buffer, &problem, &[Wrt::Hyper(0)]).unwrap();
     forward.start(&&w0[..]).unwrap();
-    run.forward(0..STEPS, &mut forward, &mut [0], &mut |_, _| ())
+    problem
+        .forward(0..STEPS, &mut forward, &mut [0], &mut |_, _| ())
         .unwrap();
     let mut d = [S::ZERO];
-    run.hypergradient(&validation, &mut forward, &mut d)
+    problem
+        .hypergradient(&validation, &mut forward, &mut d)
         .unwrap();
     [swept.d_h[0].to_f64(), d[0].to_f64()]
 }

@@ -235,8 +235,8 @@ fn probit_has_its_special_values() {
         assert_eq!(probit(-0.0).to_bits(), (-0.0f32).to_bits());
         assert_eq!(probit(0.5), f32::INFINITY);
         assert_eq!(probit(-0.5), f32::NEG_INFINITY);
-        for outside in [0.500_000_06, 1.0, f32::MAX, f32::INFINITY, f32::NAN] {
-            assert!(probit(outside).is_nan() && probit(-outside).is_nan());
+        for judged in [0.500_000_06, 1.0, f32::MAX, f32::INFINITY, f32::NAN] {
+            assert!(probit(judged).is_nan() && probit(-judged).is_nan());
         }
         // The quantile at 2^-25.
         let end = f64::from(probit(centred(0)));

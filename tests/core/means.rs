@@ -463,13 +463,13 @@ fn a_mean_over_many_examples_has_the_same_bits_in_pieces_of_any_size() {
         by_label: false,
     };
     let w: Vec<f32> = (0..6 + 8).map(|i| 0.3 - 0.05 * i as f32).collect();
-    let of = |chunk| {
-        let net = Mlp::<_, Fused>::new(smoothed, &[1, 3, 2], chunk).unwrap();
+    let of = |microbatch| {
+        let net = Mlp::<_, Fused>::new(smoothed, &[1, 3, 2], microbatch).unwrap();
         gradient_of(&net, &w, &[T], &batch(count))
     };
     let want = of(50);
-    for chunk in [1, 7, BLOCK - 1, BLOCK, BLOCK + 1, 5000] {
-        assert_eq!(of(chunk), want);
+    for microbatch in [1, 7, BLOCK - 1, BLOCK, BLOCK + 1, 5000] {
+        assert_eq!(of(microbatch), want);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Every way back by its description: the path has the bits of the one made by hand, in the memory that it says
+//! Every backward pass by its description: the path has the bits of the one made by hand, in the memory that it says
 //! and in no less.
 
 use bytemuck::Pod;
@@ -13,7 +13,7 @@ use drmad::path::{
     Reversed, Reversible, Tail, Tape, Truncated,
 };
 use drmad::random::{Batches, Initial, Normal};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L2, Strength};
 use drmad::{Error, Fused, Real};
 
@@ -27,21 +27,21 @@ const TENSORS: Groups<'static> = Groups {
 };
 const P: usize = TENSORS.weights();
 
-/// A training, and what its rule is.
+/// A training, and what its optimizer is.
 struct Made<S> {
     data: Data,
-    rule: Rule,
+    optimizer: Optimizer,
     h: Vec<S>,
     log_scales: Vec<S>,
     w0: Vec<S>,
 }
 
 impl<S: Real + Pod> Made<S> {
-    fn new(rule: Rule) -> Self {
+    fn new(optimizer: Optimizer) -> Self {
         let numbers = |x: Vec<f32>| -> Vec<S> { x.into_iter().map(S::from_f32).collect() };
         Made {
             data: Data::small(),
-            rule,
+            optimizer,
             h: numbers(vec![0.01; 6]),
             log_scales: numbers(vec![-0.5; 6]),
             w0: numbers(Noise(5).f32s(P, 0.5)),
@@ -60,14 +60,18 @@ impl<S: Real + Pod> Made<S> {
         let [rates, momenta] = numbers.each_ref().map(core::slice::from_ref);
         Schedule {
             groups: Groups::global(P),
-            rule: self.rule,
+            optimizer: self.optimizer,
             rates,
             momenta,
         }
     }
 
     fn numbers(&self) -> [S; 2] {
-        let rate = if self.rule == Rule::ADAM { 0.05 } else { 0.5 };
+        let rate = if self.optimizer == Optimizer::ADAM {
+            0.05
+        } else {
+            0.5
+        };
         [rate, MOMENTUM].map(S::from_f32)
     }
 
@@ -83,9 +87,9 @@ impl<S: Real + Pod> Made<S> {
     ) -> Answer<S> {
         let net = Mlp::<_, Fused>::new(self.data.features(), WIDTHS, 4).unwrap();
         let training = L2::new(net, Strength::Tuned(TENSORS));
-        let outside = L2::new(net, Strength::Off(TENSORS));
+        let judged = L2::new(net, Strength::Off(TENSORS));
         let numbers = self.numbers();
-        let run = Run {
+        let problem = InnerProblem {
             objective: &training,
             h: &self.h,
             schedule: self.schedule(&numbers),
@@ -97,10 +101,10 @@ impl<S: Real + Pod> Made<S> {
             steps: STEPS,
         };
         let validation = Validation {
-            objective: &outside,
+            objective: &judged,
             examples: &[8, 9, 10, 11],
         };
-        hypergradient(&run, &validation, &initial, path, schedule).unwrap()
+        hypergradient(&problem, &validation, &initial, path, schedule).unwrap()
     }
 
     /// What the described path gives, in exactly the memory that it needs; and that it refuses one number less,
@@ -137,7 +141,7 @@ impl<S: Real + Pod> Made<S> {
 
 /// All ten of the heavy ball, with their defaults.
 fn ten<S: Real + Pod>() {
-    let made = Made::<S>::new(Rule::HeavyBall);
+    let made = Made::<S>::new(Optimizer::HeavyBall);
     let initial = made.drawn();
     let zeros = |len| vec![S::ZERO; len];
     let words = |len| vec![0u32; len];
@@ -225,7 +229,7 @@ fn a_described_path_has_the_bits_of_the_one_made_by_hand_in_f64() {
 
 /// Hats, knots and cubics in rows of so many levels, or in full.
 fn in_rows<const LEVELS: u32>(levels: Levels) {
-    let made = Made::<f32>::new(Rule::HeavyBall);
+    let made = Made::<f32>::new(Optimizer::HeavyBall);
     let (initial, k) = (Initial::Given(&made.w0[..]), 5);
     let mut storage = [k, k + 1].map(|k| vec![0; Quantised::<LEVELS>::required_len(P, k)]);
     let mut full = [k, k + 1].map(|k| vec![0.0f32; k * P]);
@@ -313,7 +317,7 @@ fn rows_of_every_kind_are_those_made_by_hand() {
 
 #[test]
 fn tails_and_last_steps_go_around_a_path_as_by_hand() {
-    let made = Made::<f32>::new(Rule::HeavyBall);
+    let made = Made::<f32>::new(Optimizer::HeavyBall);
     let initial = made.drawn();
     let line = Sweep::over(Recall::Line);
     let inner = |steps| Line::new(initial, steps);
@@ -357,8 +361,8 @@ fn tails_and_last_steps_go_around_a_path_as_by_hand() {
 
 #[test]
 fn adam_and_nesterov_go_back_over_tape_and_checkpoints_with_what_the_rule_remembers() {
-    for (rule, slots) in [(Rule::Nesterov, 1), (Rule::ADAM, 2)] {
-        let made = Made::<f64>::new(rule);
+    for (optimizer, slots) in [(Optimizer::Nesterov, 1), (Optimizer::ADAM, 2)] {
+        let made = Made::<f64>::new(optimizer);
         let initial = made.drawn();
         let mut storage = vec![0.0; STEPS * P * (slots + 1)];
         let mut tape = Tape::new(P, STEPS, slots, &mut storage).unwrap();
@@ -374,7 +378,7 @@ fn memory_is_what_the_table_says() {
     const OF: Extent = Extent {
         weights: 1000,
         steps: 50,
-        rule: Rule::HeavyBall,
+        optimizer: Optimizer::HeavyBall,
         recalls: false,
         momentum: 0.5,
         reach: 15,
@@ -421,7 +425,7 @@ fn memory_is_what_the_table_says() {
 
 #[test]
 fn what_a_training_has_not_is_refused() {
-    let made = Made::<f32>::new(Rule::HeavyBall);
+    let made = Made::<f32>::new(Optimizer::HeavyBall);
     let of = made.extent(false);
     let refused = |sweep: Sweep, of: Extent| {
         let mut memory = vec![0.0; sweep.need::<f32>(of).len()];
@@ -505,20 +509,20 @@ fn what_a_training_has_not_is_refused() {
             "tail of a path",
         );
     }
-    let rule = Rule::ADAM;
+    let optimizer = Optimizer::ADAM;
     let adam = Extent {
-        rule,
+        optimizer,
         reach: 0,
         ..of
     };
-    unsupported(Sweep::over(Recall::Reversed), adam, "another rule");
+    unsupported(Sweep::over(Recall::Reversed), adam, "another optimizer");
     unsupported(
         Sweep {
             tail: Some(1),
             ..line
         },
         adam,
-        "another rule",
+        "another optimizer",
     );
     unsupported(
         line,
@@ -526,7 +530,7 @@ fn what_a_training_has_not_is_refused() {
             recalls: true,
             ..adam
         },
-        "another rule",
+        "another optimizer",
     );
 }
 

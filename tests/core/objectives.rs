@@ -31,9 +31,9 @@ fn groups(by: Granularity, biases: bool) -> Groups<'static> {
 fn net<'a, A: Arithmetic>(
     data: &'a Data,
     widths: &'a [usize],
-    chunk: usize,
+    microbatch: usize,
 ) -> Mlp<'a, Features<'a>, A> {
-    Mlp::new(data.features(), widths, chunk).unwrap()
+    Mlp::new(data.features(), widths, microbatch).unwrap()
 }
 
 #[test]
@@ -60,9 +60,9 @@ fn networks_of_any_depth_keep_the_identities() {
         &[6, 5, 1, 7, 3],
         &[6, 9, 8, 7, 6, 3],
     ] {
-        for chunk in [1, 5, 100] {
-            keeps_the_identities("plain", &net::<Plain>(&data, widths, chunk));
-            keeps_the_identities("fused", &net::<Fused>(&data, widths, chunk));
+        for microbatch in [1, 5, 100] {
+            keeps_the_identities("plain", &net::<Plain>(&data, widths, microbatch));
+            keeps_the_identities("fused", &net::<Fused>(&data, widths, microbatch));
         }
     }
 }
@@ -107,12 +107,12 @@ fn objectives_around_objectives_keep_the_identities() {
         for biases in [true, false] {
             let groups = groups(by, biases);
             let tensors = self::groups(Granularity::Tensor, true);
-            let outside = L2::new(Scaled { inner, groups }, Strength::Tuned(tensors));
+            let judged = L2::new(Scaled { inner, groups }, Strength::Tuned(tensors));
             let inside = Scaled {
                 inner: L2::new(inner, Strength::Tuned(tensors)),
                 groups,
             };
-            keeps_the_identities(&format!("L2(Scaled) {groups:?}"), &outside);
+            keeps_the_identities(&format!("L2(Scaled) {groups:?}"), &judged);
             keeps_the_identities(&format!("Scaled(L2) {groups:?}"), &inside);
             let three = L1::new(inside, Strength::Tuned(groups));
             keeps_the_identities(&format!("L1(Scaled(L2)) {groups:?}"), &three);
@@ -228,39 +228,53 @@ fn products_are_added_to_what_is_there() {
     assert_each_close("M d", &m_d, &sum(&m_d0, &alone.m_d), SAME_FORMULA_F64);
 }
 
-/// Gradient, loss and `H d` of twelve examples in pieces of `chunk`.
-fn in_chunks<A: Arithmetic>(chunk: usize) -> All<f32> {
+/// Gradient, loss and `H d` of twelve examples in pieces of `microbatch`.
+fn in_microbatches<A: Arithmetic>(microbatch: usize) -> All<f32> {
     let data = Data::small();
     let p = Layout::Layers(WIDTHS).weights();
     let (w, d) = (Noise(28).f32s(p, 1.0), Noise(29).f32s(p, 1.0));
     let batch: Vec<u32> = (0..12).collect();
-    all_of(&net::<A>(&data, WIDTHS, chunk), &w, &[], &batch, &d)
+    all_of(&net::<A>(&data, WIDTHS, microbatch), &w, &[], &batch, &d)
 }
 
-const CHUNKS: [usize; 8] = [1, 2, 3, 5, 7, 11, 13, 100];
+const MICROBATCHES: [usize; 8] = [1, 2, 3, 5, 7, 11, 13, 100];
 
 #[test]
 fn the_size_of_a_chunk_changes_no_bit_of_a_gradient() {
-    for chunk in CHUNKS {
-        let (plain, fused) = (in_chunks::<Plain>(chunk).g, in_chunks::<Fused>(chunk).g);
-        assert_eq!(bits(&plain), bits(&in_chunks::<Plain>(12).g), "{chunk}");
-        assert_eq!(bits(&fused), bits(&in_chunks::<Fused>(12).g), "{chunk}");
+    for microbatch in MICROBATCHES {
+        let (plain, fused) = (
+            in_microbatches::<Plain>(microbatch).g,
+            in_microbatches::<Fused>(microbatch).g,
+        );
+        assert_eq!(
+            bits(&plain),
+            bits(&in_microbatches::<Plain>(12).g),
+            "{microbatch}"
+        );
+        assert_eq!(
+            bits(&fused),
+            bits(&in_microbatches::<Fused>(12).g),
+            "{microbatch}"
+        );
     }
 }
 
 #[test]
 fn the_size_of_a_chunk_changes_no_bit_of_a_loss() {
-    let whole = in_chunks::<Fused>(12).loss;
-    for chunk in CHUNKS {
-        assert_eq!(in_chunks::<Fused>(chunk).loss.to_bits(), whole.to_bits());
+    let whole = in_microbatches::<Fused>(12).loss;
+    for microbatch in MICROBATCHES {
+        assert_eq!(
+            in_microbatches::<Fused>(microbatch).loss.to_bits(),
+            whole.to_bits()
+        );
     }
 }
 
 #[test]
 fn the_size_of_a_chunk_changes_products_by_no_more_than_rounding() {
-    let whole = in_chunks::<Fused>(12);
-    for chunk in CHUNKS {
-        let pieces = in_chunks::<Fused>(chunk);
+    let whole = in_microbatches::<Fused>(12);
+    for microbatch in MICROBATCHES {
+        let pieces = in_microbatches::<Fused>(microbatch);
         assert_each_close("H d", &pieces.h_d, &wide(&whole.h_d), SAME_FORMULA_F32);
     }
 }

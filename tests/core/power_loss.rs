@@ -11,9 +11,9 @@ use drmad::path::{
     Checkpoints, Full, Grid, Hats, Knots, Legendre, Line, Mark, Path, Plan, Quantised, Reversed,
     Reversible, Tail, Tape, Truncated,
 };
-use drmad::random::{Batches, Normal, Origin};
+use drmad::random::{Batches, InitialWeights, Normal};
 use drmad::state::{self, Fields, Found, State, crc32};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::tuner::Tuner;
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Dual, Error, Fused, Scalar};
@@ -30,7 +30,7 @@ const BATCHES: Batches = Batches {
 const HYPER: [f32; 1] = [0.125];
 const RATES: [f32; 1] = [0.25];
 const MOMENTA: [f32; 1] = [0.875];
-const ADAM: Rule = Rule::Adam {
+const ADAM: Optimizer = Optimizer::Adam {
     b2: 0.99,
     eps: 1e-4,
     decay: 0.1,
@@ -45,7 +45,7 @@ const ORIGIN: Normal<'static, f32> = Normal {
 #[derive(Clone, Copy)]
 struct Made {
     path: &'static str,
-    rule: Rule,
+    optimizer: Optimizer,
     schedule: bool,
     h: [f32; 1],
     rates: [f32; 1],
@@ -59,7 +59,7 @@ impl Made {
     const fn of(path: &'static str) -> Made {
         Made {
             path,
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             schedule: false,
             h: HYPER,
             rates: RATES,
@@ -71,20 +71,20 @@ impl Made {
     }
 }
 
-/// Every path, and every rule with and without the hypergradients of rates and momenta.
+/// Every path, and every optimizer with and without the hypergradients of rates and momenta.
 fn all() -> Vec<Made> {
     let mut all: Vec<Made> = PATHS.iter().map(|path| Made::of(path)).collect();
-    for rule in [Rule::HeavyBall, Rule::Nesterov, ADAM] {
+    for optimizer in [Optimizer::HeavyBall, Optimizer::Nesterov, ADAM] {
         for path in ["tape", "checkpoints", "online"] {
             all.push(Made {
-                rule,
+                optimizer,
                 schedule: true,
                 ..Made::of(path)
             });
         }
     }
     all.push(Made {
-        rule: ADAM,
+        optimizer: ADAM,
         ..Made::of("tape")
     });
     for path in ["reversible", "hats", "tail of hats"] {
@@ -121,7 +121,7 @@ const fn row_len(rows: usize) -> usize {
 
 /// Calls `body` with a path in memory that holds anything, and with the length of its state.
 fn on(made: &Made, body: &mut dyn FnMut(&mut dyn Path<Fused, f32>, usize)) {
-    let (steps, slots) = (made.steps, made.rule.slots());
+    let (steps, slots) = (made.steps, made.optimizer.slots());
     let mut numbers = vec![f32::NAN; 10_000];
     let mut words = vec![0xdead_beef; 10_000];
     let mut more_words = words.clone();
@@ -256,8 +256,8 @@ struct Boot<'b> {
 type Net<'a> = L2<'a, Mlp<'a, Features<'a>, Fused>>;
 
 struct Machine<'a> {
-    run: Run<'a, Fused, f32>,
-    outside: &'a Net<'a>,
+    problem: InnerProblem<'a, Fused, f32>,
+    judged: &'a Net<'a>,
 }
 
 const VALID: &[u32] = &[6, 7];
@@ -265,7 +265,7 @@ const VALID: &[u32] = &[6, 7];
 impl Machine<'_> {
     fn validation(&self) -> Validation<'_, Fused, f32> {
         Validation {
-            objective: self.outside,
+            objective: self.judged,
             examples: VALID,
         }
     }
@@ -275,9 +275,9 @@ impl Machine<'_> {
         trainer: &mut Trainer<'_, Fused, f32>,
         steps: usize,
     ) -> Result<Option<Answer>, Error> {
-        let done = self
-            .run
-            .advance(trainer, &ORIGIN, &self.validation(), steps, &mut |_, _| ())?;
+        let done =
+            self.problem
+                .advance(trainer, &ORIGIN, &self.validation(), steps, &mut |_, _| ())?;
         Ok(done.map(|outcome| {
             let mut answer = bits([&outcome.valid_loss]);
             answer.push(outcome.steps_back as u32);
@@ -304,13 +304,13 @@ impl Boot<'_> {
         let groups = Groups::global(P);
         let net = || Mlp::<_, Fused>::new(features, WIDTHS, 3).unwrap();
         let training = L2::new(net(), Strength::Tuned(groups));
-        let outside = L2::new(net(), Strength::Off(groups));
-        let run = Run {
+        let judged = L2::new(net(), Strength::Off(groups));
+        let problem = InnerProblem {
             objective: &training,
             h: &made.h,
             schedule: Schedule {
                 groups,
-                rule: made.rule,
+                optimizer: made.optimizer,
                 rates: &made.rates,
                 momenta: &made.momenta,
             },
@@ -318,14 +318,14 @@ impl Boot<'_> {
             steps: made.steps,
         };
         let machine = Machine {
-            run,
-            outside: &outside,
+            problem,
+            judged: &judged,
         };
         on(made, &mut |path, path_len| {
-            let scratch = scratch_len(&training, &outside);
-            let len = Workspace::<f32>::required_len(P, scratch, made.rule, made.schedule);
+            let scratch = scratch_len(&training, &judged);
+            let len = Workspace::<f32>::required_len(P, scratch, made.optimizer, made.schedule);
             let mut buffer = vec![f32::NAN; len];
-            let workspace = Workspace::new(&mut buffer, P, made.rule, made.schedule).unwrap();
+            let workspace = Workspace::new(&mut buffer, P, made.optimizer, made.schedule).unwrap();
             let mut batch = vec![u32::MAX; made.batches.size];
             let (mut d_h, mut d_rates, mut d_momenta) = ([f32::NAN], [f32::NAN], [f32::NAN]);
             let wanted = Wanted {
@@ -335,7 +335,8 @@ impl Boot<'_> {
                     .then_some((&mut d_rates[..], &mut d_momenta[..])),
             };
             let tables = made.schedule.then_some((1, 1));
-            let state_len = Trainer::<Fused, f32>::state_len(P, 1, made.rule, tables, path_len);
+            let state_len =
+                Trainer::<Fused, f32>::state_len(P, 1, made.optimizer, tables, path_len);
             let mut trainer = Trainer::new(path, workspace, &mut batch, wanted);
             body(&machine, &mut trainer, state_len);
         });
@@ -349,12 +350,12 @@ fn boot(made: &Made, saved: Option<&[u8]>, steps: usize) -> (Option<Answer>, Vec
         made,
         body: &mut |machine, trainer, len| {
             if let Some(saved) = saved {
-                let mut state = machine.run.state(trainer, made.tag);
+                let mut state = machine.problem.state(trainer, made.tag);
                 assert_eq!(state::restore(saved, &mut state), Ok(1), "{}", made.path);
             }
             let answer = machine.advance(trainer, steps).unwrap();
             let mut saved = vec![0; len];
-            let mut state = machine.run.state(trainer, made.tag);
+            let mut state = machine.problem.state(trainer, made.tag);
             assert_eq!(state::len(&mut state), Ok(len), "{}", made.path);
             assert_eq!(state::save(1, &mut state, &mut saved), Ok(len));
             result = Some((answer, saved));
@@ -377,8 +378,9 @@ fn uninterrupted(made: &Made) -> (Answer, usize) {
                 wanted,
                 ..
             } = trainer;
-            let run = &machine.run;
-            run.walk(&ORIGIN, *path, workspace, batch, &mut |_, _| ())
+            let problem = &machine.problem;
+            problem
+                .train(&ORIGIN, *path, workspace, batch, &mut |_, _| ())
                 .unwrap();
             let again = Wanted {
                 d_h: wanted.d_h,
@@ -387,8 +389,8 @@ fn uninterrupted(made: &Made) -> (Answer, usize) {
                     .as_mut()
                     .map(|(rates, momenta)| (&mut **rates, &mut **momenta)),
             };
-            let outcome = run
-                .back(&machine.validation(), *path, workspace, batch, again)
+            let outcome = problem
+                .backward(&machine.validation(), *path, workspace, batch, again)
                 .unwrap();
             let mut answer = bits([&outcome.valid_loss]);
             answer.push(outcome.steps_back as u32);
@@ -408,7 +410,10 @@ fn uninterrupted(made: &Made) -> (Answer, usize) {
 #[test]
 fn a_training_cut_at_any_step_ends_with_the_bits_of_one_that_was_not() {
     for made in all() {
-        let what = format!("{}, {:?}, schedule {}", made.path, made.rule, made.schedule);
+        let what = format!(
+            "{}, {:?}, schedule {}",
+            made.path, made.optimizer, made.schedule
+        );
         let (want, steps) = uninterrupted(&made);
         let (whole, _) = boot(&made, None, usize::MAX);
         assert_eq!(whole.as_ref(), Some(&want), "{what}: in one go");
@@ -444,10 +449,15 @@ fn every_flipped_bit_and_every_truncation_is_refused_and_changes_nothing() {
         body: &mut |machine, trainer, len| {
             machine.advance(trainer, 3).unwrap();
             let mut before = vec![0; len];
-            state::save(2, &mut machine.run.state(trainer, made.tag), &mut before).unwrap();
+            state::save(
+                2,
+                &mut machine.problem.state(trainer, made.tag),
+                &mut before,
+            )
+            .unwrap();
             let mut after = vec![0; len];
             let mut refused = |damaged: &[u8], what: &str| {
-                let mut state = machine.run.state(trainer, made.tag);
+                let mut state = machine.problem.state(trainer, made.tag);
                 let error = state::restore(damaged, &mut state).expect_err(what);
                 assert!(matches!(error, Error::Saved { .. }), "{what}: {error}");
                 assert_eq!(state::newest(&[damaged]), None, "{what}");
@@ -468,7 +478,7 @@ fn every_flipped_bit_and_every_truncation_is_refused_and_changes_nothing() {
             // The state itself is still taken, also with something behind it.
             let mut longer = saved.clone();
             longer.extend([0xff; 100]);
-            let mut state = machine.run.state(trainer, made.tag);
+            let mut state = machine.problem.state(trainer, made.tag);
             assert_eq!(state::restore(&longer, &mut state), Ok(1));
             state::save(1, &mut state, &mut after).unwrap();
             assert_eq!(saved, after);
@@ -487,7 +497,7 @@ fn a_state_of_something_else_is_refused_by_name() {
             made: &other,
             body: &mut |machine, trainer, _| {
                 machine.advance(trainer, 3).unwrap();
-                let mut state = machine.run.state(trainer, other.tag);
+                let mut state = machine.problem.state(trainer, other.tag);
                 let len = state::len(&mut state).unwrap();
                 let (mut before, mut after) = (vec![0; len], vec![0; len]);
                 state::save(2, &mut state, &mut before).unwrap();
@@ -509,10 +519,10 @@ fn a_state_of_something_else_is_refused_by_name() {
         (Made { steps: 13, ..made }, "number of steps"),
         (
             Made {
-                rule: Rule::Nesterov,
+                optimizer: Optimizer::Nesterov,
                 ..made
             },
-            "rule",
+            "optimizer",
         ),
         // Stale: from before the last step of the tuner.
         (Made { h: [0.126], ..made }, "hyperparameters"),
@@ -594,7 +604,7 @@ fn of_two_slots_one_is_whole_wherever_the_write_is_torn() {
             body: &mut |machine, trainer, len| {
                 machine.advance(trainer, steps).unwrap();
                 saved.resize(len, 0);
-                let mut state = machine.run.state(trainer, made.tag);
+                let mut state = machine.problem.state(trainer, made.tag);
                 state::save(sequence, &mut state, &mut saved).unwrap();
             },
         }
@@ -663,7 +673,7 @@ fn bytes_that_pass_the_checksum_and_cannot_be_never_panic() {
                 Boot {
                     made: &made,
                     body: &mut |machine, trainer, _| {
-                        let mut state = machine.run.state(trainer, made.tag);
+                        let mut state = machine.problem.state(trainer, made.tag);
                         if state::restore(&forged, &mut state).is_ok() {
                             taken += 1;
                             drop(state);
@@ -691,7 +701,7 @@ fn forged(saved: &[u8], at: usize, value: u64) -> Vec<u8> {
     forged
 }
 
-/// Where the steps walked lie in a trainer's state, and the steps swept behind them: after the header,
+/// Where the steps trained lie in a trainer's state, and the steps swept behind them: after the header,
 /// what every state begins with, and the thirteen parts of the fingerprint.
 const WALKED: usize = 32 + 8 * (3 + 13);
 
@@ -701,9 +711,9 @@ fn counts_beyond_their_plan_are_refused_by_name_and_change_nothing() {
         let (_, steps) = uninterrupted(&made);
         let back = (steps - T) as u64;
         for (cut, at, value, want) in [
-            (5, WALKED, T as u64 + 1, ("steps walked", T as u64)),
-            (5, WALKED, u64::MAX, ("steps walked", T as u64)),
-            (5, WALKED, 1 << 32, ("steps walked", T as u64)),
+            (5, WALKED, T as u64 + 1, ("steps trained", T as u64)),
+            (5, WALKED, u64::MAX, ("steps trained", T as u64)),
+            (5, WALKED, 1 << 32, ("steps trained", T as u64)),
             // There is no step back before the last one there.
             (5, WALKED + 8, 1, ("steps swept", 0)),
             (T + 2, WALKED + 8, back + 1, ("steps swept", back)),
@@ -716,7 +726,7 @@ fn counts_beyond_their_plan_are_refused_by_name_and_change_nothing() {
                 made: &made,
                 body: &mut |machine, trainer, len| {
                     machine.advance(trainer, 3).unwrap();
-                    let mut state = machine.run.state(trainer, made.tag);
+                    let mut state = machine.problem.state(trainer, made.tag);
                     let (mut before, mut after) = (vec![0; len], vec![0; len]);
                     state::save(2, &mut state, &mut before).unwrap();
                     let (what, want) = want;
@@ -765,7 +775,7 @@ fn whatever_count_is_forged_a_training_that_is_restored_comes_to_its_end() {
                         made: &made,
                         body: &mut |machine, trainer, _| {
                             let what = format!("{}, cut {cut}, {value} at {at}", made.path);
-                            let mut state = machine.run.state(trainer, made.tag);
+                            let mut state = machine.problem.state(trainer, made.tag);
                             if let Err(error) = state::restore(&forged, &mut state) {
                                 assert!(matches!(error, Error::Saved { .. }), "{what}: {error}");
                                 refused += 1;
@@ -844,7 +854,7 @@ fn a_tuner_cut_after_any_step_goes_on_with_the_same_bits() {
     let error = state::restore(&sign(None, 1).1, &mut tuner).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "saved state: kind of optimiser is 0x2, not 0x1"
+        "saved state: kind of optimizer is 0x2, not 0x1"
     );
 }
 
@@ -861,22 +871,22 @@ fn in_real_time(saved: Option<&[u8]>, blocks: usize) -> (Vec<u32>, Vec<u8>) {
     let groups = Groups::global(P);
     let net = || Mlp::<_, Fused>::new(features, WIDTHS, 3).unwrap();
     let training = L2::new(net(), Strength::Tuned(groups));
-    let outside = L2::new(net(), Strength::Off(groups));
+    let judged = L2::new(net(), Strength::Off(groups));
     let (mut m, mut v) = ([0.0; 2], [0.0; 2]);
     let mut adam = Adam::new(0.01, &mut m, &mut v).unwrap();
     let (mut h, mut room, mut t) = ([HYPER[0], RATES[0]], [0.0; 6], 0);
     let mut tuner = Tuner::new(&mut h, &mut adam, &mut room).unwrap();
-    let scratch = forward::scratch_len(&training, &outside, 2);
-    let rule = Rule::HeavyBall;
-    let mut buffer = vec![f32::NAN; Forward::<f32>::required_len(P, 1, rule, 2, scratch)];
-    let with = |h: &[f32], body: &mut dyn FnMut(&Run<'_, Fused, f32>)| {
+    let scratch = forward::scratch_len(&training, &judged, 2);
+    let optimizer = Optimizer::HeavyBall;
+    let mut buffer = vec![f32::NAN; Forward::<f32>::required_len(P, 1, optimizer, 2, scratch)];
+    let with = |h: &[f32], body: &mut dyn FnMut(&InnerProblem<'_, Fused, f32>)| {
         let (h, rates) = h.split_at(1);
-        body(&Run {
+        body(&InnerProblem {
             objective: &training,
             h,
             schedule: Schedule {
                 groups,
-                rule,
+                optimizer,
                 rates,
                 momenta: &MOMENTA,
             },
@@ -886,10 +896,10 @@ fn in_real_time(saved: Option<&[u8]>, blocks: usize) -> (Vec<u32>, Vec<u8>) {
     };
     let mut forward = None;
     let mut buffer = Some(&mut buffer[..]);
-    with(tuner.h(), &mut |run| {
+    with(tuner.h(), &mut |problem| {
         forward = buffer
             .take()
-            .map(|buffer| Forward::new(buffer, run, &WRT).unwrap());
+            .map(|buffer| Forward::new(buffer, problem, &WRT).unwrap());
     });
     let mut forward = forward.unwrap();
     forward.start(&ORIGIN).unwrap();
@@ -905,14 +915,15 @@ fn in_real_time(saved: Option<&[u8]>, blocks: usize) -> (Vec<u32>, Vec<u8>) {
         tuner
             .round_by(&mut |h, d_h| {
                 let mut loss = Err(Error::NoSteps);
-                with(h, &mut |run| {
-                    run.forward(t..t + BLOCK, &mut forward, &mut [0; 3], &mut |_, _| ())
+                with(h, &mut |problem| {
+                    problem
+                        .forward(t..t + BLOCK, &mut forward, &mut [0; 3], &mut |_, _| ())
                         .unwrap();
                     let validation = Validation {
-                        objective: &outside,
+                        objective: &judged,
                         examples: VALID,
                     };
-                    loss = run.hypergradient(&validation, &mut forward, d_h);
+                    loss = problem.hypergradient(&validation, &mut forward, d_h);
                 });
                 loss
             })
@@ -922,7 +933,7 @@ fn in_real_time(saved: Option<&[u8]>, blocks: usize) -> (Vec<u32>, Vec<u8>) {
     let mut answer = bits(tuner.h());
     answer.extend(bits(&*forward.w));
     answer.extend(bits(&*forward.w_dot));
-    let len = Stepped::<f32>::state_len(P, 1, rule, 2)
+    let len = Stepped::<f32>::state_len(P, 1, optimizer, 2)
         + Tuner::<f32>::state_len(2, 0, Adam::<f32>::state_len(2));
     let training = Stepped {
         forward: &mut forward,
@@ -1131,10 +1142,10 @@ fn a_path_that_does_not_say_what_it_remembers_is_not_saved() {
 
 #[test]
 fn the_state_of_a_training_that_cannot_be_is_as_long_as_can_be() {
-    for rule in [Rule::HeavyBall, Rule::Nesterov, Rule::ADAM] {
+    for optimizer in [Optimizer::HeavyBall, Optimizer::Nesterov, Optimizer::ADAM] {
         for weights in [usize::MAX, usize::MAX / 2, usize::MAX / 9] {
-            let len = Trainer::<Fused, f32>::state_len(weights, 0, rule, None, 0);
-            assert_eq!(len, usize::MAX, "{weights} weights by {rule:?}");
+            let len = Trainer::<Fused, f32>::state_len(weights, 0, optimizer, None, 0);
+            assert_eq!(len, usize::MAX, "{weights} weights by {optimizer:?}");
         }
     }
 }

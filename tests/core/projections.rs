@@ -226,58 +226,58 @@ fn projections_agree_with_solutions_that_sort() {
 
 #[test]
 fn projections_of_a_few_numbers_are_the_known_ones() {
-    fn same(onto: Projection<f32>, x: &[f32], want: &[f32]) {
+    fn check_equal(onto: Projection<f32>, x: &[f32], want: &[f32]) {
         let mut y = x.to_vec();
         onto.project(&mut y).unwrap();
         assert_eq!(y, want, "{onto:?} of {x:?}");
     }
     let inf = f32::INFINITY;
-    same(Projection::NonNegative, &[1.0, -1.0, 0.0], &[1.0, 0.0, 0.0]);
+    check_equal(Projection::NonNegative, &[1.0, -1.0, 0.0], &[1.0, 0.0, 0.0]);
     let below = Projection::Box {
         low: -inf,
         high: 0.5,
     };
-    same(below, &[1.0, -9.0], &[0.5, -9.0]);
+    check_equal(below, &[1.0, -9.0], &[0.5, -9.0]);
     // One number.
-    same(Projection::Simplex { total: 1.0 }, &[-7.0], &[1.0]);
-    same(Projection::L1Ball { radius: 1.0 }, &[-7.0], &[-1.0]);
+    check_equal(Projection::Simplex { total: 1.0 }, &[-7.0], &[1.0]);
+    check_equal(Projection::L1Ball { radius: 1.0 }, &[-7.0], &[-1.0]);
     let capped = Projection::CappedBox {
         low: 0.0,
         high: 1.0,
         total: 0.5,
     };
-    same(capped, &[7.0], &[0.5]);
+    check_equal(capped, &[7.0], &[0.5]);
     // Ties: all alike, and all alike but one.
-    same(Projection::Simplex { total: 1.0 }, &[3.0; 4], &[0.25; 4]);
-    same(Projection::L1Ball { radius: 2.0 }, &[-3.0; 4], &[-0.5; 4]);
-    same(capped, &[9.0; 4], &[0.125; 4]);
-    same(
+    check_equal(Projection::Simplex { total: 1.0 }, &[3.0; 4], &[0.25; 4]);
+    check_equal(Projection::L1Ball { radius: 2.0 }, &[-3.0; 4], &[-0.5; 4]);
+    check_equal(capped, &[9.0; 4], &[0.125; 4]);
+    check_equal(
         Projection::Simplex { total: 1.0 },
         &[0.5, 0.5, 0.5, -4.0],
         &[1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0, 0.0],
     );
     // Sets of one point.
-    same(Projection::Simplex { total: 0.0 }, &[3.0, -1.0], &[0.0; 2]);
-    same(Projection::L1Ball { radius: 0.0 }, &[3.0, -1.0], &[0.0; 2]);
+    check_equal(Projection::Simplex { total: 0.0 }, &[3.0, -1.0], &[0.0; 2]);
+    check_equal(Projection::L1Ball { radius: 0.0 }, &[3.0, -1.0], &[0.0; 2]);
     let point = Projection::CappedBox {
         low: 0.25,
         high: 0.25,
         total: 1.0,
     };
-    same(point, &[3.0, -1.0, 0.0, 0.25], &[0.25; 4]);
+    check_equal(point, &[3.0, -1.0, 0.0, 0.25], &[0.25; 4]);
     let lowest = Projection::CappedBox {
         low: 0.25,
         high: 9.0,
         total: 1.0,
     };
-    same(lowest, &[3.0, -1.0, 0.0, 0.25], &[0.25; 4]);
+    check_equal(lowest, &[3.0, -1.0, 0.0, 0.25], &[0.25; 4]);
     // Numbers beside which the sum vanishes.
-    same(
+    check_equal(
         Projection::Simplex { total: 1.0 },
         &[1e38, 1e38, 3.0],
         &[0.5, 0.5, 0.0],
     );
-    same(
+    check_equal(
         Projection::L1Ball { radius: 1.0 },
         &[1e38, -1e38, -3e38],
         &[0.0, 0.0, -1.0],
@@ -288,7 +288,7 @@ fn projections_of_a_few_numbers_are_the_known_ones() {
         high: 1.0,
         total: 1.5,
     };
-    same(capped, &[1e38, 0.5, 0.5], &[1.0, 0.25, 0.25]);
+    check_equal(capped, &[1e38, 0.5, 0.5], &[1.0, 0.25, 0.25]);
     // Nothing.
     for onto in [
         Projection::NonNegative,
@@ -297,7 +297,7 @@ fn projections_of_a_few_numbers_are_the_known_ones() {
         Projection::Simplex { total: 0.0 },
         Projection::L1Ball { radius: 1.0 },
     ] {
-        same(onto, &[], &[]);
+        check_equal(onto, &[], &[]);
     }
 }
 
@@ -480,7 +480,7 @@ fn numbers_that_are_not_finite_are_not_projected() {
 }
 
 #[test]
-fn a_projected_optimiser_steps_and_then_projects() {
+fn a_projected_optimizer_steps_and_then_projects() {
     let onto = Projection::CappedBox {
         low: 0.0,
         high: 1.0,
@@ -496,7 +496,7 @@ fn a_projected_optimiser_steps_and_then_projects() {
     capped_box(0.0, 1.0, 1.5, &mut want).unwrap();
     assert_eq!(got, want);
 
-    // A refused step changes neither the hyperparameters nor the optimiser's state.
+    // A refused step changes neither the hyperparameters nor the optimizer's state.
     let (mut m, mut v) = ([0.0; 3], [0.0; 3]);
     let inner = Adam::new(0.1f32, &mut m, &mut v).unwrap();
     let onto = &[(0..3, Projection::Simplex { total: -1.0 })];

@@ -1,5 +1,5 @@
 //! Properties of any training: any shape of network, any steps, snapshots, hats and knots, any map of
-//! hyperparameters to weights, any rule.
+//! hyperparameters to weights, any optimizer.
 //!
 //! Each method is held against the tape or against its own theory; and memory is what `required_len` says,
 //! to the number: one less is refused, one more changes no bit, and neither does what lies in it before,
@@ -18,7 +18,7 @@ use drmad::path::{
     Reversible, Tail, Tape, Truncated,
 };
 use drmad::random::Batches;
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Dual, Error, Fused, Scalar};
 use proptest::prelude::*;
@@ -30,13 +30,13 @@ struct Case {
     widths: Vec<usize>,
     steps: usize,
     batch: usize,
-    chunk: usize,
+    microbatch: usize,
     scales: (Granularity, bool),
     penalties: (Granularity, bool),
     schedule: (Granularity, bool),
     /// Whether each step has rates and momenta of its own.
     each_step: bool,
-    rule: Rule,
+    optimizer: Optimizer,
     /// Intervals of hats and knots, snapshots, polynomials.
     count: usize,
     tail: usize,
@@ -60,13 +60,13 @@ fn by() -> impl Strategy<Value = (Granularity, bool)> {
     (select(&GRANULARITIES[..]), any::<bool>())
 }
 
-fn rules() -> impl Strategy<Value = Rule> {
-    let adam = Rule::Adam {
+fn rules() -> impl Strategy<Value = Optimizer> {
+    let adam = Optimizer::Adam {
         b2: 0.9,
         eps: 1e-3,
         decay: 0.05,
     };
-    select(vec![Rule::HeavyBall, Rule::Nesterov, adam])
+    select(vec![Optimizer::HeavyBall, Optimizer::Nesterov, adam])
 }
 
 fn cases() -> impl Strategy<Value = Case> {
@@ -79,19 +79,19 @@ fn cases() -> impl Strategy<Value = Case> {
     let maps = (by(), by(), by(), any::<bool>(), rules());
     let method = (1..=20usize, 0..=19usize, 1..=20usize, any::<u64>());
     (shape, maps, method).prop_map(|(shape, maps, method)| {
-        let (widths, steps, batch, chunk) = shape;
-        let (scales, penalties, schedule, each_step, rule) = maps;
+        let (widths, steps, batch, microbatch) = shape;
+        let (scales, penalties, schedule, each_step, optimizer) = maps;
         let (count, tail, last, seed) = method;
         Case {
             widths,
             steps,
             batch,
-            chunk,
+            microbatch,
             scales,
             penalties,
             schedule,
             each_step,
-            rule,
+            optimizer,
             count: count.min(steps),
             tail: tail.min(steps - 1),
             last: last.min(steps),
@@ -134,8 +134,8 @@ impl Case {
         let groups = hypers(self.schedule);
         let table = groups * if self.each_step { self.steps } else { 1 };
         // Adam's first moment keeps one rate through all steps.
-        let momenta = match self.rule {
-            Rule::Adam { .. } => groups,
+        let momenta = match self.optimizer {
+            Optimizer::Adam { .. } => groups,
             _ => table,
         };
         let mut h = numbers(hypers(self.scales), 0.9, 0.3);
@@ -170,7 +170,7 @@ impl Case {
         let penalties = self.groups(self.penalties);
         [Strength::Tuned(penalties), Strength::Off(penalties)].map(|strength| {
             let inner = Scaled {
-                inner: Mlp::new(data.features(), &self.widths, self.chunk).unwrap(),
+                inner: Mlp::new(data.features(), &self.widths, self.microbatch).unwrap(),
                 groups: self.groups(self.scales),
             };
             L2::new(inner, strength)
@@ -181,13 +181,13 @@ impl Case {
         &'a self,
         objective: &'a Net<'a>,
         inputs: &'a Inputs<S>,
-    ) -> Run<'a, Fused, S> {
-        Run {
+    ) -> InnerProblem<'a, Fused, S> {
+        InnerProblem {
             objective,
             h: &inputs.h,
             schedule: Schedule {
                 groups: self.groups(self.schedule),
-                rule: self.rule,
+                optimizer: self.optimizer,
                 rates: &inputs.rates,
                 momenta: &inputs.momenta,
             },
@@ -203,17 +203,17 @@ impl Case {
         schedule: bool,
     ) -> Result<Answer<S>, Error> {
         let data = self.data();
-        let [objective, outside] = self.objectives(&data);
+        let [objective, judged] = self.objectives(&data);
         let validation = Validation {
-            objective: &outside,
+            objective: &judged,
             examples: VALID,
         };
-        let run = self.run(&objective, inputs);
-        hypergradient(&run, &validation, &&inputs.w0[..], path, schedule)
+        let problem = self.run(&objective, inputs);
+        hypergradient(&problem, &validation, &&inputs.w0[..], path, schedule)
     }
 
     fn taped<S: Scalar>(&self, inputs: &Inputs<S>, schedule: bool) -> Answer<S> {
-        let (p, slots) = (self.weights(), self.rule.slots());
+        let (p, slots) = (self.weights(), self.optimizer.slots());
         let mut storage = vec![S::ZERO; Tape::<S>::required_len(p, self.steps, slots)];
         let mut tape = Tape::new(p, self.steps, slots, &mut storage).unwrap();
         self.answer(inputs, &mut tape, schedule).unwrap()
@@ -293,7 +293,12 @@ impl Drop for Guarded {
 /// The answer by a path in storage that is `more` numbers longer than it must be and holds `fill`.
 fn stored(case: &Case, kind: Kind, more: isize, fill: u32) -> Result<Answer<f32>, Error> {
     let inputs = case.inputs::<f32>();
-    let (p, steps, slots, k) = (case.weights(), case.steps, case.rule.slots(), case.count);
+    let (p, steps, slots, k) = (
+        case.weights(),
+        case.steps,
+        case.optimizer.slots(),
+        case.count,
+    );
     let guarded = |len: usize| Guarded::new(len.checked_add_signed(more).unwrap(), fill);
     let exactly = |len: usize| Guarded::new(len, fill);
     let go = |path: &mut dyn Path<Fused, f32>| case.answer(&inputs, path, false);
@@ -375,13 +380,13 @@ fn stored(case: &Case, kind: Kind, more: isize, fill: u32) -> Result<Answer<f32>
     }
 }
 
-/// The rules that a path takes: those that recall weights alone take the heavy ball.
-fn takes(kind: Kind, rule: Rule) -> bool {
+/// The optimizers that a path takes: those that recall weights alone take the heavy ball.
+fn takes(kind: Kind, optimizer: Optimizer) -> bool {
     let exact = matches!(
         kind,
         Kind::Tape | Kind::Checkpoints | Kind::Online | Kind::Last
     );
-    exact || rule == Rule::HeavyBall
+    exact || optimizer == Optimizer::HeavyBall
 }
 
 /// Fewer than by default: the whole file is to take seconds. `PROPTEST_CASES` has more.
@@ -403,9 +408,9 @@ proptest! {
         kind in select(&KINDS[..]),
         fill in any::<u32>(),
     ) {
-        let case = match takes(kind, case.rule) {
+        let case = match takes(kind, case.optimizer) {
             true => case,
-            false => Case { rule: Rule::HeavyBall, ..case },
+            false => Case { optimizer: Optimizer::HeavyBall, ..case },
         };
         let want = stored(&case, kind, 0, 0).map(|answer| all_bits(&answer));
         prop_assert!(want.is_ok(), "{:?}", want);
@@ -424,17 +429,17 @@ proptest! {
         fill in any::<u32>(),
     ) {
         let (data, inputs, p) = (case.data(), case.inputs::<f32>(), case.weights());
-        let [objective, outside] = case.objectives(&data);
-        let run = case.run(&objective, &inputs);
-        let exact = Workspace::<f32>::required_len(p, scratch_len(&objective, &outside), case.rule, schedule);
-        let slots = case.rule.slots();
+        let [objective, judged] = case.objectives(&data);
+        let problem = case.run(&objective, &inputs);
+        let exact = Workspace::<f32>::required_len(p, scratch_len(&objective, &judged), case.optimizer, schedule);
+        let slots = case.optimizer.slots();
         let answer = |len: usize, fill: u32| -> Result<Vec<u32>, Error> {
             let mut storage = vec![0.0; Tape::<f32>::required_len(p, case.steps, slots)];
             let mut tape = Tape::new(p, case.steps, slots, &mut storage)?;
             let mut buffer = Guarded::new(len, fill);
-            let mut workspace = Workspace::new(buffer.floats(), p, case.rule, schedule)?;
+            let mut workspace = Workspace::new(buffer.floats(), p, case.optimizer, schedule)?;
             let mut batch = vec![fill; case.batch];
-            run.walk(&&inputs.w0[..], &mut tape, &mut workspace, &mut batch, &mut |_, _| ())?;
+            problem.train(&&inputs.w0[..], &mut tape, &mut workspace, &mut batch, &mut |_, _| ())?;
             let mut d_h = vec![f32::from_bits(fill); inputs.h.len()];
             let mut d_rates = vec![f32::from_bits(fill); inputs.rates.len()];
             let mut d_momenta = vec![f32::from_bits(fill); inputs.momenta.len()];
@@ -442,8 +447,8 @@ proptest! {
                 d_h: &mut d_h,
                 schedule: schedule.then_some((&mut d_rates[..], &mut d_momenta[..])),
             };
-            let validation = Validation { objective: &outside, examples: VALID };
-            run.back(&validation, &mut tape, &mut workspace, &mut batch, wanted)?;
+            let validation = Validation { objective: &judged, examples: VALID };
+            problem.backward(&validation, &mut tape, &mut workspace, &mut batch, wanted)?;
             if !schedule {
                 d_rates.clear();
                 d_momenta.clear();
@@ -456,7 +461,7 @@ proptest! {
         prop_assert_eq!(&answer(exact, f32::NAN.to_bits()), &want);
         prop_assert_eq!(&answer(exact + 1, !0), &want);
         // The heavy ball's sweep with a schedule lends `Scaled` the gradient that it has room for.
-        if !(schedule && case.rule == Rule::HeavyBall) {
+        if !(schedule && case.optimizer == Optimizer::HeavyBall) {
             let short = answer(exact - 1, 0);
             prop_assert!(matches!(short, Err(Error::Length { .. })), "{:?}", short);
         }
@@ -467,7 +472,7 @@ proptest! {
         case in cases(),
         schedule in any::<bool>(),
     ) {
-        let (p, slots, inputs) = (case.weights(), case.rule.slots(), case.inputs::<f32>());
+        let (p, slots, inputs) = (case.weights(), case.optimizer.slots(), case.inputs::<f32>());
         let want = all_bits(&case.taped(&inputs, schedule));
         let mut storage = vec![f32::NAN; Checkpoints::<f32>::required_len(p, case.count, slots)];
         let mut marks = vec![Mark::default(); case.count];
@@ -505,29 +510,29 @@ proptest! {
 
     #[test]
     fn a_reversal_comes_back_to_where_it_began_whatever_the_training(case in cases()) {
-        let case = Case { rule: Rule::HeavyBall, ..case };
+        let case = Case { optimizer: Optimizer::HeavyBall, ..case };
         let (inputs, data, p) = (case.inputs::<f32>(), case.data(), case.weights());
-        let [objective, outside] = case.objectives(&data);
-        let run = case.run(&objective, &inputs);
+        let [objective, judged] = case.objectives(&data);
+        let problem = case.run(&objective, &inputs);
         let least = inputs.momenta.iter().copied().fold(1.0, f32::min);
         let mut storage = vec![!0; Reversible::required_len(p, case.steps, least)];
         let mut path = Reversible::new(p, case.steps, least, &mut storage).unwrap();
         let mut first = inputs.w0.clone();
         Path::<Fused, f32>::start(&mut path, &mut first).unwrap();
-        let len = Workspace::<f32>::required_len(p, scratch_len(&objective, &outside), case.rule, false);
+        let len = Workspace::<f32>::required_len(p, scratch_len(&objective, &judged), case.optimizer, false);
         let mut buffer = vec![f32::NAN; len];
-        let mut workspace = Workspace::new(&mut buffer, p, case.rule, false).unwrap();
+        let mut workspace = Workspace::new(&mut buffer, p, case.optimizer, false).unwrap();
         let (mut batch, mut d_h) = (vec![0; case.batch], vec![0.0; inputs.h.len()]);
-        run.walk(&&inputs.w0[..], &mut path, &mut workspace, &mut batch, &mut |_, _| ()).unwrap();
-        let validation = Validation { objective: &outside, examples: VALID };
+        problem.train(&&inputs.w0[..], &mut path, &mut workspace, &mut batch, &mut |_, _| ()).unwrap();
+        let validation = Validation { objective: &judged, examples: VALID };
         let wanted = Wanted { d_h: &mut d_h, schedule: None };
-        run.back(&validation, &mut path, &mut workspace, &mut batch, wanted).unwrap();
+        problem.backward(&validation, &mut path, &mut workspace, &mut batch, wanted).unwrap();
         prop_assert_eq!(bits(workspace.w), bits(&first));
     }
 
     #[test]
     fn fits_with_a_knot_for_each_step_are_the_tape(case in cases()) {
-        let case = Case { rule: Rule::HeavyBall, ..case };
+        let case = Case { optimizer: Optimizer::HeavyBall, ..case };
         let (inputs, p, steps) = (case.inputs::<f64>(), case.weights(), case.steps);
         let want = case.taped(&inputs, false);
         let w0 = &inputs.w0[..];
@@ -550,7 +555,7 @@ proptest! {
 
     #[test]
     fn of_one_step_every_path_that_keeps_its_ends_is_the_tape(case in cases()) {
-        let case = Case { steps: 1, count: 1, tail: 0, last: 1, each_step: false, rule: Rule::HeavyBall, ..case };
+        let case = Case { steps: 1, count: 1, tail: 0, last: 1, each_step: false, optimizer: Optimizer::HeavyBall, ..case };
         let (inputs, p) = (case.inputs::<f32>(), case.weights());
         let want = all_bits(&case.taped(&inputs, false));
         let w0 = &inputs.w0[..];
@@ -580,7 +585,7 @@ proptest! {
     #[test]
     fn the_last_of_all_steps_are_all(case in cases(), schedule in any::<bool>()) {
         let case = Case { last: case.steps, ..case };
-        let (inputs, p, slots) = (case.inputs::<f32>(), case.weights(), case.rule.slots());
+        let (inputs, p, slots) = (case.inputs::<f32>(), case.weights(), case.optimizer.slots());
         let want = all_bits(&case.taped(&inputs, schedule));
         let mut storage = vec![f32::NAN; Tape::<f32>::required_len(p, case.steps, slots)];
         let tape = Tape::new(p, case.steps, slots, &mut storage).unwrap();
@@ -634,12 +639,12 @@ fn a_guard_notices_a_write_and_a_case_has_hyperparameters() {
         widths: vec![2, 2],
         steps: 1,
         batch: 1,
-        chunk: 1,
+        microbatch: 1,
         scales: (Granularity::Unit, false),
         penalties: (Granularity::Parameter, true),
         schedule: (Granularity::Global, true),
         each_step: false,
-        rule: Rule::HeavyBall,
+        optimizer: Optimizer::HeavyBall,
         count: 1,
         tail: 0,
         last: 1,

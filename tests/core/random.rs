@@ -3,7 +3,7 @@
 use crate::common::{WIDTHS, all_batches, bits};
 use crate::tolerances::*;
 use drmad::group::{Granularity, Groups, Layout};
-use drmad::random::{Batches, Normal, Origin, choose, mix};
+use drmad::random::{Batches, InitialWeights, Normal, choose, mix};
 
 /// Examples and batch size: equal, prime, one, a batch larger than several epochs, a power of two
 /// (whose strides must be odd), highly composite.

@@ -12,7 +12,7 @@ use drmad::objective::{At, Objective, Products, by_dual_numbers};
 use drmad::outer::{Adam, Outer, Sgd, Sign};
 use drmad::path::{Full, Grid, Hats, Line, Path, Plan, Quantised, Spare, Tape};
 use drmad::random::{self, Batches, Normal};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L1, L2, Scaled, Strength};
 use drmad::{Error, Fused, Plain, Scalar, check};
 
@@ -60,12 +60,12 @@ const ONE: Batches = Batches {
 };
 
 /// A training of the quadratic of four weights that is right in every way.
-fn run<'a>(objective: &'a Quadratic<'a, Fused>) -> Run<'a, Fused, f32> {
-    Run {
+fn run<'a>(objective: &'a Quadratic<'a, Fused>) -> InnerProblem<'a, Fused, f32> {
+    InnerProblem {
         objective,
         h: &[0.1, 0.2, 0.3, 0.4],
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: FLAT,
             rates: &[0.1],
             momenta: &[0.5],
@@ -78,22 +78,22 @@ fn run<'a>(objective: &'a Quadratic<'a, Fused>) -> Run<'a, Fused, f32> {
 #[test]
 fn a_training_of_no_steps_is_refused() {
     let bowl = Quadratic::new(CURVATURE);
-    let run = Run {
+    let problem = InnerProblem {
         steps: 0,
         ..run(&bowl)
     };
-    refused(run.check(), Error::NoSteps, &["step"]);
+    refused(problem.check(), Error::NoSteps, &["step"]);
 }
 
 #[test]
 fn empty_batches_are_refused() {
     let bowl = Quadratic::new(CURVATURE);
     for batches in [Batches { size: 0, ..ONE }, Batches { examples: 0, ..ONE }] {
-        let run = Run {
+        let problem = InnerProblem {
             batches,
             ..run(&bowl)
         };
-        refused(run.check(), Error::EmptyBatch, &["example"]);
+        refused(problem.check(), Error::EmptyBatch, &["example"]);
         refused(batches.fill(0, &mut [0]), Error::EmptyBatch, &[]);
     }
     // Where there can be so many.
@@ -147,20 +147,20 @@ fn a_momentum_outside_0_to_1_is_refused_with_its_step() {
     ] {
         let mut momenta = [0.5; 10];
         momenta[7] = bad;
-        let mut run = run(&bowl);
-        run.schedule.momenta = &momenta;
+        let mut problem = run(&bowl);
+        problem.schedule.momenta = &momenta;
         let want = |step| Error::Momentum {
             value: f64::from(bad),
             step,
         };
-        refused(run.check(), want(7), &[word, "step 7"]);
-        run.schedule.momenta = &momenta[7..8];
-        refused(run.check(), want(0), &[word, "step 0"]);
+        refused(problem.check(), want(7), &[word, "step 7"]);
+        problem.schedule.momenta = &momenta[7..8];
+        refused(problem.check(), want(0), &[word, "step 0"]);
     }
     let nearly = [1.0f32.next_down()];
-    let mut run = run(&bowl);
-    run.schedule.momenta = &nearly;
-    run.check().unwrap();
+    let mut problem = run(&bowl);
+    problem.schedule.momenta = &nearly;
+    problem.check().unwrap();
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn numbers_that_are_not_finite_are_refused_at_the_door() {
         with.schedule.rates = &table;
         assert_eq!(not_finite(with.check(), "rates"), 3);
         let h = [0.0, bad, 0.0, 0.0];
-        let with = Run {
+        let with = InnerProblem {
             h: &h,
             ..run(&bowl)
         };
@@ -196,7 +196,7 @@ fn tables_of_another_length_are_refused() {
         with.schedule.momenta = &table;
         wrong_length(with.check(), "momenta", 10, n);
     }
-    let with = Run {
+    let with = InnerProblem {
         h: &[0.0; 3],
         ..run(&bowl)
     };
@@ -236,11 +236,11 @@ fn by_vectors_of(lengths: [usize; 12]) -> Result<Outcome<f32>, Error> {
         scratch: &mut scratch,
     };
     let mut batch = vec![0; lengths[8]];
-    let origin = &[0.0f32; 4][..];
-    let mut line = Line::new(origin, 10);
-    let run = run(&bowl);
-    run.walk(
-        &origin,
+    let initial = &[0.0f32; 4][..];
+    let mut line = Line::new(initial, 10);
+    let problem = run(&bowl);
+    problem.train(
+        &initial,
         &mut line,
         &mut workspace,
         &mut batch,
@@ -254,7 +254,7 @@ fn by_vectors_of(lengths: [usize; 12]) -> Result<Outcome<f32>, Error> {
         d_h: &mut d_h,
         schedule: Some((&mut d_rates, &mut d_momenta)),
     };
-    run.back(&validation, &mut line, &mut workspace, &mut batch, wanted)
+    problem.backward(&validation, &mut line, &mut workspace, &mut batch, wanted)
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn vectors_of_another_length_are_refused_on_the_way_there_or_back() {
         &["w"],
         &["v"],
         &["g"],
-        // What the way back needs is lent to the path on the way there.
+        // What the backward pass needs is lent to the path on the way there.
         &["spare a"],
         &["spare b", "d_v"],
         &["d_g"],
@@ -296,23 +296,23 @@ fn a_workspace_refuses_a_buffer_too_short_for_its_vectors() {
     let mut buffer = vec![0.0f32; 59];
     let left = |result: Result<Workspace<'_, f32>, Error>| result.map(|w| w.scratch.len());
     wrong_length(
-        left(Workspace::new(&mut buffer, 10, Rule::HeavyBall, false)),
+        left(Workspace::new(&mut buffer, 10, Optimizer::HeavyBall, false)),
         "workspace",
         10,
         9,
     );
     wrong_length(
-        left(Workspace::new(&mut buffer, 8, Rule::HeavyBall, true)),
+        left(Workspace::new(&mut buffer, 8, Optimizer::HeavyBall, true)),
         "workspace",
         8,
         3,
     );
     assert_eq!(
-        left(Workspace::new(&mut buffer, 7, Rule::HeavyBall, true)),
+        left(Workspace::new(&mut buffer, 7, Optimizer::HeavyBall, true)),
         Ok(3)
     );
     assert_eq!(
-        left(Workspace::new(&mut buffer, 7, Rule::HeavyBall, false)),
+        left(Workspace::new(&mut buffer, 7, Optimizer::HeavyBall, false)),
         Ok(17)
     );
 }
@@ -320,19 +320,21 @@ fn a_workspace_refuses_a_buffer_too_short_for_its_vectors() {
 #[test]
 fn a_workspace_without_room_for_the_schedule_refuses_its_hypergradients() {
     let bowl = Quadratic::new(CURVATURE);
-    let run = run(&bowl);
-    let mut buffer = vec![0.0f32; Workspace::<f32>::required_len(4, 100, Rule::HeavyBall, false)];
-    let mut workspace = Workspace::new(&mut buffer, 4, Rule::HeavyBall, false).unwrap();
-    let origin = [0.0f32; 4];
-    let mut line = Line::new(&origin[..], 10);
-    run.walk(
-        &&origin[..],
-        &mut line,
-        &mut workspace,
-        &mut [0],
-        &mut |_, _| (),
-    )
-    .unwrap();
+    let problem = run(&bowl);
+    let mut buffer =
+        vec![0.0f32; Workspace::<f32>::required_len(4, 100, Optimizer::HeavyBall, false)];
+    let mut workspace = Workspace::new(&mut buffer, 4, Optimizer::HeavyBall, false).unwrap();
+    let initial = [0.0f32; 4];
+    let mut line = Line::new(&initial[..], 10);
+    problem
+        .train(
+            &&initial[..],
+            &mut line,
+            &mut workspace,
+            &mut [0],
+            &mut |_, _| (),
+        )
+        .unwrap();
     let validation = Validation {
         objective: &bowl,
         examples: &[],
@@ -342,7 +344,7 @@ fn a_workspace_without_room_for_the_schedule_refuses_its_hypergradients() {
         d_h: &mut d_h,
         schedule: Some((&mut d_rates, &mut d_momenta)),
     };
-    let back = run.back(&validation, &mut line, &mut workspace, &mut [0], wanted);
+    let back = problem.backward(&validation, &mut line, &mut workspace, &mut [0], wanted);
     wrong_length(back, "spare a", 4, 0);
 }
 
@@ -587,8 +589,8 @@ fn matrix_products_refuse_buffers_of_another_length() {
 #[test]
 fn networks_of_impossible_shape_are_refused() {
     let data = Data::small();
-    let net = |widths: &'static [usize], chunk| {
-        Mlp::<_, Fused>::new(data.features(), widths, chunk).map(|_| ())
+    let net = |widths: &'static [usize], microbatch| {
+        Mlp::<_, Fused>::new(data.features(), widths, microbatch).map(|_| ())
     };
     let range = |what, value, least| Error::Range {
         what,
@@ -613,8 +615,8 @@ fn networks_of_impossible_shape_are_refused() {
     );
     refused(
         net(&[6, 3], 0),
-        range("chunk", 0.0, 1.0),
-        &["chunk", "0", "1"],
+        range("microbatch", 0.0, 1.0),
+        &["microbatch", "0", "1"],
     );
     wrong_length(net(&[7, 3], 1), "inputs of the first layer", 6, 7);
     let logistic = Logistic::<_, Fused>::new(data.features(), 0).map(|_| ());
@@ -713,11 +715,11 @@ fn bowl(
     path: &mut dyn Path<Plain, f32>,
 ) -> (Vec<f32>, Result<(), Error>) {
     let bowl = Quadratic::<Plain>::new(CURVATURE);
-    let run = Run {
+    let problem = InnerProblem {
         objective: &bowl,
         h: &h,
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: FLAT,
             rates: &[rate],
             momenta: &[0.0],
@@ -725,10 +727,11 @@ fn bowl(
         batches: ONE,
         steps,
     };
-    let mut buffer = vec![0.0f32; Workspace::<f32>::required_len(4, 100, Rule::HeavyBall, false)];
-    let mut workspace = Workspace::new(&mut buffer, 4, Rule::HeavyBall, false).unwrap();
+    let mut buffer =
+        vec![0.0f32; Workspace::<f32>::required_len(4, 100, Optimizer::HeavyBall, false)];
+    let mut workspace = Workspace::new(&mut buffer, 4, Optimizer::HeavyBall, false).unwrap();
     let mut losses = vec![];
-    let done = run.walk(&&w0[..], path, &mut workspace, &mut [0], &mut |_, loss| {
+    let done = problem.train(&&w0[..], path, &mut workspace, &mut [0], &mut |_, loss| {
         losses.push(loss);
     });
     (losses, done)
@@ -778,11 +781,11 @@ fn network(rate: f32, scale: f32) -> Result<Answer<f32>, Error> {
     let data = Data::small();
     let net = Mlp::<_, Fused>::new(data.features(), WIDTHS, 4).unwrap();
     let steps = 40;
-    let run = Run {
+    let problem = InnerProblem {
         objective: &net,
         h: &[],
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: Groups::global(74),
             rates: &[rate],
             momenta: &[0.5],
@@ -808,7 +811,7 @@ fn network(rate: f32, scale: f32) -> Result<Answer<f32>, Error> {
         objective: &net,
         examples: &[8, 9, 10, 11],
     };
-    hypergradient(&run, &validation, &&w0[..], &mut hats, false)
+    hypergradient(&problem, &validation, &&w0[..], &mut hats, false)
 }
 
 #[test]
@@ -867,11 +870,11 @@ fn an_exploding_adjoint_is_refused_with_its_step_though_training_stands_still() 
     let (rate, steps) = (1e3f32, 30);
     let exploded = (1..).find(|n| !1999.0f32.powi(*n).is_finite()).unwrap() as usize;
     let bowl = Quadratic::<Plain>::new(CURVATURE);
-    let run = Run {
+    let problem = InnerProblem {
         objective: &bowl,
         h: &minimum,
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: FLAT,
             rates: &[rate],
             momenta: &[0.0],
@@ -884,7 +887,7 @@ fn an_exploding_adjoint_is_refused_with_its_step_though_training_stands_still() 
         examples: &[],
     };
     let mut line = Line::new(&minimum[..], steps);
-    let answer = hypergradient(&run, &validation, &&minimum[..], &mut line, false);
+    let answer = hypergradient(&problem, &validation, &&minimum[..], &mut line, false);
     let step = steps - exploded;
     let want = Error::Diverged {
         what: "adjoint of the weights",
@@ -935,15 +938,15 @@ fn hypergradients_of_the_schedule_that_are_not_finite_are_refused() {
     let bowl = Quadratic::new(CURVATURE);
     let mut rates = [0.1f32; 10];
     rates[4] = f32::from_bits(1);
-    let mut run = run(&bowl);
-    run.schedule.rates = &rates;
+    let mut problem = run(&bowl);
+    problem.schedule.rates = &rates;
     let validation = Validation {
         objective: &bowl,
         examples: &[],
     };
     let w0 = [3.0f32; 4];
     let mut line = Line::new(&w0[..], 10);
-    let answer = hypergradient(&run, &validation, &&w0[..], &mut line, true);
+    let answer = hypergradient(&problem, &validation, &&w0[..], &mut line, true);
     not_finite(answer, "hypergradient");
 }
 
@@ -958,8 +961,8 @@ fn knots(steps: usize, intervals: usize, spacing: f32) -> Result<(), Error> {
     let mut storage = vec![0.0; 1000];
     let rows = Full::new(4, intervals, &mut storage).unwrap();
     let mut factors = vec![0.0; intervals + 1];
-    let origin = [0.0f32; 4];
-    Hats::new(4, knots, &origin[..], rows, &mut factors).map(|_| ())
+    let initial = [0.0f32; 4];
+    Hats::new(4, knots, &initial[..], rows, &mut factors).map(|_| ())
 }
 
 #[test]
@@ -1014,13 +1017,13 @@ fn paths_refuse_storage_that_is_too_short() {
     let rows = Quantised::<15>::new(100, 8, &mut words).map(|_| ());
     wrong_length(rows, hats, 176, 175);
     let rows = Full::new(4, 8, &mut storage).unwrap();
-    let (origin, mut factors) = ([0.0f32; 4], vec![0.0; 8]);
+    let (initial, mut factors) = ([0.0f32; 4], vec![0.0; 8]);
     let knots = Grid {
         steps: 10,
         intervals: 8,
         spacing: 1.0,
     };
-    let hats = Hats::new(4, knots, &origin[..], rows, &mut factors);
+    let hats = Hats::new(4, knots, &initial[..], rows, &mut factors);
     wrong_length(hats.map(|_| ()), "factors", 9, 8);
 }
 
@@ -1060,7 +1063,7 @@ fn steps_recorded_out_of_order_are_refused() {
     };
     refused(told(&mut tape, &beyond, false), index, &["10"]);
 
-    let origin = [0.0f32; 4];
+    let initial = [0.0f32; 4];
     let mut factors = [0.0f32; 3];
     let mut storage = vec![0.0f32; 100];
     let rows = Full::new(4, 2, &mut storage).unwrap();
@@ -1069,7 +1072,7 @@ fn steps_recorded_out_of_order_are_refused() {
         intervals: 2,
         spacing: 1.0,
     };
-    let mut hats = Hats::new(4, knots, &origin[..], rows, &mut factors).unwrap();
+    let mut hats = Hats::new(4, knots, &initial[..], rows, &mut factors).unwrap();
     order(told(&mut hats, &[0, 1, 3], false), 2, 3);
     order(told(&mut hats, &[0, 1, 1], false), 2, 1);
     order(told(&mut hats, &[0, 1, 2], true), 3, 10);
@@ -1083,7 +1086,7 @@ fn steps_recorded_out_of_order_are_refused() {
 
 #[test]
 fn hats_recalled_out_of_order_are_refused() {
-    let origin = [0.0f32; 4];
+    let initial = [0.0f32; 4];
     let mut factors = [0.0f32; 3];
     let mut storage = vec![0.0f32; 100];
     let rows = Full::new(4, 2, &mut storage).unwrap();
@@ -1092,7 +1095,7 @@ fn hats_recalled_out_of_order_are_refused() {
         intervals: 2,
         spacing: 1.0,
     };
-    let mut hats = Hats::new(4, knots, &origin[..], rows, &mut factors).unwrap();
+    let mut hats = Hats::new(4, knots, &initial[..], rows, &mut factors).unwrap();
     let path: &mut dyn Path<Plain, f32> = &mut hats;
     let all: Vec<usize> = (0..10).collect();
     told(path, &all, true).unwrap();
@@ -1139,14 +1142,14 @@ fn a_tape_refuses_to_recall_a_step_that_it_has_not_seen() {
 #[test]
 fn a_path_made_for_another_number_of_steps_is_refused() {
     let bowl = Quadratic::new(CURVATURE);
-    let run = run(&bowl);
+    let problem = run(&bowl);
     let validation = Validation {
         objective: &bowl,
         examples: &[],
     };
     let w0 = [0.0f32; 4];
     let with = |path: &mut dyn Path<Fused, f32>| {
-        hypergradient(&run, &validation, &&w0[..], path, false).map(|_| ())
+        hypergradient(&problem, &validation, &&w0[..], path, false).map(|_| ())
     };
     with(&mut Line::new(&w0[..], 10)).unwrap();
     for trained in [9, 11] {
@@ -1179,7 +1182,7 @@ fn a_path_made_for_another_number_of_steps_is_refused() {
 fn a_plan_beyond_the_training_is_refused() {
     use drmad::path::Replayed;
     let bowl = Quadratic::new(CURVATURE);
-    let run = run(&bowl);
+    let problem = run(&bowl);
     let validation = Validation {
         objective: &bowl,
         examples: &[],
@@ -1193,7 +1196,7 @@ fn a_plan_beyond_the_training_is_refused() {
             rate_scale: 1.0,
         };
         let mut line = Line::new(&w0[..], 10).with(plan);
-        let answer = hypergradient(&run, &validation, &&w0[..], &mut line, false);
+        let answer = hypergradient(&problem, &validation, &&w0[..], &mut line, false);
         let want = Error::Range {
             what: "steps back",
             value: steps as f64,
@@ -1208,7 +1211,7 @@ fn a_plan_beyond_the_training_is_refused() {
 // -------------------------------------------------------------------------------------- outside
 
 #[test]
-fn outer_optimisers_refuse_what_is_not_finite_and_change_nothing() {
+fn outer_optimizers_refuse_what_is_not_finite_and_change_nothing() {
     let (mut m, mut v) = ([0.0f32; 3], [0.0f32; 3]);
     {
         let mut adam = Adam::new(0.1, &mut m, &mut v).unwrap();
@@ -1231,7 +1234,7 @@ fn outer_optimisers_refuse_what_is_not_finite_and_change_nothing() {
 }
 
 #[test]
-fn outer_optimisers_refuse_vectors_of_another_length_and_change_nothing() {
+fn outer_optimizers_refuse_vectors_of_another_length_and_change_nothing() {
     let mut h = [0.5f32; 3];
     wrong_length(
         Sgd { rate: 0.1 }.step(&mut h, &[1.0; 2]),
@@ -1301,7 +1304,7 @@ fn a_vector_level_that_is_lacking_is_refused() {
     }
 }
 
-/// Hats of a training of the quadratic, with rows for `K` intervals and an origin of `weights`.
+/// Hats of a training of the quadratic, with rows for `K` intervals and initial weights of `weights`.
 fn hats_with(rows: usize, weights: usize) -> Result<(), Error> {
     let knots = Grid {
         steps: 10,
@@ -1311,15 +1314,15 @@ fn hats_with(rows: usize, weights: usize) -> Result<(), Error> {
     let mut storage = vec![0.0; 1000];
     let rows = Full::new(4, rows, &mut storage)?;
     let mut factors = [0.0; 5];
-    let origin = vec![0.0f32; weights];
-    Hats::new(4, knots, &origin[..], rows, &mut factors).map(|_| ())
+    let initial = vec![0.0f32; weights];
+    Hats::new(4, knots, &initial[..], rows, &mut factors).map(|_| ())
 }
 
 #[test]
 fn rows_and_origins_made_for_others_are_refused() {
     hats_with(4, 4).unwrap();
     wrong_length(hats_with(3, 4), "storage of the rows", 16, 12);
-    wrong_length(hats_with(4, 3), "weights of the origin", 4, 3);
+    wrong_length(hats_with(4, 3), "initial weights", 4, 3);
 }
 
 #[test]
@@ -1331,15 +1334,15 @@ fn a_fit_that_was_never_finished_is_not_swept() {
     };
     let mut storage = [0.0; 20];
     let rows = Full::new(4, 4, &mut storage).unwrap();
-    let (mut factors, origin) = ([0.0; 5], [0.0f32; 4]);
-    let mut hats = Hats::new(4, knots, &origin[..], rows, &mut factors).unwrap();
+    let (mut factors, initial) = ([0.0; 5], [0.0f32; 4]);
+    let mut hats = Hats::new(4, knots, &initial[..], rows, &mut factors).unwrap();
     let (mut a, mut b) = ([0.0; 4], [0.0; 4]);
     let spare = Spare {
         a: &mut a,
         b: &mut b,
     };
     let want = Error::Order { want: 0, got: 10 };
-    let open = Path::<Fused, f32>::open(&mut hats, &origin, spare);
+    let open = Path::<Fused, f32>::open(&mut hats, &initial, spare);
     refused(open, want, &["step 10", "step 0"]);
 }
 
@@ -1352,11 +1355,11 @@ fn a_validation_loss_of_other_hyperparameters_is_refused() {
         inner: mlp(),
         groups,
     };
-    let run = Run {
+    let problem = InnerProblem {
         objective: &scaled,
         h: &[0.1f32],
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups,
             rates: &[0.1],
             momenta: &[0.5],
@@ -1375,12 +1378,12 @@ fn a_validation_loss_of_other_hyperparameters_is_refused() {
     };
     let w0 = vec![0.1f32; bare.weights()];
     let mut line = Line::new(&w0[..], 3);
-    let answer = hypergradient(&run, &validation, &&w0[..], &mut line, false);
+    let answer = hypergradient(&problem, &validation, &&w0[..], &mut line, false);
     wrong_length(answer, "hyperparameters of the validation loss", 1, 0);
     let short = &w0[1..];
-    let answer = hypergradient(&run, &validation, &short, &mut line, false);
+    let answer = hypergradient(&problem, &validation, &short, &mut line, false);
     let got = short.len();
-    wrong_length(answer, "weights of the origin", got + 1, got);
+    wrong_length(answer, "initial weights", got + 1, got);
 }
 
 #[test]
@@ -1410,10 +1413,10 @@ fn numbers_of_any_size_are_taken_without_overflow() {
     };
     assert_eq!((groups.weights(), groups.len()), (MOST, MOST));
     assert_eq!(groups.blocks().last().unwrap().of(&[1.0]), [0.0; 0]);
-    let (rates, momenta, rule) = (&[0.1f32; 2][..], &[0.5][..], Rule::HeavyBall);
+    let (rates, momenta, optimizer) = (&[0.1f32; 2][..], &[0.5][..], Optimizer::HeavyBall);
     let schedule = Schedule {
         groups: Groups::global(1),
-        rule,
+        optimizer,
         rates,
         momenta,
     };

@@ -1,5 +1,5 @@
-//! Training run backwards in fixed point: its integers against wide ones, its way back bit for bit, its
-//! hypergradients against a tape of the same walk.
+//! Training run backwards in fixed point: its integers against wide ones, its backward pass bit for bit, its
+//! hypergradients against a tape of the same trajectory.
 
 use crate::common::plain::derivative;
 use crate::common::{
@@ -17,7 +17,7 @@ use drmad::models::{Features, Mlp, Quadratic};
 use drmad::objective::{At, Objective, Products};
 use drmad::path::{Path, Reversible, Spare, Steps, Taken, Tape};
 use drmad::random::Batches;
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::{Error, Fused, Scalar};
 
 // ---------------------------------------------------------------- the integers
@@ -97,7 +97,7 @@ fn there_and_back(turn: &Turn, g: &[f32], states: &[[i128; 3]]) -> Vec<[i128; 3]
     let after = join(&w, &v, &x);
     undo_move(turn, &v, &mut w, w_number);
     undo_kick(turn, g, &mut v, &mut x);
-    assert_eq!(join(&w, &v, &x), states, "the way back");
+    assert_eq!(join(&w, &v, &x), states, "the backward pass");
     after
 }
 
@@ -265,12 +265,12 @@ impl Training {
         path.with(self.bits).unwrap()
     }
 
-    fn run<'a, O: Objective>(&'a self, objective: &'a O) -> Run<'a, O::Arithmetic, f32> {
-        Run {
+    fn run<'a, O: Objective>(&'a self, objective: &'a O) -> InnerProblem<'a, O::Arithmetic, f32> {
+        InnerProblem {
             objective,
             h: &[],
             schedule: Schedule {
-                rule: Rule::HeavyBall,
+                optimizer: Optimizer::HeavyBall,
                 groups: TENSORS,
                 rates: &self.rates,
                 momenta: &self.momenta,
@@ -303,18 +303,18 @@ impl Training {
         objective: &O,
         path: &mut dyn Path<O::Arithmetic, f32>,
     ) -> Result<(Vec<f32>, Vec<f32>), Error> {
-        let run = self.run(objective);
-        let (rule, scratch) = (run.schedule.rule, objective.scratch_len());
-        let mut buffer = vec![0.0; Workspace::<f32>::required_len(P, scratch, rule, false)];
-        let mut workspace = Workspace::new(&mut buffer, P, rule, false)?;
+        let problem = self.run(objective);
+        let (optimizer, scratch) = (problem.schedule.optimizer, objective.scratch_len());
+        let mut buffer = vec![0.0; Workspace::<f32>::required_len(P, scratch, optimizer, false)];
+        let mut workspace = Workspace::new(&mut buffer, P, optimizer, false)?;
         let w0 = &self.w0[..];
-        run.walk(&w0, path, &mut workspace, &mut [0; 5], &mut |_, _| ())?;
+        problem.train(&w0, path, &mut workspace, &mut [0; 5], &mut |_, _| ())?;
         let (w, v) = (workspace.w.to_vec(), workspace.v.to_vec());
         Ok((w, v))
     }
 }
 
-/// A tape of the walk that another path takes.
+/// A tape of the trajectory that another path takes.
 struct Taped<P> {
     inner: P,
     walk: Vec<(Vec<f32>, Vec<f32>)>,
@@ -425,11 +425,11 @@ fn hypergradients_are_those_of_the_fractions_that_the_training_took_for_momenta(
             .map(|d| ((given * d).round().clamp(1.0, d - 1.0)) / d)
             .min_by(|a, b| (a - given).abs().total_cmp(&(b - given).abs()))
             .unwrap();
-        let run = Run {
+        let problem = InnerProblem {
             objective: &Quadratic::<Fused>::new(&[1.5]),
             h: &[h],
             schedule: Schedule {
-                rule: Rule::HeavyBall,
+                optimizer: Optimizer::HeavyBall,
                 groups: Groups::global(1),
                 rates: &[rate],
                 momenta: &[f64::from(momentum)],
@@ -453,7 +453,7 @@ fn hypergradients_are_those_of_the_fractions_that_the_training_took_for_momenta(
                 velocity: 29,
             })
             .unwrap();
-        let got = hypergradient(&run, &validation, &&[0.75f64][..], &mut path, true).unwrap();
+        let got = hypergradient(&problem, &validation, &&[0.75f64][..], &mut path, true).unwrap();
         let by = |f: &dyn Fn(f64) -> f64| derivative(1e-4, f);
         for (what, got, want) in [
             (
@@ -536,7 +536,7 @@ fn the_training_in_fixed_point_is_the_training_in_f32_but_for_rounding() {
     }
 }
 
-/// The way back, step by step.
+/// The backward pass, step by step.
 fn walk_back<O: Objective>(
     training: &Training,
     objective: &O,
@@ -573,8 +573,8 @@ fn walk_back<O: Objective>(
                 .gradient(at, g, None, &mut scratch)
                 .map(|_| ())
         }
-        fn rule(&self) -> Rule {
-            Rule::HeavyBall
+        fn optimizer(&self) -> Optimizer {
+            Optimizer::HeavyBall
         }
         fn each(&self, t: usize, body: &mut dyn FnMut(Block, RowSteps<'_, f32>)) {
             self.training.run(self.objective).schedule.each(t, body);
@@ -998,7 +998,7 @@ fn what_overflows_is_named_with_its_step_weight_and_range() {
 fn other_rules_are_refused() {
     let mut other = Rates(Schedule {
         groups: Groups::global(4),
-        rule: Rule::Nesterov,
+        optimizer: Optimizer::Nesterov,
         rates: &[0.1],
         momenta: &[0.9],
     });

@@ -1,4 +1,4 @@
-//! The rules of the step against formulas in float64: a step, its adjoint, and whole trainings; Adam
+//! The optimizers of the step against formulas in float64: a step, its adjoint, and whole trainings; Adam
 //! where a gradient is or stays 0 or vanishes in an f32.
 
 use crate::common::plain::{self, derivative};
@@ -17,7 +17,7 @@ use drmad::objective::{At, Objective};
 use drmad::outer;
 use drmad::path::{Path, Reversed, Reversible, Tape};
 use drmad::random::Batches;
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
 
@@ -51,11 +51,11 @@ const DECAYING: Formula = Formula::Adam(Constants {
 const FORMULAS: [Formula; 4] = [Formula::HeavyBall, Formula::Nesterov, ADAM, DECAYING];
 
 impl Formula {
-    fn rule(self) -> Rule {
+    fn optimizer(self) -> Optimizer {
         match self {
-            Formula::HeavyBall => Rule::HeavyBall,
-            Formula::Nesterov => Rule::Nesterov,
-            Formula::Adam(Constants { b2, eps, decay }) => Rule::Adam {
+            Formula::HeavyBall => Optimizer::HeavyBall,
+            Formula::Nesterov => Optimizer::Nesterov,
+            Formula::Adam(Constants { b2, eps, decay }) => Optimizer::Adam {
                 b2: b2 as f32,
                 eps: eps as f32,
                 decay: decay as f32,
@@ -169,7 +169,7 @@ fn steps_are_their_formulas<A: Arithmetic, S: Scalar>(tolerance: f64) {
                 ("w", w, &before.w),
             ];
             for ((what, got, from), want) in parts.into_iter().zip(want) {
-                let what = format!("{:?}, step {t}, {what}", formula.rule());
+                let what = format!("{:?}, step {t}, {what}", formula.optimizer());
                 // What is there, and what is added to it.
                 let sizes: Vec<f64> = from
                     .iter()
@@ -241,7 +241,7 @@ fn adjoints_are_the_derivatives<A: Arithmetic>() {
                 let want: Vec<f64> = (0..got.len())
                     .map(|i| by_differences(formula, &before, &adjoints, |x| place(x, i)))
                     .collect();
-                let what = format!("{:?}, step {t}, by {what}", formula.rule());
+                let what = format!("{:?}, step {t}, by {what}", formula.optimizer());
                 assert_differences(&what, got, &want, WHOLE_TRAINING_STEP, WHOLE_TRAINING);
             };
             hold("g", &d_g, |x, i| &mut x.g[i]);
@@ -346,15 +346,15 @@ impl Inputs {
     }
 
     fn swept<A: Arithmetic>(&self, formula: Formula, data: &Data) -> Answer<f64> {
-        let rule = formula.rule();
+        let optimizer = formula.optimizer();
         let net = || Mlp::<_, A>::new(data.features(), WIDTHS, 4).unwrap();
         let training = L2::new(net(), Strength::Tuned(TENSORS));
-        let outside = L2::new(net(), Strength::Off(TENSORS));
-        let run = Run {
+        let judged = L2::new(net(), Strength::Off(TENSORS));
+        let problem = InnerProblem {
             objective: &training,
             h: &self.h,
             schedule: Schedule {
-                rule,
+                optimizer,
                 groups: TENSORS,
                 rates: &self.rates,
                 momenta: &self.momenta,
@@ -363,13 +363,13 @@ impl Inputs {
             steps: STEPS,
         };
         let validation = Validation {
-            objective: &outside,
+            objective: &judged,
             examples: VALID,
         };
-        let slots = rule.slots();
+        let slots = optimizer.slots();
         let mut storage = vec![f64::NAN; Tape::<f64>::required_len(P, STEPS, slots)];
         let mut tape = Tape::new(P, STEPS, slots, &mut storage).unwrap();
-        hypergradient(&run, &validation, &&self.w0[..], &mut tape, true).unwrap()
+        hypergradient(&problem, &validation, &&self.w0[..], &mut tape, true).unwrap()
     }
 }
 
@@ -403,7 +403,7 @@ fn hypergradients_of_every_rule_are_differences_of_whole_trainings_in_nested_loo
                     })
                 })
                 .collect();
-            let what = format!("{:?}, by {what}", formula.rule());
+            let what = format!("{:?}, by {what}", formula.optimizer());
             let (step, tolerance) = (WHOLE_TRAINING_STEP, WHOLE_TRAINING_OF_RULES);
             assert_differences(&what, got, &want, step, tolerance);
         }
@@ -548,8 +548,8 @@ fn lamp(i: usize, scale: f64, w0: f64, h: f64, rates: &[f64], b1: f64, c: Consta
     }
 }
 
-fn lamps<A: Arithmetic, S: Scalar>(scale: f64, rule: Rule, tolerance: f64) {
-    let Rule::Adam { b2, eps, decay } = rule else {
+fn lamps<A: Arithmetic, S: Scalar>(scale: f64, optimizer: Optimizer, tolerance: f64) {
+    let Optimizer::Adam { b2, eps, decay } = optimizer else {
         unreachable!()
     };
     let constants = Constants {
@@ -572,16 +572,16 @@ fn lamps<A: Arithmetic, S: Scalar>(scale: f64, rule: Rule, tolerance: f64) {
         fixed: false,
         arithmetic: A::default(),
     };
-    let outside = Lamps {
+    let judged = Lamps {
         scale: 1.0,
         fixed: true,
         ..training
     };
-    let run = Run {
+    let problem = InnerProblem {
         objective: &training,
         h: &narrow(&h),
         schedule: Schedule {
-            rule,
+            optimizer,
             groups: Groups::global(LAMPS),
             rates: &narrow(&rates),
             momenta: &[S::from_f32(b1)],
@@ -590,13 +590,13 @@ fn lamps<A: Arithmetic, S: Scalar>(scale: f64, rule: Rule, tolerance: f64) {
         steps: LAMP_STEPS,
     };
     let validation = Validation {
-        objective: &outside,
+        objective: &judged,
         examples: &[],
     };
     let mut storage = vec![S::ZERO; Tape::<S>::required_len(LAMPS, LAMP_STEPS, 2)];
     let mut tape = Tape::new(LAMPS, LAMP_STEPS, 2, &mut storage).unwrap();
     let w0_here = narrow(&w0);
-    let got = hypergradient(&run, &validation, &&w0_here[..], &mut tape, true).unwrap();
+    let got = hypergradient(&problem, &validation, &&w0_here[..], &mut tape, true).unwrap();
 
     let rates = wide(&rates);
     let (mut w, mut by_h, mut by_w0) = (vec![], vec![], vec![]);
@@ -627,7 +627,7 @@ fn lamps<A: Arithmetic, S: Scalar>(scale: f64, rule: Rule, tolerance: f64) {
         lit.iter().any(|first| *first > Some(2)),
         "a gradient later: {lit:?}"
     );
-    let what = format!("{rule:?}, scale {scale:e}");
+    let what = format!("{optimizer:?}, scale {scale:e}");
     for (of, got, want, sizes) in [
         ("w_T", &got.w, &w, &of_w),
         ("by h", &got.d_h, &by_h, &of_h),
@@ -650,32 +650,32 @@ fn lamps<A: Arithmetic, S: Scalar>(scale: f64, rule: Rule, tolerance: f64) {
 
 #[test]
 fn adam_is_right_where_the_gradient_is_0_for_a_while_or_for_good_or_vanishes() {
-    let decaying = Rule::Adam {
+    let decaying = Optimizer::Adam {
         b2: 0.99,
         eps: 1e-8,
         decay: 0.3,
     };
-    for rule in [Rule::ADAM, decaying] {
+    for optimizer in [Optimizer::ADAM, decaying] {
         for scale in [1.0, 1e-3, 1e-8, 1e-20, 1e-25, 1e-160] {
-            lamps::<Plain, f64>(scale, rule, TWO_EXACT_METHODS);
-            lamps::<Fused, f64>(scale, rule, TWO_EXACT_METHODS);
+            lamps::<Plain, f64>(scale, optimizer, TWO_EXACT_METHODS);
+            lamps::<Fused, f64>(scale, optimizer, TWO_EXACT_METHODS);
         }
         for scale in [1.0, 1e-3, 1e-8, 1e-20, 1e-25] {
-            lamps::<Plain, f32>(scale, rule, F32_SWEEP);
-            lamps::<Fused, f32>(scale, rule, F32_SWEEP);
+            lamps::<Plain, f32>(scale, optimizer, F32_SWEEP);
+            lamps::<Fused, f32>(scale, optimizer, F32_SWEEP);
         }
     }
 }
 
 // ---------------------------------------------------------------------------------- refusals
 
-fn trained(rule: Rule, momenta: &[f32]) -> Result<Answer<f32>, Error> {
+fn trained(optimizer: Optimizer, momenta: &[f32]) -> Result<Answer<f32>, Error> {
     let bowl = Quadratic::<Fused>::new(&[1.0, 2.0]);
-    let run = Run {
+    let problem = InnerProblem {
         objective: &bowl,
         h: &[0.0f32, 1.0],
         schedule: Schedule {
-            rule,
+            optimizer,
             groups: Groups::global(2),
             rates: &[0.1],
             momenta,
@@ -688,16 +688,16 @@ fn trained(rule: Rule, momenta: &[f32]) -> Result<Answer<f32>, Error> {
         examples: &[],
     };
     let mut storage = vec![0.0; Tape::<f32>::required_len(2, 3, 2)];
-    let mut tape = Tape::new(2, 3, rule.slots(), &mut storage).unwrap();
-    hypergradient(&run, &validation, &&[1.0, -1.0][..], &mut tape, true)
+    let mut tape = Tape::new(2, 3, optimizer.slots(), &mut storage).unwrap();
+    hypergradient(&problem, &validation, &&[1.0, -1.0][..], &mut tape, true)
 }
 
 #[test]
 fn constants_of_adam_out_of_range_are_refused_with_their_range() {
-    let Rule::Adam { b2, eps, decay } = Rule::ADAM else {
+    let Optimizer::Adam { b2, eps, decay } = Optimizer::ADAM else {
         unreachable!()
     };
-    let adam = |b2, eps, decay| trained(Rule::Adam { b2, eps, decay }, &[0.9]);
+    let adam = |b2, eps, decay| trained(Optimizer::Adam { b2, eps, decay }, &[0.9]);
     assert!(adam(b2, eps, decay).is_ok());
     assert!(adam(0.0, adam::least_eps(0.0), 0.0).is_ok());
     assert!(adam(1.0 - f32::EPSILON / 2.0, eps, 2.0).is_ok());
@@ -819,7 +819,7 @@ const RAMP: Batches = Batches {
 };
 
 /// Ten steps of Adam on it, from 0, with a validation loss that is the weight.
-fn ramp(scale: f64, rule: Rule) -> Result<Answer<f32>, Error> {
+fn ramp(scale: f64, optimizer: Optimizer) -> Result<Answer<f32>, Error> {
     struct Weight;
     impl Objective for Weight {
         type Arithmetic = Fused;
@@ -841,11 +841,11 @@ fn ramp(scale: f64, rule: Rule) -> Result<Answer<f32>, Error> {
             Ok(at.w[0])
         }
     }
-    let run = Run {
+    let problem = InnerProblem {
         objective: &Ramp { scale },
         h: &[0.5f32],
         schedule: Schedule {
-            rule,
+            optimizer,
             groups: Groups::global(1),
             rates: &[0.125],
             momenta: &[0.75],
@@ -859,7 +859,7 @@ fn ramp(scale: f64, rule: Rule) -> Result<Answer<f32>, Error> {
     };
     let mut storage = vec![0.0; Tape::<f32>::required_len(1, RAMP_STEPS, 2)];
     let mut tape = Tape::new(1, RAMP_STEPS, 2, &mut storage).unwrap();
-    hypergradient(&run, &validation, &&[0.0][..], &mut tape, false)
+    hypergradient(&problem, &validation, &&[0.0][..], &mut tape, false)
 }
 
 /// The weight that it ends in, in float64.
@@ -876,8 +876,8 @@ fn ramp_in_f64(scale: f64, h: f64, constants: Constants) -> f64 {
 fn adam_at_the_ends_of_f32_is_adam_in_float64_or_an_error_that_names_the_moment() {
     let b2 = 0.999f32;
     for eps in [1e-8, 1e-12, adam::least_eps(b2)] {
-        let (rule, constants) = (
-            Rule::Adam {
+        let (optimizer, constants) = (
+            Optimizer::Adam {
                 b2,
                 eps,
                 decay: 0.0,
@@ -890,7 +890,7 @@ fn adam_at_the_ends_of_f32_is_adam_in_float64_or_an_error_that_names_the_moment(
         );
         for exponent in -30..=18 {
             let scale = f64::from(10f32.powi(exponent));
-            let got = ramp(scale, rule).unwrap();
+            let got = ramp(scale, optimizer).unwrap();
             let want = ramp_in_f64(scale, 0.5, constants);
             let by_h = derivative(1e-3, |s| ramp_in_f64(scale, 0.5 + s, constants));
             // In units of all ten steps: a millionth of each is what `eps` hides, the rest is rounding.
@@ -904,7 +904,7 @@ fn adam_at_the_ends_of_f32_is_adam_in_float64_or_an_error_that_names_the_moment(
         }
         // Their squares, or quotients by these, are beyond f32.
         for scale in [2e19, 1e22, 1e25, 3e37] {
-            let refused = ramp(scale, rule).unwrap_err();
+            let refused = ramp(scale, optimizer).unwrap_err();
             let Error::Moment {
                 step: 0,
                 weight: 0,
@@ -924,14 +924,14 @@ fn adam_at_the_ends_of_f32_is_adam_in_float64_or_an_error_that_names_the_moment(
 
 #[test]
 fn momenta_of_adam_that_change_from_step_to_step_are_refused() {
-    let error = trained(Rule::ADAM, &[0.9, 0.8, 0.7]).unwrap_err();
+    let error = trained(Optimizer::ADAM, &[0.9, 0.8, 0.7]).unwrap_err();
     let (what, want, got) = ("momenta of Adam", 1, 3);
     assert_eq!(error, Error::Length { what, want, got });
     assert_eq!(
         error.to_string(),
         "momenta of Adam: 1 numbers wanted, 3 given"
     );
-    assert!(trained(Rule::Nesterov, &[0.9, 0.8, 0.7]).is_ok());
+    assert!(trained(Optimizer::Nesterov, &[0.9, 0.8, 0.7]).is_ok());
 }
 
 // ------------------------------------------------------------------------- in PyTorch's terms
@@ -975,14 +975,14 @@ fn pytorch_sgd(nesterov: bool, lr: &[f64], momentum: &[f64]) -> [f64; 2] {
 }
 
 /// The crate's training on the bowl.
-fn on_the_bowl(rule: Rule, rates: &[f64], momenta: &[f64]) -> Answer<f64> {
+fn on_the_bowl(optimizer: Optimizer, rates: &[f64], momenta: &[f64]) -> Answer<f64> {
     let bowl = Quadratic::<Fused>::new(&CURVATURES);
     let steps = rates.len();
-    let run = Run {
+    let problem = InnerProblem {
         objective: &bowl,
         h: &MINIMUM,
         schedule: Schedule {
-            rule,
+            optimizer,
             groups: Groups::global(2),
             rates,
             momenta,
@@ -998,10 +998,10 @@ fn on_the_bowl(rule: Rule, rates: &[f64], momenta: &[f64]) -> Answer<f64> {
         objective: &bowl,
         examples: &[],
     };
-    let slots = rule.slots();
+    let slots = optimizer.slots();
     let mut storage = vec![f64::NAN; Tape::<f64>::required_len(2, steps, slots)];
     let mut tape = Tape::new(2, steps, slots, &mut storage).unwrap();
-    hypergradient(&run, &validation, &&FIRST[..], &mut tape, true).unwrap()
+    hypergradient(&problem, &validation, &&FIRST[..], &mut tape, true).unwrap()
 }
 
 /// Rates that differ from step to step.
@@ -1011,13 +1011,13 @@ fn falling() -> Vec<f64> {
 
 #[test]
 fn pytorchs_rate_is_ours_times_one_minus_the_momentum_and_so_are_the_derivatives() {
-    for (rule, nesterov) in [(Rule::HeavyBall, false), (Rule::Nesterov, true)] {
+    for (optimizer, nesterov) in [(Optimizer::HeavyBall, false), (Optimizer::Nesterov, true)] {
         let (rates, momentum) = (falling(), 0.7);
-        let got = on_the_bowl(rule, &rates, &[momentum]);
+        let got = on_the_bowl(optimizer, &rates, &[momentum]);
         let lr: Vec<f64> = rates.iter().map(|rate| rate * (1.0 - momentum)).collect();
         let trained = |lr: &[f64], momentum| pytorch_sgd(nesterov, lr, &[momentum; TURNS]);
         let want = trained(&lr, momentum);
-        assert_each_close(&format!("{rule:?}, w"), &got.w, &want, CLOSED_FORM);
+        assert_each_close(&format!("{optimizer:?}, w"), &got.w, &want, CLOSED_FORM);
         // By their rates, and by their momentum while those stay.
         let by_lr: Vec<f64> = (0..TURNS)
             .map(|t| {
@@ -1030,7 +1030,13 @@ fn pytorchs_rate_is_ours_times_one_minus_the_momentum_and_so_are_the_derivatives
             .collect();
         let theirs: Vec<f64> = got.d_rates.iter().map(|d| d / (1.0 - momentum)).collect();
         let (step, tolerance) = (WHOLE_TRAINING_STEP, WHOLE_TRAINING);
-        assert_differences(&format!("{rule:?}, lr"), &theirs, &by_lr, step, tolerance);
+        assert_differences(
+            &format!("{optimizer:?}, lr"),
+            &theirs,
+            &by_lr,
+            step,
+            tolerance,
+        );
         let by_momentum = derivative(WHOLE_TRAINING_STEP, |s| {
             bowl_loss(&trained(&lr, momentum + s))
         });
@@ -1041,7 +1047,7 @@ fn pytorchs_rate_is_ours_times_one_minus_the_momentum_and_so_are_the_derivatives
             .map(|(d, rate)| d * rate)
             .sum();
         let theirs = got.d_momenta[0] + through_rates / (1.0 - momentum);
-        let what = format!("{rule:?}, momentum");
+        let what = format!("{optimizer:?}, momentum");
         assert_differences(&what, &[theirs], &[by_momentum], step, tolerance);
     }
 }
@@ -1051,14 +1057,14 @@ fn where_the_momentum_changes_no_rate_of_pytorchs_takes_the_second_step() {
     let rates = [0.2, 0.2];
     // How far the second step stays from all that PyTorch can take, as a share of its length.
     let missed = |nesterov: bool, momenta: [f64; 2]| {
-        let rule = if nesterov {
-            Rule::Nesterov
+        let optimizer = if nesterov {
+            Optimizer::Nesterov
         } else {
-            Rule::HeavyBall
+            Optimizer::HeavyBall
         };
-        let after = on_the_bowl(rule, &rates, &momenta).w;
+        let after = on_the_bowl(optimizer, &rates, &momenta).w;
         // The one rate of the first step that ends where ours does; of the second one all are tried at once.
-        let first = on_the_bowl(rule, &rates[..1], &momenta[..1]).w;
+        let first = on_the_bowl(optimizer, &rates[..1], &momenta[..1]).w;
         let unit = pytorch_sgd(nesterov, &[1.0], &momenta[..1]);
         let lr = (first[0] - FIRST[0]) / (unit[0] - FIRST[0]);
         let theirs = pytorch_sgd(nesterov, &[lr], &momenta[..1]);
@@ -1080,7 +1086,7 @@ fn where_the_momentum_changes_no_rate_of_pytorchs_takes_the_second_step() {
 fn adamws_decay_is_multiplied_by_the_rate_as_in_pytorch_and_not_as_in_the_papers_algorithm() {
     let (b1, b2, eps, decay) = (0.9, 0.999f32, 1e-8f32, 0.25f32);
     let rates = falling();
-    let got = on_the_bowl(Rule::Adam { b2, eps, decay }, &rates, &[b1]).w;
+    let got = on_the_bowl(Optimizer::Adam { b2, eps, decay }, &rates, &[b1]).w;
     let [b2, eps, decay] = [b2, eps, decay].map(f64::from);
     // `shrink` says what a step takes off a weight beside Adam's step; PyTorch does so first.
     let trained = |shrink: &dyn Fn(f64) -> f64| {
@@ -1142,18 +1148,18 @@ impl Apart {
     }
 
     /// Weights, and derivatives by initial weights, minima, rates and momenta.
-    fn sweep(&self, rule: Rule, path: &str) -> [Vec<f32>; 5] {
+    fn sweep(&self, optimizer: Optimizer, path: &str) -> [Vec<f32>; 5] {
         const STEPS: usize = 7;
         let p = self.start.len();
         let bowl = Quadratic::<Fused>::new(&self.curvature);
-        let run = self.run(&bowl, rule, STEPS);
+        let problem = self.run(&bowl, optimizer, STEPS);
         let validation = Validation {
             objective: &bowl,
             examples: &[],
         };
-        let mut numbers = vec![0.0; Tape::<f32>::required_len(p, STEPS, rule.slots())];
+        let mut numbers = vec![0.0; Tape::<f32>::required_len(p, STEPS, optimizer.slots())];
         let mut words = vec![0; Reversible::required_len(p, STEPS, 0.5)];
-        let mut tape = Tape::new(p, STEPS, rule.slots(), &mut numbers).unwrap();
+        let mut tape = Tape::new(p, STEPS, optimizer.slots(), &mut numbers).unwrap();
         let mut exact = Reversible::new(p, STEPS, 0.5, &mut words).unwrap();
         let mut naive = Reversed;
         let path: &mut dyn Path<Fused, f32> = match path {
@@ -1161,7 +1167,7 @@ impl Apart {
             "exact" => &mut exact,
             _ => &mut naive,
         };
-        let answer = hypergradient(&run, &validation, &&self.start[..], path, true).unwrap();
+        let answer = hypergradient(&problem, &validation, &&self.start[..], path, true).unwrap();
         [
             answer.w,
             answer.d_w0,
@@ -1171,18 +1177,19 @@ impl Apart {
         ]
     }
 
-    /// The tangents of weights and of what the rule remembers by a rate, a momentum and a minimum of weight `i`.
-    fn tangents(&self, rule: Rule, i: usize) -> [Vec<f32>; 2] {
+    /// The tangents of weights and of what the optimizer remembers by a rate, a momentum and a minimum of weight `i`.
+    fn tangents(&self, optimizer: Optimizer, i: usize) -> [Vec<f32>; 2] {
         let p = self.start.len();
         let bowl = Quadratic::<Fused>::new(&self.curvature);
-        let run = self.run(&bowl, rule, 5);
+        let problem = self.run(&bowl, optimizer, 5);
         let wrt = [Wrt::Rate(i), Wrt::Momentum(i), Wrt::Hyper(i)];
         let scratch = scratch_len(&bowl, &bowl, wrt.len());
-        let len = Forward::<f32>::required_len(p, p, rule, wrt.len(), scratch);
+        let len = Forward::<f32>::required_len(p, p, optimizer, wrt.len(), scratch);
         let mut buffer = vec![0.0; len];
-        let mut forward = Forward::new(&mut buffer, &run, &wrt).unwrap();
+        let mut forward = Forward::new(&mut buffer, &problem, &wrt).unwrap();
         forward.start(&&self.start[..]).unwrap();
-        run.forward(0..5, &mut forward, &mut [0], &mut |_, _| ())
+        problem
+            .forward(0..5, &mut forward, &mut [0], &mut |_, _| ())
             .unwrap();
         [forward.w_dot.to_vec(), forward.v_dot.to_vec()]
     }
@@ -1190,9 +1197,9 @@ impl Apart {
     fn run<'a>(
         &'a self,
         bowl: &'a Quadratic<'a, Fused>,
-        rule: Rule,
+        optimizer: Optimizer,
         steps: usize,
-    ) -> Run<'a, Fused, f32> {
+    ) -> InnerProblem<'a, Fused, f32> {
         let groups = Groups {
             layout: Layout::Flat(self.start.len()),
             by: Granularity::Parameter,
@@ -1200,7 +1207,7 @@ impl Apart {
         };
         let schedule = Schedule {
             groups,
-            rule,
+            optimizer,
             rates: &self.rates,
             momenta: &self.momenta,
         };
@@ -1209,7 +1216,7 @@ impl Apart {
             examples: 1,
             size: 1,
         };
-        Run {
+        InnerProblem {
             objective: bowl,
             h: &self.minimum,
             schedule,
@@ -1219,23 +1226,23 @@ impl Apart {
     }
 }
 
-const OTHER_RULES: [Rule; 3] = [Rule::HeavyBall, Rule::Nesterov, Rule::ADAM];
+const OTHER_RULES: [Optimizer; 3] = [Optimizer::HeavyBall, Optimizer::Nesterov, Optimizer::ADAM];
 
 #[test]
 fn a_weight_with_a_rate_of_its_own_is_trained_and_swept_as_it_is_alone() {
     // More than whole pieces of rows, and vectors of any width.
     let all = Apart::new(77);
-    let mut ways: Vec<_> = OTHER_RULES.map(|rule| (rule, "tape")).to_vec();
-    ways.extend(["exact", "naive"].map(|path| (Rule::HeavyBall, path)));
-    for (rule, path) in ways {
-        let together = all.sweep(rule, path);
+    let mut ways: Vec<_> = OTHER_RULES.map(|optimizer| (optimizer, "tape")).to_vec();
+    ways.extend(["exact", "naive"].map(|path| (Optimizer::HeavyBall, path)));
+    for (optimizer, path) in ways {
+        let together = all.sweep(optimizer, path);
         for i in 0..77 {
-            let alone = all.only(i).sweep(rule, path);
+            let alone = all.only(i).sweep(optimizer, path);
             for (together, alone) in together.iter().zip(&alone) {
                 assert_eq!(
                     together[i].to_bits(),
                     alone[0].to_bits(),
-                    "{rule:?} over {path}, weight {i}"
+                    "{optimizer:?} over {path}, weight {i}"
                 );
             }
         }
@@ -1245,14 +1252,17 @@ fn a_weight_with_a_rate_of_its_own_is_trained_and_swept_as_it_is_alone() {
 #[test]
 fn a_tangent_by_the_rate_of_one_weight_is_that_of_the_weight_alone() {
     let all = Apart::new(77);
-    for rule in OTHER_RULES {
+    for optimizer in OTHER_RULES {
         for i in [0, 31, 32, 76] {
-            let (together, alone) = (all.tangents(rule, i), all.only(i).tangents(rule, 0));
+            let (together, alone) = (
+                all.tangents(optimizer, i),
+                all.only(i).tangents(optimizer, 0),
+            );
             for (together, alone) in together.iter().zip(&alone) {
                 for (together, alone) in together.chunks(77).zip(alone) {
                     for (k, dot) in together.iter().enumerate() {
                         let want = if k == i { *alone } else { 0.0 };
-                        assert_eq!(*dot, want, "{rule:?}, weight {k} by the rate of {i}");
+                        assert_eq!(*dot, want, "{optimizer:?}, weight {k} by the rate of {i}");
                     }
                 }
             }

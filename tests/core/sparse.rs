@@ -78,7 +78,7 @@ fn products_are_the_dense_ones<A: Arithmetic, S: Scalar>(convert: impl Fn(f32) -
             for (x, y) in x.rows().zip(y.chunks_exact_mut(columns)) {
                 product::<A, S>(x, &w, y);
             }
-            assert!(same(&y, &want), "product, {what}");
+            assert!(check_equal(&y, &want), "product, {what}");
 
             let (d, mut g) = (draw(rows * columns), draw(inputs * columns));
             let mut want = g.clone();
@@ -86,27 +86,27 @@ fn products_are_the_dense_ones<A: Arithmetic, S: Scalar>(convert: impl Fn(f32) -
             for (x, d) in x.rows().zip(d.chunks_exact(columns)) {
                 outer::<A, S>(x, d, &mut g);
             }
-            assert!(same(&g, &want), "outer, {what}");
+            assert!(check_equal(&g, &want), "outer, {what}");
 
             let (mean, bias, mut start) = (convert(0.37), draw(columns), draw(columns));
             shifted::<A, S>(mean, &w, &bias, &mut start);
             for (c, start) in start.iter().enumerate() {
                 let sum = w[c..].iter().step_by(columns).fold(S::ZERO, |s, w| s + *w);
                 let want = A::mul_add(-mean, sum, bias[c]);
-                assert!(same(&[*start], &[want]), "shifted, {what}");
+                assert!(check_equal(&[*start], &[want]), "shifted, {what}");
             }
             let mut moved = g.clone();
             add_to_rows::<A, S>(mean, &bias, &mut moved);
             for (i, moved) in moved.iter().enumerate() {
                 let want = A::mul_add(mean, bias[i % columns], g[i]);
-                assert!(same(&[*moved], &[want]), "rows, {what}");
+                assert!(check_equal(&[*moved], &[want]), "rows, {what}");
             }
         }
     });
 }
 
 /// Equal bit for bit: `f32` is exact in `f64`.
-fn same<S: Scalar>(a: &[S], b: &[S]) -> bool {
+fn check_equal<S: Scalar>(a: &[S], b: &[S]) -> bool {
     let bits = |x: &[S]| -> Vec<u64> { x.iter().map(|x| x.to_f64().to_bits()).collect() };
     bits(a) == bits(b)
 }
@@ -198,8 +198,8 @@ impl Images {
     }
 }
 
-fn network<D: Examples, A: Arithmetic>(examples: D, chunk: usize) -> Mlp<'static, D, A> {
-    Mlp::new(examples, LAYERS, chunk).unwrap()
+fn network<D: Examples, A: Arithmetic>(examples: D, microbatch: usize) -> Mlp<'static, D, A> {
+    Mlp::new(examples, LAYERS, microbatch).unwrap()
 }
 
 #[test]
@@ -281,13 +281,17 @@ where
 fn network_of_mean_0<A: Arithmetic>() {
     let images = Images::new();
     on_every_level(|level| {
-        for chunk in [1, 4, 15, 40] {
-            let dense = network::<_, A>(images.dense(0.0), chunk);
-            let sparse = network::<_, A>(images.sparse(0.0), chunk);
+        for microbatch in [1, 4, 15, 40] {
+            let dense = network::<_, A>(images.dense(0.0), microbatch);
+            let sparse = network::<_, A>(images.sparse(0.0), microbatch);
             let dense = all_of::<_, _, _, f32>(&dense, &dense, ALL);
             let sparse = all_of::<_, _, _, f32>(&sparse, &sparse, ALL);
             for (dense, sparse) in dense.iter().zip(&sparse) {
-                assert_eq!(bits(dense), bits(sparse), "{level:?}, pieces of {chunk}");
+                assert_eq!(
+                    bits(dense),
+                    bits(sparse),
+                    "{level:?}, pieces of {microbatch}"
+                );
             }
         }
     });
@@ -301,10 +305,10 @@ fn without_a_mean_a_network_has_the_bits_of_the_dense_one_on_every_level() {
 
 fn network_of_a_mean<A: Arithmetic>() {
     let images = Images::new();
-    for chunk in [1, 4, 15] {
-        let net = network::<_, A>(images.dense(MEAN), chunk);
+    for microbatch in [1, 4, 15] {
+        let net = network::<_, A>(images.dense(MEAN), microbatch);
         let want = all_of::<_, _, _, f64>(&net, &net, ALL);
-        let net = network::<_, A>(images.sparse(MEAN), chunk);
+        let net = network::<_, A>(images.sparse(MEAN), microbatch);
         let (got, short) = (
             all_of::<_, _, _, f64>(&net, &net, ALL),
             all_of::<_, _, _, f32>(&net, &net, ALL),
@@ -325,18 +329,22 @@ fn with_a_mean_a_network_agrees_with_dense_centred_inputs() {
 #[test]
 fn pieces_change_no_bit_of_loss_and_gradient() {
     let images = Images::new();
-    let of = |chunk| {
-        let net = network::<_, Fused>(images.sparse(MEAN), chunk);
+    let of = |microbatch| {
+        let net = network::<_, Fused>(images.sparse(MEAN), microbatch);
         all_of::<_, _, _, f32>(&net, &net, ALL)
     };
     let [loss, g, beside, _, predictions] = of(15);
     assert_eq!(bits(&g), bits(&beside));
-    for chunk in [1, 2, 7, 100] {
-        let other = of(chunk);
+    for microbatch in [1, 2, 7, 100] {
+        let other = of(microbatch);
         for (whole, pieces) in [&loss, &g, &beside].into_iter().zip(&other) {
-            assert_eq!(bits(whole), bits(pieces), "pieces of {chunk}");
+            assert_eq!(bits(whole), bits(pieces), "pieces of {microbatch}");
         }
-        assert_eq!(bits(&predictions), bits(&other[4]), "pieces of {chunk}");
+        assert_eq!(
+            bits(&predictions),
+            bits(&other[4]),
+            "pieces of {microbatch}"
+        );
     }
 }
 
@@ -364,9 +372,9 @@ fn networks_on_sparse_rows_keep_the_identities() {
         biases: false,
     };
     assert!(BATCH.iter().all(|i| (*i as usize) < CHOSEN.len()));
-    for chunk in [1, 5, 100] {
-        keeps_the_identities("sparse", &network::<_, Plain>(inner, chunk));
-        let net = network::<_, Fused>(inner, chunk);
+    for microbatch in [1, 5, 100] {
+        keeps_the_identities("sparse", &network::<_, Plain>(inner, microbatch));
+        let net = network::<_, Fused>(inner, microbatch);
         keeps_the_identities("sparse", &net);
         keeps_the_identities("scaled", &Scaled { inner: net, groups });
         let weighted = Weighted {
@@ -377,7 +385,7 @@ fn networks_on_sparse_rows_keep_the_identities() {
             },
         };
         assert_eq!(weighted.sparse(), Some(MEAN));
-        keeps_the_identities("weighted", &network::<_, Fused>(weighted, chunk));
+        keeps_the_identities("weighted", &network::<_, Fused>(weighted, microbatch));
     }
 }
 

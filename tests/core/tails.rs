@@ -11,7 +11,7 @@ use drmad::path::{
     Reversible, Spare, Steps, Tail, Taken, Tape, Truncated,
 };
 use drmad::random::{Batches, Normal};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
 
@@ -28,7 +28,7 @@ const GROUPS: usize = 6;
 /// momenta.
 #[derive(Clone)]
 struct Training<S> {
-    rule: Rule,
+    optimizer: Optimizer,
     steps: usize,
     h: Vec<S>,
     rates: Vec<S>,
@@ -37,15 +37,15 @@ struct Training<S> {
 }
 
 impl<S: Scalar> Training<S> {
-    fn new(rule: Rule) -> Self {
+    fn new(optimizer: Optimizer) -> Self {
         let around = |seed, n, middle: f32, by: f32| -> Vec<S> {
             let noise = Noise(seed).f32s(n, by);
             noise.iter().map(|x| S::from_f32(middle + x)).collect()
         };
-        let is_adam = matches!(rule, Rule::Adam { .. });
+        let is_adam = matches!(optimizer, Optimizer::Adam { .. });
         let (rate, momenta) = if is_adam { (0.03, 1) } else { (0.3, STEPS) };
         Training {
-            rule,
+            optimizer,
             steps: STEPS,
             h: around(300, GROUPS, 0.02, 0.01),
             rates: around(301, STEPS * GROUPS, rate, rate / 3.0),
@@ -60,13 +60,13 @@ impl<S: Scalar> Training<S> {
             steps,
             rates: vec![S::from_f32(0.3); GROUPS],
             momenta: vec![S::from_f32(momentum); GROUPS],
-            ..Self::new(Rule::HeavyBall)
+            ..Self::new(Optimizer::HeavyBall)
         }
     }
 
     fn schedule(&self) -> Schedule<'_, S> {
         Schedule {
-            rule: self.rule,
+            optimizer: self.optimizer,
             groups: TENSORS,
             rates: &self.rates,
             momenta: &self.momenta,
@@ -81,8 +81,8 @@ impl<S: Scalar> Training<S> {
         let data = Data::small();
         let net = || Mlp::<_, A>::new(data.features(), WIDTHS, 4).unwrap();
         let training = L2::new(net(), Strength::Tuned(TENSORS));
-        let outside = L2::new(net(), Strength::Off(TENSORS));
-        let run = Run {
+        let judged = L2::new(net(), Strength::Off(TENSORS));
+        let problem = InnerProblem {
             objective: &training,
             h: &self.h,
             schedule: self.schedule(),
@@ -94,10 +94,10 @@ impl<S: Scalar> Training<S> {
             steps: self.steps,
         };
         let validation = Validation {
-            objective: &outside,
+            objective: &judged,
             examples: &[8, 9, 10, 11],
         };
-        hypergradient(&run, &validation, &&self.w0[..], path, schedule)
+        hypergradient(&problem, &validation, &&self.w0[..], path, schedule)
     }
 
     /// The same, and all that the path saw and said.
@@ -266,7 +266,7 @@ fn errors<S: Scalar, Q>(watched: &Watched<S, Q>) -> Vec<[f64; 2]> {
 
 #[test]
 fn a_reversal_recalls_weights_and_velocities_to_the_rounding_that_has_grown() {
-    let training = Training::<f64>::new(Rule::HeavyBall);
+    let training = Training::<f64>::new(Optimizer::HeavyBall);
     let (_, watched) = training.watched::<Fused>(Reversed, true);
     assert_eq!(watched.recalled.len(), STEPS);
     // At rest there is no velocity to compare with.
@@ -332,7 +332,7 @@ fn reach_by_hand(momenta: &[f32], steps: usize) -> usize {
 
 #[test]
 fn reach_is_that_of_the_least_momentum_of_each_step() {
-    let mut training = Training::<f32>::new(Rule::HeavyBall);
+    let mut training = Training::<f32>::new(Optimizer::HeavyBall);
     let reach = |training: &Training<f32>, steps| {
         let got = Reversed::reach(&training.schedule(), steps);
         assert_eq!(got, reach_by_hand(&training.momenta, steps));
@@ -362,7 +362,7 @@ fn unsupported<T: std::fmt::Debug>(result: Result<T, Error>, words: &str) {
 
 #[test]
 fn a_reversal_refuses_momentum_0_and_other_rules() {
-    let mut training = Training::<f32>::new(Rule::HeavyBall);
+    let mut training = Training::<f32>::new(Optimizer::HeavyBall);
     training.momenta[7 * GROUPS + 3] = 0.0;
     for schedule in [false, true] {
         let mut path = Watched::new(Reversed);
@@ -370,14 +370,14 @@ fn a_reversal_refuses_momentum_0_and_other_rules() {
         unsupported(refused, "momentum 0");
         assert_eq!(path.recalled.len(), STEPS - 8, "the step of that momentum");
     }
-    for rule in [Rule::Nesterov, Rule::ADAM] {
-        let training = Training::<f32>::new(rule);
+    for optimizer in [Optimizer::Nesterov, Optimizer::ADAM] {
+        let training = Training::<f32>::new(optimizer);
         let refused = training.answer::<Fused>(&mut Reversed, true);
-        unsupported(refused, "another rule than the heavy ball");
-        let mut tail = Tail::new(tape(STEPS - 1, rule.slots()), STEPS, 1).unwrap();
+        unsupported(refused, "another optimizer than the heavy ball");
+        let mut tail = Tail::new(tape(STEPS - 1, optimizer.slots()), STEPS, 1).unwrap();
         unsupported(
             training.answer::<Fused>(&mut tail, true),
-            "another rule than the heavy ball",
+            "another optimizer than the heavy ball",
         );
     }
 }
@@ -424,7 +424,7 @@ fn is_reversed_and_then_the_inner_path<A: Arithmetic>(
     what: &str,
     make: impl Fn() -> Box<dyn Path<A, f32>>,
 ) {
-    let training = Training::<f32>::new(Rule::HeavyBall);
+    let training = Training::<f32>::new(Optimizer::HeavyBall);
     let (_, reversed) = training.watched::<A>(Reversed, true);
     let tail = || Tail::new(make(), STEPS, LAST).unwrap();
     let (_, got) = training.watched::<A>(tail(), true);
@@ -441,7 +441,7 @@ fn is_reversed_and_then_the_inner_path<A: Arithmetic>(
 }
 
 fn tails_of_shortcuts<A: Arithmetic>() {
-    let w0: &[f32] = Training::<f32>::new(Rule::HeavyBall).w0.leak();
+    let w0: &[f32] = Training::<f32>::new(Optimizer::HeavyBall).w0.leak();
     is_reversed_and_then_the_inner_path::<A>("line", || Box::new(line(w0, FIRST)));
     is_reversed_and_then_the_inner_path::<A>("hats", || Box::new(hats::<A>(w0, FIRST)));
     is_reversed_and_then_the_inner_path::<A>("knots", || Box::new(knots::<A>(w0)));
@@ -455,7 +455,7 @@ fn a_tail_is_the_reversal_and_then_the_inner_path_of_the_steps_before_bit_for_bi
 
 #[test]
 fn before_the_tail_exact_paths_are_exact_bit_for_bit() {
-    let training = Training::<f32>::new(Rule::HeavyBall);
+    let training = Training::<f32>::new(Optimizer::HeavyBall);
     let paths: [Box<dyn Path<Fused, f32>>; 2] =
         [Box::new(tape(FIRST, 1)), Box::new(checkpoints(FIRST, 1))];
     for path in paths {
@@ -471,26 +471,26 @@ fn before_the_tail_exact_paths_are_exact_bit_for_bit() {
 
 #[test]
 fn a_tail_of_no_steps_is_the_inner_path() {
-    for rule in [Rule::HeavyBall, Rule::Nesterov, Rule::ADAM] {
-        let training = Training::<f32>::new(rule);
+    for optimizer in [Optimizer::HeavyBall, Optimizer::Nesterov, Optimizer::ADAM] {
+        let training = Training::<f32>::new(optimizer);
         let w0 = &training.w0;
         let all = || -> [Box<dyn Path<Fused, f32> + '_>; 4] {
             [
-                Box::new(tape(STEPS, rule.slots())),
-                Box::new(checkpoints(STEPS, rule.slots())),
+                Box::new(tape(STEPS, optimizer.slots())),
+                Box::new(checkpoints(STEPS, optimizer.slots())),
                 Box::new(line(w0, STEPS)),
                 Box::new(hats::<Fused>(w0, STEPS)),
             ]
         };
         for schedule in [false, true] {
             for (i, (inner, mut path)) in all().into_iter().zip(all()).enumerate() {
-                if i > 1 && rule.recalls(schedule) && rule != Rule::HeavyBall {
-                    continue; // these have no velocities of other rules
+                if i > 1 && optimizer.recalls(schedule) && optimizer != Optimizer::HeavyBall {
+                    continue; // these have no velocities of other optimizers
                 }
                 let mut tail = Tail::new(inner, STEPS, 0).unwrap();
                 let got = training.answer::<Fused>(&mut tail, schedule).unwrap();
                 let want = training.answer::<Fused>(&mut path, schedule).unwrap();
-                same_bits(&format!("{rule:?}, path {i}"), &got, &want);
+                same_bits(&format!("{optimizer:?}, path {i}"), &got, &want);
             }
         }
     }
@@ -512,7 +512,7 @@ fn a_tail_of_all_steps_is_refused() {
 
 #[test]
 fn paths_inside_others_must_be_made_for_their_steps_and_walk_back_every_one() {
-    let training = Training::<f32>::new(Rule::HeavyBall);
+    let training = Training::<f32>::new(Optimizer::HeavyBall);
     let w0 = &training.w0[..];
     let tail = |line| Tail::new(line, STEPS, LAST).unwrap();
     let early = |line| Truncated::early(line, STEPS, LAST).unwrap();
@@ -545,12 +545,12 @@ fn learns(seed: u64, path: &mut dyn Path<Fused, f32>) -> Answer<f32> {
     let data = Data::learnable(seed, 150, WIDTHS[0], WIDTHS[3]);
     let net = || Mlp::<_, Fused>::new(data.features(), WIDTHS, 16).unwrap();
     let training = L2::new(net(), Strength::Tuned(TENSORS));
-    let outside = L2::new(net(), Strength::Off(TENSORS));
-    let run = Run {
+    let judged = L2::new(net(), Strength::Off(TENSORS));
+    let problem = InnerProblem {
         objective: &training,
         h: &[0.0025; GROUPS],
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: TENSORS,
             rates: &[0.3; GROUPS],
             momenta: &[0.9; GROUPS],
@@ -564,10 +564,10 @@ fn learns(seed: u64, path: &mut dyn Path<Fused, f32>) -> Answer<f32> {
     };
     let valid: Vec<u32> = (100..150).collect();
     let validation = Validation {
-        objective: &outside,
+        objective: &judged,
         examples: &valid,
     };
-    hypergradient(&run, &validation, &NORMAL, path, false).unwrap()
+    hypergradient(&problem, &validation, &NORMAL, path, false).unwrap()
 }
 
 const LONG: usize = 200;
@@ -682,12 +682,12 @@ fn cut<Q>(path: Q, last: usize) -> Cut<Q> {
     }
 }
 
-const RULES: [Rule; 3] = [Rule::HeavyBall, Rule::Nesterov, Rule::ADAM];
+const RULES: [Optimizer; 3] = [Optimizer::HeavyBall, Optimizer::Nesterov, Optimizer::ADAM];
 
 #[test]
 fn exact_paths_of_the_last_steps_are_a_full_tape_cut_off_there() {
-    for rule in RULES {
-        let (training, slots) = (Training::<f32>::new(rule), rule.slots());
+    for optimizer in RULES {
+        let (training, slots) = (Training::<f32>::new(optimizer), optimizer.slots());
         for last in [1, 2, LAST, STEPS - 1, STEPS] {
             for schedule in [false, true] {
                 let mut full = cut(tape(STEPS, slots), last);
@@ -704,7 +704,7 @@ fn exact_paths_of_the_last_steps_are_a_full_tape_cut_off_there() {
                 for mut path in paths {
                     let got = training.answer::<Fused>(&mut path, schedule).unwrap();
                     assert_eq!(got.steps_back, last);
-                    same_bits(&format!("{rule:?}, the last {last}"), &got, &want);
+                    same_bits(&format!("{optimizer:?}, the last {last}"), &got, &want);
                     // Rates of steps that were left out have no derivative.
                     if schedule {
                         let (before, after) = got.d_rates.split_at((STEPS - last) * GROUPS);
@@ -721,7 +721,7 @@ fn exact_paths_of_the_last_steps_are_a_full_tape_cut_off_there() {
 fn a_truncated_sweep_is_the_whole_one_over_those_steps_alone() {
     // Trained to where the last steps begin, the velocity kept: the derivative of what follows by all
     // rates is that of a whole sweep, whose later rates do not know of the earlier steps.
-    let training = Training::<f64>::new(Rule::HeavyBall);
+    let training = Training::<f64>::new(Optimizer::HeavyBall);
     let whole = training.answer::<Fused>(&mut tape(STEPS, 1), true).unwrap();
     let mut path = Truncated::new(tape(LAST, 1), STEPS, LAST).unwrap();
     let truncated = training.answer::<Fused>(&mut path, true).unwrap();
@@ -733,7 +733,7 @@ fn a_truncated_sweep_is_the_whole_one_over_those_steps_alone() {
 
 #[test]
 fn velocities_that_weights_do_not_tell_are_refused() {
-    let training = Training::<f32>::new(Rule::HeavyBall);
+    let training = Training::<f32>::new(Optimizer::HeavyBall);
     // That before the last steps is not 0. Nobody asks for it where the schedule is not wanted.
     let last = || Truncated::new(tape(LAST, 0), STEPS, LAST).unwrap();
     unsupported(training.answer::<Fused>(&mut last(), true), "last steps");
@@ -751,7 +751,7 @@ fn velocities_that_weights_do_not_tell_are_refused() {
     );
 
     // A step of rate 0 moves nothing, but its velocity is what the derivative by the rate is made of.
-    let mut training = Training::<f32>::new(Rule::HeavyBall);
+    let mut training = Training::<f32>::new(Optimizer::HeavyBall);
     training.rates[..GROUPS].fill(0.0);
     let kept = training.answer::<Fused>(&mut tape(STEPS, 1), true).unwrap();
     assert!(kept.d_rates[..GROUPS].iter().all(|d| *d != 0.0));
@@ -793,14 +793,14 @@ fn early<Q: Path<Fused, f32>>(what: &str, training: &Training<f32>, make: impl F
 
 #[test]
 fn truncated_early_a_path_of_all_steps_recalls_the_last_of_them() {
-    for rule in RULES {
-        let training = Training::<f32>::new(rule);
-        early("tape", &training, || tape(STEPS, rule.slots()));
+    for optimizer in RULES {
+        let training = Training::<f32>::new(optimizer);
+        early("tape", &training, || tape(STEPS, optimizer.slots()));
         early("checkpoints", &training, || {
-            checkpoints(STEPS, rule.slots())
+            checkpoints(STEPS, optimizer.slots())
         });
     }
-    let training = Training::<f32>::new(Rule::HeavyBall);
+    let training = Training::<f32>::new(Optimizer::HeavyBall);
     let w0 = &training.w0[..];
     early("line", &training, || line(w0, STEPS));
     early("hats", &training, || hats::<Fused>(w0, STEPS));
@@ -825,7 +825,7 @@ fn a_truncation_to_no_steps_or_more_than_there_are_is_refused() {
         assert_eq!(Truncated::new(path(), trained, last).unwrap_err(), want);
         assert_eq!(Truncated::early(path(), trained, last).unwrap_err(), want);
     }
-    let training = Training::<f32>::new(Rule::HeavyBall);
+    let training = Training::<f32>::new(Optimizer::HeavyBall);
     let mut late = Truncated::new(reversible(LAST), STEPS, LAST).unwrap();
     let refused = training.answer::<Fused>(&mut late, false);
     unsupported(refused, "not started");

@@ -8,7 +8,7 @@ use drmad::models::{Features, Quadratic};
 use drmad::network::{Loss, Network};
 use drmad::outer::Parametrisation;
 use drmad::path::Levels;
-use drmad::random::{Normal, Origin};
+use drmad::random::{InitialWeights, Normal};
 use drmad::training::{
     Compiled, Input, Model, On, Own, Session, Source, Target, Training, Tuned, What,
 };

@@ -8,8 +8,8 @@ use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
 use drmad::models::Quadratic;
 use drmad::path::{Full, Grid, Hats, Knots, Line, Path, Quantised, Rows, Stored, Tail, Truncated};
-use drmad::random::{Batches, Origin};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::random::{Batches, InitialWeights};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::{Error, Fused};
 
 const STEPS: usize = 24;
@@ -33,7 +33,7 @@ impl Asked {
 #[derive(Clone, Copy)]
 struct From<'a>(&'a [f32], &'a Asked);
 
-impl Origin<f32> for From<'_> {
+impl InitialWeights<f32> for From<'_> {
     fn fill(&self, first: usize, out: &mut [f32]) {
         self.1.note(out.len());
         self.0.fill(first, out);
@@ -84,7 +84,7 @@ impl<R: Rows<Fused, f32>> Rows<Fused, f32> for Watched<'_, R> {
 fn work(what: &str, p: usize) -> [usize; 6] {
     let (w0, curvature) = (Noise(1).f32s(p, 1.0), vec![0.5; p]);
     let (asked, stored, counts) = (Asked::default(), Asked::default(), Counts::default());
-    let origin = From(&w0, &asked);
+    let initial = From(&w0, &asked);
     let bowl = Quadratic::<Fused>::new(&curvature);
     let counted = Counted {
         inner: &bowl,
@@ -97,11 +97,11 @@ fn work(what: &str, p: usize) -> [usize; 6] {
             by: Granularity::Parameter,
             biases: true,
         },
-        rule: Rule::HeavyBall,
+        optimizer: Optimizer::HeavyBall,
         rates: &rates,
         momenta: &momenta,
     };
-    let run = Run {
+    let problem = InnerProblem {
         objective: &counted,
         h: &h,
         schedule,
@@ -117,7 +117,7 @@ fn work(what: &str, p: usize) -> [usize; 6] {
         examples: &[],
     };
     let go = |path: &mut dyn Path<Fused, f32>| {
-        hypergradient(&run, &validation, &&w0[..], path, false).unwrap();
+        hypergradient(&problem, &validation, &&w0[..], path, false).unwrap();
     };
     type Packed<'a> = Quantised<'a, 11>;
     let mut words = [0, 1].map(|_| vec![0; Packed::required_len(p, INTERVALS + 1)]);
@@ -131,32 +131,32 @@ fn work(what: &str, p: usize) -> [usize; 6] {
         spacing: 2.0,
     };
     match what {
-        "line" => go(&mut Line::new(origin, STEPS)),
+        "line" => go(&mut Line::new(initial, STEPS)),
         "last steps of the line" => {
-            let line = Line::new(origin, STEPS);
+            let line = Line::new(initial, STEPS);
             go(&mut Truncated::early(line, STEPS, 7).unwrap());
         }
         "hats" => {
             let rows = packed;
-            go(&mut Hats::new(p, grid(STEPS), origin, rows, &mut factors).unwrap());
+            go(&mut Hats::new(p, grid(STEPS), initial, rows, &mut factors).unwrap());
         }
         "hats in full" => {
             let rows = Watched(Full::new(p, INTERVALS, &mut numbers).unwrap(), &stored);
-            go(&mut Hats::new(p, grid(STEPS), origin, rows, &mut factors).unwrap());
+            go(&mut Hats::new(p, grid(STEPS), initial, rows, &mut factors).unwrap());
         }
         "tail of hats" => {
             let rows = packed;
-            let hats = Hats::new(p, grid(STEPS - 3), origin, rows, &mut factors).unwrap();
+            let hats = Hats::new(p, grid(STEPS - 3), initial, rows, &mut factors).unwrap();
             go(&mut Tail::new(hats, STEPS, 3).unwrap());
         }
         "knots" => {
             let rows = packed;
-            go(&mut Knots::new(p, INTERVALS, origin, rows).unwrap());
+            go(&mut Knots::new(p, INTERVALS, initial, rows).unwrap());
         }
         "cubics" => {
             let rows = packed;
             let changes = Watched(Packed::new(p, INTERVALS + 1, changes).unwrap(), &stored);
-            go(&mut Knots::hermite(p, INTERVALS, origin, rows, changes).unwrap());
+            go(&mut Knots::hermite(p, INTERVALS, initial, rows, changes).unwrap());
         }
         other => panic!("no path {other}"),
     }
@@ -194,7 +194,7 @@ fn what_paths_ask_for_grows_as_the_weights_and_no_faster() {
                 "{what}, count {i}: {few} of 1000, {many} of 8000"
             );
         }
-        assert!(few[0] >= 1000, "{what} asks for its origin");
+        assert!(few[0] >= 1000, "{what} asks for its initial weights");
     }
 }
 
@@ -208,7 +208,7 @@ fn a_schedule_of_a_rate_each_is_one_block() {
                 by: Granularity::Parameter,
                 biases: true,
             },
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             rates: &rates,
             momenta: &rates,
         };

@@ -12,8 +12,8 @@ use drmad::models::{Logistic, Mlp, Quadratic};
 use drmad::objective::{At, Directions, Objective, Products};
 use drmad::path::{Line, Path, Tape};
 use drmad::random::Batches;
-use drmad::train::{Rule, Run, Schedule};
-use drmad::wrap::{Coupled, Coupling, L1, L2, Psd, Scaled, Strength, Tasks};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::wrap::{Coupled, Coupling, DropNegativeCurvature, L1, L2, Scaled, Strength, Tasks};
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
 
 const BATCH: &[u32] = &[3, 0, 7, 7, 1, 11, 4];
@@ -107,7 +107,7 @@ fn every_wrapper_hands_on_the_scratch_and_the_bits_of_a_network() {
         (
             "Psd",
             beside([0, 0, p, 0]),
-            handed_on(&Psd { inner: net() }, 0.0),
+            handed_on(&DropNegativeCurvature { inner: net() }, 0.0),
         ),
         (
             "Coupled",
@@ -416,7 +416,7 @@ fn weights_that_are_no_multiple_of_the_tasks_and_slices_beyond_one_are_refused()
 fn products_are_the_inner_ones_where_curvature_is_not_negative_and_dropped_where_it_is() {
     let curvature = [2.0f32, 1.0, -3.0, 0.0];
     let inner = Quadratic::<Fused>::new(&curvature);
-    let psd = Psd { inner };
+    let drop_negative_curvature = DropNegativeCurvature { inner };
     let w = Noise(74).f32s(4, 1.0);
     let h = [0.1, 0.2, 0.3, 0.4];
     for (d, kept) in [
@@ -425,7 +425,10 @@ fn products_are_the_inner_ones_where_curvature_is_not_negative_and_dropped_where
         ([0.0, 0.0, 0.0, -2.0], true),  // 0
         ([0.0, 0.0, 1e-3, 0.0], false), // -3e-6
     ] {
-        let (all, got) = (all_of(&inner, &w, &h, &d), all_of(&psd, &w, &h, &d));
+        let (all, got) = (
+            all_of(&inner, &w, &h, &d),
+            all_of(&drop_negative_curvature, &w, &h, &d),
+        );
         assert_eq!(got.loss.to_bits(), all.loss.to_bits());
         assert_eq!(bits(&got.g), bits(&all.g));
         assert_eq!(bits(&got.d_h), bits(&all.d_h));
@@ -445,8 +448,10 @@ fn products_are_the_inner_ones_where_curvature_is_not_negative_and_dropped_where
             h_d: &mut h_d,
             m_d: &mut m_d,
         };
-        let mut scratch = vec![f32::NAN; psd.second_order_scratch_len()];
-        psd.second_order(at, &d, out, &mut scratch).unwrap();
+        let mut scratch = vec![f32::NAN; drop_negative_curvature.second_order_scratch_len()];
+        drop_negative_curvature
+            .second_order(at, &d, out, &mut scratch)
+            .unwrap();
         for i in 0..4 {
             assert_eq!(h_d[i], (i + 1) as f32 + want[i]);
             assert_eq!(m_d[i], 1.0 + all.m_d[i]);
@@ -461,7 +466,7 @@ fn a_convex_objective_keeps_the_identities_with_its_negative_curvature_dropped()
         inner: logistic::<Fused>(&data),
         coupling: Coupling::Off(Tasks::Interleaved(3)),
     };
-    keeps_the_identities("Psd", &Psd { inner: coupled });
+    keeps_the_identities("Psd", &DropNegativeCurvature { inner: coupled });
 }
 
 /// A valley along the unit circle round a hill, tilted by `h` along the first axis:
@@ -501,11 +506,11 @@ fn round_the_hill<O: Objective<Arithmetic = Fused>>(
     valley: &O,
     path: &mut dyn Path<Fused, f64>,
 ) -> [f64; 2] {
-    let run = Run {
+    let problem = InnerProblem {
         objective: valley,
         h: &[0.3],
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: Groups::global(2),
             rates: &[0.2],
             momenta: &[0.5],
@@ -545,7 +550,7 @@ fn round_the_hill<O: Objective<Arithmetic = Fused>>(
         objective: &Target,
         examples: &[0],
     };
-    let answer = hypergradient(&run, &validation, &START, path, false).unwrap();
+    let answer = hypergradient(&problem, &validation, &START, path, false).unwrap();
     [answer.d_h[0], norm(&answer.d_w0)]
 }
 
@@ -558,10 +563,17 @@ fn the_line_over_a_hill_stays_bounded_without_negative_curvature_and_explodes_wi
     let mut tape = Tape::new(2, 200, 0, &mut storage).unwrap();
     let exact = round_the_hill(&Valley, &mut tape);
     let plain = round_the_hill(&Valley, &mut line());
-    let psd = round_the_hill(&Psd { inner: Valley }, &mut line());
+    let drop_negative_curvature =
+        round_the_hill(&DropNegativeCurvature { inner: Valley }, &mut line());
     // .42, and adjoints that died out; 2e8 of the wrong sign, 9e8; .50, .78.
     assert!(exact[0] > 0.0 && exact[1] < 0.1, "{exact:?}");
     assert!(plain[0] < -1e7 && plain[1] > 1e7, "{plain:?}");
-    assert!(psd[0] > 0.0 && psd[0] < 2.0 * exact[0], "{psd:?}");
-    assert!(psd[1] < 1.5, "no more than at the start: {psd:?}");
+    assert!(
+        drop_negative_curvature[0] > 0.0 && drop_negative_curvature[0] < 2.0 * exact[0],
+        "{drop_negative_curvature:?}"
+    );
+    assert!(
+        drop_negative_curvature[1] < 1.5,
+        "no more than at the start: {drop_negative_curvature:?}"
+    );
 }

@@ -26,7 +26,7 @@ use drmad::path::{
     Tail, Tape, Truncated,
 };
 use drmad::random::{Batches, Normal};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{Coupled, Coupling, L2, Scaled, Strength, Tasks};
 use drmad::{Arithmetic, Fused, Plain};
 
@@ -126,14 +126,14 @@ impl Small {
     fn run<'a, O: Objective>(
         &'a self,
         objective: &'a O,
-        rule: Rule,
+        optimizer: Optimizer,
         momenta: &'a [f32],
-    ) -> Run<'a, O::Arithmetic, f32> {
-        Run {
+    ) -> InnerProblem<'a, O::Arithmetic, f32> {
+        InnerProblem {
             objective,
             h: &self.h,
             schedule: Schedule {
-                rule,
+                optimizer,
                 groups: TENSORS,
                 rates: &self.rates,
                 momenta,
@@ -145,7 +145,7 @@ impl Small {
 
     fn answer<A: Arithmetic>(
         &self,
-        rule: Rule,
+        optimizer: Optimizer,
         momenta: &[f32],
         path: &mut dyn Path<A, f32>,
     ) -> Answer<f32> {
@@ -155,8 +155,8 @@ impl Small {
             objective,
             examples: VALID,
         };
-        let run = self.run(&training, rule, momenta);
-        hypergradient(&run, &validation, &ORIGIN, path, true).unwrap()
+        let problem = self.run(&training, optimizer, momenta);
+        hypergradient(&problem, &validation, &ORIGIN, path, true).unwrap()
     }
 }
 
@@ -195,7 +195,7 @@ const MOMENTA: &[f32] = &[0.5, 0.6, 0.7, 0.8, 0.9, 0.0];
 fn sweeps<A: Arithmetic>(lines: &mut Lines) {
     let small = Small::new::<A>();
     let mut put = |name: &str, path: &mut dyn Path<A, f32>| {
-        let got = small.answer::<A>(Rule::HeavyBall, MOMENTA, path);
+        let got = small.answer::<A>(Optimizer::HeavyBall, MOMENTA, path);
         answer::<A>(lines, name, &got, name == "tape");
     };
     put("tape", &mut tape(STEPS, 1));
@@ -213,8 +213,9 @@ const HIGH: &[f32] = &[0.8, 0.85, 0.9, 0.95, 0.875, 0.9];
 
 fn other_paths<A: Arithmetic>(lines: &mut Lines) {
     let small = Small::new::<A>();
-    let sweep =
-        |momenta, path: &mut dyn Path<A, f32>| small.answer::<A>(Rule::HeavyBall, momenta, path);
+    let sweep = |momenta, path: &mut dyn Path<A, f32>| {
+        small.answer::<A>(Optimizer::HeavyBall, momenta, path)
+    };
     let mut put = |name: &str, path: &mut dyn Path<A, f32>| {
         let whole = name == "reversible";
         answer::<A>(lines, name, &sweep(HIGH, path), whole);
@@ -245,9 +246,9 @@ fn other_paths<A: Arithmetic>(lines: &mut Lines) {
 
 fn other_rules<A: Arithmetic>(lines: &mut Lines) {
     let mut small = Small::new::<A>();
-    let got = small.answer::<A>(Rule::Nesterov, MOMENTA, &mut tape(STEPS, 1));
+    let got = small.answer::<A>(Optimizer::Nesterov, MOMENTA, &mut tape(STEPS, 1));
     answer::<A>(lines, "nesterov", &got, true);
-    let decaying = Rule::Adam {
+    let decaying = Optimizer::Adam {
         b2: 0.99,
         eps: 1e-4,
         decay: 0.1,
@@ -265,8 +266,8 @@ fn other_methods<A: Arithmetic>(lines: &mut Lines) {
         objective,
         examples: VALID,
     };
-    let (rule, p) = (Rule::HeavyBall, P);
-    let run = small.run(&training, rule, MOMENTA);
+    let (optimizer, p) = (Optimizer::HeavyBall, P);
+    let problem = small.run(&training, optimizer, MOMENTA);
     let mut batch = [0; 5];
 
     let wrt = [
@@ -277,29 +278,32 @@ fn other_methods<A: Arithmetic>(lines: &mut Lines) {
         Wrt::Momentum(2),
     ];
     let scratch = forward::scratch_len(&training, objective, wrt.len());
-    let len = Forward::<f32>::required_len(p, small.h.len(), rule, wrt.len(), scratch);
+    let len = Forward::<f32>::required_len(p, small.h.len(), optimizer, wrt.len(), scratch);
     let mut buffer = vec![0.0; len];
-    let mut tangents = Forward::new(&mut buffer, &run, &wrt).unwrap();
+    let mut tangents = Forward::new(&mut buffer, &problem, &wrt).unwrap();
     tangents.start(&ORIGIN).unwrap();
-    run.forward(0..STEPS, &mut tangents, &mut batch, &mut |_, _| ())
+    problem
+        .forward(0..STEPS, &mut tangents, &mut batch, &mut |_, _| ())
         .unwrap();
     let mut d = [0.0; 5];
-    run.hypergradient(&validation, &mut tangents, &mut d)
+    problem
+        .hypergradient(&validation, &mut tangents, &mut d)
         .unwrap();
     lines.numbers("forward_d", A::NAME, &d);
 
     let scratch = implicit::scratch_len(&training, objective);
-    let mut buffer = vec![0.0; Workspace::<f32>::required_len(p, scratch, rule, false)];
-    let mut workspace = Workspace::new(&mut buffer, p, rule, false).unwrap();
+    let mut buffer = vec![0.0; Workspace::<f32>::required_len(p, scratch, optimizer, false)];
+    let mut workspace = Workspace::new(&mut buffer, p, optimizer, false).unwrap();
     let mut line = Line::new(ORIGIN, STEPS);
-    run.walk(
-        &ORIGIN,
-        &mut line,
-        &mut workspace,
-        &mut batch,
-        &mut |_, _| (),
-    )
-    .unwrap();
+    problem
+        .train(
+            &ORIGIN,
+            &mut line,
+            &mut workspace,
+            &mut batch,
+            &mut |_, _| (),
+        )
+        .unwrap();
     let settings = Implicit {
         examples: &[0, 1, 2, 3, 4, 5, 6, 7],
         solver: Solver::ConjugateGradients,
@@ -308,7 +312,7 @@ fn other_methods<A: Arithmetic>(lines: &mut Lines) {
         damping: 1.0,
     };
     let mut d_h = vec![0.0; small.h.len()];
-    let solved = run.implicit(&validation, &settings, &mut workspace, &mut d_h);
+    let solved = problem.implicit(&validation, &settings, &mut workspace, &mut d_h);
     assert_eq!(solved.unwrap().iterations, 6);
     lines.numbers("conjugate_gradients_d_h", A::NAME, &d_h);
 }
@@ -317,15 +321,15 @@ fn other_methods<A: Arithmetic>(lines: &mut Lines) {
 fn other_objective<A: Arithmetic, O: Objective<Arithmetic = A>>(
     lines: &mut Lines,
     name: &str,
-    [training, outside]: [&O; 2],
+    [training, judged]: [&O; 2],
     h: &[f32],
 ) {
     let p = training.weights();
-    let run = Run {
+    let problem = InnerProblem {
         objective: training,
         h,
         schedule: Schedule {
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             groups: Groups::global(p),
             rates: &[0.5],
             momenta: &[0.75],
@@ -334,13 +338,13 @@ fn other_objective<A: Arithmetic, O: Objective<Arithmetic = A>>(
         steps: STEPS,
     };
     let validation = Validation {
-        objective: outside,
+        objective: judged,
         examples: VALID,
     };
     let w0 = Noise(211).f32s(p, 0.5);
     let mut storage = vec![0.0; Tape::<f32>::required_len(p, STEPS, 0)];
     let mut tape = Tape::new(p, STEPS, 0, &mut storage).unwrap();
-    let got = hypergradient(&run, &validation, &&w0[..], &mut tape, false).unwrap();
+    let got = hypergradient(&problem, &validation, &&w0[..], &mut tape, false).unwrap();
     lines.numbers(&format!("{name}_w_T"), A::NAME, &got.w);
     lines.numbers(&format!("{name}_d_h"), A::NAME, &got.d_h);
 }

@@ -19,8 +19,8 @@ use drmad::kernels::{
 use drmad::models::{BLOCK, Examples, Features, Mlp, Pixels, SparseImages, SparsePixels};
 use drmad::objective::Objective;
 use drmad::path::{Grid, Hats, Line, Path, Quantised, Reversible, Tape};
-use drmad::random::{self, Batches, Normal, Origin};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::random::{self, Batches, InitialWeights, Normal};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L1, L2, Scaled, Strength};
 use drmad::{Arithmetic, Dual, Fused, Plain};
 use rand_chacha::ChaCha8Rng;
@@ -997,19 +997,19 @@ fn groups(files: &mut Files) {
 
 /// The examples, and how many of a batch are worked through at once.
 const EXAMPLES: usize = 12;
-const CHUNK: usize = 4;
+const MICROBATCH: usize = 4;
 
 fn data() -> Data {
     Data::learnable(320, EXAMPLES, WIDTHS[0], WIDTHS[3])
 }
 
 fn net<A: Arithmetic>(data: &Data) -> Mlp<'static, Features<'_>, A> {
-    Mlp::new(data.features(), WIDTHS, CHUNK).unwrap()
+    Mlp::new(data.features(), WIDTHS, MICROBATCH).unwrap()
 }
 
 fn network_of<'c, 'f>(case: &'c mut Case<'f>, data: &Data) -> &'c mut Case<'f> {
     case.input("widths", WIDTHS)
-        .scalar("chunk", CHUNK)
+        .scalar("microbatch", MICROBATCH)
         .input("x", &data.x)
         .input("labels", &data.labels)
 }
@@ -1063,7 +1063,7 @@ impl Wrapped {
 /// What is done with an objective: beside the training's there is that of the validation.
 trait With<A: Arithmetic> {
     type Output;
-    fn run<O: Objective<Arithmetic = A>>(&mut self, training: &O, outside: &O) -> Self::Output;
+    fn run<O: Objective<Arithmetic = A>>(&mut self, training: &O, judged: &O) -> Self::Output;
 }
 
 fn with<A: Arithmetic, W: With<A>>(wrapped: Wrapped, data: &Data, then: &mut W) -> W::Output {
@@ -1213,7 +1213,7 @@ fn pixels<A: Arithmetic>(files: &mut Files) {
         };
         let mut case = files.at("objective_pixels", name);
         case.input("widths", WIDTHS)
-            .scalar("chunk", CHUNK)
+            .scalar("microbatch", MICROBATCH)
             .scalar("sparse", sparse)
             .scalar("mean", mean)
             .input("bytes", &bytes)
@@ -1221,7 +1221,7 @@ fn pixels<A: Arithmetic>(files: &mut Files) {
         then(&mut Point(&mut case, vec![], batch));
     };
     fn net<D: Examples, A: Arithmetic>(examples: D) -> Mlp<'static, D, A> {
-        Mlp::new(examples, WIDTHS, CHUNK).unwrap()
+        Mlp::new(examples, WIDTHS, MICROBATCH).unwrap()
     }
     let (dense, sparse) = (net::<_, A>(dense), net::<_, A>(sparse));
     put("dense", false, &mut |point| point.run(&dense, &dense));
@@ -1260,14 +1260,14 @@ struct Whole<'c, 'f, 'p, A> {
 
 impl<A: Arithmetic> With<A> for Whole<'_, '_, '_, A> {
     type Output = ();
-    fn run<O: Objective<Arithmetic = A>>(&mut self, training: &O, outside: &O) {
+    fn run<O: Objective<Arithmetic = A>>(&mut self, training: &O, judged: &O) {
         let mut noise = Noise(323);
         let rates: Vec<f32> = noise.f32s(STEPS * 6, 0.2).iter().map(|x| 0.5 + x).collect();
-        let run = Run {
+        let problem = InnerProblem {
             objective: training,
             h: &self.h,
             schedule: Schedule {
-                rule: Rule::HeavyBall,
+                optimizer: Optimizer::HeavyBall,
                 groups: TENSORS,
                 rates: &rates,
                 momenta: self.momenta,
@@ -1276,10 +1276,10 @@ impl<A: Arithmetic> With<A> for Whole<'_, '_, '_, A> {
             steps: STEPS,
         };
         let validation = Validation {
-            objective: outside,
+            objective: judged,
             examples: VALID,
         };
-        let got = hypergradient(&run, &validation, &ORIGIN, self.path, true).unwrap();
+        let got = hypergradient(&problem, &validation, &ORIGIN, self.path, true).unwrap();
         let mut w0 = vec![0.0; training.weights()];
         ORIGIN.fill(0, &mut w0);
         let case = &mut *self.case;
@@ -1288,8 +1288,8 @@ impl<A: Arithmetic> With<A> for Whole<'_, '_, '_, A> {
             .scalar("batches_examples", BATCHES.examples)
             .scalar("batches_size", BATCHES.size)
             .input("valid", VALID)
-            .scalar("origin_seed", ORIGIN.seed);
-        groups_of(case, "origin", ORIGIN.groups).input("log_scales", ORIGIN.log_scales);
+            .scalar("initial_seed", ORIGIN.seed);
+        groups_of(case, "initial", ORIGIN.groups).input("log_scales", ORIGIN.log_scales);
         groups_of(case, "schedule", TENSORS)
             .input("rates", &rates)
             .input("momenta", self.momenta)

@@ -1,4 +1,4 @@
-//! Kernels, numbers, groups and optimisers.
+//! Kernels, numbers, groups and optimizers.
 
 use super::*;
 

@@ -2,7 +2,7 @@
 //!
 //! The panic handler calls a function that does not exist. `run` links each operation alone, and what
 //! cannot be reached is thrown away: so an operation links exactly where no panic can be reached from it.
-//! A path, a row or an optimiser is behind a pointer in the operations that take one, so all of its
+//! A path, a row or an optimizer is behind a pointer in the operations that take one, so all of its
 //! methods are in its link.
 #![no_std]
 
@@ -32,12 +32,12 @@ use drmad::path::{
     Checkpoints, Full, Grid, Hats, Knots, Legendre, Levels, Line, Mark, Path, Plan, Quantised,
     Replayed, Reversed, Reversible, Tail, Tape, Truncated,
 };
-use drmad::random::{self, Batches, Initial, Normal, Origin};
+use drmad::random::{self, Batches, Initial, InitialWeights, Normal};
 use drmad::state;
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::training::{Hypers, Model, Name, On, Own, Session, Training, Tuned, Values, What};
 use drmad::tuner::Tuner;
-use drmad::wrap::{Coupled, Coupling, L1, L2, Psd, Scaled, Strength, Tasks};
+use drmad::wrap::{Coupled, Coupling, DropNegativeCurvature, L1, L2, Scaled, Strength, Tasks};
 use drmad::{Dual, Error, Plain};
 
 unsafe extern "C" {
@@ -70,7 +70,7 @@ pub struct Input<'a> {
     n: [usize; 8],
     x: [f32; 6],
     y: [f64; 3],
-    rule: Rule,
+    optimizer: Optimizer,
     sweep: Sweep,
     extent: Extent,
     tuned: &'a [Tuned],
@@ -117,7 +117,7 @@ impl<'a> Input<'a> {
             examples: self.n[0],
             valid_examples: self.n[1],
             tuned: self.tuned,
-            rule: self.rule,
+            optimizer: self.optimizer,
             rate: self.x[0],
             momentum: self.x[1],
             log_scale: self.x[2],

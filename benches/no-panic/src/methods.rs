@@ -5,14 +5,14 @@ use super::*;
 type Bowl<'a> = Quadratic<'a, Plain>;
 
 fn schedule<'s>(
-    rule: Rule,
+    optimizer: Optimizer,
     groups: Groups<'s>,
     rates: &'s [f32],
     momenta: &'s [f32],
 ) -> Schedule<'s, f32> {
     Schedule {
         groups,
-        rule,
+        optimizer,
         rates,
         momenta,
     }
@@ -20,7 +20,7 @@ fn schedule<'s>(
 
 /// All that a run does with a path: there, back, by pieces, and its state saved and restored.
 fn all(x: In<'_, '_>, path: &mut dyn Path<Plain, f32>) {
-    let (groups, batches, rule, steps) = (x.groups(), x.batches(), x.rule, x.n[3]);
+    let (groups, batches, optimizer, steps) = (x.groups(), x.batches(), x.optimizer, x.n[3]);
     let [
         curvatures,
         h,
@@ -35,8 +35,8 @@ fn all(x: In<'_, '_>, path: &mut dyn Path<Plain, f32>) {
     ] = &mut x.f;
     let [batch, examples, ..] = &mut x.words;
     let bowl = Bowl::new(curvatures);
-    let schedule = schedule(rule, groups, rates, momenta);
-    let run = Run {
+    let schedule = schedule(optimizer, groups, rates, momenta);
+    let problem = InnerProblem {
         objective: &bowl,
         h,
         schedule,
@@ -47,7 +47,10 @@ fn all(x: In<'_, '_>, path: &mut dyn Path<Plain, f32>) {
         objective: &bowl,
         examples,
     };
-    let Some(workspace) = put(&mut x.failed, Workspace::new(buffer, x.n[4], rule, x.flag)) else {
+    let Some(workspace) = put(
+        &mut x.failed,
+        Workspace::new(buffer, x.n[4], optimizer, x.flag),
+    ) else {
         return;
     };
     let schedule = x.flag.then_some((&mut **d_rates, &mut **d_momenta));
@@ -57,11 +60,11 @@ fn all(x: In<'_, '_>, path: &mut dyn Path<Plain, f32>) {
     if x.flag {
         put(
             &mut x.failed,
-            state::restore(x.bytes[0], &mut run.state(&mut trainer, 0)),
+            state::restore(x.bytes[0], &mut problem.state(&mut trainer, 0)),
         );
     }
     let w0 = &&**w0;
-    let done = run.advance(&mut trainer, w0, &validation, x.n[6], &mut |_, loss| {
+    let done = problem.advance(&mut trainer, w0, &validation, x.n[6], &mut |_, loss| {
         x.x[0] = loss
     });
     if let Some(Some(outcome)) = put(&mut x.failed, done) {
@@ -69,7 +72,7 @@ fn all(x: In<'_, '_>, path: &mut dyn Path<Plain, f32>) {
     }
     put(
         &mut x.failed,
-        state::save(0, &mut run.state(&mut trainer, 0), x.bytes[1]),
+        state::save(0, &mut problem.state(&mut trainer, 0), x.bytes[1]),
     );
     x.n[7] = trainer.progress().walked;
     trainer.restart();
@@ -82,7 +85,7 @@ fn all(x: In<'_, '_>, path: &mut dyn Path<Plain, f32>) {
     } = &mut trainer;
     put(
         &mut x.failed,
-        run.walk(w0, *path, workspace, batch, &mut |_, _| ()),
+        problem.train(w0, *path, workspace, batch, &mut |_, _| ()),
     );
     let wanted = Wanted {
         d_h: wanted.d_h,
@@ -93,7 +96,7 @@ fn all(x: In<'_, '_>, path: &mut dyn Path<Plain, f32>) {
     };
     if let Some(outcome) = put(
         &mut x.failed,
-        run.back(&validation, *path, workspace, batch, wanted),
+        problem.backward(&validation, *path, workspace, batch, wanted),
     ) {
         x.x[2] = outcome.valid_loss;
     }
@@ -162,8 +165,8 @@ operations! {
         x.n[1] = Reversible::required_len(x.n[0], x.n[1], x.x[0]);
     }
     path_line(x) {
-        let origin = &*other(x);
-        all(x, &mut Line::new(origin, x.n[0]).with(x.plan));
+        let initial = &*other(x);
+        all(x, &mut Line::new(initial, x.n[0]).with(x.plan));
     }
     path_plan(x) {
         x.plan = if x.flag { Plan::every(x.n[0]) } else { Plan::published(x.n[0]) };
@@ -171,21 +174,21 @@ operations! {
         x.n[2] = x.plan.step(x.n[3]);
     }
     path_knots(x) {
-        let (origin, storage) = (&*other(x), core::mem::take(&mut x.words[3]));
+        let (initial, storage) = (&*other(x), core::mem::take(&mut x.words[3]));
         if let Some(rows) = put(&mut x.failed, Eleven::new(x.n[4], x.n[5], storage))
-            && let Some(mut path) = put(&mut x.failed, Knots::<f32, _, _>::new(x.n[4], x.n[5], origin, rows))
+            && let Some(mut path) = put(&mut x.failed, Knots::<f32, _, _>::new(x.n[4], x.n[5], initial, rows))
         {
             all(x, &mut path);
         }
     }
     path_cubics(x) {
-        let origin = &*other(x);
+        let initial = &*other(x);
         let (storage, changes) = (core::mem::take(&mut x.words[3]), core::mem::take(&mut x.words[4]));
         if let Some(rows) = put(&mut x.failed, Eleven::new(x.n[4], x.n[5], storage))
             && let Some(changes) = put(&mut x.failed, Eleven::new(x.n[4], x.n[6], changes))
             && let Some(mut path) = put(
                 &mut x.failed,
-                Knots::<f32, _, _>::hermite(x.n[4], x.n[5], origin, rows, changes),
+                Knots::<f32, _, _>::hermite(x.n[4], x.n[5], initial, rows, changes),
             )
         {
             all(x, &mut path);
@@ -198,24 +201,24 @@ operations! {
         }
     }
     path_hats(x) {
-        let (origin, storage) = (&*other(x), core::mem::take(&mut x.words[3]));
+        let (initial, storage) = (&*other(x), core::mem::take(&mut x.words[3]));
         let (knots, factors) = (grid(x), bytemuck_f32(core::mem::take(&mut x.wide[2])));
         if let Some(rows) = put(&mut x.failed, Eleven::new(x.n[4], x.n[5], storage))
             && let Some(mut path) = put(
                 &mut x.failed,
-                Hats::new(x.n[4], knots, origin, rows, factors),
+                Hats::new(x.n[4], knots, initial, rows, factors),
             )
         {
             all(x, &mut path);
         }
     }
     path_hats_in_full(x) {
-        let origin = &*other(x);
+        let initial = &*other(x);
         let (knots, factors) = (grid(x), bytemuck_f32(core::mem::take(&mut x.wide[2])));
         if let Some(rows) = rows(x)
             && let Some(mut path) = put(
                 &mut x.failed,
-                Hats::new(x.n[4], knots, origin, rows, factors),
+                Hats::new(x.n[4], knots, initial, rows, factors),
             )
         {
             all(x, &mut path);
@@ -223,10 +226,10 @@ operations! {
     }
     path_of_a_sweep(x) {
         let memory = other(x);
-        let origin = core::mem::take(&mut x.f[9]);
+        let initial = core::mem::take(&mut x.f[9]);
         let log_scales = bytemuck_f32(core::mem::take(&mut x.wide[2]));
         let initial = if x.flag {
-            Initial::Given(origin)
+            Initial::Given(initial)
         } else {
             let groups = x.groups();
             Initial::Drawn(Normal { seed: x.n[0] as u64, groups, log_scales })
@@ -255,9 +258,9 @@ operations! {
         x.sweep = Sweep::over(sweep.recall);
     }
     extent_of(x) {
-        let (groups, rule) = (x.groups(), x.rule);
+        let (groups, optimizer) = (x.groups(), x.optimizer);
         let [rates, momenta, ..] = &mut x.f;
-        x.extent = Extent::of(&schedule(rule, groups, rates, momenta), x.n[1], x.flag);
+        x.extent = Extent::of(&schedule(optimizer, groups, rates, momenta), x.n[1], x.flag);
     }
     levels_of_count_need(x) {
         if let Some(levels) = Levels::of(x.n[0] as u32) {
@@ -290,9 +293,9 @@ operations! {
         x.x[0] = Grid::spacing(x.n[3]);
     }
     path_reversed(x) {
-        let (groups, rule) = (x.groups(), x.rule);
+        let (groups, optimizer) = (x.groups(), x.optimizer);
         let [rates, momenta, ..] = &mut x.f;
-        x.n[0] = Reversed::reach(&schedule(rule, groups, rates, momenta), x.n[1]);
+        x.n[0] = Reversed::reach(&schedule(optimizer, groups, rates, momenta), x.n[1]);
         all(x, &mut Reversed);
     }
     path_tail(x) {
@@ -326,57 +329,57 @@ operations! {
             Full::<f32>::state_len(a, b) + Eleven::state_len(a, b),
             Knots::<f32, &[f32], Eleven<'_>>::state_len(a, Some(b)),
             Hats::<f32, &[f32], Eleven<'_>>::state_len(a, b),
-            Trainer::<Plain, f32>::state_len(a, b, x.rule, x.flag.then_some((c, d)), d),
-            Tuner::<f32>::state_len(a, b, c) + Tuner::<f32>::need(d).len() + Stepped::<f32>::state_len(a, b, x.rule, c),
+            Trainer::<Plain, f32>::state_len(a, b, x.optimizer, x.flag.then_some((c, d)), d),
+            Tuner::<f32>::state_len(a, b, c) + Tuner::<f32>::need(d).len() + Stepped::<f32>::state_len(a, b, x.optimizer, c),
         ];
     }
     schedule_step_each(x) {
-        let (groups, rule) = (x.groups(), x.rule);
+        let (groups, optimizer) = (x.groups(), x.optimizer);
         let [rates, momenta, ..] = &mut x.f;
-        let schedule = schedule(rule, groups, rates, momenta);
+        let schedule = schedule(optimizer, groups, rates, momenta);
         x.by = schedule.step(x.n[0], x.n[1]);
         schedule.each(x.n[0], |block, by| x.n[2] += block.len() + by.rates.len());
-        x.n[3] = rule.slots();
-        x.flag = rule.recalls(x.flag);
+        x.n[3] = optimizer.slots();
+        x.flag = optimizer.recalls(x.flag);
     }
     workspace_new(x) {
-        x.n[0] = Workspace::<f32>::required_len(x.n[0], x.n[1], x.rule, x.flag);
-        if let Some(workspace) = put(&mut x.failed, Workspace::new(x.f[0], x.n[2], x.rule, x.flag)) {
+        x.n[0] = Workspace::<f32>::required_len(x.n[0], x.n[1], x.optimizer, x.flag);
+        if let Some(workspace) = put(&mut x.failed, Workspace::new(x.f[0], x.n[2], x.optimizer, x.flag)) {
             x.n[1] = workspace.scratch.len();
         }
     }
     run_check_direct(x) {
-        let (groups, batches, rule) = (x.groups(), x.batches(), x.rule);
+        let (groups, batches, optimizer) = (x.groups(), x.batches(), x.optimizer);
         let [curvatures, h, rates, momenta, buffer, d_h, ..] = &mut x.f;
         let [_, examples, ..] = &mut x.words;
     let bowl = Bowl::new(curvatures);
-        let schedule = schedule(rule, groups, rates, momenta);
-        let run = Run { objective: &bowl, h, schedule, batches, steps: x.n[3] };
-        put(&mut x.failed, run.check());
+        let schedule = schedule(optimizer, groups, rates, momenta);
+        let problem = InnerProblem { objective: &bowl, h, schedule, batches, steps: x.n[3] };
+        put(&mut x.failed, problem.check());
         let validation = Validation { objective: &bowl, examples };
-        if let Some(mut workspace) = put(&mut x.failed, Workspace::new(buffer, x.n[4], rule, x.flag))
-            && let Some(loss) = put(&mut x.failed, run.direct(&validation, &mut workspace, d_h))
+        if let Some(mut workspace) = put(&mut x.failed, Workspace::new(buffer, x.n[4], optimizer, x.flag))
+            && let Some(loss) = put(&mut x.failed, problem.direct(&validation, &mut workspace, d_h))
         {
             x.x[0] = loss;
         }
         x.n[0] = drmad::hypergradient::scratch_len(&bowl, &bowl);
-        x.n[1] = run.scratch_len(&validation);
-        x.n[2] = run.forward_scratch_len(&validation, x.n[2]);
+        x.n[1] = problem.scratch_len(&validation);
+        x.n[2] = problem.forward_scratch_len(&validation, x.n[2]);
     }
     forward_all(x) {
-        let (groups, batches, rule) = (x.groups(), x.batches(), x.rule);
+        let (groups, batches, optimizer) = (x.groups(), x.batches(), x.optimizer);
         let [curvatures, h, rates, momenta, w0, buffer, d, ..] = &mut x.f;
         let [batch, examples, ..] = &mut x.words;
     let bowl = Bowl::new(curvatures);
-        let schedule = schedule(rule, groups, rates, momenta);
-        let run = Run { objective: &bowl, h, schedule, batches, steps: x.n[3] };
+        let schedule = schedule(optimizer, groups, rates, momenta);
+        let problem = InnerProblem { objective: &bowl, h, schedule, batches, steps: x.n[3] };
         let validation = Validation { objective: &bowl, examples };
-        let Some(mut forward) = put(&mut x.failed, Forward::new(buffer, &run, x.wrt)) else { return };
+        let Some(mut forward) = put(&mut x.failed, Forward::new(buffer, &problem, x.wrt)) else { return };
         put(&mut x.failed, forward.start(&&**w0));
         forward.restart();
         let steps = x.n[5]..x.n[6];
-        put(&mut x.failed, run.forward(steps, &mut forward, batch, &mut |_, _| ()));
-        if let Some(loss) = put(&mut x.failed, run.hypergradient(&validation, &mut forward, d)) {
+        put(&mut x.failed, problem.forward(steps, &mut forward, batch, &mut |_, _| ()));
+        if let Some(loss) = put(&mut x.failed, problem.hypergradient(&validation, &mut forward, d)) {
             x.x[0] = loss;
         }
         let [there, back, _] = &mut x.bytes;
@@ -386,12 +389,12 @@ operations! {
         x.n[0] = drmad::forward::scratch_len(&bowl, &bowl, x.n[1]);
     }
     implicit_run(x) {
-        let (groups, batches, rule) = (x.groups(), x.batches(), x.rule);
+        let (groups, batches, optimizer) = (x.groups(), x.batches(), x.optimizer);
         let [curvatures, h, rates, momenta, buffer, d_h, ..] = &mut x.f;
         let [_, examples, training, ..] = &mut x.words;
     let bowl = Bowl::new(curvatures);
-        let schedule = schedule(rule, groups, rates, momenta);
-        let run = Run { objective: &bowl, h, schedule, batches, steps: x.n[3] };
+        let schedule = schedule(optimizer, groups, rates, momenta);
+        let problem = InnerProblem { objective: &bowl, h, schedule, batches, steps: x.n[3] };
         let validation = Validation { objective: &bowl, examples };
         let settings = Implicit {
             examples: training,
@@ -400,8 +403,8 @@ operations! {
             tolerance: x.x[0],
             damping: x.x[1],
         };
-        if let Some(mut workspace) = put(&mut x.failed, Workspace::new(buffer, x.n[4], rule, x.flag))
-            && let Some(solved) = put(&mut x.failed, run.implicit(&validation, &settings, &mut workspace, d_h))
+        if let Some(mut workspace) = put(&mut x.failed, Workspace::new(buffer, x.n[4], optimizer, x.flag))
+            && let Some(solved) = put(&mut x.failed, problem.implicit(&validation, &settings, &mut workspace, d_h))
         {
             x.y[0] = solved.residual;
         }

@@ -96,14 +96,17 @@ fn net<'a, D: drmad::models::Examples>(
     x: In<'_, 'a>,
     examples: D,
     widths: &'a [usize],
-    chunk: usize,
+    microbatch: usize,
 ) -> Option<Mlp<'a, D, Plain>> {
-    put(&mut x.failed, Mlp::<_, Plain>::new(examples, widths, chunk))
+    put(
+        &mut x.failed,
+        Mlp::<_, Plain>::new(examples, widths, microbatch),
+    )
 }
 
 fn all_of_net<'a, D: drmad::models::Examples>(x: In<'_, 'a>, examples: D) {
-    let (widths, chunk) = (x.widths, x.n[4]);
-    if let Some(net) = net(x, examples, widths, chunk) {
+    let (widths, microbatch) = (x.widths, x.n[4]);
+    if let Some(net) = net(x, examples, widths, microbatch) {
         let most = x.n[5];
         all(x, &net.with_batches_of(most));
     }
@@ -146,8 +149,8 @@ operations! {
     mlp_of_a_network(x) {
         let (examples, ..) = given(x);
         let network = Network { inputs: x.n[3], layers: x.layers, loss: x.loss };
-        let chunk = x.n[4];
-        if let Some(net) = put(&mut x.failed, Mlp::<_, Plain>::of(network, examples, chunk)) {
+        let microbatch = x.n[4];
+        if let Some(net) = put(&mut x.failed, Mlp::<_, Plain>::of(network, examples, microbatch)) {
             all(x, &net);
         }
     }
@@ -225,7 +228,7 @@ operations! {
     }
     network_scratch_len(x) {
         let inputs = if x.flag { Inputs::Sparse } else { Inputs::Given };
-        let network = Pass { layout: Layout::Layers(x.widths), chunk: x.n[0], inputs };
+        let network = Pass { layout: Layout::Layers(x.widths), microbatch: x.n[0], inputs };
         x.n[1] = network.weights();
         x.n[2] = network.scratch_len();
         x.n[3] = network.second_order_scratch_len();
@@ -233,8 +236,8 @@ operations! {
         x.n[4] = objective::dual_required_len(x.n[0], x.n[1], x.n[2]);
     }
     mlp_predict(x) {
-        let (examples, widths, chunk) = given(x);
-        if let Some(net) = net(x, examples, widths, chunk) {
+        let (examples, widths, microbatch) = given(x);
+        if let Some(net) = net(x, examples, widths, microbatch) {
             let [w, out, scratch, ..] = &mut x.f;
             put(&mut x.failed, net.predict(w, x.words[0], out, scratch));
             x.n[0] = net.layout().weights() + net.examples().width;
@@ -277,7 +280,7 @@ operations! {
     wrap_psd(x) {
         let (examples, _, classes) = given(x);
         if let Some(inner) = put(&mut x.failed, Logistic::<_, Plain>::new(examples, classes)) {
-            all(x, &Psd { inner });
+            all(x, &DropNegativeCurvature { inner });
         }
     }
     wrap_coupled(x) {

@@ -13,8 +13,8 @@ use drmad::group::Groups;
 use drmad::hypergradient::{Workspace, scratch_len};
 use drmad::models::{Examples, Mlp, Pixels, SparseImages, SparsePixels};
 use drmad::path::Line;
-use drmad::random::{Batches, Normal, Origin};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::random::{Batches, InitialWeights, Normal};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 
 use crate::{Effort, median, race};
 
@@ -50,14 +50,14 @@ fn read(frame: &[u8], header: usize, len: usize) -> Result<Vec<u8>, Box<dyn Erro
 fn ours<D: Examples>(examples: D) -> Result<impl FnMut() -> Vec<f32>, drmad::Error> {
     let network = Mlp::<_, Fused>::new(examples, WIDTHS, 50)?;
     let (p, scratch) = (ORIGIN.weights(), scratch_len(&network, &network));
-    let len = Workspace::<f32>::required_len(p, scratch, Rule::HeavyBall, false);
+    let len = Workspace::<f32>::required_len(p, scratch, Optimizer::HeavyBall, false);
     let (mut buffer, mut batch) = (vec![0.0; len], vec![0; 50]);
     Ok(move || {
-        let run = Run {
+        let problem = InnerProblem {
             objective: &network,
             h: &[],
             schedule: Schedule {
-                rule: Rule::HeavyBall,
+                optimizer: Optimizer::HeavyBall,
                 groups: Groups::global(p),
                 rates: &[RATE],
                 momenta: &[MOMENTUM],
@@ -66,10 +66,11 @@ fn ours<D: Examples>(examples: D) -> Result<impl FnMut() -> Vec<f32>, drmad::Err
             steps: STEPS,
         };
         let mut workspace =
-            Workspace::new(&mut buffer, p, Rule::HeavyBall, false).expect("long enough");
+            Workspace::new(&mut buffer, p, Optimizer::HeavyBall, false).expect("long enough");
         let (mut path, mut losses) = (Line::new(ORIGIN, STEPS), vec![]);
         let each = &mut |_, loss| losses.push(loss);
-        run.walk(&ORIGIN, &mut path, &mut workspace, &mut batch, each)
+        problem
+            .train(&ORIGIN, &mut path, &mut workspace, &mut batch, each)
             .expect("training converges");
         losses
     })

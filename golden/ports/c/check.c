@@ -424,7 +424,7 @@ static void check_grid(void) {
 }
 
 static Objective objective(void) {
-    return (Objective){.depth = input("u32", "widths")->len - 1, .chunk = word("chunk"), .widths = words("widths"),
+    return (Objective){.depth = input("u32", "widths")->len - 1, .microbatch = word("microbatch"), .widths = words("widths"),
                        .labels = words("labels"), .x = numbers("x"), .scaled = word("scaled"),
                        .penalty = word("penalty"), .scales = groups("scales"), .penalties = groups("penalties")};
 }
@@ -444,7 +444,7 @@ static void check_objective(void) {
 }
 
 static void check_objective_pixels(void) {
-    Objective o = {.depth = input("u32", "widths")->len - 1, .chunk = word("chunk"), .widths = words("widths"),
+    Objective o = {.depth = input("u32", "widths")->len - 1, .microbatch = word("microbatch"), .widths = words("widths"),
                    .labels = words("labels"), .bytes = words("bytes"), .mean = number("mean"), .sparse = word("sparse")};
     size_t p = len("w"), n = input("u32", "batch")->len;
     float *w = numbers("w"), *g = scratch(p), *h_d = scratch(p);
@@ -511,14 +511,14 @@ static void check_run(void) {
     while (strcmp(kernel, NAMES[path])) path++;
     Run r = {.objective = objective(), .h = numbers("h"), .steps = word("steps"), .size = word("batches_size"),
              .examples = word("batches_examples"), .valid_count = (uint32_t)input("u32", "valid")->len,
-             .batches_seed = long_word("batches_seed"), .origin_seed = long_word("origin_seed"), .valid = words("valid"),
-             .origin = groups("origin"), .schedule = groups("schedule"), .log_scales = numbers("log_scales"),
+             .batches_seed = long_word("batches_seed"), .initial_seed = long_word("initial_seed"), .valid = words("valid"),
+             .initial = groups("initial"), .schedule = groups("schedule"), .log_scales = numbers("log_scales"),
              .rates = numbers("rates"), .momenta = numbers("momenta"), .rates_len = len("rates"),
              .momenta_len = len("momenta"), .h_len = len("h"), .path = path};
     if (path == HATS) r.levels = word("levels"), r.intervals = word("intervals"), r.spacing = number("spacing");
     if (path == REVERSIBLE) r.weight_bits = word("weight_bits"), r.velocity_bits = word("velocity_bits");
     if (path != HATS) r.levels = 11, r.intervals = 1, r.spacing = 1;
-    size_t p = r.origin.weights;
+    size_t p = r.initial.weights;
     r.w0 = scratch(p), r.losses = scratch(r.steps), r.w = scratch(p), r.d_w = scratch(p);
     r.d_rates = scratch(r.rates_len), r.d_momenta = scratch(r.momenta_len), r.d_h = scratch(r.h_len);
     run(&r);

@@ -622,7 +622,7 @@ enum { BLOCK = 1024 };
 
 /* The network; with `d` the second order beside the gradient. */
 static float network(const Objective *o, const float *w, size_t n, const uint32_t *batch, float *g, const float *d, float *h_d) {
-    size_t mark = scratch_used, depth = o->depth, weights = 0, most = o->chunk;
+    size_t mark = scratch_used, depth = o->depth, weights = 0, most = o->microbatch;
     const uint32_t *k = o->widths;
     float *a[16], *ra[16] = {0}, *da[16], *rda[16];
     size_t at[16];
@@ -951,12 +951,12 @@ static void divide_by_rates(const Run *r, uint32_t t, float *v) {
 
 static size_t row_words(const Run *r) {
     size_t block = block_len(r->levels);
-    return (r->origin.weights + block - 1) / block * block_words(r->levels);
+    return (r->initial.weights + block - 1) / block * block_words(r->levels);
 }
 
 /* Row k as read, or with x (of row k) written. */
 static void hats_row(const Run *r, Path *path, uint32_t k, float *row, const float *x) {
-    size_t p = r->origin.weights, block = block_len(r->levels), words = block_words(r->levels);
+    size_t p = r->initial.weights, block = block_len(r->levels), words = block_words(r->levels);
     for (size_t i = 0, j = 0; i < p; i += block, j++) {
         size_t n = p - i < block ? p - i : block;
         memcpy(row + i, r->w0 + i, n * sizeof *row);
@@ -982,7 +982,7 @@ static void close_hat(const Run *r, Path *path, uint32_t k, const float *b) {
     double share = 1 / (pivot * (1 + (double)path->u[k]));
     float by_b = (float)share, by_last = (float)(-before * (1 + (double)path->u[k - 1]) * share);
     hats_row(r, path, k - 1, path->last, NULL);
-    for (size_t i = 0; i < r->origin.weights; i++) path->x[i] = mul_add(by_last, path->last[i], by_b * b[i]);
+    for (size_t i = 0; i < r->initial.weights; i++) path->x[i] = mul_add(by_last, path->last[i], by_b * b[i]);
     hats_row(r, path, k, path->last, path->x);
 }
 
@@ -993,7 +993,7 @@ static void swap(float **a, float **b) {
 }
 
 static void hats_see(const Run *r, Path *path, uint32_t t, const float *w) {
-    size_t p = r->origin.weights;
+    size_t p = r->initial.weights;
     uint32_t j = path->interval, *knots = path->knots;
     if (t == knots[j + 1]) {
         close_hat(r, path, j, path->left);
@@ -1008,7 +1008,7 @@ static void hats_see(const Run *r, Path *path, uint32_t t, const float *w) {
 }
 
 static void hats_recall(const Run *r, Path *path, uint32_t t, float *w, float *v) {
-    size_t p = r->origin.weights;
+    size_t p = r->initial.weights;
     while (t < path->knots[path->interval]) { /* `left` is the coefficient of this knot */
         uint32_t k = --path->interval;
         swap(&path->left, &path->right);
@@ -1022,7 +1022,7 @@ static void hats_recall(const Run *r, Path *path, uint32_t t, float *w, float *v
 }
 
 static void view_all(const Run *r, const Path *path, float *w, float *v) {
-    for (size_t i = 0; i < r->origin.weights; i++) {
+    for (size_t i = 0; i < r->initial.weights; i++) {
         w[i] = view(path->w[i], r->weight_bits);
         if (v) v[i] = view(path->v[i], r->velocity_bits);
     }
@@ -1031,7 +1031,7 @@ static void view_all(const Run *r, const Path *path, float *w, float *v) {
 static void reversible_step(const Run *r, Path *path, uint32_t t, const float *g, float *w, float *v) {
     while (path->bound >= 1u << 21) {
         if (path->spills == MOST_SPILLS) abort();
-        for (size_t i = 0; i < r->origin.weights; i++) {
+        for (size_t i = 0; i < r->initial.weights; i++) {
             path->bytes[path->spills][i] = (uint8_t)path->lost[i];
             path->lost[i] >>= 8;
         }
@@ -1065,7 +1065,7 @@ static void reversible_recall(const Run *r, Path *path, uint32_t t, const uint32
     }
     while (path->spills > 0 && path->spilled_at[path->spills - 1] == t) {
         path->spills--;
-        for (size_t i = 0; i < r->origin.weights; i++) path->lost[i] = path->lost[i] << 8 | path->bytes[path->spills][i];
+        for (size_t i = 0; i < r->initial.weights; i++) path->lost[i] = path->lost[i] << 8 | path->bytes[path->spills][i];
     }
     view_all(r, path, w, v);
 }
@@ -1081,7 +1081,7 @@ static Step taken(const Run *r, Step by) {
 
 void run(Run *r) {
     static Path path;
-    size_t mark = scratch_used, p = r->origin.weights, bytes = p * sizeof(float);
+    size_t mark = scratch_used, p = r->initial.weights, bytes = p * sizeof(float);
     const Objective *o = &r->objective;
     if (r->steps > MOST_STEPS || p > MOST_WEIGHTS || r->intervals > MOST_KNOTS || r->size > MOST_BATCH) abort();
     if (r->path == HATS && r->intervals * row_words(r) > MOST_ROWS) abort();
@@ -1094,7 +1094,7 @@ void run(Run *r) {
     uint32_t batch[MOST_BATCH];
     Piece piece;
 
-    initial_weights(r->origin_seed, &r->origin, r->log_scales, 0, p, r->w0);
+    initial_weights(r->initial_seed, &r->initial, r->log_scales, 0, p, r->w0);
     memcpy(w, r->w0, bytes);
     if (r->path == REVERSIBLE) {
         for (size_t i = 0; i < p; i++) path.w[i] = fix(w[i], r->weight_bits);

@@ -88,7 +88,7 @@ void initial_weights(uint64_t seed, const Groups *groups, const float *log_scale
 
 /* Objectives */
 typedef struct {
-    size_t depth, chunk; /* depth: layers */
+    size_t depth, microbatch; /* depth: layers */
     const uint32_t *widths, *labels;
     const float *x;
     const uint32_t *bytes; /* in place of x, less the mean; `sparse`: as sparse rows */
@@ -126,9 +126,9 @@ typedef struct {
     Objective objective;
     const float *h;
     uint32_t steps, size, examples, valid_count;
-    uint64_t batches_seed, origin_seed;
+    uint64_t batches_seed, initial_seed;
     const uint32_t *valid;
-    Groups origin, schedule;
+    Groups initial, schedule;
     const float *log_scales, *rates, *momenta;
     size_t rates_len, momenta_len, h_len;
     int path;

@@ -277,7 +277,7 @@ def _(A, i, _):
 
 
 def objective(i):
-    network = drmad.Network([int(k) for k in i.widths], i.int("chunk"), i.x, i.labels)
+    network = drmad.Network([int(k) for k in i.widths], i.int("microbatch"), i.x, i.labels)
     scales = i.groups("scales") if i.int("scaled") else None
     return drmad.Objective(network, scales, i.int("penalty"), i.groups("penalties"))
 
@@ -295,7 +295,7 @@ def _(A, i, _):
 @kernel("objective_pixels")
 def _(A, i, _):
     widths = [int(k) for k in i.widths]
-    o = drmad.Network(widths, i.int("chunk"), i.bytes, i.labels, i.one("mean"), i.int("sparse") == 1)
+    o = drmad.Network(widths, i.int("microbatch"), i.bytes, i.labels, i.one("mean"), i.int("sparse") == 1)
     loss, g, _ = o.run(A, i.w, i.batch)
     _, beside, h_d = o.run(A, i.w, i.batch, i.d, np.zeros_like(i.w))
     assert (beside.view(np.uint32) == g.view(np.uint32)).all()
@@ -340,7 +340,7 @@ def _(A, i, _):
 @kernel("run_tape", "run_line", "run_hats", "run_reversible")
 def _(A, i, name):
     batches = tuple(i.int("batches_" + name) for name in ("seed", "examples", "size"))
-    w0 = drmad.initial_weights(i.int("origin_seed"), i.groups("origin"), i.log_scales)
+    w0 = drmad.initial_weights(i.int("initial_seed"), i.groups("initial"), i.log_scales)
     schedule = drmad.Schedule(i.groups("schedule"), i.rates, i.momenta)
     run = drmad.Run(A, objective(i), i.h, i.int("steps"), batches, w0, schedule)
     if name == "run_tape":

@@ -507,8 +507,8 @@ EXAMPLES_OF_BLOCK = 1024
 class Network:
     """A tanh network with softmax loss, on inputs or, with a mean, on bytes, which may be taken for sparse rows."""
 
-    def __init__(self, widths, chunk, inputs, labels, mean=None, sparse=False):
-        self.widths, self.chunk, self.labels, self.mean, self.sparse = widths, chunk, labels, mean, sparse
+    def __init__(self, widths, microbatch, inputs, labels, mean=None, sparse=False):
+        self.widths, self.microbatch, self.labels, self.mean, self.sparse = widths, microbatch, labels, mean, sparse
         self.given = inputs.reshape(-1, widths[0])
 
     def inputs(self, A, piece):
@@ -570,8 +570,8 @@ class Network:
         g_layers = list(self.layers(g))
         h_layers = None if d is None else list(self.layers(h_d))
         none = lambda rows, columns: np.zeros((rows, columns), f32)
-        for start in range(0, len(batch), self.chunk):
-            piece = batch[start : start + self.chunk]
+        for start in range(0, len(batch), self.microbatch):
+            piece = batch[start : start + self.microbatch]
             n, labels = len(piece), self.labels[piece]
             a, r_a = [self.inputs(A, piece)], [None]
             for l, layer in enumerate(w):
@@ -815,7 +815,7 @@ class Line(Tape):
 
 
 def velocity(run, t, n, left, right):
-    """That before step t of a walk from left to right in n steps."""
+    """That before step t of a trajectory from left to right in n steps."""
     v = (right - left) / f32(n)
     if t == 0:
         return np.zeros_like(v)

@@ -170,7 +170,7 @@ pub fn small(name: &str) -> Result<Experiment> {
     Ok(experiment)
 }
 
-/// Every way back that a device takes, with options.
+/// Every backward pass that a device takes, with options.
 pub fn methods() -> Vec<Method> {
     let of = Method::new;
     let hats = of(Name::Hats);
@@ -197,7 +197,7 @@ pub fn methods() -> Vec<Method> {
         of(Name::Reversed),
         of(Name::Direct),
         Method {
-            psd: true,
+            drop_negative_curvature: true,
             ..of(Name::Line)
         },
         Method {

@@ -16,7 +16,7 @@ use drmad::cuda;
 use drmad::group::Groups;
 use drmad::method::Extent;
 use drmad::path::Grid;
-use drmad::random::{Initial, Origin};
+use drmad::random::{Initial, InitialWeights};
 use drmad::training::{Compiled, Values};
 use drmad::wrap::Strength;
 use rayon::prelude::*;
@@ -189,9 +189,9 @@ impl Device {
         let sides: Vec<Sides<'_>> = (jobs.iter().zip(&mut rooms))
             .map(|(job, room)| Sides::new::<A>(job, room))
             .collect::<Result<_>>()?;
-        let origins: Vec<_> = sides.iter().map(Sides::origin).collect();
-        let replicas: Vec<cuda::Replica<'_>> = (sides.iter().zip(&origins))
-            .map(|(side, origin)| side.replica(origin))
+        let initials: Vec<_> = sides.iter().map(Sides::initial).collect();
+        let replicas: Vec<cuda::Replica<'_>> = (sides.iter().zip(&initials))
+            .map(|(side, initial)| side.replica(initial))
             .collect::<Result<_>>()?;
         let results = device.run::<A>(&replicas)?;
         let count = jobs.len() as f64;
@@ -234,18 +234,21 @@ impl<'j> Sides<'j> {
         Ok(Sides { job: *job, values })
     }
 
-    fn origin(&self) -> Initial<'_, f32> {
+    fn initial(&self) -> Initial<'_, f32> {
         self.values.initial(self.job.problem.from.as_deref())
     }
 
-    fn replica<'s>(&'s self, origin: &'s (dyn Origin<f32> + Sync)) -> Result<cuda::Replica<'s>> {
+    fn replica<'s>(
+        &'s self,
+        initial: &'s (dyn InitialWeights<f32> + Sync),
+    ) -> Result<cuda::Replica<'s>> {
         let problem = self.job.problem;
         let e = problem.experiment;
         let method = self.job.method;
         if let Some(method) = method {
             problem.check_method(method)?;
         }
-        let psd = method.is_some_and(|method| method.psd);
+        let drop_negative_curvature = method.is_some_and(|method| method.drop_negative_curvature);
         let data = &problem.data.train;
         let images = |chosen: &'s [u32], labels: &'s [u8]| cuda::Images {
             inputs: match problem.train {
@@ -269,16 +272,16 @@ impl<'j> Sides<'j> {
         };
         let scales = e.block(What::Scale).map(|block| e.groups_of(block));
         let off = e.block(What::Penalty);
-        let outside_labels = match e.outside {
-            crate::experiment::Outside::Valid => &data.labels[..],
-            crate::experiment::Outside::Train => labels,
+        let validation_labels = match e.outer_loss {
+            crate::experiment::OuterLoss::Valid => &data.labels[..],
+            crate::experiment::OuterLoss::Train => labels,
         };
         let validated = method.and_then(|method| method.validate_on);
         let fresh = method.is_some_and(|method| method.fresh_batches);
         let batches = problem.batches();
         Ok(cuda::Replica {
             widths: &e.layers,
-            chunk: e.batch,
+            microbatch: e.batch,
             training: cuda::Loss {
                 images: images(&drawn.train, labels),
                 tuned,
@@ -289,16 +292,16 @@ impl<'j> Sides<'j> {
                         .l2()
                         .map(|l2| Strength::Fixed(l2, Groups::global(e.weights()))),
                 },
-                psd,
+                drop_negative_curvature,
             },
-            outside: cuda::Loss {
-                images: images(&drawn.outside, outside_labels),
+            validation: cuda::Loss {
+                images: images(&drawn.validation, validation_labels),
                 tuned: beside,
                 scales,
                 penalty: off.map(|block| Strength::Off(e.groups_of(block))),
-                psd: false,
+                drop_negative_curvature: false,
             },
-            validated: validated.unwrap_or(drawn.outside.len()),
+            validated: validated.unwrap_or(drawn.validation.len()),
             h: self.values.h(),
             schedule: self.values.schedule(),
             batches,
@@ -308,7 +311,7 @@ impl<'j> Sides<'j> {
                 batches
             },
             steps: e.steps,
-            origin,
+            initial,
             way: match method {
                 Some(method) => Some(self.way(method)?),
                 None => None,

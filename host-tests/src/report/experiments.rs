@@ -781,7 +781,7 @@ const TERMS: [(&str, &[&str], &str); 10] = [
     (
         "meta-iteration",
         &["meta-iteration", "meta-step"],
-        "one training from the start, its hypergradient, and one step of the outer optimiser, which \
+        "one training from the start, its hypergradient, and one step of the outer optimizer, which \
          changes the hyperparameters",
     ),
     (

@@ -14,7 +14,7 @@
 //! measured: a row says of itself whether it is.
 //!
 //! Times are multiples of a training that no method watches. A method that is slow on the way forward
-//! is slow, whatever its way back takes. Methods fail, and then the row says how in words; it is left out of the
+//! is slow, whatever its backward pass takes. Methods fail, and then the row says how in words; it is left out of the
 //! pictures and named under them.
 //!
 //! Refused: nothing. Numbers that aren't finite are left out of pictures and said in words.

@@ -54,7 +54,7 @@ pub struct Report {
     pub title: String,
     /// How hypergradients were computed, for example `hats`.
     pub method: String,
-    /// The outer optimiser.
+    /// The outer optimizer.
     pub outer: String,
     /// Draws of a meta-iteration: hypergradients, losses and errors are means over them.
     pub draws: usize,
@@ -1027,7 +1027,7 @@ fn terms(report: &Report) -> Vec<Term> {
         Term::new(
             "meta-iteration",
             format!(
-                "{}, and one step of the outer optimiser ({})",
+                "{}, and one step of the outer optimizer ({})",
                 match report.draws {
                     1 => "one training run from the start, its hypergradient".into(),
                     n => format!(
@@ -1041,7 +1041,7 @@ fn terms(report: &Report) -> Vec<Term> {
         ),
         Term::new(
             "tape",
-            "the weights of every training step, kept so that the way back through training is \
+            "the weights of every training step, kept so that the backward pass through training is \
              exact; it grows with the length of training",
         ),
     ];
@@ -1049,7 +1049,7 @@ fn terms(report: &Report) -> Vec<Term> {
         terms.push(Term::new(
             "hats",
             "a shortcut without a tape: sums for a least-squares fit are streamed while training \
-             runs, and the way back uses the fit in place of the steps themselves",
+             runs, and the backward pass uses the fit in place of the steps themselves",
         ));
     } else if report.method != "tape" {
         let meaning = "the method that computed this run's hypergradients";

@@ -90,7 +90,7 @@ pub struct Absent {
 pub struct Exponents {
     /// Of the time of training.
     pub forward: Option<f64>,
-    /// Of the time of the way back.
+    /// Of the time of the backward pass.
     pub backward: Option<f64>,
     /// Of the numbers kept.
     pub floats: Option<f64>,
@@ -136,7 +136,7 @@ pub fn slope(points: &[(f64, f64)]) -> Option<f64> {
 }
 
 impl Point {
-    /// Of training and the way back.
+    /// Of training and the backward pass.
     pub fn seconds(&self) -> f64 {
         self.forward_seconds + self.backward_seconds
     }
@@ -331,7 +331,7 @@ fn figure(
 
 fn time(growth: &Growth) -> Result<Option<Figure>> {
     let caption =
-        "Training and the way back together, as a multiple of what the smallest size takes.";
+        "Training and the backward pass together, as a multiple of what the smallest size takes.";
     let label = "time, the smallest size's being one";
     figure(growth, label, Point::seconds, true, caption)
 }
@@ -433,7 +433,7 @@ fn terms() -> Vec<Term> {
         ),
         Term::new(
             "floats",
-            "numbers that a method keeps beside those that training and any way back need, as it \
+            "numbers that a method keeps beside those that training and any backward pass need, as it \
              counts them itself",
         ),
         Term::new(

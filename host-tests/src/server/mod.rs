@@ -709,7 +709,7 @@ impl Server {
                 ("rate", e.said(What::Rate)),
                 ("momentum", e.said(What::Momentum)),
                 ("method", e.method()?.describe()),
-                ("outer optimiser", e.outer.optimiser.as_str().to_string()),
+                ("outer optimizer", e.outer.optimizer.as_str().to_string()),
                 ("outer rate", e.outer.rate().to_string()),
                 ("seed", s.seed.to_string()),
                 (

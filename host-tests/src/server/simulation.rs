@@ -30,7 +30,7 @@ use std::ops::Range;
 use anyhow::{Context, Result, ensure};
 use drmad::Fused;
 use drmad::group::Groups;
-use drmad::random::{Normal, Origin, choose};
+use drmad::random::{InitialWeights, Normal, choose};
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Split};
@@ -74,7 +74,7 @@ impl Network {
 
 /// The way in which hypergradients become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Topology {
     /// All send to the server.
     Star,
     /// Each sends to the one above it, which has so many below.
@@ -83,20 +83,20 @@ pub enum Way {
     Ring,
 }
 
-impl Way {
+impl Topology {
     /// In a word.
     pub fn name(self) -> String {
         match self {
-            Way::Star => "star".to_string(),
-            Way::Tree(fan) => format!("tree of {fan}"),
-            Way::Ring => "ring".to_string(),
+            Topology::Star => "star".to_string(),
+            Topology::Tree(fan) => format!("tree of {fan}"),
+            Topology::Ring => "ring".to_string(),
         }
     }
 }
 
 /// What clients live through.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Weather {
+pub struct ClientModel {
     /// Seconds of a training.
     pub training: f64,
     /// How much it differs: the standard deviation of its logarithm.
@@ -124,7 +124,7 @@ pub struct Taken {
 const SINGLE: f64 = 4.0;
 const DOUBLE: f64 = 8.0;
 
-impl Weather {
+impl ClientModel {
     /// Refuses what there cannot be.
     ///
     /// # Errors
@@ -187,20 +187,20 @@ impl Weather {
 /// # Errors
 /// No clients, weather that there cannot be.
 pub fn meta_iteration(
-    way: Way,
+    topology: Topology,
     network: &Network,
-    weather: &Weather,
+    model: &ClientModel,
     clients: usize,
     hypers: usize,
     seed: u64,
 ) -> Result<Taken> {
     ensure!(clients > 0, "there are no clients");
-    weather.check()?;
-    let trainings = weather.trainings(clients, seed)?;
-    let deadline = weather.deadline.unwrap_or(f64::INFINITY);
+    model.check()?;
+    let trainings = model.trainings(clients, seed)?;
+    let deadline = model.deadline.unwrap_or(f64::INFINITY);
     let (single, double) = (SINGLE * hypers as f64, DOUBLE * hypers as f64);
-    Ok(match way {
-        Way::Star => {
+    Ok(match topology {
+        Topology::Star => {
             let each = network.busy(single);
             let told = |i: usize| (i + 1) as f64 * each + network.latency;
             let ready = trainings.iter().enumerate().filter_map(|(i, training)| {
@@ -218,7 +218,7 @@ pub fn meta_iteration(
                 counted: arrivals.len(),
             }
         }
-        Way::Tree(fan) => {
+        Topology::Tree(fan) => {
             let fan = fan.max(1);
             let (down, up) = (network.busy(single), network.busy(double));
             let below = |i: usize| -> Range<usize> {
@@ -259,7 +259,7 @@ pub fn meta_iteration(
                 counted,
             }
         }
-        Way::Ring => {
+        Topology::Ring => {
             let ready = trainings
                 .iter()
                 .filter_map(|training| training.filter(|t| *t <= deadline));
@@ -298,7 +298,7 @@ pub enum Part {
 
 /// Real clients in large numbers.
 #[derive(Debug)]
-pub struct Crowd {
+pub struct ManyClients {
     experiment: Experiment,
     data: Dataset,
     /// The images of each client.
@@ -325,7 +325,7 @@ const HELD: usize = 24;
 /// Pairs of digits.
 const PAIRS: usize = 5;
 
-impl Crowd {
+impl ManyClients {
     /// So many clients with images of `data`, each the mean of 4 x 4 pixels.
     ///
     /// # Errors
@@ -352,7 +352,7 @@ impl Crowd {
         };
         let shards = (0..clients).into_par_iter().map(shard);
         let shards = shards.collect::<Result<_>>()?;
-        Ok(Crowd {
+        Ok(ManyClients {
             experiment: recipe.experiment()?,
             data,
             shards,
@@ -482,7 +482,7 @@ pub struct Simulation {
     /// Hyperparameters of the model of time.
     pub hypers: usize,
     /// What they live through.
-    pub weather: Weather,
+    pub model: ClientModel,
     /// Meta-iterations of the tuning; 0 leaves it out.
     pub meta_steps: usize,
 }
@@ -504,9 +504,15 @@ impl Simulation {
     }
 
     /// The median time and the clients counted.
-    fn median(&self, way: Way, network: &Network, clients: usize, hypers: usize) -> Result<Taken> {
+    fn median(
+        &self,
+        topology: Topology,
+        network: &Network,
+        clients: usize,
+        hypers: usize,
+    ) -> Result<Taken> {
         let taken = (0..ROUNDS)
-            .map(|seed| meta_iteration(way, network, &self.weather, clients, hypers, seed));
+            .map(|seed| meta_iteration(topology, network, &self.model, clients, hypers, seed));
         let mut taken = taken.collect::<Result<Vec<_>>>()?;
         taken.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
         Ok(taken[taken.len() / 2])
@@ -515,31 +521,31 @@ impl Simulation {
     /// The table of times.
     fn times(&self) -> Result<String> {
         let ways = [
-            Way::Star,
-            Way::Tree(2),
-            Way::Tree(16),
-            Way::Tree(64),
-            Way::Ring,
+            Topology::Star,
+            Topology::Tree(2),
+            Topology::Tree(16),
+            Topology::Tree(64),
+            Topology::Ring,
         ];
         let mut text = String::new();
         for (name, network) in [("cluster", Network::CLUSTER), ("wide", Network::WIDE)] {
             writeln!(
                 text,
                 "{name}: seconds of a meta-iteration beyond a training of {} s, and the share of clients counted",
-                self.weather.training
+                self.model.training
             )?;
             write!(text, "{:>10} {:>10}", "clients", "hypers")?;
-            for way in ways {
-                write!(text, " {:>18}", way.name())?;
+            for topology in ways {
+                write!(text, " {:>18}", topology.name())?;
             }
             writeln!(text)?;
             for hypers in [self.hypers, 1000 * self.hypers] {
                 let mut clients = 10;
                 while clients <= self.clients {
                     write!(text, "{clients:>10} {hypers:>10}")?;
-                    for way in ways {
-                        let taken = self.median(way, &network, clients, hypers)?;
-                        let beyond = taken.seconds - self.weather.training;
+                    for topology in ways {
+                        let taken = self.median(topology, &network, clients, hypers)?;
+                        let beyond = taken.seconds - self.model.training;
                         let share = 100.0 * taken.counted as f64 / clients as f64;
                         write!(text, " {beyond:>11.4} {share:>5.1}%")?;
                     }
@@ -561,9 +567,9 @@ impl Simulation {
             "valid_error",
             "loss of 8s, 9s"
         );
-        let dropped = self.weather.dropped;
+        let dropped = self.model.dropped;
         for by_label in [false, true] {
-            let crowd = Crowd::new(data, self.clients, by_label)?;
+            let clients = ManyClients::new(data, self.clients, by_label)?;
             let mut parts = vec![
                 ("nobody".to_string(), Part::All, 0),
                 ("all".to_string(), Part::All, self.meta_steps),
@@ -585,7 +591,7 @@ impl Simulation {
                     {
                         continue;
                     }
-                    let tuned = crowd.tune(reduction, *part, *meta_steps)?;
+                    let tuned = clients.tune(reduction, *part, *meta_steps)?;
                     let shards = if by_label {
                         "two digits each"
                     } else {

@@ -253,16 +253,16 @@ fn left(path: &Path, of: &str) -> Option<Vec<Found>> {
 }
 
 /// What two neighbours can do.
-type Told = fn(&Point, &Point) -> bool;
+type Indicator = fn(&Point, &Point) -> bool;
 
 /// Their derivatives have opposite signs.
-pub const OPPOSITE: Told = |a, b| a.slope * b.slope < 0.0;
+pub const OPPOSITE: Indicator = |a, b| a.slope * b.slope < 0.0;
 /// The loss moves against the derivatives.
-pub const AGAINST: Told = |a, b| (b.loss - a.loss) * (a.slope + b.slope) < 0.0;
+pub const AGAINST: Indicator = |a, b| (b.loss - a.loss) * (a.slope + b.slope) < 0.0;
 
 /// The share of the pairs in each window that do it, of those that have both points: NaN where that is
 /// fewer than half of them.
-pub fn shares(points: &[Found], window: usize, told: Told) -> Vec<f64> {
+pub fn shares(points: &[Found], window: usize, told: Indicator) -> Vec<f64> {
     let pairs: Vec<Option<bool>> = points
         .windows(2)
         .map(|pair| match pair {
@@ -312,7 +312,7 @@ struct Scans<'a> {
 }
 
 impl Scans<'_> {
-    fn turn(&self, points: &[Found], told: Told) -> f64 {
+    fn turn(&self, points: &[Found], told: Indicator) -> f64 {
         turn(&self.middles, &shares(points, self.settings.window, told))
     }
 

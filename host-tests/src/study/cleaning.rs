@@ -42,9 +42,9 @@ use super::tuned::{self, Ran, Variant, folder};
 use super::{Job, Study};
 use crate::data::Folder;
 use crate::device;
-use crate::experiment::{Counts, Experiment, Outer, Outside, What};
+use crate::experiment::{Counts, Experiment, Outer, OuterLoss, What};
 use crate::files;
-use crate::method::Way;
+use crate::method::MethodOptions;
 use crate::problem::{Population, Problem};
 use crate::recipe::Recipe;
 use crate::report::experiments::{
@@ -124,9 +124,9 @@ pub fn variants(recipe: &Recipe, study: &Study, quick: bool) -> Result<Vec<Varia
             "variant {name}: it is weights of examples that find wrong labels: tune these alone"
         );
         ensure!(
-            fixed && e.outer.draws == 1 && e.outside == Outside::Valid,
+            fixed && e.outer.draws == 1 && e.outer_loss == OuterLoss::Valid,
             "variant {name}: weights belong to the examples of one draw: examples.fixed = true, outer.draws = 1 \
-             and outside = \"valid\""
+             and outer-loss = \"valid\""
         );
         ensure!(
             (1..train).contains(&wrong_labels),
@@ -321,11 +321,11 @@ fn plain(e: &Experiment, train: usize) -> Experiment {
         tuned: vec![],
         outer: Outer {
             meta_steps: 0,
-            optimiser: Default::default(),
+            optimizer: Default::default(),
             rates: Default::default(),
             ..e.outer
         },
-        method: Way::default(),
+        method: MethodOptions::default(),
         ..e.clone()
     }
 }
@@ -345,7 +345,7 @@ fn train(
     let trained = trained
         .filter(|(i, _)| kept.has(e, *i))
         .map(|(_, image)| *image);
-    drawn.train = trained.chain(drawn.outside.iter().copied()).collect();
+    drawn.train = trained.chain(drawn.validation.iter().copied()).collect();
     let training = plain(e, drawn.train.len());
     let mut made = Made {
         version: env!("CARGO_PKG_VERSION").to_string(),

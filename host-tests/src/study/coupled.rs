@@ -19,7 +19,7 @@ use drmad::objective::Objective;
 use drmad::outer::{Adam, Outer, Parametrisation, Projected, Projection};
 use drmad::path::Path;
 use drmad::random::{Batches, Initial, choose};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::Tasks;
 use drmad::{Fused, Scalar};
 use serde::de::Error;
@@ -161,7 +161,7 @@ fn gathered(sharing: &[Option<usize>], d: &[f32], numbers: usize) -> Vec<f32> {
 fn schedule<'s, S>(weights: usize, rates: &'s [S; 1], momenta: &'s [S; 1]) -> Schedule<'s, S> {
     Schedule {
         groups: Groups::global(weights),
-        rule: Rule::HeavyBall,
+        optimizer: Optimizer::HeavyBall,
         rates,
         momenta,
     }
@@ -206,7 +206,7 @@ impl<O: Objective, E: Objective<Arithmetic = O::Arithmetic>> Training<'_, O, E> 
     ) -> Result<Found<S>, drmad::Error> {
         let p = self.objective.weights();
         let (rates, momenta) = ([S::from_f32(tuning.rate)], [S::from_f32(tuning.momentum)]);
-        let run = Run {
+        let problem = InnerProblem {
             objective: self.objective,
             h,
             schedule: schedule(p, &rates, &momenta),
@@ -217,12 +217,12 @@ impl<O: Objective, E: Objective<Arithmetic = O::Arithmetic>> Training<'_, O, E> 
             },
             steps: tuning.steps,
         };
-        let rule = run.schedule.rule;
+        let optimizer = problem.schedule.optimizer;
         let scratch = scratch_len(self.objective, self.validation);
-        let mut buffer = vec![S::ZERO; Workspace::<S>::required_len(p, scratch, rule, false)];
-        let mut workspace = Workspace::new(&mut buffer, p, rule, false)?;
+        let mut buffer = vec![S::ZERO; Workspace::<S>::required_len(p, scratch, optimizer, false)];
+        let mut workspace = Workspace::new(&mut buffer, p, optimizer, false)?;
         let mut batch = vec![0; self.examples];
-        run.walk(&w0, path, &mut workspace, &mut batch, &mut |_, _| ())?;
+        problem.train(&w0, path, &mut workspace, &mut batch, &mut |_, _| ())?;
         let w = workspace.w.to_vec();
         let examples: Vec<u32> = (0..self.valid_examples as u32).collect();
         let validation = Validation {
@@ -234,7 +234,7 @@ impl<O: Objective, E: Objective<Arithmetic = O::Arithmetic>> Training<'_, O, E> 
             d_h: &mut d_h,
             schedule: None,
         };
-        let outcome = run.back(&validation, path, &mut workspace, &mut batch, wanted)?;
+        let outcome = problem.backward(&validation, path, &mut workspace, &mut batch, wanted)?;
         Ok(Found {
             valid_loss: outcome.valid_loss,
             d_h,
@@ -384,13 +384,13 @@ pub fn error_of<D: Examples>(
     network: &drmad::models::Mlp<'_, D, Fused>,
     w: &[f32],
     classes: usize,
-    chunk: usize,
+    microbatch: usize,
 ) -> Result<f64, drmad::Error> {
     let n = network.examples().len();
     let mut scratch = vec![0.0; network.scratch_len()];
     let all: Vec<u32> = (0..n as u32).collect();
     let mut wrong = 0;
-    for batch in all.chunks(chunk.max(1)) {
+    for batch in all.chunks(microbatch.max(1)) {
         let mut probabilities = vec![0.0; batch.len() * classes];
         network.predict(w, batch, &mut probabilities, &mut scratch)?;
         for (i, p) in batch.iter().zip(probabilities.chunks_exact(classes)) {

@@ -2,7 +2,7 @@
 //!
 //! Every method takes the hypergradient of the same training, by the same sweep in the same arithmetic:
 //! equal draws, equal `T`, equal sizes. What is left to differ is where the weights of a step come from.
-//! With `b` seconds of validation and sweep, and `m` numbers kept for the way back, its claim is that
+//! With `b` seconds of validation and sweep, and `m` numbers kept for the backward pass, its claim is that
 //!
 //! ```text
 //! b(exact) / b(line) = 45        m(exact) / m(line) = 100
@@ -295,7 +295,7 @@ const METRICS: [(&str, Unit, Name, Read); 12] = [
         m.products as f64
     }),
     (
-        "gradients on the way back",
+        "gradients on the backward pass",
         Unit::Count,
         Name::Line,
         |m, _| m.gradients as f64,
@@ -335,7 +335,7 @@ fn findings(settings: &Settings, own: &Experiment, all: &[AtMomentum]) -> Findin
     let mut figures = vec![
         ranking(
             "backward",
-            "Seconds of the way back, validation and sweep, on one thread: a dot for each seed. The published \
+            "Seconds of the backward pass, validation and sweep, on one thread: a dot for each seed. The published \
              line takes a tenth of the steps; the direct term takes none, and is the validation alone.",
         ),
         by_angle(settings, all),
@@ -398,7 +398,7 @@ fn by_angle(settings: &Settings, all: &[AtMomentum]) -> Shown {
         })
     });
     Shown::Curves(Curves {
-        caption: "What memory buys: the numbers kept for the way back, for each weight, and the cosine of the \
+        caption: "What memory buys: the numbers kept for the backward pass, for each weight, and the cosine of the \
                   hypergradient to the tape's."
             .to_string(),
         x_label: "floats a weight".to_string(),
@@ -445,7 +445,7 @@ fn by_steps(settings: &Settings, own: &Experiment, all: &[AtMomentum]) -> Vec<Sh
             |m, line| m.floats as f64 / line.floats as f64,
         ),
         (
-            "Seconds of the way back against the line's, by the steps of the training (the first seed).",
+            "Seconds of the backward pass against the line's, by the steps of the training (the first seed).",
             BACKWARD,
             |m, line| m.backward / line.backward,
         ),
@@ -487,7 +487,7 @@ fn like_for_like(settings: &Settings, at: &AtMomentum) -> String {
         )
     });
     format!(
-        "Momentum {}, like for like: of the line's time for the way back, exact methods take, in times: {}. Of its \
+        "Momentum {}, like for like: of the line's time for the backward pass, exact methods take, in times: {}. Of its \
          memory: {}. Its cosine to the exact hypergradient is {:.3}, the published line's {:.3}.{}",
         at.momentum,
         times.join(", "),

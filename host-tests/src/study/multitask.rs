@@ -119,14 +119,14 @@ fn of_seed(
         inner: L2::new(train, Strength::Tuned(groups)),
         coupling: Coupling::Tuned(tasks),
     };
-    let outside = Coupled {
+    let validation = Coupled {
         inner: L2::new(valid, Strength::Off(groups)),
         coupling: Coupling::Off(tasks),
     };
     let training = Training {
         objective: &coupled,
         examples: sets[0].len(),
-        validation: &outside,
+        validation: &validation,
         valid_examples: sets[1].len(),
     };
     let w0 = vec![0.0; train.weights()];

@@ -1,5 +1,5 @@
 //! A training run backwards with few bits (Maclaurin et al. 2015, section 2.1 and the public code of
-//! their first figure): what rounding does to the way back, and what the information buffer saves.
+//! their first figure): what rounding does to the backward pass, and what the information buffer saves.
 //!
 //! The loss is a warped valley of Rosenbrock's, of the weights `(y, x)`:
 //!
@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Each training is run in f32 and in half precision ([`Half`]), and reversed in floating point
-//! ([`Reversed`]) and in fixed point ([`Reversible`]), of 32 bits or of 16. The way back is held against
+//! ([`Reversed`]) and in fixed point ([`Reversible`]), of 32 bits or of 16. The backward pass is held against
 //! the way there, bit for bit, and its hypergradient, by a rate and a momentum for each step, against
-//! that of the same walk remembered, swept in the same arithmetic.
+//! that of the same trajectory remembered, swept in the same arithmetic.
 //!
 //! Refused: weights and velocities that the fixed point of so many bits does not hold.
 
@@ -24,8 +24,8 @@ use drmad::kernels::reversible::{Bits, FULL, Ratio};
 use drmad::objective::{At, Objective};
 use drmad::path::{Path, Reversed, Reversible, Spare, Steps, Taken};
 use drmad::random::Batches;
-use drmad::schedule::{Rule, Schedule};
-use drmad::train::Run;
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::{Arithmetic, Error, Plain, Real, Scalar};
 use serde::Deserialize;
 
@@ -144,8 +144,8 @@ impl Objective for Valley {
 /// Weights and velocity before a step.
 type Place<S> = [Vec<S>; 2];
 
-/// A path under watch: where it was on the way there, and where it says it was on the way back. It can
-/// also remember, and then needs no way back of its own.
+/// A path under watch: where it was on the way there, and where it says it was on the backward pass. It can
+/// also remember, and then needs no backward pass of its own.
 struct Watched<'p, S> {
     path: Box<dyn Path<Plain, S> + 'p>,
     remembers: bool,
@@ -228,13 +228,13 @@ fn hypergradient<S: Scalar>(
         vec![S::from_f64(log_rate.exp()); steps],
         vec![S::from_f64(momentum); steps],
     );
-    let rule = Rule::HeavyBall;
-    let run = Run {
+    let optimizer = Optimizer::HeavyBall;
+    let problem = InnerProblem {
         objective: &Valley,
         h: &[],
         schedule: Schedule {
             groups: Groups::global(2),
-            rule,
+            optimizer,
             rates: &rates,
             momenta: &momenta,
         },
@@ -246,10 +246,10 @@ fn hypergradient<S: Scalar>(
         steps,
     };
     let scratch = scratch_len(&Valley, &Valley);
-    let mut buffer = vec![S::ZERO; Workspace::<S>::required_len(2, scratch, rule, true)];
-    let mut workspace = Workspace::new(&mut buffer, 2, rule, true)?;
+    let mut buffer = vec![S::ZERO; Workspace::<S>::required_len(2, scratch, optimizer, true)];
+    let mut workspace = Workspace::new(&mut buffer, 2, optimizer, true)?;
     let start = start.map(S::from_f64);
-    run.walk(&&start[..], path, &mut workspace, &mut [0], &mut |_, _| ())?;
+    problem.train(&&start[..], path, &mut workspace, &mut [0], &mut |_, _| ())?;
     let (mut by_rates, mut by_momenta) = (vec![S::ZERO; steps], vec![S::ZERO; steps]);
     let wanted = Wanted {
         d_h: &mut [],
@@ -259,7 +259,7 @@ fn hypergradient<S: Scalar>(
         objective: &Valley,
         examples: &[],
     };
-    run.back(&validation, path, &mut workspace, &mut [0], wanted)?;
+    problem.backward(&validation, path, &mut workspace, &mut [0], wanted)?;
     Ok(by_rates
         .iter()
         .chain(&by_momenta)
@@ -272,13 +272,13 @@ fn hypergradient<S: Scalar>(
 pub struct Measured {
     /// The weights before each step.
     pub there: Vec<[f64; 2]>,
-    /// The weights that the way back found, from the last step to the first; fewer where it was lost.
+    /// The weights that the backward pass found, from the last step to the first; fewer where it was lost.
     pub back: Vec<[f64; 2]>,
     /// Steps whose weights and velocity came back bit for bit.
     pub same: usize,
-    /// The hypergradient over the way back, or what went wrong.
+    /// The hypergradient over the backward pass, or what went wrong.
     pub found: Result<Vec<f64>, Error>,
-    /// That of the same walk remembered, in the same arithmetic.
+    /// That of the same trajectory remembered, in the same arithmetic.
     pub exact: Vec<f64>,
     /// Bytes of the information buffer.
     pub buffer: usize,
@@ -293,13 +293,13 @@ impl Measured {
             .collect()
     }
 
-    /// The distance from the start, where the way back was not lost before.
+    /// The distance from the start, where the backward pass was not lost before.
     pub fn at_start(&self, training: Training) -> Option<f64> {
         let error = self.errors().last().copied();
         error.filter(|_| self.back.len() == training.steps)
     }
 
-    /// The factor by which the distance grew a step, from where it was first seen to where the way back
+    /// The factor by which the distance grew a step, from where it was first seen to where the backward pass
     /// ends.
     pub fn growth(&self) -> Option<f64> {
         let errors = self.errors();
@@ -310,7 +310,7 @@ impl Measured {
     }
 }
 
-/// Refuses a walk whose weights or velocities need more than 16 bits.
+/// Refuses a trajectory whose weights or velocities need more than 16 bits.
 fn holds_in_16_bits<'a, S: Scalar>(
     bits: Bits,
     there: impl Iterator<Item = &'a Place<S>>,
@@ -377,7 +377,7 @@ pub fn measure<S: Real>(
     };
     let (there, back) = (weights(&path.there), weights(&path.back));
     path.remembers = true;
-    // A walk that was refused is refused again.
+    // A trajectory that was refused is refused again.
     let exact = hypergradient(start, training, &mut path)?;
     if let Some(bits) = fixed.filter(|bits| *bits == BITS_16) {
         holds_in_16_bits(bits, path.there.iter().chain(&path.end))?;
@@ -419,7 +419,7 @@ pub fn held(momentum: f64, steps: usize) -> Vec<f64> {
 }
 
 /// A way to train and to come back.
-struct Way {
+struct Numbers {
     name: &'static str,
     measure: fn([f64; 2], Training) -> Result<Measured, Error>,
     /// The momentum as its numbers hold it.
@@ -436,32 +436,32 @@ const HALF_REVERSED: &str = "half, reversed";
 const HALF_BUFFER: &str = "half, information buffer";
 const MIXED_BUFFER: &str = "16 bits with f32 gradients, information buffer";
 
-const WAYS: [Way; 5] = [
-    Way {
+const NUMBERS: [Numbers; 5] = [
+    Numbers {
         name: F32_REVERSED,
         measure: |start, training| measure::<f32>(start, training, None),
         momentum: SINGLE,
         buffered: false,
     },
-    Way {
+    Numbers {
         name: F32_BUFFER,
         measure: |start, training| measure::<f32>(start, training, Some(BITS_32)),
         momentum: SINGLE,
         buffered: true,
     },
-    Way {
+    Numbers {
         name: HALF_REVERSED,
         measure: |start, training| measure::<Half>(start, training, None),
         momentum: HALF,
         buffered: false,
     },
-    Way {
+    Numbers {
         name: HALF_BUFFER,
         measure: |start, training| measure::<Half>(start, training, Some(BITS_16)),
         momentum: HALF,
         buffered: true,
     },
-    Way {
+    Numbers {
         name: MIXED_BUFFER,
         measure: |start, training| measure::<f32>(start, training, Some(BITS_16)),
         momentum: SINGLE,
@@ -472,7 +472,7 @@ const WAYS: [Way; 5] = [
 /// A distance that shows in the picture.
 const SEEN: f64 = 0.1;
 
-impl Way {
+impl Numbers {
     fn variant(
         &self,
         name: String,
@@ -513,7 +513,10 @@ impl Way {
             metric("1 / momentum", Unit::Number, 1.0 / training.momentum);
         }
         if let Ok(found) = &measured.found {
-            for (of, known) in [("the same walk", &measured.exact[..]), ("float64", truth)] {
+            for (of, known) in [
+                ("the same trajectory", &measured.exact[..]),
+                ("float64", truth),
+            ] {
                 metric(
                     &format!("cosine to {of}"),
                     Unit::Cosine,
@@ -535,7 +538,7 @@ impl Way {
         Variant {
             name,
             metrics,
-            failed: failed.map(|error| format!("the sweep over the way back: {error}")),
+            failed: failed.map(|error| format!("the sweep over the backward pass: {error}")),
         }
     }
 }
@@ -579,7 +582,7 @@ fn ways(training: Training, reversed: &Measured, buffer: &Measured) -> Shown {
         None => format!("is lost after {} steps", errors.len()),
     };
     let caption = format!(
-        "{steps} steps with momentum {momentum} in half precision, and the ways back. The naive reversal \
+        "{steps} steps with momentum {momentum} in half precision, and the backward passes. The naive reversal \
          {end}; it is drawn while it is within 2 of the true weights. The one with the information \
          buffer retraces the way there that was taken in 16-bit fixed point."
     );
@@ -661,7 +664,7 @@ fn by_rates(of: &Trained) -> Shown {
     )
 }
 
-/// A training with what came of each of [`WAYS`].
+/// A training with what came of each of [`NUMBERS`].
 struct Trained {
     training: Training,
     truth: Vec<f64>,
@@ -670,8 +673,8 @@ struct Trained {
 
 impl Trained {
     fn of(&self, name: &str) -> Option<&Measured> {
-        let mut ways = WAYS.iter().zip(&self.ways);
-        let (_, of) = ways.find(|(way, _)| way.name == name)?;
+        let mut ways = NUMBERS.iter().zip(&self.ways);
+        let (_, of) = ways.find(|(numbers, _)| numbers.name == name)?;
         of.as_ref().ok()
     }
 }
@@ -726,9 +729,9 @@ fn compared(all: &[Trained]) -> Vec<Compared> {
 
 const ABOUT: &str = "Two weights are trained down a warped Rosenbrock valley by heavy-ball steps, and the \
     training is then run backwards. In floating point each step back divides what rounding lost by the \
-    momentum, so the way back leaves the way there: the sooner, the fewer the bits and the smaller the \
+    momentum, so the backward pass leaves the way there: the sooner, the fewer the bits and the smaller the \
     momentum. In fixed point with the information buffer it comes back bit for bit, in 32 bits and in \
-    16, and the hypergradient by the rate and the momentum of every step is that of the walk it took.";
+    16, and the hypergradient by the rate and the momentum of every step is that of the trajectory it took.";
 
 const NOTES: [&str; 5] = [
     "The paper's first figure trains 50 steps with rate exp(-4.5) and momentum 0.99. Its public code \
@@ -746,7 +749,7 @@ const NOTES: [&str; 5] = [
      precision with the buffer is therefore another one, which its cosine to float64 shows. With gradients \
      and momenta in f32, where 0.8 is 4 / 5, the same 16 bits do well; with 819 / 1024 they do not in \
      f32 either.",
-    "Both sides of a cosine to the same walk are swept in the same arithmetic, so it tells of the way back \
+    "Both sides of a cosine to the same trajectory are swept in the same arithmetic, so it tells of the backward pass \
      alone. The cosine to float64 tells of the training and of the sweep as well.",
 ];
 
@@ -777,7 +780,7 @@ fn described(settings: &Settings) -> Vec<(String, String)> {
 /// A training that diverges in float64.
 ///
 /// ```
-/// use drmad_host::study::precision::{run, Settings};
+/// use drmad_host::study::precision::{problem, Settings};
 /// let findings = run(&Settings::default())?;
 /// assert_eq!(findings.variants[1].name, "f32, information buffer");
 /// # Ok::<(), anyhow::Error>(())
@@ -789,13 +792,13 @@ pub fn run(settings: &Settings) -> Result<Findings> {
         let truth = truth(settings.start, training)
             .with_context(|| format!("momentum {} in float64", training.momentum))?;
         let mut ways = vec![];
-        for way in &WAYS {
+        for numbers in &NUMBERS {
             let name = match i {
-                0 => way.name.to_string(),
-                _ => format!("{}, momentum {}", way.name, training.momentum),
+                0 => numbers.name.to_string(),
+                _ => format!("{}, momentum {}", numbers.name, training.momentum),
             };
-            let measured = (way.measure)(settings.start, training);
-            variants.push(way.variant(name, training, &measured, &truth));
+            let measured = (numbers.measure)(settings.start, training);
+            variants.push(numbers.variant(name, training, &measured, &truth));
             ways.push(measured);
         }
         all.push(Trained {

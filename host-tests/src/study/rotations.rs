@@ -17,7 +17,7 @@ use drmad::Fused;
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::models::{Mlp, SparsePixels};
 use drmad::objective::{At, Objective};
-use drmad::random::{Normal, Origin};
+use drmad::random::{InitialWeights, Normal};
 use drmad::wrap::{Coupled, Coupling, L2, Strength, Tasks};
 use rayon::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -309,7 +309,7 @@ fn of_seed(
     };
 
     // A network for each.
-    let (side, outside) = (
+    let (side, validation) = (
         SideBySide::new(train.iter().map(network).collect::<Result<_, _>>()?)?,
         SideBySide::new(valid.iter().map(network).collect::<Result<_, _>>()?)?,
     );
@@ -318,13 +318,13 @@ fn of_seed(
     let apart = Training {
         objective: &L2::new(side.clone(), Strength::Tuned(weights)),
         examples,
-        validation: &L2::new(outside.clone(), Strength::Off(weights)),
+        validation: &L2::new(validation.clone(), Strength::Off(weights)),
         valid_examples,
     };
     let together = Training {
         objective: &coupled(side, &widths, count, Strength::Tuned, Coupling::Tuned),
         examples,
-        validation: &coupled(outside, &widths, count, Strength::Off, Coupling::Off),
+        validation: &coupled(validation, &widths, count, Strength::Off, Coupling::Off),
         valid_examples,
     };
 

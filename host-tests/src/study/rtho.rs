@@ -36,7 +36,7 @@ use drmad::objective::{At, Objective};
 use drmad::outer::Parametrisation::{Log, Logit};
 use drmad::outer::{Adam, Outer};
 use drmad::random::{Batches, Normal, choose};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L2, Strength};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -242,11 +242,11 @@ pub struct Trained {
 type Network<'a> = Mlp<'a, Images<'a>, Fused>;
 
 /// The share of a network's examples that are misclassified.
-fn error(network: &Network<'_>, w: &[f32], classes: usize, chunk: usize) -> Result<f64> {
+fn error(network: &Network<'_>, w: &[f32], classes: usize, microbatch: usize) -> Result<f64> {
     let all: Vec<u32> = (0..network.examples().len() as u32).collect();
     let mut scratch = vec![0.0; network.scratch_len()];
-    let (mut p, mut wrong) = (vec![0.0f32; chunk * classes], 0);
-    for batch in all.chunks(chunk) {
+    let (mut p, mut wrong) = (vec![0.0f32; microbatch * classes], 0);
+    for batch in all.chunks(microbatch) {
         let p = &mut p[..batch.len() * classes];
         network.predict(w, batch, p, &mut scratch)?;
         for (i, p) in batch.iter().zip(p.chunks_exact(classes)) {
@@ -259,7 +259,7 @@ fn error(network: &Network<'_>, w: &[f32], classes: usize, chunk: usize) -> Resu
     Ok(wrong as f64 / all.len() as f64)
 }
 
-const RULE: Rule = Rule::HeavyBall;
+const OPTIMIZER: Optimizer = Optimizer::HeavyBall;
 const WRT: [Wrt; 3] = [Wrt::Hyper(0), Wrt::Rate(0), Wrt::Momentum(0)];
 
 /// Training with this penalty, rate and momentum.
@@ -268,15 +268,15 @@ fn training<'a>(
     values: &'a [f32; 3],
     batches: Batches,
     steps: usize,
-) -> Run<'a, Fused, f32> {
+) -> InnerProblem<'a, Fused, f32> {
     let (h, rest) = values.split_at(1);
     let (rates, momenta) = rest.split_at(1);
-    Run {
+    InnerProblem {
         objective,
         h,
         schedule: Schedule {
             groups: Groups::global(objective.weights()),
-            rule: RULE,
+            optimizer: OPTIMIZER,
             rates,
             momenta,
         },
@@ -313,21 +313,21 @@ pub fn train(
     choose(0, &mut vec![0; data.test.len()], &mut tested)?;
     let images = Images::new(Inputs::Sparse, &data.train, mean)?;
     let network = Network::new(images.choose(trained), layers, *size)?;
-    let outside = Network::new(images.choose(outer), layers, *size)?;
+    let judge = Network::new(images.choose(outer), layers, *size)?;
     let tests = Images::new(Inputs::Sparse, &data.test, mean)?.choose(&tested);
     let tests = Network::new(tests, layers, *size)?;
 
     let p = network.weights();
     let everywhere = Groups::global(p);
     let objective = L2::new(network, Strength::Tuned(everywhere));
-    let unpenalised = L2::new(outside, Strength::Off(everywhere));
+    let unpenalised = L2::new(judge.clone(), Strength::Off(everywhere));
     let outer: Vec<u32> = (0..*valid as u32).collect();
     let validation = Validation {
         objective: &unpenalised,
         examples: &outer,
     };
     let log_scales = vec![settings.log_scale; layers.len() - 1];
-    let origin = Normal {
+    let initial = Normal {
         seed,
         groups: Groups {
             layout: Layout::Layers(layers),
@@ -347,12 +347,12 @@ pub fn train(
     let wrt: &[Wrt] = if tuned { &WRT } else { &[] };
     let mut lambda = settings.start()?;
     let scratch = scratch_len(&objective, &unpenalised, wrt.len());
-    let len = Forward::<f32>::required_len(p, 1, RULE, wrt.len(), scratch);
+    let len = Forward::<f32>::required_len(p, 1, OPTIMIZER, wrt.len(), scratch);
     let (mut buffer, mut batch) = (vec![0.0; len], vec![0; *size]);
     let first = values(lambda);
-    let run = training(&objective, &first, batches, blocks * steps);
-    let mut forward = Forward::new(&mut buffer, &run, wrt)?;
-    forward.start(&origin)?;
+    let problem = training(&objective, &first, batches, blocks * steps);
+    let mut forward = Forward::new(&mut buffer, &problem, wrt)?;
+    forward.start(&initial)?;
 
     let (mut m, mut v) = ([0.0; 3], [0.0; 3]);
     let mut adam = Adam::new(settings.outer_rate(scheme), &mut m, &mut v)?;
@@ -361,7 +361,7 @@ pub fn train(
     for block in 0..blocks {
         let begin = match scheme {
             Scheme::FullRuns => {
-                forward.start(&origin)?;
+                forward.start(&initial)?;
                 0
             }
             Scheme::WarmRestarts => {
@@ -371,11 +371,11 @@ pub fn train(
             Scheme::RealTime | Scheme::Fixed => block * steps,
         };
         let values = values(lambda);
-        let run = training(&objective, &values, batches, begin + steps);
+        let problem = training(&objective, &values, batches, begin + steps);
         let range = begin..begin + steps;
-        run.forward(range, &mut forward, &mut batch, &mut |_, _| ())?;
+        problem.forward(range, &mut forward, &mut batch, &mut |_, _| ())?;
         let mut d = vec![0.0; wrt.len()];
-        let loss = run.hypergradient(&validation, &mut forward, &mut d)?;
+        let loss = problem.hypergradient(&validation, &mut forward, &mut d)?;
         measured.push(Block {
             seconds: clock.elapsed().as_secs_f64(),
             loss: f64::from(loss),
@@ -399,7 +399,7 @@ pub fn train(
     let test_loss = tests.loss(at, &mut vec![0.0; tests.loss_scratch_len()])?;
     Ok(Trained {
         blocks: measured,
-        valid_error: error(&outside, forward.w, classes, *size)?,
+        valid_error: error(&judge, forward.w, classes, *size)?,
         test_error: error(&tests, forward.w, classes, *size)?,
         test_loss: f64::from(test_loss),
     })
@@ -579,7 +579,7 @@ fn compared(outcomes: &[(Scheme, Outcome)]) -> Vec<Compared> {
 
 /// Why ours need not be the published ones.
 const REMARK: &str =
-    "the penalty at the start, the outer optimiser and the initial weights are ours";
+    "the penalty at the start, the outer optimizer and the initial weights are ours";
 
 const ABOUT: &str = "A network of three hidden layers begins with a rate far too small. Three tangents go \
     with its training, by rate, momentum and penalty, and after each block of steps Adam moves the three \
@@ -640,7 +640,7 @@ fn described(settings: &Settings) -> Vec<(String, String)> {
         ("real time, fixed", of(Scheme::RealTime)),
         ("warm restarts", of(Scheme::WarmRestarts)),
         (
-            "outside",
+            "outer loop",
             format!("Adam, rate {outer_rate}, {full_rate} between full runs; log, log, logit"),
         ),
     ])

@@ -49,12 +49,12 @@ fn exactly_so_many_labels_are_wrong_and_in_every_meta_iteration_the_same() {
         assert!(labels.iter().all(|label| *label < 10));
         assert!(
             drawn
-                .outside
+                .validation
                 .iter()
                 .all(|i| labels[*i as usize] == right[*i as usize])
         );
-        assert!(drawn.outside.iter().all(|i| !drawn.train.contains(i)));
-        let all = (drawn.train, drawn.outside, drawn.test, labels);
+        assert!(drawn.validation.iter().all(|i| !drawn.train.contains(i)));
+        let all = (drawn.train, drawn.validation, drawn.test, labels);
         assert_eq!(*first.get_or_insert(all.clone()), all);
     }
     let (train, .., labels) = first.unwrap();
@@ -242,7 +242,7 @@ fn the_study_trains_oracle_baseline_and_cleaned_and_resumes_with_the_same_findin
         let e = small();
         let mut problem = Problem::draw(&e, &MNIST, seed as u64, 0).unwrap();
         let mut set = problem.drawn.train[WRONG..].to_vec();
-        set.extend(&problem.drawn.outside);
+        set.extend(&problem.drawn.validation);
         let mut plain = e.clone();
         (plain.batch, plain.examples.train) = (set.len(), set.len());
         problem.drawn.train = set;
@@ -272,7 +272,7 @@ fn what_is_no_cleaning_is_refused() {
             "tuned = [{ what = \"penalty\", start = -3 }]",
             "tune these alone",
         ),
-        ("outside = \"train\"", "outside"),
+        ("outer-loss = \"train\"", "outer-loss"),
     ] {
         let text = SMALL.replace("steps = 6, batch = 40", over);
         let recipe = Recipe::parse("small", &text).unwrap();

@@ -512,7 +512,7 @@ fn draws_are_followed_down_the_float64_mean_of_their_hypergradients() {
         trained
             .expect("trained")
             .back
-            .expect("a way back")
+            .expect("a backward pass")
             .hypergradient
     };
     let draws = [of(0), of(1), of(2)];

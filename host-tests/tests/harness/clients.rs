@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use drmad::Fused;
 use drmad_host::data::{Dataset, Split};
-use drmad_host::experiment::{Block, By, Clients, Counts, Experiment, Optimiser, Rounding, What};
+use drmad_host::experiment::{
+    Block, By, Clients, Counts, Experiment, OuterOptimizer, Rounding, What,
+};
 use drmad_host::method::{Method, Name};
 use drmad_host::problem::Population;
 use drmad_host::recipe;
@@ -30,7 +32,7 @@ fn small() -> Experiment {
         ..experiment.examples
     };
     let outer = &mut experiment.outer;
-    outer.optimiser = Optimiser::Sgd;
+    outer.optimizer = OuterOptimizer::Sgd;
     outer.rates.sgd = 1.0;
     outer.meta_steps = 1;
     outer.clients = Some(Clients {
@@ -68,7 +70,7 @@ fn alone(experiment: &Experiment, data: &Dataset) -> Vec<Vec<f32>> {
         let problem = population.client(0, 0, client).expect("a shard");
         let trained = problem.train::<Fused>(&experiment.start(), Some(&method), &mut |_| ());
         let back = trained.expect("trained").back;
-        back.expect("a way back").hypergradient
+        back.expect("a backward pass").hypergradient
     };
     (0..5).map(of).collect()
 }
@@ -158,7 +160,7 @@ fn a_client_sees_its_shard_alone_and_validates_on_what_it_does_not_train_on() {
                 .client(7, meta_step, client)
                 .expect("drawn")
                 .drawn;
-            let (train, valid) = (set(&drawn.train), set(&drawn.outside));
+            let (train, valid) = (set(&drawn.train), set(&drawn.validation));
             assert!(train.is_disjoint(&valid));
             assert_eq!(&(&train | &valid), &shard);
             train
@@ -193,7 +195,7 @@ fn steep() -> Experiment {
         natural: false,
         total: None,
     }];
-    experiment.outer.optimiser = Optimiser::Sign;
+    experiment.outer.optimizer = OuterOptimizer::Sign;
     experiment.method.name = Some(Name::Tape);
     experiment
 }
@@ -225,7 +227,7 @@ fn a_client_that_diverges_is_left_out_and_named() {
             let others = shards.iter().enumerate().filter(|(client, _)| *client != 2);
             !others.into_iter().any(|(_, shard)| shard.contains(i))
                 && !last.train.contains(i)
-                && !last.outside.contains(i)
+                && !last.validation.contains(i)
         };
         let bright: BTreeSet<u32> = shards[2].iter().copied().filter(dark).collect();
         assert!(bright.len() > 20);
@@ -237,7 +239,7 @@ fn a_client_that_diverges_is_left_out_and_named() {
     let one = |client: usize| {
         let problem = population.client(0, 0, client).expect("a shard");
         let trained = problem.train::<Fused>(&experiment.start(), Some(&method), &mut |_| ())?;
-        anyhow::Ok(trained.back.expect("a way back"))
+        anyhow::Ok(trained.back.expect("a backward pass"))
     };
     assert!(one(2).is_err());
     let losses = kept.map(|client| f64::from(one(client).expect("finite").valid_loss));

@@ -108,7 +108,7 @@ fn a_projected_and_warm_run_stays_above_zero_and_goes_on_where_it_was() {
     let out = tempfile::tempdir().unwrap();
     let e = experiment(
         "tuned = [{ what = \"penalty\", by = \"parameter\", start = 0.001, natural = true }]
-         outer = { optimiser = \"sign\", rates.sign = 0.01, meta-steps = 2, warm = true }",
+         outer = { optimizer = \"sign\", rates.sign = 0.01, meta-steps = 2, warm = true }",
     )
     .unwrap();
     let tuning = Tuning {

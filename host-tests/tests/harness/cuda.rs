@@ -140,11 +140,11 @@ fn neither_turns_nor_threads_nor_blocks_change_a_bit() {
         }
         // Curvature that is dropped; scales and a schedule at once.
         let scaled = check::small("mnist-units").unwrap();
-        let psd = Method {
-            psd: true,
+        let drop_negative_curvature = Method {
+            drop_negative_curvature: true,
             ..Method::new(Name::Line)
         };
-        compare(&device, &scaled, &psd, 1);
+        compare(&device, &scaled, &drop_negative_curvature, 1);
         let mut both = check::small("schedules").unwrap();
         both.tuned.extend(scaled.tuned.iter().cloned());
         both.log_l2 = scaled.log_l2;

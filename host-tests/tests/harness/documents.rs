@@ -193,7 +193,7 @@ fn the_scan_of_lengths_finds_what_it_must() {
             0,
         ),
         (
-            "let mut buffer = [0.0; Workspace::<f32>::required_len(1, 0, Rule::HeavyBall, false)];",
+            "let mut buffer = [0.0; Workspace::<f32>::required_len(1, 0, Optimizer::HeavyBall, false)];",
             0,
         ),
         ("static MEMORY: [u32; LEN] = [0; LEN]; let x = 3;", 0),

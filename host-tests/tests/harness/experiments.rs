@@ -93,7 +93,7 @@ fn hypergradients_of_blocks_in_any_combination_are_the_slopes_of_the_validation_
             trained
                 .expect("trained")
                 .back
-                .expect("a way back")
+                .expect("a backward pass")
                 .hypergradient
         };
         let got = back(Name::Tape);
@@ -140,7 +140,7 @@ fn forward_mode_agrees_with_the_sweep_on_blocks_of_every_table() {
         trained
             .expect("trained")
             .back
-            .expect("a way back")
+            .expect("a backward pass")
             .hypergradient
     });
     for (block, range) in experiment.blocks() {

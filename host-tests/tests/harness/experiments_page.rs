@@ -500,11 +500,11 @@ fn ranking_has_the_best_first_and_a_dot_for_every_seed() {
 /// Curves of many and long names, a metric of many variants, and a matrix of long names.
 fn crowded() -> Findings {
     let long = |i: usize| format!("number {i} of the things with very long names");
-    let mut crowd = Findings {
+    let mut clients = Findings {
         name: "crowded".into(),
         ..cleaning()
     };
-    crowd.variants = (0..30)
+    clients.variants = (0..30)
         .map(|i| {
             variant(
                 &long(i),
@@ -521,7 +521,7 @@ fn crowded() -> Findings {
         x: vec![1.0, 1e6],
         y: vec![vec![1e-7, 1e-7 * (1.0 + 1e-3 * i as f64)]],
     });
-    crowd.figures = vec![
+    clients.figures = vec![
         Shown::Ranking(Ranking {
             caption: String::new(),
             metric: "test error".into(),
@@ -563,7 +563,7 @@ fn crowded() -> Findings {
                 .collect(),
         }),
     ];
-    crowd
+    clients
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn sample() -> Page {
             0.191,
         ),
         row(
-            "line, psd",
+            "line, no negative curvature",
             "shortcut",
             (0.01, 0.61),
             all,

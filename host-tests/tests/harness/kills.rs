@@ -19,7 +19,7 @@ use crate::common::Noise;
 use clap::ValueEnum;
 use drmad::Fused;
 use drmad::method::Extent;
-use drmad::train::Rule;
+use drmad::train::Optimizer;
 use drmad_host::data::{Dataset, Split};
 use drmad_host::experiment::Experiment;
 use drmad_host::memory::resident;
@@ -865,12 +865,14 @@ fn take(method: Name, steps: usize) -> Result<[u64; 3], String> {
     let extent = Extent {
         weights: experiment.weights(),
         steps,
-        rule: Rule::HeavyBall,
+        optimizer: Optimizer::HeavyBall,
         recalls: false,
         momentum: experiment.momentum,
         reach: 0,
     };
-    let way = method.way(extent).map_err(|error| format!("{error:#}"))?;
+    let way = method
+        .to_core(extent)
+        .map_err(|error| format!("{error:#}"))?;
     let need = problem.training().need::<f32>(way).bytes();
     // A short one before it: code that is read for the first time takes memory too.
     let short = Experiment {
@@ -885,7 +887,7 @@ fn take(method: Name, steps: usize) -> Result<[u64; 3], String> {
     let back = trained
         .map_err(|error| format!("{error:#}"))?
         .back
-        .expect("a way back");
+        .expect("a backward pass");
     let kept = 4 * back.floats as u64;
     // A loss for each step is noted.
     let planned = (need + 4 * steps) as u64;

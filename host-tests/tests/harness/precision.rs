@@ -1,5 +1,5 @@
 //! A training run backwards with few bits: half precision against its definition, the valley against
-//! differences, ways back bit for bit, and hypergradients against a training written out in float64.
+//! differences, backward passes bit for bit, and hypergradients against a training written out in float64.
 
 use crate::common::{Noise, assert_close, assert_differences, keeps_the_identities};
 use drmad::kernels::reduce::cosine;
@@ -135,7 +135,7 @@ fn the_hypergradient_of_every_rate_and_momentum_is_that_of_finite_differences() 
     }
 }
 
-// ---------------------------------------------------------------- the way back
+// ---------------------------------------------------------------- the backward pass
 
 fn returns(measured: &Measured, training: Training) {
     assert_eq!(measured.back.len(), training.steps);
@@ -284,7 +284,7 @@ fn the_findings_have_every_way_of_every_training() {
         Some(50.0)
     );
     assert!(of("half, reversed, momentum 0.8", "error at the start") > Some(0.5));
-    // Only where the way back was lost is there no hypergradient.
+    // Only where the backward pass was lost is there no hypergradient.
     let failed = findings.variants.iter().filter(|v| v.failed.is_some());
     let failed: Vec<_> = failed.map(|v| &v.name[..]).collect();
     assert_eq!(failed, ["half, reversed, momentum 0.5"]);

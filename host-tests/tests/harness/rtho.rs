@@ -9,7 +9,7 @@ use drmad::models::Mlp;
 use drmad::objective::Objective;
 use drmad::path::Tape;
 use drmad::random::{Batches, Normal, choose};
-use drmad::train::{Rule, Run, Schedule};
+use drmad::train::{InnerProblem, Optimizer, Schedule};
 use drmad::wrap::{L2, Strength};
 use drmad_host::data::Dataset;
 use drmad_host::inputs::{Images, Inputs};
@@ -42,13 +42,13 @@ fn the_first_hypergradient_is_that_of_the_sweep_over_the_tape() {
     let p = of(trained).weights();
     let everywhere = Groups::global(p);
     let objective = L2::new(of(trained), Strength::Tuned(everywhere));
-    let outside = L2::new(of(outer), Strength::Off(everywhere));
-    let run = Run {
+    let validation = L2::new(of(outer), Strength::Off(everywhere));
+    let problem = InnerProblem {
         objective: &objective,
         h: &[0.01f32],
         schedule: Schedule {
             groups: everywhere,
-            rule: Rule::HeavyBall,
+            optimizer: Optimizer::HeavyBall,
             rates: &[0.5],
             momenta: &[0.5],
         },
@@ -59,7 +59,7 @@ fn the_first_hypergradient_is_that_of_the_sweep_over_the_tape() {
         },
         steps: 6,
     };
-    let origin = Normal {
+    let initial = Normal {
         seed,
         groups: Groups {
             layout: Layout::Layers(widths),
@@ -70,12 +70,12 @@ fn the_first_hypergradient_is_that_of_the_sweep_over_the_tape() {
     };
     let examples: Vec<u32> = (0..40).collect();
     let validation = Validation {
-        objective: &outside,
+        objective: &validation,
         examples: &examples,
     };
     let mut storage = vec![0.0; Tape::<f32>::required_len(p, 6, 1)];
     let mut tape = Tape::new(p, 6, 1, &mut storage).unwrap();
-    let swept = hypergradient(&run, &validation, &origin, &mut tape, true).unwrap();
+    let swept = hypergradient(&problem, &validation, &initial, &mut tape, true).unwrap();
     let Answer {
         valid_loss,
         d_h,

@@ -10,13 +10,15 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use drmad::kernels::reduce::cosine;
 use drmad_host::data::{Dataset, Split};
-use drmad_host::experiment::{Clients, Counts, Experiment, Optimiser, Rounding};
+use drmad_host::experiment::{Clients, Counts, Experiment, OuterOptimizer, Rounding};
 use drmad_host::recipe;
 use drmad_host::reduction::Reduction;
 use drmad_host::server::clients::Work;
 use drmad_host::server::link::{Link, Slow, Threads};
 use drmad_host::server::shards::Shards;
-use drmad_host::server::simulation::{Crowd, Network, Part, Way, Weather, meta_iteration};
+use drmad_host::server::simulation::{
+    ClientModel, ManyClients, Network, Part, Topology, meta_iteration,
+};
 use drmad_host::server::wire::{Measured, Order, Said, Shape, Task, Wire};
 use drmad_host::server::{Absent, Conditions, Server, Settings, Why};
 use drmad_host::tune::{self, Compare, Tuning};
@@ -76,7 +78,7 @@ fn bits(x: &[f32]) -> Vec<u32> {
 }
 
 fn vote(mut experiment: Experiment) -> Experiment {
-    experiment.outer.optimiser = Optimiser::Sgd;
+    experiment.outer.optimizer = OuterOptimizer::Sgd;
     experiment.outer.clients.as_mut().expect("some").reduction = Reduction::SignVote;
     experiment
 }
@@ -322,7 +324,7 @@ impl Work for Mock {
 
 fn mocked(odd: Said) -> Result<drmad_host::server::Served> {
     let mut experiment = small();
-    experiment.outer.optimiser = Optimiser::Sgd;
+    experiment.outer.optimizer = OuterOptimizer::Sgd;
     experiment.outer.rates.sgd = 1.0;
     experiment.outer.meta_steps = 1;
     let (server, _folder) = server(experiment);
@@ -511,7 +513,7 @@ fn the_command_line_says_what_it_refuses() {
 }
 
 /// Weather in which all trainings take as long and nobody drops out.
-const FAIR: Weather = Weather {
+const FAIR: ClientModel = ClientModel {
     training: 10.0,
     spread: 0.0,
     slow: 0.0,
@@ -528,8 +530,8 @@ fn simulated_reductions_take_what_their_formulas_say() {
         bandwidth: b,
         overhead: o,
     } = network;
-    let beyond = |way, clients, hypers| {
-        let taken = meta_iteration(way, &network, &FAIR, clients, hypers, 1).expect("taken");
+    let beyond = |topology, clients, hypers| {
+        let taken = meta_iteration(topology, &network, &FAIR, clients, hypers, 1).expect("taken");
         assert_eq!(taken.counted, clients);
         taken.seconds - FAIR.training
     };
@@ -538,75 +540,75 @@ fn simulated_reductions_take_what_their_formulas_say() {
         let (clients, hypers) = (n as f64, h as f64);
         // The first is ready as soon as it may send, so the way down hides the way up.
         near(
-            beyond(Way::Star, n, h),
+            beyond(Topology::Star, n, h),
             2.0 * l + (clients + 1.0) * (o + 4.0 * hypers / b),
         );
         let pieces = 2.0 * (clients - 1.0);
         near(
-            beyond(Way::Ring, n, h),
+            beyond(Topology::Ring, n, h),
             pieces * (l + o + 8.0 * hypers / clients / b),
         );
         let most = 2.0 * l + 2.0 * (2.0 * o + 12.0 * hypers / b);
         let levels = (clients + 1.0).log2().ceil();
-        assert!(beyond(Way::Tree(2), n, h) <= levels * most);
+        assert!(beyond(Topology::Tree(2), n, h) <= levels * most);
     }
     // Where trees and rings begin to pay.
-    assert!(beyond(Way::Star, 10, 934) < beyond(Way::Tree(2), 10, 934));
-    assert!(beyond(Way::Star, 10_000, 934) > 10.0 * beyond(Way::Tree(2), 10_000, 934));
-    assert!(beyond(Way::Ring, 100, 934) > beyond(Way::Star, 100, 934));
-    assert!(beyond(Way::Ring, 100, 934_000) < beyond(Way::Tree(2), 100, 934_000));
+    assert!(beyond(Topology::Star, 10, 934) < beyond(Topology::Tree(2), 10, 934));
+    assert!(beyond(Topology::Star, 10_000, 934) > 10.0 * beyond(Topology::Tree(2), 10_000, 934));
+    assert!(beyond(Topology::Ring, 100, 934) > beyond(Topology::Star, 100, 934));
+    assert!(beyond(Topology::Ring, 100, 934_000) < beyond(Topology::Tree(2), 100, 934_000));
 }
 
 #[test]
 fn simulated_clients_that_drop_out_or_are_late_are_not_counted() {
-    let taken = |way, weather: Weather| {
-        meta_iteration(way, &Network::CLUSTER, &weather, 1000, 934, 3).expect("taken")
+    let taken = |topology, model: ClientModel| {
+        meta_iteration(topology, &Network::CLUSTER, &model, 1000, 934, 3).expect("taken")
     };
-    let dropped = Weather {
+    let dropped = ClientModel {
         dropped: 0.1,
         ..FAIR
     };
-    assert_eq!(taken(Way::Star, dropped).counted, 900);
-    assert_eq!(taken(Way::Ring, dropped).counted, 900);
+    assert_eq!(taken(Topology::Star, dropped).counted, 900);
+    assert_eq!(taken(Topology::Ring, dropped).counted, 900);
     // Whoever is below one that drops out is lost with it.
-    let tree = taken(Way::Tree(2), dropped).counted;
+    let tree = taken(Topology::Tree(2), dropped).counted;
     assert!((1..850).contains(&tree), "{tree}");
-    let slow = Weather { slow: 0.05, ..FAIR };
-    let deadline = Weather {
+    let slow = ClientModel { slow: 0.05, ..FAIR };
+    let deadline = ClientModel {
         deadline: Some(15.0),
         ..slow
     };
-    for way in [Way::Star, Way::Tree(16), Way::Ring] {
-        assert!(taken(way, slow).seconds > 100.0);
-        let taken = taken(way, deadline);
+    for topology in [Topology::Star, Topology::Tree(16), Topology::Ring] {
+        assert!(taken(topology, slow).seconds > 100.0);
+        let taken = taken(topology, deadline);
         assert_eq!(taken.counted, 950);
         assert!((15.0..16.0).contains(&taken.seconds));
     }
-    let bad = Weather {
+    let bad = ClientModel {
         dropped: 1.5,
         ..FAIR
     };
-    assert!(meta_iteration(Way::Star, &Network::WIDE, &bad, 9, 9, 0).is_err());
-    assert!(meta_iteration(Way::Star, &Network::WIDE, &FAIR, 0, 9, 0).is_err());
+    assert!(meta_iteration(Topology::Star, &Network::WIDE, &bad, 9, 9, 0).is_err());
+    assert!(meta_iteration(Topology::Star, &Network::WIDE, &FAIR, 0, 9, 0).is_err());
 }
 
 #[test]
 fn a_crowd_tunes_alike_on_any_number_of_threads_and_misses_those_who_take_no_part() {
     let data = Dataset::mnist().expect("MNIST");
-    let crowd = Crowd::new(&data, 200, true).expect("a crowd");
+    let clients = ManyClients::new(&data, 200, true).expect("a crowd");
     let tune = |threads, part| {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build();
         let tuned = pool
             .expect("threads")
-            .install(|| crowd.tune(Reduction::Mean, part, 4));
+            .install(|| clients.tune(Reduction::Mean, part, 4));
         tuned.expect("tuned")
     };
     let all = tune(1, Part::All);
     assert_eq!(all, tune(3, Part::All));
-    let untuned = crowd.tune(Reduction::Mean, Part::All, 0).expect("judged");
-    assert_eq!(untuned.hyper, vec![0.0; crowd.hypers()]);
+    let untuned = clients.tune(Reduction::Mean, Part::All, 0).expect("judged");
+    assert_eq!(untuned.hyper, vec![0.0; clients.hypers()]);
     assert!(all.valid_loss < untuned.valid_loss);
     let without = tune(2, Part::NoLastDigits);
     assert!(without.last_digits > all.last_digits);
-    assert!(Crowd::new(&data, 0, false).is_err());
+    assert!(ManyClients::new(&data, 0, false).is_err());
 }

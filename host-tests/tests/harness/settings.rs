@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use drmad_host::cli;
 use drmad_host::experiment::{Experiment, What};
-use drmad_host::method::{Method, Name, Way};
+use drmad_host::method::{Method, MethodOptions, Name};
 use drmad_host::recipe::{self, Recipe};
 use drmad_host::setting::{self, Unknown};
 use drmad_host::study::{chaos, multitask, rotations, rtho};
@@ -334,14 +334,14 @@ fn every_number_of_every_file_and_of_every_study_has_bounds() {
             );
         }
     }
-    let way = Way {
+    let options = MethodOptions {
         name: Some(Name::Hats),
         knots: Some(8),
         levels: Some(11),
         spacing: Some(1.5),
         tail: Some(3),
         last: Some(9),
-        psd: true,
+        drop_negative_curvature: true,
         fresh_batches: true,
         validate_on: Some(5),
         rate_scale: Some(2.0),
@@ -350,7 +350,10 @@ fn every_number_of_every_file_and_of_every_study_has_bounds() {
         series_rate: Some(0.1),
         snapshots: Some(3),
     };
-    let method = Table::from_iter([("method".to_string(), Table::try_from(way).unwrap().into())]);
+    let method = Table::from_iter([(
+        "method".to_string(),
+        Table::try_from(options).unwrap().into(),
+    )]);
     held(method, setting::EXPERIMENT, "method");
     for (what, table) in [
         ("rtho", Table::try_from(rtho::Settings::default())),
@@ -493,7 +496,7 @@ fn an_option_of_another_method_is_refused_with_the_methods_that_take_it() {
         ("tape", "damping", "0.1", "implicit, neumann"),
         ("implicit", "series-rate", "0.1", "neumann"),
         ("direct", "last", "3", "tape"),
-        ("direct", "psd", "true", "tape"),
+        ("direct", "drop-negative-curvature", "true", "tape"),
     ] {
         let keys = format!("method = {{ name = \"{method}\", {option} = {value} }}");
         let by_file = format!("{:#}", like_units(&keys).expect_err(&keys));
@@ -508,11 +511,14 @@ fn an_option_of_another_method_is_refused_with_the_methods_that_take_it() {
     }
     // What every method is called takes its own defaults.
     for name in Name::value_variants() {
-        let way = Way {
+        let options = MethodOptions {
             name: Some(*name),
-            ..Way::default()
+            ..MethodOptions::default()
         };
-        assert_eq!(way.method(1000).expect("no options"), Method::new(*name));
+        assert_eq!(
+            options.method(1000).expect("no options"),
+            Method::new(*name)
+        );
     }
 }
 
@@ -528,22 +534,22 @@ fn a_default_fits_the_training_and_what_is_asked_for_does_not_change() {
         // These thin as they go.
         (Name::Knots, None, 5, 32),
     ] {
-        let way = Way {
+        let options = MethodOptions {
             name: Some(name),
             tail,
-            ..Way::default()
+            ..MethodOptions::default()
         };
         assert_eq!(
-            way.method(steps).expect("a method").knots,
+            options.method(steps).expect("a method").knots,
             knots,
             "{name:?} {steps}"
         );
     }
-    let way = Way {
+    let options = MethodOptions {
         knots: Some(21),
-        ..Way::default()
+        ..MethodOptions::default()
     };
-    assert_eq!(way.method(20).expect("a method").knots, 21);
+    assert_eq!(options.method(20).expect("a method").knots, 21);
 }
 
 #[test]
@@ -556,7 +562,10 @@ fn exact_is_what_a_method_does() {
                 last: Some(5),
                 ..whole
             },
-            Method { psd: true, ..whole },
+            Method {
+                drop_negative_curvature: true,
+                ..whole
+            },
             Method {
                 fresh_batches: true,
                 ..whole

@@ -1,5 +1,5 @@
 // What an experiment minimises: the network, of scaled weights or not (wrap/scaled.rs), with a penalty or not
-// (wrap/penalty.rs), products of negative curvature dropped or not (wrap/psd.rs).
+// (wrap/penalty.rs), products of negative curvature dropped or not (wrap/curvature.rs).
 //
 // Its hyperparameters are those of the examples, then the scales, then the coefficients of the penalty.
 #pragma once
@@ -14,7 +14,7 @@ struct Loss {
     u32 penalty;
     float coefficient;
     u32 hypers;
-    u32 psd;
+    u32 drop_negative_curvature;
 
     __device__ bool scaled() const { return scales.count > 0; }
     // Where its parts lie in h.
@@ -25,7 +25,7 @@ struct Loss {
     }
 };
 
-// Which examples are looked at: of a step of a walk through epochs (random.rs), or the first ones.
+// Which examples are looked at: of a step, in an order for each epoch (random.rs), or the first ones.
 struct Batches {
     const u64* epochs;  // stride and offset of each epoch; null for the first examples
     u32 size, examples;
@@ -54,8 +54,8 @@ __device__ __forceinline__ void each_piece(Team& team, const Network& net, const
     bool blocks = batches.size > BLOCK;
     for (u32 start = 0; start < batches.size; start += BLOCK) {
         u32 left = batches.size - start, end = start + (left < BLOCK ? left : BLOCK);
-        for (u32 first = start; first < end; first += net.chunk) {
-            u32 n = end - first < net.chunk ? end - first : net.chunk;
+        for (u32 first = start; first < end; first += net.microbatch) {
+            u32 n = end - first < net.microbatch ? end - first : net.microbatch;
             Piece piece = {n, share, first == start, !blocks && first + n == end};
             take_examples(team, images, batches, s, t, first, piece.n);
             f(piece);
@@ -170,8 +170,8 @@ CALLED void products(Team& team, const Network& net, const Loss& loss, const Bat
                                 const Scratch& s, u32 t, const float* z, const float* h, const float* d, float* h_d,
                                 float* m_d, float* g, u32* flag) {
     const float* scales = h + loss.at_scales();
-    float* sum = loss.psd ? s.dropped : h_d;
-    if (loss.psd) team.each(net.weights, [&](u32 i) { sum[i] = 0.0f; });
+    float* sum = loss.drop_negative_curvature ? s.dropped : h_d;
+    if (loss.drop_negative_curvature) team.each(net.weights, [&](u32 i) { sum[i] = 0.0f; });
     const float *w = z, *u = d;
     float *h_u = sum, *inner_g = g;
     if (loss.scaled()) {
@@ -232,7 +232,7 @@ CALLED void products(Team& team, const Network& net, const Loss& loss, const Bat
         }
         team.sync();
     }
-    if (loss.psd) {
+    if (loss.drop_negative_curvature) {
         if (team.rank < LANES) {
             float curvature = dot(d, sum, net.weights);
             if (team.leads()) *flag = curvature < 0.0f;

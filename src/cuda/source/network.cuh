@@ -17,7 +17,7 @@ struct Layer {
 
 struct Network {
     const Layer* layers;
-    u32 depth, chunk, weights, units;
+    u32 depth, microbatch, weights, units;
     __device__ u32 inputs() const { return layers[0].inputs; }
     __device__ u32 classes() const { return layers[depth - 1].outputs; }
 };
@@ -39,12 +39,12 @@ struct Images {
 enum Tuned : u32 { NOTHING, WEIGHTS, INPUTS };
 
 struct Scratch {
-    u32 *example, *image;     // chunk
-    u32 *counts, *lists;      // inputs, inputs x chunk: (example << 8) | byte
-    float* a;                 // chunk x units: inputs (where they are not lists), then each layer's outputs
-    float* r_a;               // chunk x (units - inputs): the tangents of the outputs
-    float *d, *d_before;      // 2 x chunk x widest: adjoints, then their tangents
-    float *log_sums, *losses, *shares, *pulled;  // chunk
+    u32 *example, *image;     // microbatch
+    u32 *counts, *lists;      // inputs, inputs x microbatch: (example << 8) | byte
+    float* a;                 // microbatch x units: inputs (where they are not lists), then each layer's outputs
+    float* r_a;               // microbatch x (units - inputs): the tangents of the outputs
+    float *d, *d_before;      // 2 x microbatch x widest: adjoints, then their tangents
+    float *log_sums, *losses, *shares, *pulled;  // microbatch
     float *shifted, *r_shifted;                  // what the products of the first layer begin with
     float *sums;              // of a layer's r_d
     float *w, *u, *h_u, *g;   // weights: of scaled weights
@@ -142,7 +142,7 @@ CALLED void take_piece(Team& team, const Network& net, const Examples& examples,
         for (u32 e = 0; e < n; e += 1) {
             u32 byte = images.pixels[(u64)s.image[e] * inputs + i];
             if (byte != 0) {
-                s.lists[(u64)i * net.chunk + count] = e << 8 | byte;
+                s.lists[(u64)i * net.microbatch + count] = e << 8 | byte;
                 count += 1;
             }
         }
@@ -178,7 +178,7 @@ __device__ __forceinline__ void lists_outer(const Team& team, const Network& net
         u32 i = x / outputs, j = x % outputs;
         float sum = fresh ? 0.0f : g[x];
         u32 count = s.counts[i];
-        const u32* list = s.lists + (u64)i * net.chunk;
+        const u32* list = s.lists + (u64)i * net.microbatch;
         for (u32 k = 0; k < count; k += 1) {
             u32 entry = list[k];
             sum = mul_add((float)(entry & 255u) * UNIT, d[(entry >> 8) * outputs + j], sum);

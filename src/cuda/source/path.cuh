@@ -33,7 +33,7 @@ struct Path {
     u32 seen_from;        // the first step that the path sees
     u32 tail_from;        // the step, of those that it sees, from which on it runs backwards
     float rate_scale;
-    u32 slots;            // vectors of what the rule remembers, beside the weights
+    u32 slots;            // vectors of what the optimizer remembers, beside the weights
     u32 snapshots, intervals, levels;
 
     __device__ u32 seen() const { return trained - seen_from; }
@@ -77,12 +77,12 @@ __device__ __forceinline__ float decoded(const Digits& digits, const u32* code, 
     return mul_add(__uint_as_float(code[0]), (float)q, x);
 }
 
-// The weight i of row k, where row 0 is `origin`.
-__device__ __forceinline__ float row_at(const Path& path, u32 weights, u32 k, u32 i, const float* origin) {
-    if (path.levels == 0) return k == 0 ? origin[i] : path.storage[(u64)(k - 1) * weights + i];
+// The weight i of row k, where row 0 is `initial`.
+__device__ __forceinline__ float row_at(const Path& path, u32 weights, u32 k, u32 i, const float* initial) {
+    if (path.levels == 0) return k == 0 ? initial[i] : path.storage[(u64)(k - 1) * weights + i];
     Digits digits(path.levels);
     u32 b = i / digits.block(), inside = i % digits.block();
-    float x = origin[i];
+    float x = initial[i];
     for (u32 row = 1; row <= k; row += 1) {
         x = decoded(digits, code_of(path, digits, weights, row, b), inside, x);
     }
@@ -170,13 +170,13 @@ __device__ __forceinline__ void ends(bool swapped, float*& a, float*& b) {
 
 // Eliminates hat k, whose right-hand side is b. Not followed by a barrier.
 CALLED void close_hat(const Team& team, const Path& path, u32 weights, u32 k, const float* b,
-                                 const float* origin) {
+                                 const float* initial) {
     if (k == 0) return;
     u32 rows = path.intervals + 1;
     float by_b = path.factors[rows + k], by_last = path.factors[2 * rows + k];
     if (path.levels == 0) {
         team.each(weights, [&](u32 i) {
-            float last = row_at(path, weights, k - 1, i, origin);
+            float last = row_at(path, weights, k - 1, i, initial);
             path.storage[(u64)(k - 1) * weights + i] = mul_add(by_last, last, by_b * b[i]);
         });
         return;
@@ -187,7 +187,7 @@ CALLED void close_hat(const Team& team, const Path& path, u32 weights, u32 k, co
         float difference[MOST];
         u32 first = n * block, here = weights - first < block ? weights - first : block;
         for (u32 i = 0; i < here; i += 1) {
-            float last = row_at(path, weights, k - 1, first + i, origin);
+            float last = row_at(path, weights, k - 1, first + i, initial);
             difference[i] = mul_add(by_last, last, by_b * b[first + i]) - last;
         }
         encode(digits, difference, here, code_of(path, digits, weights, k, n));
@@ -196,10 +196,10 @@ CALLED void close_hat(const Team& team, const Path& path, u32 weights, u32 k, co
 
 // c_k = (1 + u_k) x_k - u_k c_{k+1}; `after` is null for the last. Not followed by a barrier.
 __device__ inline void coefficients(const Team& team, const Path& path, u32 weights, u32 k, const float* after,
-                                    float* c, const float* origin) {
+                                    float* c, const float* initial) {
     float u = path.factors[k];
     team.each(weights, [&](u32 i) {
-        float x = row_at(path, weights, k, i, origin);
+        float x = row_at(path, weights, k, i, initial);
         c[i] = after ? mul_add(-u, after[i], (1.0f + u) * x) : x;
     });
 }

@@ -23,7 +23,7 @@ struct Status {
 // One training with all that it needs; every pointer is to its own or to shared memory of the device.
 struct Replica {
     Network net;
-    Loss training, outside;
+    Loss training, validation;
     Batches batches, sweep_batches;
     Schedule schedule;
     Path path;
@@ -261,10 +261,10 @@ __device__ inline void sweep(Team& team, const Replica& r) {
     const Vectors& x = r.x;
     const Path& path = r.path;
     if (*(volatile u32*)&r.status->code != DONE) return;
-    // Without a way back there are no adjoints.
+    // Without a backward pass there are no adjoints.
     if (!x.d_w) return;
     Batches examples = {nullptr, r.validated, r.validated};
-    float valid_loss = gradient(team, r.net, r.outside, examples, r.scratch, 0, x.w, r.h, x.d_w, r.d_h);
+    float valid_loss = gradient(team, r.net, r.validation, examples, r.scratch, 0, x.w, r.h, x.d_w, r.d_h);
     if (team.leads()) {
         *r.valid_loss = valid_loss;
         if (!finite(valid_loss)) r.status->flag = 1;
@@ -285,7 +285,7 @@ __device__ inline void sweep(Team& team, const Replica& r) {
     }
     team.sync();
     Course course = {0, false, 0, 0};
-    // Of a path with a tail the way back begins with the tail, and that of the published line at once.
+    // Of a path with a tail the backward pass begins with the tail, and that of the published line at once.
     if (path.spread || path.tail_from == path.seen()) open(team, path, course, p, x);
     for (u32 s = path.back; s-- > 0;) {
         u32 t = path.step(s);

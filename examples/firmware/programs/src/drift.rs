@@ -21,7 +21,7 @@ use drmad::memory::Need;
 use drmad::method::{Method, Recall, Sweep};
 use drmad::objective::{At, Objective};
 use drmad::outer::Adam;
-use drmad::random::{Normal, Origin};
+use drmad::random::{InitialWeights, Normal};
 use drmad::training::{Model, On, Own, Session, Training, Tuned, What};
 use drmad::tuner::Tuner;
 use drmad::{Arithmetic, Error, Plain, Scalar};
@@ -36,7 +36,7 @@ const POWERS: usize = 5;
 const TRAIN: usize = 8;
 const READINGS: usize = 2 * TRAIN;
 const ROUNDS: usize = 21;
-/// Steps of a training or of its way back after which others may run.
+/// Steps of a training or of its backward pass after which others may run.
 const STEPS_AT_ONCE: usize = 25;
 
 /// The logarithms of penalty, which is the objective's own, and rate.

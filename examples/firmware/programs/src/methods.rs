@@ -2,7 +2,7 @@
 //! flash and RAM?
 //!
 //! A network 16-8-4 with a penalty for each of its 24 units learns four clouds of points in 64 steps. All
-//! programs but for the way back are the same; [`direct`] has none and is what the others are measured
+//! programs but for the backward pass are the same; [`direct`] has none and is what the others are measured
 //! against. Nothing is tuned: the hash of the hypergradient is compared with the host's, and there its
 //! cosine to the exact one is asserted.
 
@@ -13,7 +13,7 @@ use drmad::method::{Method, Recall, Sweep};
 use drmad::models::Features;
 use drmad::network::{Loss, Network};
 use drmad::path::Levels;
-use drmad::random::{Normal, Origin};
+use drmad::random::{InitialWeights, Normal};
 use drmad::training::{On, Training, Tuned, What};
 use drmad::{Error, Plain};
 
@@ -179,7 +179,7 @@ macro_rules! method {
 }
 
 method!(
-    /// No way back at all: the weights are taken for constants.
+    /// No backward pass at all: the weights are taken for constants.
     direct,
     Method::Direct
 );

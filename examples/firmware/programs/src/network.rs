@@ -17,7 +17,7 @@ use drmad::{Error, Plain};
 use crate::images::{CLASSES, PIXELS, in_flash};
 use crate::{DOWN, Judged, Report, fnv1a64};
 
-/// The way back.
+/// The backward pass.
 pub const METHOD: Method = Method::HATS;
 
 /// A training of these layers, with a penalty for each unit.

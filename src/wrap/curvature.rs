@@ -14,7 +14,7 @@
 //! inner curvature without penalties and scales, outermost that of the whole training loss. Forward mode grows by no adjoint: its tangents are those of
 //! the inner objective.
 
-use crate::error::{Error, cut, exactly};
+use crate::error::{Error, check_len, cut};
 use crate::kernels::reduce::dot;
 use crate::objective::{At, Directions, Objective, Products};
 use crate::scalar::{Arithmetic, Scalar};
@@ -28,8 +28,8 @@ pub(crate) fn dropped<A: Arithmetic, S: Scalar>(
     mut scratch: &mut [S],
     inner: impl FnOnce(Products<'_, S>, &mut [S]) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    exactly("d", d, weights)?;
-    exactly("h_d", out.h_d, weights)?;
+    check_len("d", d, weights)?;
+    check_len("h_d", out.h_d, weights)?;
     let h_d = cut("scratch", &mut scratch, weights)?;
     h_d.fill(S::ZERO);
     let products = Products {
@@ -51,8 +51,8 @@ pub(crate) fn dropped<A: Arithmetic, S: Scalar>(
 /// An objective without products of negative curvature.
 ///
 /// ```
-/// use drmad::{models::Quadratic, objective::{At, Objective, Products}, wrap::Psd, Fused};
-/// let saddle = Psd { inner: Quadratic::<Fused>::new(&[1.0, -1.0]) };
+/// use drmad::{models::Quadratic, objective::{At, Objective, Products}, wrap::DropNegativeCurvature, Fused};
+/// let saddle = DropNegativeCurvature { inner: Quadratic::<Fused>::new(&[1.0, -1.0]) };
 /// let at = At { w: &[0.0f32; 2], h: &[0.0; 2], batch: &[] };
 /// let mut scratch = vec![0.0; saddle.second_order_scratch_len()];
 /// for (d, want) in [([2.0, 1.0], [2.0, -1.0]), ([1.0, 2.0], [0.0, 0.0])] {
@@ -64,13 +64,13 @@ pub(crate) fn dropped<A: Arithmetic, S: Scalar>(
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Psd<O> {
+pub struct DropNegativeCurvature<O> {
     /// The objective with all of them.
     pub inner: O,
 }
 
 #[deny(clippy::missing_trait_methods)]
-impl<O: Objective> Objective for Psd<O> {
+impl<O: Objective> Objective for DropNegativeCurvature<O> {
     type Arithmetic = O::Arithmetic;
 
     fn weights(&self) -> usize {
