@@ -9,7 +9,7 @@ use drmad::cuda::{Device, Error, Images, Inputs, Loss, Order, Recall, Replica, T
 use drmad::group::Groups;
 use drmad::models::SparseImages;
 use drmad::random::{Batches, Normal};
-use drmad::train::{Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
 
 /// One kind of work.
 struct Work {

@@ -11,7 +11,8 @@ use drmad::path::{
     Tape,
 };
 use drmad::random::{Batches, Normal};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{L2, Scaled, Strength};
 
 const WIDTHS: &[usize] = &[784, 50, 50, 50, 10];

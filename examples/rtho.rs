@@ -14,7 +14,8 @@ use drmad::objective::Objective;
 use drmad::outer::Parametrisation::{Log, Logit};
 use drmad::outer::{Adam, Outer};
 use drmad::random::{Batches, InitialWeights, Normal};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{L2, Strength};
 use drmad::{Error, Fused};
 

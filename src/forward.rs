@@ -61,7 +61,7 @@ pub enum Wrt {
 /// A training with its tangents, `K` of them, in one flat buffer.
 ///
 /// ```
-/// use drmad::{forward::{Forward, Wrt, scratch_len}, hypergradient::Validation, train::*};
+/// use drmad::{forward::{Forward, Wrt, scratch_len}, hypergradient::Validation, schedule::*, train::*};
 /// use drmad::{group::Groups, models::Quadratic, random::Batches, Fused};
 ///
 /// // One step from 1 by v = -(1 - gamma) (w - h), w + alpha v; the loss at the end is (w - h)^2 / 2.
@@ -208,7 +208,7 @@ impl<'a, S: Scalar> Forward<'a, S> {
 /// [`Tuner`](crate::tuner::Tuner) of its hyperparameters: a state may be two.
 ///
 /// ```
-/// use drmad::{forward::*, outer::Sgd, state, train::*, tuner::Tuner};
+/// use drmad::{forward::*, outer::Sgd, state, schedule::*, train::*, tuner::Tuner};
 /// use drmad::{group::Groups, models::Quadratic, random::Batches, Fused};
 ///
 /// const RULE: Optimizer = Optimizer::HeavyBall;

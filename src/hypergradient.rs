@@ -38,7 +38,7 @@ pub struct Validation<'a, A: Arithmetic, S: Scalar> {
 /// and a network that does not fit is an error of the build:
 ///
 /// ```
-/// use drmad::{group::Layout, hypergradient::*, models::{Inputs, Pass}, path::Quantised, train::Optimizer};
+/// use drmad::{group::Layout, hypergradient::*, models::{Inputs, Pass}, path::Quantised, schedule::Optimizer};
 ///
 /// const WIDTHS: &[usize] = &[16, 12, 4];
 /// const NETWORK: Pass = Pass { layout: Layout::Layers(WIDTHS), microbatch: 8, inputs: Inputs::Gathered };
@@ -55,7 +55,7 @@ pub struct Validation<'a, A: Arithmetic, S: Scalar> {
 /// With layers of 17 units it would not be built:
 ///
 /// ```compile_fail,E0080
-/// use drmad::{group::Layout, hypergradient::*, models::{Inputs, Pass}, path::Quantised, train::Optimizer};
+/// use drmad::{group::Layout, hypergradient::*, models::{Inputs, Pass}, path::Quantised, schedule::Optimizer};
 ///
 /// const WIDTHS: &[usize] = &[16, 17, 17, 4];
 /// const NETWORK: Pass = Pass { layout: Layout::Layers(WIDTHS), microbatch: 8, inputs: Inputs::Gathered };
@@ -195,7 +195,7 @@ pub struct Progress<S> {
 /// at a time; between them [`InnerProblem::state`] is what to save.
 ///
 /// ```
-/// use drmad::{group::Groups, hypergradient::*, models::Quadratic, path::Tape, random::Batches, train::*};
+/// use drmad::{group::Groups, hypergradient::*, models::Quadratic, path::Tape, random::Batches, schedule::*, train::*};
 /// use drmad::{Error, Fused, objective::dual_required_len, state};
 ///
 /// const RULE: Optimizer = Optimizer::HeavyBall;
@@ -460,7 +460,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
     /// that takes the weights for constants. `workspace.d_w` is left with `dE/dw_T`.
     ///
     /// ```
-    /// use drmad::{Fused, group::Groups, hypergradient::*, models::Quadratic, random::Batches, train::*};
+    /// use drmad::{Fused, group::Groups, hypergradient::*, models::Quadratic, random::Batches, schedule::*, train::*};
     /// let bowl = Quadratic::<Fused>::new(&[2.0]);
     /// let schedule = Schedule { groups: Groups::global(1), optimizer: Optimizer::HeavyBall, rates: &[0.1f32], momenta: &[0.5] };
     /// let batches = Batches { seed: 0, examples: 1, size: 1 };

@@ -160,7 +160,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
     /// ```
     /// use drmad::hypergradient::{Validation, Workspace};
     /// use drmad::implicit::{Implicit, Solver, Stopped, scratch_len};
-    /// use drmad::{Fused, group::Groups, models::Quadratic, path::Line, random::Batches, train::*};
+    /// use drmad::{Fused, group::Groups, models::Quadratic, path::Line, random::Batches, schedule::*, train::*};
     /// use drmad::wrap::{L2, Strength};
     ///
     /// // 1/2 sum a (w - h)^2 + 1/2 w^2 is least at w = a h / (a + 1).

@@ -115,8 +115,8 @@ compile_error!(
 pub mod check;
 #[cfg(feature = "cuda")]
 pub mod cuda;
-pub mod dual;
-pub mod error;
+mod dual;
+mod error;
 pub mod forward;
 pub mod group;
 pub mod hypergradient;

@@ -6,7 +6,7 @@
 //! a compiler that was free to choose would not.
 //!
 //! [`Scalar`] is `f32` in earnest, `f64` where a test needs a reference, and
-//! [`Dual`](crate::dual::Dual) of either where a derivative of a gradient is wanted. It refuses
+//! [`Dual`](crate::Dual) of either where a derivative of a gradient is wanted. It refuses
 //! integers and complex numbers.
 //!
 //! # Kinks

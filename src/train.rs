@@ -21,7 +21,7 @@ use crate::objective::{At, Differentiable};
 use crate::path::{Path, Spare, Steps};
 use crate::random::Batches;
 use crate::scalar::{Arithmetic, Scalar};
-pub use crate::schedule::{Optimizer, Schedule, Step};
+use crate::schedule::{Optimizer, Schedule};
 
 /// A training: everything the trajectory is a function of, but for `w_0`. The crate's first page has an
 /// example.

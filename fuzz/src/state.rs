@@ -10,8 +10,9 @@ use drmad::path::{
     Reversible, Tail, Tape, Truncated,
 };
 use drmad::random::Batches;
+use drmad::schedule::{Optimizer, Schedule};
 use drmad::state::{self, State};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::tuner::Tuner;
 
 use crate::bytes::Bytes;

@@ -21,7 +21,7 @@ use anyhow::{Context, Result, bail};
 use drmad::Fused;
 use drmad::group::Groups;
 use drmad::path::Reversed;
-use drmad::train::{Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;

@@ -35,7 +35,7 @@ use super::math::power;
 use super::momentum::{Moving, RowSteps, Seed};
 use super::reduce::total;
 use super::rows::by_columns;
-use crate::dual::Dual;
+use crate::Dual;
 use crate::error::Error;
 use crate::pieces::{split, split_mut};
 use crate::scalar::{Arithmetic, Scalar};

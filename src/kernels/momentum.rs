@@ -13,7 +13,7 @@ use core::iter::once;
 use super::dispatch::run;
 use super::reduce::dot_inline;
 use super::rows::by_columns;
-use crate::dual::Dual;
+use crate::Dual;
 use crate::scalar::{Arithmetic, Scalar};
 
 /// The rate `alpha` and the momentum `gamma` of one step of one group.

@@ -20,7 +20,7 @@ use super::momentum::{
 };
 use super::reduce::total;
 use super::rows::by_columns;
-use crate::dual::Dual;
+use crate::Dual;
 use crate::scalar::{Arithmetic, Scalar};
 
 /// The new velocity of a weight, and how far it moves in units of the rate.

@@ -12,7 +12,7 @@
 //! Refused: nothing of its own.
 
 use super::{At, Objective};
-use crate::dual::Dual;
+use crate::Dual;
 use crate::error::{Error, check_len, cut};
 use crate::scalar::{Arithmetic, Scalar};
 

@@ -37,7 +37,7 @@
 
 mod by_loss;
 
-use crate::dual::Dual;
+use crate::Dual;
 use crate::error::{Error, check_len, cut};
 use crate::scalar::{Arithmetic, Scalar};
 

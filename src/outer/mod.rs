@@ -6,17 +6,18 @@
 //! steps round by round.
 //!
 //! Where hyperparameters have bounds there are two ways to keep them: a [`Parametrisation`] that has
-//! none, or a projection after each step ([`Projected`], [`projections`]).
+//! none, or a projection after each step ([`Projected`], [`Projection`]).
 
 mod adam;
 mod parametrisation;
-pub mod projections;
+mod projections;
 mod sgd;
 mod sign;
 
 pub use adam::Adam;
 pub use parametrisation::Parametrisation;
 pub use projections::{Projected, Projection};
+
 pub use sgd::Sgd;
 pub use sign::Sign;
 

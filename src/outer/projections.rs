@@ -1,11 +1,11 @@
 //! Euclidean projections: the nearest point of a convex set, in place.
 //!
 //! ```text
-//! non_negative    x_i >= 0                              max(x_i, 0)
-//! boxed           low <= x_i <= high                    clamp(x_i, low, high)
-//! simplex         x_i >= 0, sum x = total               max(x_i - t, 0)
-//! l1_ball         sum |x| <= radius                     sign(x_i) max(|x_i| - t, 0)
-//! capped_box      low <= x_i <= high, sum x <= total    clamp(x_i - t, low, high)
+//! NonNegative     x_i >= 0                              max(x_i, 0)
+//! Box             low <= x_i <= high                    clamp(x_i, low, high)
+//! Simplex         x_i >= 0, sum x = total               max(x_i - t, 0)
+//! L1Ball          sum |x| <= radius                     sign(x_i) max(|x_i| - t, 0)
+//! CappedBox       low <= x_i <= high, sum x <= total    clamp(x_i - t, low, high)
 //! ```
 //!
 //! where the threshold `t` is such that the sum comes out right, and 0 where an inequality holds
@@ -20,7 +20,7 @@
 //! keeps its bits; a projected one is inside up to the rounding of its numbers.
 //!
 //! A threshold beyond 2^53 times the distance of the bounds cannot be found to their precision;
-//! `capped_box` then returns a point inside that need not be the nearest.
+//! [`Projection::CappedBox`] then returns a point inside that need not be the nearest.
 //!
 //! Refused: an empty set ([`Error::EmptySet`]), and numbers that are not finite
 //! ([`Error::NonFinite`]); then `x` is as it was. Bounds may be infinite. Of dual numbers only the
@@ -34,38 +34,43 @@ use crate::kernels::reduce::{all_finite, sum_of};
 use crate::scalar::Scalar;
 use crate::state::Fields;
 
-/// A convex set to project onto: the functions of this module as values.
+/// A convex set to project onto.
 ///
 /// ```
 /// use drmad::outer::Projection;
-/// let mut h = [0.75f32, -1.0];
-/// Projection::Box { low: 0.0, high: 0.5 }.project(&mut h)?;
-/// assert_eq!(h, [0.5, 0.0]);
+/// let onto = |set: Projection<f32>, mut x: [f32; 4]| set.project(&mut x).map(|()| x);
+/// assert_eq!(onto(Projection::NonNegative, [1.0, -2.0, 0.0, 3.0])?, [1.0, 0.0, 0.0, 3.0]);
+/// assert_eq!(onto(Projection::Box { low: 0.0, high: 1.0 }, [1.5, 0.5, -2.0, 1.0])?, [1.0, 0.5, 0.0, 1.0]);
+/// assert_eq!(onto(Projection::Simplex { total: 1.0 }, [1.0, 0.5, -2.0, 0.0])?, [0.75, 0.25, 0.0, 0.0]);
+/// assert_eq!(onto(Projection::L1Ball { radius: 1.0 }, [-1.0, 0.5, 0.125, 0.0])?, [-0.75, 0.25, 0.0, 0.0]);
+/// let capped = Projection::CappedBox { low: 0.0, high: 1.0, total: 1.5 };
+/// assert_eq!(onto(capped, [2.0, 0.75, 0.5, -1.0])?, [1.0, 0.375, 0.125, 0.0]);
 /// # Ok::<(), drmad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Projection<S> {
-    /// [`non_negative`].
+    /// `x_i >= 0`.
     NonNegative,
-    /// [`boxed`].
+    /// `low <= x_i <= high`.
     Box {
         /// The least number allowed.
         low: S,
         /// The greatest.
         high: S,
     },
-    /// [`simplex`].
+    /// `x_i >= 0, sum x = total`.
     Simplex {
         /// The sum.
         total: S,
     },
-    /// [`l1_ball`].
+    /// `sum |x| <= radius`.
     L1Ball {
         /// The greatest sum of magnitudes allowed.
         radius: S,
     },
-    /// [`capped_box`].
+    /// `low <= x_i <= high, sum x <= total`. With `low = 0` the sum is the L1 norm: the weights of examples in
+    /// hyper-cleaning (Franceschi et al. 2017, section 5.1).
     CappedBox {
         /// The least number allowed.
         low: S,
@@ -153,17 +158,7 @@ fn clamp<T: PartialOrd>(x: T, low: T, high: T) -> T {
 }
 
 /// Onto `x_i >= 0`.
-///
-/// ```
-/// let mut x = [1.0f32, -2.0];
-/// drmad::outer::projections::non_negative(&mut x)?;
-/// assert_eq!(x, [1.0, 0.0]);
-/// # Ok::<(), drmad::Error>(())
-/// ```
-///
-/// # Errors
-/// [`Error::NonFinite`].
-pub fn non_negative<S: Scalar>(x: &mut [S]) -> Result<(), Error> {
+fn non_negative<S: Scalar>(x: &mut [S]) -> Result<(), Error> {
     Projection::NonNegative.admit(x)?;
     for x in x.iter_mut().filter(|x| **x < S::ZERO) {
         *x = S::ZERO;
@@ -172,17 +167,7 @@ pub fn non_negative<S: Scalar>(x: &mut [S]) -> Result<(), Error> {
 }
 
 /// Onto `low <= x_i <= high`.
-///
-/// ```
-/// let mut x = [1.5f32, 0.5, -2.0];
-/// drmad::outer::projections::boxed(0.0, 1.0, &mut x)?;
-/// assert_eq!(x, [1.0, 0.5, 0.0]);
-/// # Ok::<(), drmad::Error>(())
-/// ```
-///
-/// # Errors
-/// [`Error::EmptySet`] where `low` exceeds `high`; [`Error::NonFinite`].
-pub fn boxed<S: Scalar>(low: S, high: S, x: &mut [S]) -> Result<(), Error> {
+fn boxed<S: Scalar>(low: S, high: S, x: &mut [S]) -> Result<(), Error> {
     Projection::Box { low, high }.admit(x)?;
     for x in x {
         *x = clamp(*x, low, high);
@@ -191,18 +176,7 @@ pub fn boxed<S: Scalar>(low: S, high: S, x: &mut [S]) -> Result<(), Error> {
 }
 
 /// Onto `x_i >= 0, sum x = total`.
-///
-/// ```
-/// let mut x = [1.0f32, 0.5, -2.0];
-/// drmad::outer::projections::simplex(1.0, &mut x)?;
-/// assert_eq!(x, [0.75, 0.25, 0.0]);
-/// # Ok::<(), drmad::Error>(())
-/// ```
-///
-/// # Errors
-/// [`Error::EmptySet`] where `total` is negative or infinite, or positive for no numbers;
-/// [`Error::NonFinite`].
-pub fn simplex<S: Scalar>(total: S, x: &mut [S]) -> Result<(), Error> {
+fn simplex<S: Scalar>(total: S, x: &mut [S]) -> Result<(), Error> {
     Projection::Simplex { total }.admit(x)?;
     let total = total.to_f64();
     if sum_of(x, S::to_f64) == total && x.iter().all(|x| *x >= S::ZERO) {
@@ -216,17 +190,7 @@ pub fn simplex<S: Scalar>(total: S, x: &mut [S]) -> Result<(), Error> {
 }
 
 /// Onto `sum |x| <= radius`.
-///
-/// ```
-/// let mut x = [-1.0f32, 0.5, 0.125];
-/// drmad::outer::projections::l1_ball(1.0, &mut x)?;
-/// assert_eq!(x, [-0.75, 0.25, 0.0]);
-/// # Ok::<(), drmad::Error>(())
-/// ```
-///
-/// # Errors
-/// [`Error::EmptySet`] where `radius` is negative; [`Error::NonFinite`].
-pub fn l1_ball<S: Scalar>(radius: S, x: &mut [S]) -> Result<(), Error> {
+fn l1_ball<S: Scalar>(radius: S, x: &mut [S]) -> Result<(), Error> {
     Projection::L1Ball { radius }.admit(x)?;
     if sum_of(x, magnitude) <= radius.to_f64() {
         return Ok(());
@@ -241,21 +205,10 @@ pub fn l1_ball<S: Scalar>(radius: S, x: &mut [S]) -> Result<(), Error> {
 
 /// Onto `low <= x_i <= high, sum x <= total`. With `low = 0` the sum is the L1 norm: the weights of
 /// examples in hyper-cleaning (Franceschi et al. 2017, section 5.1).
-///
-/// ```
-/// let mut x = [2.0f32, 0.75, 0.5, -1.0];
-/// drmad::outer::projections::capped_box(0.0, 1.0, 1.5, &mut x)?;
-/// assert_eq!(x, [1.0, 0.375, 0.125, 0.0]);
-/// # Ok::<(), drmad::Error>(())
-/// ```
-///
-/// # Errors
-/// [`Error::EmptySet`] where `low` exceeds `high`, or `total` is less than as many times `low` as
-/// there are numbers; [`Error::NonFinite`].
-pub fn capped_box<S: Scalar>(low: S, high: S, total: S, x: &mut [S]) -> Result<(), Error> {
+fn capped_box<S: Scalar>(low: S, high: S, total: S, x: &mut [S]) -> Result<(), Error> {
     Projection::CappedBox { low, high, total }.admit(x)?;
     let by = Threshold {
-        initial: 0.0,
+        origin: 0.0,
         t: 0.0,
         low: low.to_f64(),
         high: high.to_f64(),
@@ -285,11 +238,11 @@ fn greatest<S: Scalar>(x: &[S], y: impl Fn(S) -> f64) -> f64 {
     })
 }
 
-/// What projects a number: `clamp(y - initial - t, low, high)`.
+/// What projects a number: `clamp(y - origin - t, low, high)`.
 #[derive(Clone, Copy)]
 struct Threshold {
     /// A number near the threshold, known beforehand, so that `t` need not be found beside it.
-    initial: f64,
+    origin: f64,
     t: f64,
     low: f64,
     high: f64,
@@ -300,7 +253,7 @@ impl Threshold {
     /// at most the total.
     fn of_simplex<S: Scalar>(x: &[S], y: impl Fn(S) -> f64 + Copy, total: f64) -> Self {
         let start = Threshold {
-            initial: greatest(x, y),
+            origin: greatest(x, y),
             t: 0.0,
             low: 0.0,
             high: f64::INFINITY,
@@ -310,7 +263,7 @@ impl Threshold {
 
     #[inline(always)]
     fn apply(&self, y: f64) -> f64 {
-        clamp(y - self.initial - self.t, self.low, self.high)
+        clamp(y - self.origin - self.t, self.low, self.high)
     }
 
     /// The sum of the projected numbers.

@@ -23,7 +23,7 @@ use crate::state::Fields;
 /// The naive reversal.
 ///
 /// ```
-/// use drmad::{group::Groups, path::Reversed, train::*};
+/// use drmad::{group::Groups, path::Reversed, schedule::*, train::*};
 /// let reach = |momentum: f32| {
 ///     let (groups, optimizer) = (Groups::global(10), Optimizer::HeavyBall);
 ///     let schedule = Schedule { groups, optimizer, rates: &[0.1f32], momenta: &[momentum] };

@@ -22,7 +22,8 @@ use drmad::models::Features;
 use drmad::objective::{self, At, Objective, Products};
 use drmad::path::{Path, Steps};
 use drmad::random::{Batches, InitialWeights};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::{Arithmetic, Error, Scalar};
 
 /// Something is missing: says what to install, and fails with `CI_REQUIRED=1`, where it should be there.

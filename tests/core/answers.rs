@@ -14,7 +14,8 @@ use drmad::path::{
     Stored, Tape,
 };
 use drmad::random::{Batches, Normal};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::{Arithmetic, Error, Fused, Scalar};
 
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/questions.md"));

@@ -8,7 +8,8 @@ use drmad::kernels::momentum::RowSteps;
 use drmad::models::{Features, Mlp};
 use drmad::path::{Checkpoints, Mark, Path, Spare, Steps, Tape};
 use drmad::random::Batches;
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain};
 

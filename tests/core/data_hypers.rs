@@ -17,7 +17,8 @@ use drmad::models::{
 use drmad::objective::{At, Objective, Products};
 use drmad::path::Tape;
 use drmad::random::Batches;
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain};
 

@@ -14,7 +14,8 @@ use drmad::path::{
     Reversible, Tail, Tape,
 };
 use drmad::random::{Batches, InitialWeights, Normal};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Error, Fused};
 

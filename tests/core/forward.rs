@@ -15,7 +15,8 @@ use drmad::objective::{At, Directions, Objective};
 use drmad::outer::{Adam, Outer};
 use drmad::path::Tape;
 use drmad::random::{Batches, InitialWeights, Normal};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Error, Fused, Plain, Scalar, state};
 

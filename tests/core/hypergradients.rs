@@ -20,7 +20,8 @@ use drmad::path::{
     Full, Grid, Hats, Line, Path, Plan, Quantised, Replayed, Spare, Steps, Stored, Tape,
 };
 use drmad::random::{Batches, InitialWeights, Normal};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{L1, L2, Scaled, Strength};
 use drmad::{Arithmetic, Dual, Error, Fused, Plain, Scalar};
 

@@ -13,7 +13,8 @@ use drmad::models::{Features, Mlp, Quadratic};
 use drmad::objective::{At, Objective, Products};
 use drmad::path::{Line, Tape};
 use drmad::random::Batches;
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{L1, L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Scalar};
 

@@ -12,7 +12,8 @@ use drmad::kernels::{accumulate, interpolate};
 use drmad::models::Mlp;
 use drmad::path::{Full, Grid, Knots, Legendre, Path, Quantised, Rows, Spare, Stored, Tape};
 use drmad::random::{Batches, InitialWeights, Normal};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain, Real, Scalar};
 

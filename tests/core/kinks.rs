@@ -8,7 +8,8 @@ use drmad::hypergradient::Validation;
 use drmad::objective::{At, Objective};
 use drmad::path::Tape;
 use drmad::random::Batches;
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::{Dual, Error, Fused, Scalar};
 
 #[test]

@@ -13,7 +13,8 @@ use drmad::path::{
     Reversed, Reversible, Tail, Tape, Truncated,
 };
 use drmad::random::{Batches, Initial, Normal};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{L2, Strength};
 use drmad::{Error, Fused, Real};
 

@@ -12,8 +12,9 @@ use drmad::path::{
     Reversible, Tail, Tape, Truncated,
 };
 use drmad::random::{Batches, InitialWeights, Normal};
+use drmad::schedule::{Optimizer, Schedule};
 use drmad::state::{self, Fields, Found, State, crc32};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::tuner::Tuner;
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Dual, Error, Fused, Scalar};

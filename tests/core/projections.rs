@@ -4,7 +4,6 @@
 use crate::common::{Noise, assert_close, assert_each_close, bits, on_every_level};
 use crate::tolerances::*;
 use drmad::outer::Parametrisation::{self, Log, Logit};
-use drmad::outer::projections::{boxed, capped_box, l1_ball, non_negative, simplex};
 use drmad::outer::{Adam, Outer, Projected, Projection, Sgd};
 use drmad::{Dual, Error, Fused, Plain};
 
@@ -304,7 +303,13 @@ fn projections_of_a_few_numbers_are_the_known_ones() {
 #[test]
 fn a_threshold_beyond_the_bounds_precision_still_gives_a_point_inside() {
     let mut x = [1e38f32, 1e38, 3.0];
-    capped_box(0.0, 1.0, 1.0, &mut x).unwrap();
+    Projection::CappedBox {
+        low: 0.0,
+        high: 1.0,
+        total: 1.0,
+    }
+    .project(&mut x)
+    .unwrap();
     assert!(x.iter().all(|x| (0.0..=1.0).contains(x)) && x.iter().sum::<f32>() <= 1.0);
 }
 
@@ -340,7 +345,7 @@ fn a_point_inside_keeps_its_bits() {
     )));
     let negative = [-0.1f32, 0.25, -0.0];
     let mut y = negative;
-    l1_ball(1.0, &mut y).unwrap();
+    Projection::L1Ball { radius: 1.0 }.project(&mut y).unwrap();
     assert_eq!(bits(&y), bits(&negative));
 }
 
@@ -382,9 +387,28 @@ fn a_million_numbers_are_projected_with_the_same_bits_on_every_vector_level() {
     let x = Noise(84).f32s(1_000_000, 1.0);
     type Case = (&'static str, fn(&mut [f32]) -> Result<(), Error>, f64);
     let cases: [Case; 3] = [
-        ("simplex", |x| simplex(100.0, x), 100.0),
-        ("l1 ball", |x| l1_ball(100.0, x), 100.0),
-        ("capped box", |x| capped_box(0.0, 0.5, 1e5, x), 1e5),
+        (
+            "simplex",
+            |x| Projection::Simplex { total: 100.0 }.project(x),
+            100.0,
+        ),
+        (
+            "l1 ball",
+            |x| Projection::L1Ball { radius: 100.0 }.project(x),
+            100.0,
+        ),
+        (
+            "capped box",
+            |x| {
+                Projection::CappedBox {
+                    low: 0.0,
+                    high: 0.5,
+                    total: 1e5,
+                }
+                .project(x)
+            },
+            1e5,
+        ),
     ];
     for (what, project, total) in cases {
         let mut first: Option<Vec<f32>> = None;
@@ -475,8 +499,15 @@ fn numbers_that_are_not_finite_are_not_projected() {
             }
         }
     }
-    assert!(non_negative(&mut [f32::NAN]).is_err());
-    assert!(boxed(0.0, 1.0, &mut [f32::NAN]).is_err());
+    assert!(Projection::NonNegative.project(&mut [f32::NAN]).is_err());
+    assert!(
+        Projection::Box {
+            low: 0.0,
+            high: 1.0
+        }
+        .project(&mut [f32::NAN])
+        .is_err()
+    );
 }
 
 #[test]
@@ -493,7 +524,13 @@ fn a_projected_optimizer_steps_and_then_projects() {
     Projected { inner, onto: all }.step(&mut got, &d).unwrap();
     let mut sgd = inner;
     sgd.step(&mut want, &d).unwrap();
-    capped_box(0.0, 1.0, 1.5, &mut want).unwrap();
+    Projection::CappedBox {
+        low: 0.0,
+        high: 1.0,
+        total: 1.5,
+    }
+    .project(&mut want)
+    .unwrap();
     assert_eq!(got, want);
 
     // A refused step changes neither the hyperparameters nor the optimizer's state.

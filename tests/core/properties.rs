@@ -18,7 +18,8 @@ use drmad::path::{
     Reversible, Tail, Tape, Truncated,
 };
 use drmad::random::Batches;
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{L2, Scaled, Strength};
 use drmad::{Dual, Error, Fused, Scalar};
 use proptest::prelude::*;

@@ -12,7 +12,8 @@ use drmad::objective::{At, Objective, Products, by_dual_numbers};
 use drmad::outer::{Adam, Outer, Sgd, Sign};
 use drmad::path::{Full, Grid, Hats, Line, Path, Plan, Quantised, Spare, Tape};
 use drmad::random::{self, Batches, Normal};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{L1, L2, Scaled, Strength};
 use drmad::{Error, Fused, Plain, Scalar, check};
 

@@ -17,7 +17,8 @@ use drmad::models::{Features, Mlp, Quadratic};
 use drmad::objective::{At, Objective, Products};
 use drmad::path::{Path, Reversible, Spare, Steps, Taken, Tape};
 use drmad::random::Batches;
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::{Error, Fused, Scalar};
 
 // ---------------------------------------------------------------- the integers

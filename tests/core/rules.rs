@@ -17,7 +17,8 @@ use drmad::objective::{At, Objective};
 use drmad::outer;
 use drmad::path::{Path, Reversed, Reversible, Tape};
 use drmad::random::Batches;
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
 

@@ -11,7 +11,8 @@ use drmad::path::{
     Reversible, Spare, Steps, Tail, Taken, Tape, Truncated,
 };
 use drmad::random::{Batches, Normal};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{L2, Strength};
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
 

@@ -9,7 +9,8 @@ use drmad::hypergradient::Validation;
 use drmad::models::Quadratic;
 use drmad::path::{Full, Grid, Hats, Knots, Line, Path, Quantised, Rows, Stored, Tail, Truncated};
 use drmad::random::{Batches, InitialWeights};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::{Error, Fused};
 
 const STEPS: usize = 24;

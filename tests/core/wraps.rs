@@ -12,7 +12,8 @@ use drmad::models::{Logistic, Mlp, Quadratic};
 use drmad::objective::{At, Directions, Objective, Products};
 use drmad::path::{Line, Path, Tape};
 use drmad::random::Batches;
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{Coupled, Coupling, DropNegativeCurvature, L1, L2, Scaled, Strength, Tasks};
 use drmad::{Arithmetic, Error, Fused, Plain, Scalar};
 

@@ -26,7 +26,8 @@ use drmad::path::{
     Tail, Tape, Truncated,
 };
 use drmad::random::{Batches, Normal};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{Coupled, Coupling, L2, Scaled, Strength, Tasks};
 use drmad::{Arithmetic, Fused, Plain};
 

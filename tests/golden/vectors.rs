@@ -20,7 +20,8 @@ use drmad::models::{BLOCK, Examples, Features, Mlp, Pixels, SparseImages, Sparse
 use drmad::objective::Objective;
 use drmad::path::{Grid, Hats, Line, Path, Quantised, Reversible, Tape};
 use drmad::random::{self, Batches, InitialWeights, Normal};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::wrap::{L1, L2, Scaled, Strength};
 use drmad::{Arithmetic, Dual, Fused, Plain};
 use rand_chacha::ChaCha8Rng;

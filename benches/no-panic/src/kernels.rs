@@ -267,11 +267,6 @@ operations! {
     }
     outer_projection_check(x) { put(&mut x.failed, x.projection.check(x.n[0])); }
     outer_projection_project(x) { put(&mut x.failed, x.projection.project(x.f[0])); }
-    outer_non_negative(x) { put(&mut x.failed, projections::non_negative(x.f[0])); }
-    outer_boxed(x) { put(&mut x.failed, projections::boxed(x.x[0], x.x[1], x.f[0])); }
-    outer_simplex(x) { put(&mut x.failed, projections::simplex(x.x[0], x.f[0])); }
-    outer_l1_ball(x) { put(&mut x.failed, projections::l1_ball(x.x[0], x.f[0])); }
-    outer_capped_box(x) { put(&mut x.failed, projections::capped_box(x.x[0], x.x[1], x.x[2], x.f[0])); }
     outer_parametrisation_value(x) { x.parametrisation.value::<Plain, _>(x.f[0]); }
     outer_parametrisation_invert(x) { put(&mut x.failed, x.parametrisation.invert::<Plain, _>(x.f[0])); }
     activation_relu(x) {

@@ -26,7 +26,6 @@ use drmad::models::{
 };
 use drmad::network::{self, Network};
 use drmad::objective::{self, At, ByLoss, Directions, Objective, Products};
-use drmad::outer::projections;
 use drmad::outer::{Adam, Outer, Parametrisation, Projected, Projection, Sgd, Sign};
 use drmad::path::{
     Checkpoints, Full, Grid, Hats, Knots, Legendre, Levels, Line, Mark, Path, Plan, Quantised,
@@ -34,7 +33,8 @@ use drmad::path::{
 };
 use drmad::random::{self, Batches, Initial, InitialWeights, Normal};
 use drmad::state;
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 use drmad::training::{Hypers, Model, Name, On, Own, Session, Training, Tuned, Values, What};
 use drmad::tuner::Tuner;
 use drmad::wrap::{Coupled, Coupling, DropNegativeCurvature, L1, L2, Scaled, Strength, Tasks};

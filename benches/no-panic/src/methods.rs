@@ -433,7 +433,7 @@ operations! {
     tuned_new_what(x) {
         let block = Tuned::new(x.what, x.granularity);
         x.n[0] = block.groups(x.groups().layout).len() + x.what.name().len();
-        x.flag = x.what.may_change() || x.what.is_of_the_loss() || x.what.parametrisation().is_some();
+        x.flag = x.what.parametrisation().is_some();
     }
     training_plan(x) {
         let training = x.training();

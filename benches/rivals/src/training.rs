@@ -14,7 +14,8 @@ use drmad::hypergradient::{Workspace, scratch_len};
 use drmad::models::{Examples, Mlp, Pixels, SparseImages, SparsePixels};
 use drmad::path::Line;
 use drmad::random::{Batches, InitialWeights, Normal};
-use drmad::train::{InnerProblem, Optimizer, Schedule};
+use drmad::schedule::{Optimizer, Schedule};
+use drmad::train::InnerProblem;
 
 use crate::{Effort, median, race};
 

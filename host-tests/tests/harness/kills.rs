@@ -19,7 +19,7 @@ use crate::common::Noise;
 use clap::ValueEnum;
 use drmad::Fused;
 use drmad::method::Extent;
-use drmad::train::Optimizer;
+use drmad::schedule::Optimizer;
 use drmad_host::data::{Dataset, Split};
 use drmad_host::experiment::Experiment;
 use drmad_host::memory::resident;
