@@ -36,6 +36,7 @@ use crate::kernels::momentum::{Moving, Seed};
 use crate::kernels::reduce::{all_finite, dot};
 use crate::kernels::{adam, momentum, nesterov};
 use crate::objective::{At, Directions, Objective};
+use crate::optimizer::stepping;
 use crate::pieces::{split, split_mut};
 use crate::random::InitialWeights;
 use crate::scalar::{Arithmetic, Scalar};
@@ -311,6 +312,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
         self.check_forward(forward)?;
         self.check_steps(&steps, self.steps)?;
         let end = steps.end;
+        let stepping = stepping::<A, S>(self.schedule.optimizer);
         for t in steps {
             self.batches.fill(t, batch)?;
             let at = At {
@@ -329,8 +331,8 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
                 .tangents(at, along, g, g_dot, forward.scratch)?;
             self.step_tangents(t, forward);
             let taken = forward.taken;
-            self.schedule
-                .apply::<A>(t, taken, forward.g, forward.v, forward.w);
+            let (g, v, w) = (&*forward.g, &mut *forward.v, &mut *forward.w);
+            self.schedule.apply(stepping, (t, taken), g, v, w);
             forward.taken = taken.saturating_add(1);
             if !loss.is_finite() {
                 return Err(Error::Diverged {
@@ -338,8 +340,8 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
                     step: t,
                 });
             }
-            self.schedule
-                .check_moments(t, taken, forward.g, forward.v)?;
+            let at = (self.schedule.optimizer, taken);
+            stepping.check(at, t, forward.g, forward.v)?;
             each(t, loss);
         }
         for (what, x) in [

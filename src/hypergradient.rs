@@ -16,6 +16,7 @@ use core::ops::Range;
 use crate::error::{Error, check_equal, check_len, cut};
 use crate::kernels::reduce::all_finite;
 use crate::objective::{At, Differentiable, Objective};
+use crate::optimizer::{Stepping, stepping};
 use crate::path::{Path, Spare};
 use crate::random::InitialWeights;
 use crate::scalar::{Arithmetic, Scalar};
@@ -413,9 +414,22 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
         batch: &mut [u32],
         each: &mut dyn FnMut(usize, S),
     ) -> Result<(), Error> {
+        let stepping = stepping(self.schedule.optimizer);
+        self.train_by(stepping, (initial, path), workspace, batch, each)
+    }
+
+    /// The same by the kernels of the optimizer that are given.
+    pub(crate) fn train_by(
+        &self,
+        stepping: &dyn Stepping<A, S>,
+        (initial, path): (&dyn InitialWeights<S>, &mut dyn Path<A, S>),
+        workspace: &mut Workspace<'_, S>,
+        batch: &mut [u32],
+        each: &mut dyn FnMut(usize, S),
+    ) -> Result<(), Error> {
         // That of no steps begins, too, and is refused then.
         self.begin(initial, workspace)?;
-        self.train_steps(0..self.steps, path, workspace, batch, each)
+        self.train_steps(0..self.steps, path, workspace, batch, stepping, each)
     }
 
     fn begin(
@@ -437,6 +451,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
         path: &mut dyn Path<A, S>,
         workspace: &mut Workspace<'_, S>,
         batch: &mut [u32],
+        stepping: &dyn Stepping<A, S>,
         each: &mut dyn FnMut(usize, S),
     ) -> Result<(), Error> {
         let p = self.objective.weights();
@@ -453,7 +468,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
             numbers: workspace.scratch,
             batch,
         };
-        self.train_over(steps, path, &mut walk, &mut scratch, each)
+        self.train_over(steps, path, &mut walk, &mut scratch, stepping, each)
     }
 
     /// The direct term `dE/dh` alone, written to `d_h` (`H`), and the validation loss: the baseline
@@ -516,7 +531,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
         Ok(valid_loss)
     }
 
-    /// The hypergradient of the validation loss after [`walk`](Self::walk), whose weights and path
+    /// The hypergradient of the validation loss after [`train`](Self::train), whose weights and path
     /// it uses up. `workspace.d_w` is left with the derivative by the initial weights.
     ///
     /// # Errors
@@ -533,7 +548,8 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
     ) -> Result<Outcome<S>, Error> {
         let valid_loss = self.turn(validation, workspace, &mut wanted)?;
         let steps_back = path.plan(self.steps).steps;
-        self.back_over(0..steps_back, path, workspace, batch, &mut wanted)?;
+        let (all, stepping) = (0..steps_back, stepping(self.schedule.optimizer));
+        self.sweep_steps(all, path, workspace, batch, &mut wanted, stepping)?;
         Ok(Outcome {
             valid_loss,
             steps_back,
@@ -556,13 +572,14 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
     }
 
     /// These steps of the sweep.
-    fn back_over(
+    fn sweep_steps(
         &self,
         steps: Range<usize>,
         path: &mut dyn Path<A, S>,
         workspace: &mut Workspace<'_, S>,
         batch: &mut [u32],
         wanted: &mut Wanted<'_, S>,
+        stepping: &dyn Stepping<A, S>,
     ) -> Result<(), Error> {
         let schedule = wanted
             .schedule
@@ -596,11 +613,11 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
             numbers: workspace.scratch,
             batch,
         };
-        self.sweep_over(steps, path, &mut adjoints, &mut scratch)
+        self.sweep_over(steps, path, &mut adjoints, &mut scratch, stepping)
     }
 
     /// Takes a hypergradient at most `steps` steps further, of the training and then of the sweep: from
-    /// `initial` to `validation` and back, as [`walk`](Self::walk) and [`back`](Self::back). Returns what
+    /// `initial` to `validation` and back, as [`train`](Self::train) and [`backward`](Self::backward). Returns what
     /// came of it where it is done.
     ///
     /// # Errors
@@ -610,6 +627,19 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
         trainer: &mut Trainer<'_, A, S>,
         initial: &dyn InitialWeights<S>,
         validation: &Validation<'_, A, S>,
+        steps: usize,
+        each: &mut dyn FnMut(usize, S),
+    ) -> Result<Option<Outcome<S>>, Error> {
+        let stepping = stepping(self.schedule.optimizer);
+        self.advance_by(stepping, trainer, (initial, validation), steps, each)
+    }
+
+    /// The same by the kernels of the optimizer that are given.
+    pub(crate) fn advance_by(
+        &self,
+        stepping: &dyn Stepping<A, S>,
+        trainer: &mut Trainer<'_, A, S>,
+        (initial, validation): (&dyn InitialWeights<S>, &Validation<'_, A, S>),
         steps: usize,
         each: &mut dyn FnMut(usize, S),
     ) -> Result<Option<Outcome<S>>, Error> {
@@ -628,7 +658,8 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
         }
         let end = self.steps.min(progress.walked.saturating_add(left));
         if progress.walked < end || self.steps == 0 {
-            self.train_steps(progress.walked..end, *path, workspace, batch, each)?;
+            let steps = progress.walked..end;
+            self.train_steps(steps, *path, workspace, batch, stepping, each)?;
             left -= end - progress.walked;
             progress.walked = end;
         }
@@ -639,7 +670,8 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
             if progress.swept == 0 {
                 progress.valid_loss = self.turn(validation, workspace, wanted)?;
             }
-            self.back_over(unswept - some..unswept, *path, workspace, batch, wanted)?;
+            let steps = unswept - some..unswept;
+            self.sweep_steps(steps, *path, workspace, batch, wanted, stepping)?;
             progress.swept += some;
         }
         trainer.progress = progress;

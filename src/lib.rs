@@ -128,6 +128,7 @@ pub mod method;
 pub mod models;
 pub mod network;
 pub mod objective;
+mod optimizer;
 pub mod outer;
 pub mod path;
 mod pieces;

@@ -2,8 +2,8 @@
 //!
 //! | optimizer | step | vectors it remembers |
 //! |---|---|---|
-//! | [`Optimizer::HeavyBall`] | [`momentum`] | the velocity |
-//! | [`Optimizer::Nesterov`] | [`nesterov`] | the velocity |
+//! | [`Optimizer::HeavyBall`] | [`momentum`](crate::kernels::momentum) | the velocity |
+//! | [`Optimizer::Nesterov`] | [`nesterov`](crate::kernels::nesterov) | the velocity |
 //! | [`Optimizer::Adam`] | [`adam`] | two moments |
 //!
 //! Gradient descent is the heavy ball with momentum 0. What an optimizer remembers is called `v`, one or
@@ -27,9 +27,10 @@ use core::ops::Range;
 
 use crate::error::{Error, check_equal};
 use crate::group::{Block, Groups};
+use crate::kernels::adam;
 use crate::kernels::momentum::RowSteps;
-use crate::kernels::{adam, momentum, nesterov};
-use crate::pieces::split;
+use crate::optimizer::Stepping;
+use crate::pieces::{split, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
 
 pub use crate::kernels::momentum::Step;
@@ -231,55 +232,18 @@ impl<S: Scalar> Schedule<'_, S> {
     /// `v` was 0.
     pub(crate) fn apply<A: Arithmetic>(
         &self,
-        t: usize,
-        taken: usize,
+        stepping: &dyn Stepping<A, S>,
+        (t, taken): (usize, usize),
         g: &[S],
         v: &mut [S],
         w: &mut [S],
     ) {
-        let (first, second) = v.split_at_mut(w.len().min(v.len()));
-        let adam = self.optimizer.adam(taken);
+        let (first, second) = split_mut(v, w.len());
         self.each(t, |block, by| {
-            let (g, w, v) = (block.of(g), block.of_mut(w), block.of_mut(first));
-            match self.optimizer {
-                Optimizer::HeavyBall => momentum::step_rows::<A, S>(by, g, v, w),
-                Optimizer::Nesterov => nesterov::step_rows::<A, S>(by, g, v, w),
-                Optimizer::Adam { .. } => {
-                    adam::step_rows::<A, S>(adam, by, g, v, block.of_mut(second), w);
-                }
-            }
+            // The second is empty where the optimizer remembers one vector.
+            let v = [block.of_mut(first), block.of_mut(second)];
+            stepping.step((self.optimizer, taken), by, block.of(g), v, block.of_mut(w));
         });
-    }
-
-    /// Refuses what step `t` has left of Adam's second moments where one has outgrown the numbers.
-    pub(crate) fn check_moments(
-        &self,
-        t: usize,
-        taken: usize,
-        g: &[S],
-        v: &[S],
-    ) -> Result<(), Error> {
-        let Optimizer::Adam { .. } = self.optimizer else {
-            return Ok(());
-        };
-        let by = self.optimizer.adam(taken).step(S::ZERO, S::ZERO, S::ZERO);
-        let (_, n) = v.split_at(g.len().min(v.len()));
-        let Some(weight) = adam::too_great(by, n.iter().copied()) else {
-            return Ok(());
-        };
-        let gradient = g.get(weight).copied().unwrap_or(S::ZERO).to_f64();
-        Err(if gradient.is_finite() {
-            Error::Moment {
-                step: t,
-                weight,
-                gradient,
-            }
-        } else {
-            Error::Diverged {
-                what: "gradient",
-                step: t,
-            }
-        })
     }
 
     /// Checks all that a training of `weights` weights and `steps` steps presumes.

@@ -24,10 +24,11 @@ use core::ops::Range;
 use crate::error::{Error, check_equal, check_len};
 use crate::group::Block;
 use crate::kernels::accumulate::add_scaled_row_dots;
+use crate::kernels::momentum;
 use crate::kernels::momentum::RowSteps;
 use crate::kernels::reduce::all_finite;
-use crate::kernels::{adam, momentum, nesterov};
 use crate::objective::{At, Products};
+use crate::optimizer::{self, Stepping};
 use crate::path::{Path, Spare};
 use crate::pieces::{split, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
@@ -78,6 +79,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
         path: &mut dyn Path<A, S>,
         adjoints: &mut Adjoints<'_, S>,
         scratch: &mut Scratch<'_, S>,
+        stepping: &dyn Stepping<A, S>,
     ) -> Result<(), Error> {
         self.check()?;
         self.check_adjoints(adjoints)?;
@@ -111,6 +113,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
             let t = plan.step(s);
             let back = Back {
                 problem: self,
+                stepping,
                 t,
                 rate_scale,
             };
@@ -119,6 +122,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
             let velocity = adjoints.state.as_mut().map(|state| &mut *state.v);
             let mut replay = Replay {
                 problem: self,
+                stepping,
                 scratch,
             };
             path.recall(s, adjoints.w, velocity, &mut replay, adjoints.spare.again())?;
@@ -184,6 +188,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
 /// One step back.
 struct Back<'r, 'a, A: Arithmetic, S: Scalar> {
     problem: &'r InnerProblem<'a, A, S>,
+    stepping: &'r dyn Stepping<A, S>,
     t: usize,
     rate_scale: S,
 }
@@ -274,8 +279,8 @@ impl<A: Arithmetic, S: Scalar> Back<'_, '_, A, S> {
     /// The optimizer's part: takes `d_v` (and `d_w`) back over the step, writes `d_g`, and adds the
     /// derivatives by rate and momentum where they are wanted and need the gradient.
     fn direction(&self, path: &dyn Path<A, S>, adjoints: &mut Adjoints<'_, S>) {
-        let optimizer = self.problem.schedule.optimizer;
-        let (adam, groups) = (optimizer.adam(self.t), self.problem.schedule.groups.len());
+        let schedule = &self.problem.schedule;
+        let groups = schedule.groups.len();
         let (d_first, d_second) = split_mut(adjoints.d_v, adjoints.w.len());
         let (v, g) = match &adjoints.state {
             Some(state) => (&*state.v, &*state.g),
@@ -283,30 +288,22 @@ impl<A: Arithmetic, S: Scalar> Back<'_, '_, A, S> {
         };
         let (first, second) = split(v, adjoints.w.len());
         self.each(path, |block, by| {
-            // Empty where they are not needed.
-            let (v, n, g) = (block.of(first), block.of(second), block.of(g));
-            let (d_v, d_n) = (block.of_mut(d_first), block.of_mut(d_second));
-            let (d_w, d_g) = (block.of_mut(adjoints.d_w), block.of_mut(adjoints.d_g));
+            let before = optimizer::Before {
+                w: block.of(adjoints.w),
+                v: block.of(first),
+                n: block.of(second),
+                g: block.of(g),
+            };
+            let d = optimizer::Adjoints {
+                w: block.of_mut(adjoints.d_w),
+                v: block.of_mut(d_first),
+                n: block.of_mut(d_second),
+                g: block.of_mut(adjoints.d_g),
+            };
             let tables = adjoints.schedule.as_mut();
             let to = tables.map(|tables| tables.of(groups, self.t, block));
-            match optimizer {
-                Optimizer::HeavyBall => momentum::adjoint_rows::<A, S>(by, d_w, d_v, d_g),
-                Optimizer::Nesterov => {
-                    if let Some(to) = to {
-                        nesterov::add_by_step::<A, S>(by, [v, g], [d_w, d_v], to);
-                    }
-                    nesterov::adjoint_rows::<A, S>(by, d_w, d_v, d_g);
-                }
-                Optimizer::Adam { .. } => {
-                    let before = adam::Before { g, m: v, n };
-                    if let Some(to) = to {
-                        let of = [block.of(adjoints.w), &*d_w, &*d_v];
-                        adam::add_by_step::<A, S>(adam, by, before, of, to);
-                    }
-                    let d = [d_w, d_v, d_n, d_g];
-                    adam::adjoint_rows::<A, S>(adam, by, before, d);
-                }
-            }
+            self.stepping
+                .back((schedule.optimizer, self.t), by, before, d, to);
         });
     }
 }

@@ -18,6 +18,7 @@ use crate::group::Block;
 use crate::kernels::momentum::RowSteps;
 use crate::kernels::reduce::all_finite;
 use crate::objective::{At, Differentiable};
+use crate::optimizer::Stepping;
 use crate::path::{Path, Spare, Steps};
 use crate::random::Batches;
 use crate::scalar::{Arithmetic, Scalar};
@@ -118,6 +119,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
         path: &mut dyn Path<A, S>,
         walk: &mut Vectors<'_, S>,
         scratch: &mut Scratch<'_, S>,
+        stepping: &dyn Stepping<A, S>,
         each: &mut dyn FnMut(usize, S),
     ) -> Result<(), Error> {
         self.check()?;
@@ -153,6 +155,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
             let loss = self.gradient(t, walk.w, walk.g, scratch)?;
             let mut steps = Replay {
                 problem: self,
+                stepping,
                 scratch,
             };
             if !path.advance(t, walk.w, walk.v, walk.g, &mut steps)? {
@@ -164,7 +167,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
                     step: t,
                 });
             }
-            self.schedule.check_moments(t, t, walk.g, walk.v)?;
+            stepping.check((self.schedule.optimizer, t), t, walk.g, walk.v)?;
             each(t, loss);
         }
         if end < self.steps {
@@ -184,12 +187,14 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
 /// The training step as a path sees it.
 pub(crate) struct Replay<'r, 'a, 's, 'b, A: Arithmetic, S: Scalar> {
     pub(crate) problem: &'r InnerProblem<'a, A, S>,
+    pub(crate) stepping: &'r dyn Stepping<A, S>,
     pub(crate) scratch: &'s mut Scratch<'b, S>,
 }
 
 impl<A: Arithmetic, S: Scalar> Replay<'_, '_, '_, '_, A, S> {
     fn step(&self, t: usize, w: &mut [S], v: &mut [S], g: &[S]) {
-        self.problem.schedule.apply::<A>(t, t, g, v, w);
+        let schedule = &self.problem.schedule;
+        schedule.apply(self.stepping, (t, t), g, v, w);
     }
 }
 

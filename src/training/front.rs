@@ -7,7 +7,7 @@
 //! Without `std`, where flash counts and a program is one, all of it is compiled in the program that calls it, and
 //! what looks at the method is inlined there: a method that is a constant links no other.
 //!
-//! Refused: other scalars. Dual numbers go through [`InnerProblem`](crate::train::Run).
+//! Refused: other scalars. Dual numbers go through [`InnerProblem`](crate::train::InnerProblem).
 
 use bytemuck::Pod;
 

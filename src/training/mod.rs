@@ -56,6 +56,7 @@ use crate::method::{Extent, Method};
 use crate::models::{Inputs, Pass};
 use crate::network::Network;
 use crate::objective::{Differentiable, dual_required_len, gradient_len};
+use crate::optimizer::stepping;
 use crate::outer::Parametrisation;
 use crate::path::Line;
 use crate::pieces::{copy, part, part_mut};
@@ -711,6 +712,7 @@ impl<'a> Training<'a> {
     }
 
     /// The methods that look at the last weights alone.
+    #[cfg_attr(not(feature = "std"), inline(always))]
     fn at_the_end<A: Arithmetic, S: Real + Pod>(
         &self,
         method: Method,
@@ -739,7 +741,8 @@ impl<'a> Training<'a> {
         let mut workspace =
             Workspace::new(workspace, self.layout().weights(), self.optimizer, false)?;
         let each = &mut |t, loss| observer.step(t, loss);
-        problem.train(&initial, &mut path, &mut workspace, batch, each)?;
+        let stepping = stepping(self.optimizer);
+        problem.train_by(stepping, (&initial, &mut path), &mut workspace, batch, each)?;
         observer.trained(workspace.w);
         let validation = Validation {
             objective: on.validation,

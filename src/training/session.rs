@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::hypergradient::{Outcome, Progress, Trainer, Validation, Wanted, Workspace};
 use crate::method::{Extent, Method, Sweep};
 use crate::objective::{At, Differentiable, Directions, Products};
+use crate::optimizer::{Stepping, stepping};
 use crate::path::{Chosen, Path};
 use crate::random::{Batches, Initial, InitialWeights};
 use crate::scalar::{Arithmetic, Real, Scalar};
@@ -60,7 +61,6 @@ use crate::wrap::dropped;
 /// ```
 pub struct Session<'m, A: Arithmetic, S: Scalar> {
     training: Training<'m>,
-    sweep: Sweep,
     on: On<'m, A, S>,
     values: Values<'m, S>,
     /// The derivatives by the values.
@@ -71,6 +71,8 @@ pub struct Session<'m, A: Arithmetic, S: Scalar> {
     valid: &'m [u32],
     progress: Progress<S>,
     done: bool,
+    stepping: &'static dyn Stepping<A, S>,
+    curvature: Curvature<'m, A, S>,
     /// The batches of the backward pass, where they are not those of the training.
     fresh: Option<Batches>,
 }
@@ -123,7 +125,6 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
         let path = sweep.chosen(extent, values.initial(on.initial), path)?;
         Ok(Session {
             training,
-            sweep,
             on,
             values,
             d,
@@ -133,6 +134,8 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
             valid,
             progress: Progress::default(),
             done: false,
+            stepping: stepping(training.optimizer),
+            curvature: Curvature::of(sweep, on.training),
             fresh: None,
         })
     }
@@ -195,9 +198,9 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
             examples: self.valid,
         };
         let initial = self.values.initial(self.on.initial);
-        let was_done = self.done;
+        let (was_done, stepping) = (self.done, self.stepping);
         let outcome = self.with(|problem, trainer| {
-            problem.advance(trainer, &initial, &validation, steps, each)
+            problem.advance_by(stepping, trainer, (&initial, &validation), steps, each)
         })?;
         self.done = outcome.is_some();
         if self.done && !was_done {
@@ -282,13 +285,8 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
         &mut self,
         body: impl FnOnce(&InnerProblem<'_, A, S>, &mut Trainer<'_, A, S>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let dropped = DroppedCurvature(self.on.training);
-        let objective: &dyn Differentiable<A, S> = if self.sweep.drops_negative_curvature {
-            &dropped
-        } else {
-            self.on.training
-        };
-        let mut problem = self.values.run(objective)?;
+        let curvature = &self.curvature;
+        let mut problem = self.values.run((curvature.seen)(&curvature.of))?;
         if let (Some(fresh), true) = (self.fresh, self.progress.walked == problem.steps) {
             problem.batches = fresh;
         }
@@ -316,6 +314,27 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
         let d = self.values.derivatives(self.d)?;
         normal.fill(0, self.workspace.w);
         normal.adjoint(self.workspace.w, self.workspace.d_w, d.log_scales)
+    }
+}
+
+/// A loss with all of its curvature or without the negative one: chosen once, so that a program which drops none links
+/// nothing of that.
+struct Curvature<'m, A, S> {
+    of: DroppedCurvature<'m, A, S>,
+    seen: for<'s> fn(&'s DroppedCurvature<'m, A, S>) -> &'s dyn Differentiable<A, S>,
+}
+
+impl<'m, A: Arithmetic, S: Scalar> Curvature<'m, A, S> {
+    #[cfg_attr(not(feature = "std"), inline(always))]
+    fn of(sweep: Sweep, loss: &'m dyn Differentiable<A, S>) -> Self {
+        Curvature {
+            of: DroppedCurvature(loss),
+            seen: if sweep.drops_negative_curvature {
+                |loss| loss
+            } else {
+                |loss| loss.0
+            },
+        }
     }
 }
 

@@ -1,0 +1,197 @@
+//! The step of each [`Optimizer`] over some rows, and its adjoint, behind a pointer.
+//!
+//! The pointer is chosen where the optimizer is named ([`stepping`]). Without `std` that choice is inlined, so a
+//! program whose optimizer is a constant links the kernels of that one alone; a match in every step would link all.
+//! It costs a call for each block of rows.
+//!
+//! Refused: nothing of its own; the constants were checked by [`Schedule`](crate::schedule::Schedule).
+
+use crate::error::Error;
+use crate::kernels::momentum::RowSteps;
+use crate::kernels::{adam, momentum, nesterov};
+use crate::scalar::{Arithmetic, Scalar};
+use crate::schedule::Optimizer;
+
+/// Some rows before a step: the weights, what the optimizer remembers, and the gradient. Empty where the adjoint of
+/// the optimizer's step does not need them.
+pub(crate) struct Before<'r, S> {
+    pub(crate) w: &'r [S],
+    pub(crate) v: &'r [S],
+    pub(crate) n: &'r [S],
+    pub(crate) g: &'r [S],
+}
+
+/// The adjoints of the same rows; that of the gradient is written.
+pub(crate) struct Adjoints<'r, S> {
+    pub(crate) w: &'r mut [S],
+    pub(crate) v: &'r mut [S],
+    pub(crate) n: &'r mut [S],
+    pub(crate) g: &'r mut [S],
+}
+
+/// The kernels of an optimizer with these constants, `taken` steps after what it remembers was 0.
+pub(crate) trait Stepping<A, S> {
+    /// Moves `w` and what is remembered, `v` and `n`, by the gradient.
+    fn step(
+        &self,
+        at: (Optimizer, usize),
+        by: RowSteps<'_, S>,
+        g: &[S],
+        v: [&mut [S]; 2],
+        w: &mut [S],
+    );
+
+    /// Takes the adjoints back over the step. The derivatives by rate and momentum are added to `to` where they are
+    /// wanted, but for those of the heavy ball, which need no gradient beforehand: the sweep adds them.
+    fn back(
+        &self,
+        at: (Optimizer, usize),
+        by: RowSteps<'_, S>,
+        before: Before<'_, S>,
+        d: Adjoints<'_, S>,
+        to: Option<[&mut [S]; 2]>,
+    );
+
+    /// Refuses what step `t` has left of what is remembered where it has outgrown the numbers.
+    fn check(&self, at: (Optimizer, usize), t: usize, g: &[S], v: &[S]) -> Result<(), Error>;
+}
+
+/// The kernels of an optimizer.
+#[cfg_attr(not(feature = "std"), inline(always))]
+pub(crate) fn stepping<A: Arithmetic, S: Scalar>(
+    optimizer: Optimizer,
+) -> &'static dyn Stepping<A, S> {
+    match optimizer {
+        Optimizer::HeavyBall => &HeavyBall,
+        Optimizer::Nesterov => &Nesterov,
+        Optimizer::Adam { .. } => &Adam,
+    }
+}
+
+struct HeavyBall;
+
+impl<A: Arithmetic, S: Scalar> Stepping<A, S> for HeavyBall {
+    fn step(
+        &self,
+        _: (Optimizer, usize),
+        by: RowSteps<'_, S>,
+        g: &[S],
+        [v, _]: [&mut [S]; 2],
+        w: &mut [S],
+    ) {
+        momentum::step_rows::<A, S>(by, g, v, w);
+    }
+
+    fn back(
+        &self,
+        _: (Optimizer, usize),
+        by: RowSteps<'_, S>,
+        _: Before<'_, S>,
+        d: Adjoints<'_, S>,
+        _: Option<[&mut [S]; 2]>,
+    ) {
+        momentum::adjoint_rows::<A, S>(by, d.w, d.v, d.g);
+    }
+
+    fn check(&self, _: (Optimizer, usize), _: usize, _: &[S], _: &[S]) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+struct Nesterov;
+
+impl<A: Arithmetic, S: Scalar> Stepping<A, S> for Nesterov {
+    fn step(
+        &self,
+        _: (Optimizer, usize),
+        by: RowSteps<'_, S>,
+        g: &[S],
+        [v, _]: [&mut [S]; 2],
+        w: &mut [S],
+    ) {
+        nesterov::step_rows::<A, S>(by, g, v, w);
+    }
+
+    fn back(
+        &self,
+        _: (Optimizer, usize),
+        by: RowSteps<'_, S>,
+        before: Before<'_, S>,
+        d: Adjoints<'_, S>,
+        to: Option<[&mut [S]; 2]>,
+    ) {
+        if let Some(to) = to {
+            nesterov::add_by_step::<A, S>(by, [before.v, before.g], [d.w, d.v], to);
+        }
+        nesterov::adjoint_rows::<A, S>(by, d.w, d.v, d.g);
+    }
+
+    fn check(&self, _: (Optimizer, usize), _: usize, _: &[S], _: &[S]) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+struct Adam;
+
+impl<A: Arithmetic, S: Scalar> Stepping<A, S> for Adam {
+    fn step(
+        &self,
+        (optimizer, taken): (Optimizer, usize),
+        by: RowSteps<'_, S>,
+        g: &[S],
+        [m, n]: [&mut [S]; 2],
+        w: &mut [S],
+    ) {
+        adam::step_rows::<A, S>(optimizer.adam(taken), by, g, m, n, w);
+    }
+
+    fn back(
+        &self,
+        (optimizer, taken): (Optimizer, usize),
+        by: RowSteps<'_, S>,
+        before: Before<'_, S>,
+        d: Adjoints<'_, S>,
+        to: Option<[&mut [S]; 2]>,
+    ) {
+        let adam = optimizer.adam(taken);
+        let (w, before) = (
+            before.w,
+            adam::Before {
+                g: before.g,
+                m: before.v,
+                n: before.n,
+            },
+        );
+        if let Some(to) = to {
+            adam::add_by_step::<A, S>(adam, by, before, [w, &*d.w, &*d.v], to);
+        }
+        adam::adjoint_rows::<A, S>(adam, by, before, [d.w, d.v, d.n, d.g]);
+    }
+
+    fn check(
+        &self,
+        (optimizer, taken): (Optimizer, usize),
+        t: usize,
+        g: &[S],
+        v: &[S],
+    ) -> Result<(), Error> {
+        let by = optimizer.adam(taken).step(S::ZERO, S::ZERO, S::ZERO);
+        let (_, n) = v.split_at(g.len().min(v.len()));
+        let Some(weight) = adam::too_great(by, n.iter().copied()) else {
+            return Ok(());
+        };
+        let gradient = g.get(weight).copied().unwrap_or(S::ZERO).to_f64();
+        Err(if gradient.is_finite() {
+            Error::Moment {
+                step: t,
+                weight,
+                gradient,
+            }
+        } else {
+            Error::Diverged {
+                what: "gradient",
+                step: t,
+            }
+        })
+    }
+}
