@@ -100,7 +100,8 @@
 //! - `cuda`: whole trainings on NVIDIA's GPUs, with `std`.
 //! - `micromath`: coarser elementary functions, `kernels::math::coarse`, with their errors and sizes.
 //!
-//! `heapless` needs no feature: whatever lends a `&mut [f32]` is a buffer, a `heapless::Vec` too.
+//! `heapless` needs no feature: a `heapless::Vec` of layers, of blocks or of numbers is lent as the slice that it is. The
+//! C interface puts its trainings together so.
 #![no_std]
 #![deny(unsafe_code)]
 

@@ -15,6 +15,7 @@ use drmad::network::{Loss, Network};
 use drmad::outer::Parametrisation;
 use drmad::schedule::Optimizer;
 use drmad::training::{Compiled, Losses, Model, On, Training, Tuned, What};
+use heapless::Vec;
 
 use crate::check::{finite, flag, known_arithmetic, one_of, some};
 use crate::error::Code;
@@ -33,8 +34,8 @@ pub(crate) struct Plan {
     pub(crate) given: types::Training,
     loss: Loss,
     optimizer: Optimizer,
-    layers: [Layer; MOST_LAYERS],
-    tuned: [Tuned; MOST_TUNED],
+    layers: Vec<Layer, MOST_LAYERS>,
+    tuned: Vec<Tuned, MOST_TUNED>,
 }
 
 impl types::Layer {
@@ -148,25 +149,22 @@ impl Plan {
         let counts = [given.train.len, given.valid.len, given.steps];
         some(&counts)?;
         some(&[given.inputs, given.batch, layers.len()])?;
-        if layers.len() > MOST_LAYERS || counts.iter().any(|n| u32::try_from(*n).is_err()) {
+        if counts.iter().any(|n| u32::try_from(*n).is_err()) {
             return Err(Code::Range);
-        }
-        if tuned.len() > MOST_TUNED {
-            return Err(Code::Unsupported);
         }
         finite(&[&[given.b2, given.eps, given.decay]])?;
         let mut plan = Plan {
             given,
             loss: given.loss()?,
             optimizer: given.optimizer()?,
-            layers: [Layer::Tanh; MOST_LAYERS],
-            tuned: [Tuned::new(What::Rate, Granularity::Global); MOST_TUNED],
+            layers: Vec::new(),
+            tuned: Vec::new(),
         };
-        for (to, layer) in plan.layers.iter_mut().zip(layers) {
-            *to = layer.layer()?;
+        for layer in layers {
+            (plan.layers.push(layer.layer()?)).map_err(|_| Code::Range)?;
         }
-        for (to, tuned) in plan.tuned.iter_mut().zip(tuned) {
-            *to = tuned.tuned()?;
+        for tuned in tuned {
+            (plan.tuned.push(tuned.tuned()?)).map_err(|_| Code::Unsupported)?;
         }
         plan.training().check()?;
         if plan.weights() > MOST || plan.hypers() > MOST {
@@ -178,7 +176,7 @@ impl Plan {
     fn network(&self) -> Network<'_> {
         Network {
             inputs: self.given.inputs,
-            layers: self.layers.get(..self.given.layers_len).unwrap_or_default(),
+            layers: &self.layers,
             loss: self.loss,
         }
     }
@@ -193,7 +191,7 @@ impl Plan {
             },
             examples: given.train.len,
             valid_examples: given.valid.len,
-            tuned: self.tuned.get(..given.tuned_len).unwrap_or_default(),
+            tuned: &self.tuned,
             optimizer: self.optimizer,
             rate: given.rate,
             momentum: given.momentum,
