@@ -275,7 +275,7 @@ impl<'a, A: Arithmetic, S: Scalar> Trainer<'a, A, S> {
         self.progress = Progress::default();
     }
 
-    /// Bytes of its [state](Run::state), with tables of so many rates and momenta where their
+    /// Bytes of its [state](InnerProblem::state), with tables of so many rates and momenta where their
     /// hypergradients are wanted, and a path of so many bytes (each has a `state_len`, too). The layout
     /// is the same on the way there and back.
     pub const fn state_len(

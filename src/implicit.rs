@@ -154,7 +154,7 @@ pub fn scratch_len<O: Objective, E: Objective>(objective: &O, validation: &E) ->
 
 impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
     /// The hypergradient of the validation loss by implicit differentiation after
-    /// [`walk`](Self::walk), written to `d_h` (`H`). It needs no path. The weights are left as they
+    /// [`train`](Self::train), written to `d_h` (`H`). It needs no path. The weights are left as they
     /// are, the first `P` numbers of `workspace.d_v` hold `-x`; the other vectors are used up.
     ///
     /// ```

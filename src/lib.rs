@@ -46,7 +46,7 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! Below that door the parts can be had by themselves: a [`InnerProblem`](train::Run) of any objective over any path, in any
+//! Below that door the parts can be had by themselves: an [`InnerProblem`](train::InnerProblem) of any objective over any path, in any
 //! scalar.
 //!
 //! # What it is not
@@ -59,14 +59,14 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | [`error`], [`state`] | what can be wrong; what outlives a loss of power: bytes with a checksum |
-//! | [`scalar`], [`dual`], [`kernels`] | the number and the rounding that everything is generic over; dual numbers; momentum, interpolation, sums, matrix products, tanh, exp, ln, quantisation: slices in, slices out |
+//! | [`Error`], [`state`] | what can be wrong; what outlives a loss of power: bytes with a checksum |
+//! | [`scalar`], [`Dual`], [`kernels`] | the number and the rounding that everything is generic over; dual numbers; momentum, interpolation, sums, matrix products, tanh, exp, ln, quantisation: slices in, slices out |
 //! | [`memory`] | how much memory something takes, as values that add |
 //! | [`layers`] | dense, tanh and ReLU, as data |
 //! | [`group`], [`random`] | how hyperparameters map to weights; numbers that are a function of a seed |
 //! | [`network`] | a network and its loss, as data |
 //! | [`objective`], [`wrap`], [`models`] | what is minimised, with its second-order products |
-//! | [`schedule`] | how a gradient moves the weights: heavy ball, Nesterov, Adam, with their rates |
+//! | [`schedule`], `optimizer` | how a gradient moves the weights: heavy ball, Nesterov, Adam, with their rates |
 //! | [`path`] | where the weights were |
 //! | [`train`], `sweep`, [`hypergradient`] | the training, the one sweep, and both in one call |
 //! | [`method`] | every path with its settings, by name, with its memory |

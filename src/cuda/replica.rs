@@ -1,4 +1,4 @@
-//! A training as the device takes it: what [`InnerProblem`](crate::train::Run) and its objective are made of, said in
+//! A training as the device takes it: what [`InnerProblem`](crate::train::InnerProblem) and its objective are made of, said in
 //! numbers, since a device runs no objective of the host's.
 //!
 //! Refused: everything that is not written in `source/*.cuh`, by name and before anything is launched. What is
