@@ -15,6 +15,7 @@ use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueE
 use drmad::kernels::dispatch::{self, Level};
 use rayon::ThreadPoolBuilder;
 
+use crate::data::npy;
 use crate::data::{Dataset, Folder};
 use crate::device::{self, Device, Which};
 use crate::dump::Request;
@@ -26,13 +27,12 @@ use crate::interrupt;
 use crate::method::{MethodOptions, Name};
 use crate::recipe::{self, Recipe};
 use crate::reduction::Reduction;
-use crate::report::words::several;
 use crate::scaling::{self, Axis, Scaling};
-use crate::server::link::Slow;
+use crate::server::settings::{self, Absent, Conditions, Slow};
 use crate::server::shards::Shards;
 use crate::server::simulation::{ClientModel, Simulation};
 use crate::server::wire::Wire;
-use crate::server::{self, Absent, Conditions, Server};
+use crate::server::{Server, start::started_ranks};
 use crate::setting::{
     Bounds, COUNT, DRAWS, MAYBE_NONE, MOMENTUM, OUTER_RATE, POSITIVE_OR_0, RATE, REPEATS, SEED,
     SHARE, number, whole,
@@ -40,6 +40,7 @@ use crate::setting::{
 use crate::study::{self, Studies};
 use crate::tune::{self, Compare, Resume, Settings, Tuning};
 use crate::verify;
+use crate::words::several;
 
 /// Hypergradients through whole trainings: every method, side by side, on real MNIST.
 #[derive(Debug, Parser)]
@@ -451,7 +452,7 @@ pub fn run() -> Result<()> {
         .command
         .unwrap_or_else(|| Command::Tune(Tune::parse_from(["tune"])));
     if let Some(state) = command.state()
-        && server::started_ranks().is_none()
+        && started_ranks().is_none()
     {
         interrupt::watch(move || interrupt::say(state.as_deref(), &again(named)))?;
     }
@@ -597,7 +598,7 @@ impl Served {
         outer.meta_steps = self.meta_steps.map_or(outer.meta_steps, |n| n as usize);
         experiment.method = self.options.or(experiment.method);
         let server = Server {
-            settings: server::Settings {
+            settings: settings::Settings {
                 version: env!("CARGO_PKG_VERSION").to_string(),
                 experiment,
                 shards: self.shards,
@@ -719,7 +720,7 @@ impl Hypergradient {
             data: &data,
             method: experiment.method()?,
             hyper: match &self.hyper {
-                Some(file) => files::read_npy(file)?,
+                Some(file) => npy::read(file)?,
                 None => experiment.start(),
             },
             seed: self.seed,

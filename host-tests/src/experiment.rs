@@ -20,8 +20,8 @@ use toml::Table;
 use crate::inputs::Inputs;
 use crate::method::{Method, MethodOptions, Name};
 use crate::reduction::Reduction;
-use crate::report::words::several;
 use crate::setting::{self, Unknown};
+use crate::words::several;
 
 /// What the numbers of a block are. In the objective's `h` they lie in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -24,6 +24,7 @@
 //! | [`study`] | the papers' experiments: variants, seeds, findings |
 //! | [`verify`] | `drmad check` |
 //! | [`report`] | the page with the pictures |
+//! | [`words`] | numbers as people read them |
 //! | [`interrupt`] | Control-C |
 //! | [`cli`] | the command line |
 
@@ -53,6 +54,7 @@ pub mod files;
 pub mod frontier;
 pub mod inputs;
 pub mod interrupt;
+mod json;
 pub mod memory;
 pub mod method;
 pub mod problem;
@@ -69,3 +71,4 @@ pub mod tolerances;
 pub mod trained;
 pub mod tune;
 pub mod verify;
+pub mod words;

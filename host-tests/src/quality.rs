@@ -3,22 +3,28 @@
 use anyhow::Result;
 use drmad::objective::{At, Objective};
 use drmad::training::{Compiled, NetworkLoss, Source, Target, Training};
+use serde::{Deserialize, Serialize};
 
 use crate::divergence::Divergence;
 use crate::experiment::What;
 use crate::inputs::Images;
+use crate::json::null_is_nan;
 use crate::problem::Problem;
 
-/// How good some weights are.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// How good some weights are. Errors are fractions.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     /// Outer loss.
+    #[serde(deserialize_with = "null_is_nan")]
     pub valid_loss: f64,
     /// Share of the outer examples that are misclassified.
+    #[serde(deserialize_with = "null_is_nan")]
     pub valid_error: f64,
     /// Loss on the test examples.
+    #[serde(deserialize_with = "null_is_nan")]
     pub test_loss: f64,
     /// Share of the test examples that are misclassified.
+    #[serde(deserialize_with = "null_is_nan")]
     pub test_error: f64,
 }
 

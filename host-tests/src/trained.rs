@@ -17,7 +17,7 @@ use crate::experiment::What;
 use crate::method::{MOST_TANGENTS, Method, Name, zeros};
 use crate::problem::{Problem, Use};
 use crate::quality::Errors;
-use crate::report::words::several;
+use crate::words::several;
 
 /// A trained network, and its hypergradient where one was asked for.
 #[derive(Clone, Debug)]

@@ -29,7 +29,7 @@ use indicatif::ProgressBar;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Dataset, Folder};
+use crate::data::{Dataset, Folder, npy};
 use crate::device::{self, Device, Job};
 use crate::divergence::diverges;
 use crate::experiment::{Experiment, Outer, OuterOptimizer, Rounding, What};
@@ -39,9 +39,9 @@ use crate::problem::{Population, Problem};
 use crate::provenance::{differences, named, versions};
 use crate::quality::{Errors, Quality};
 use crate::reduction::Reduced;
-use crate::report;
-use crate::report::words::several;
+use crate::report::{run, tuning};
 use crate::trained::Trained;
+use crate::words::several;
 
 /// At which meta-iterations the exact hypergradient is computed beside ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -95,10 +95,10 @@ struct State {
     /// Where trainings start warm: the last weights.
     #[serde(default)]
     weights: Option<Vec<u32>>,
-    meta_steps: Vec<report::MetaStep>,
-    angles: Vec<report::Angle>,
-    comparison: Vec<report::Scatter>,
-    costs: Vec<report::Cost>,
+    meta_steps: Vec<run::MetaStep>,
+    angles: Vec<run::Angle>,
+    comparison: Vec<run::Scatter>,
+    costs: Vec<run::Cost>,
 }
 
 /// The names of a run's files.
@@ -170,7 +170,7 @@ pub struct Tuning<'a> {
 #[derive(Clone, Debug)]
 pub struct Tuned {
     /// Everything that its page shows.
-    pub report: report::Report,
+    pub report: run::Report,
     /// The hyperparameters.
     pub hyper: Vec<f32>,
 }
@@ -198,7 +198,7 @@ impl Tuning<'_> {
     ///
     /// # Errors
     /// A state that the system would not read.
-    pub fn taken(&self) -> Result<Vec<report::MetaStep>> {
+    pub fn taken(&self) -> Result<Vec<run::MetaStep>> {
         Ok(self.begun()?.map_or(vec![], |state| state.meta_steps))
     }
 
@@ -521,7 +521,7 @@ impl Tuning<'_> {
                 .sum();
             sum / ours.len() as f64
         };
-        state.meta_steps.push(report::MetaStep {
+        state.meta_steps.push(run::MetaStep {
             step: meta_step,
             valid_loss: mean(&|trained, _| {
                 let back = trained.back.as_ref();
@@ -544,7 +544,7 @@ impl Tuning<'_> {
             let reduced = self.reduced(of.iter().map(Option::as_ref))?;
             anyhow::Ok(reduced.hypergradient)
         };
-        let mut angle = report::Angle {
+        let mut angle = run::Angle {
             meta_step,
             cosine: f64::NAN,
             norm_ratio: f64::NAN,
@@ -556,7 +556,7 @@ impl Tuning<'_> {
             angle.cosine = cosine(hypergradient, &exact);
             angle.norm_ratio = norm(hypergradient) / norm(&exact);
             angle.another_draw = another.map(|another| cosine(&exact, &another));
-            state.comparison.push(report::Scatter {
+            state.comparison.push(run::Scatter {
                 meta_step,
                 exact,
                 approximate: hypergradient.to_vec(),
@@ -570,7 +570,7 @@ impl Tuning<'_> {
     }
 
     /// Prints the table and writes the files.
-    fn finish(&self, report: &report::Report, hyper: &[f32]) -> Result<()> {
+    fn finish(&self, report: &run::Report, hyper: &[f32]) -> Result<()> {
         let (b, a) = (&report.before, &report.after);
         self.tell(&format!("\n{:<28} {:>10} {:>10}", "", "before", "after"));
         self.tell(&format!(
@@ -596,7 +596,7 @@ impl Tuning<'_> {
         }
         for angle in &report.angles {
             let among = angle.another_draw.map_or(String::new(), |cosine| {
-                let draws = report::two_draws(report);
+                let draws = run::two_draws(report);
                 format!(" ({draws} among themselves: {cosine:.4})")
             });
             self.tell(&format!(
@@ -605,9 +605,9 @@ impl Tuning<'_> {
             ));
         }
         let page = self.out.join(PAGE);
-        files::write(&page, report::render(report)?.as_bytes())?;
+        files::write(&page, tuning::render(report)?.as_bytes())?;
         files::write(&self.out.join(RESULT), &serde_json::to_vec(report)?)?;
-        files::write_npy(
+        npy::write(
             &self.out.join(HYPER),
             &[hyper.len() as u64],
             hyper.iter().copied(),
@@ -622,7 +622,7 @@ impl Tuning<'_> {
         hyper: &[f32],
         before: &End,
         after: &End,
-    ) -> Result<report::Report> {
+    ) -> Result<run::Report> {
         let e = self.experiment();
         let s = &self.settings;
         let method = e.method()?;
@@ -656,13 +656,7 @@ impl Tuning<'_> {
                     .map_or("MNIST".into(), |d| d.path.display().to_string()),
             ),
         ];
-        let quality = |q: &Quality| report::Quality {
-            valid_loss: q.valid_loss,
-            valid_error: q.valid_error,
-            test_loss: q.test_loss,
-            test_error: q.test_error,
-        };
-        Ok(report::Report {
+        Ok(run::Report {
             experiment: e.name.clone(),
             title: e.title.clone(),
             method: method.describe(),
@@ -672,12 +666,12 @@ impl Tuning<'_> {
             settings: named(&settings),
             versions: versions(s.arithmetic),
             meta_steps: state.meta_steps.clone(),
-            before: quality(&before.quality),
-            after: quality(&after.quality),
+            before: before.quality,
+            after: after.quality,
             costs: state.costs.clone(),
             angles: state.angles.clone(),
             training: [("before tuning", before), ("after tuning", after)]
-                .map(|(label, end)| report::LossCurve {
+                .map(|(label, end)| run::LossCurve {
                     label: label.to_string(),
                     losses: end.trained.losses.clone(),
                 })
@@ -743,9 +737,9 @@ fn costs(
     experiment: &Experiment,
     ours: &Trained,
     exact: Option<&Trained>,
-) -> Vec<report::Cost> {
+) -> Vec<run::Cost> {
     let weights = experiment.weights() as f64;
-    let mut costs = vec![report::Cost {
+    let mut costs = vec![run::Cost {
         name: "forward".to_string(),
         seconds: ours.forward_seconds,
         floats_per_weight: 0.0,
@@ -761,7 +755,7 @@ fn costs(
     ];
     for (name, back) in rows {
         if let Some(back) = back {
-            costs.push(report::Cost {
+            costs.push(run::Cost {
                 name: format!("backward ({name})"),
                 seconds: back.seconds,
                 floats_per_weight: back.floats as f64 / weights,
@@ -779,7 +773,7 @@ fn strips(
     experiment: &Experiment,
     (rows, columns): (usize, usize),
     hyper: &[f32],
-) -> Vec<report::Strip> {
+) -> Vec<run::Strip> {
     let blocks = experiment.blocks();
     let mut blocks = blocks.filter(|(block, _)| matches!(block.what, What::Scale | What::Penalty));
     let Some((tuned, range)) = blocks.next() else {
@@ -808,7 +802,7 @@ fn strips(
             0 => ("inputs".to_string(), 1, inputs),
             layer => (format!("hidden layer {layer}"), 1, inputs),
         };
-        strips.push(report::Strip {
+        strips.push(run::Strip {
             name,
             unit: unit.to_string(),
             rows,

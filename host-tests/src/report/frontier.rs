@@ -22,11 +22,11 @@
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::plots::{Dot, Family, Field, Ranked, Ranking, drawable, on_front};
-use super::words::{self, columns, count, fixed, number, percent, plain};
-use super::{
-    Cell, Figure, Line, Section, Table, Term, Tile, View, backdrop, brief, fill, null_is_nan,
-};
+use super::page::{Cell, Figure, Line, Section, Table, Term, Tile, View, backdrop, brief, fill};
+use super::plots::canvas::drawable;
+use super::plots::{Dot, Family, Field, Ranked, Ranking, on_front};
+use crate::json::null_is_nan;
+use crate::words::{self, columns, count, fixed, number, percent, plain};
 
 /// One less the cosine up to which two hypergradients have one direction.
 pub const EXACT: f64 = 1e-6;

@@ -16,7 +16,7 @@ use drmad::training::Compiled;
 use drmad::{Fused, Plain};
 use sha2::{Digest, Sha256};
 
-use super::Settings;
+use super::settings::Settings;
 use super::shards::experiment_of;
 use super::wire::{Measured, Order, Reply, Said, Shape, Task};
 use crate::data::Dataset;

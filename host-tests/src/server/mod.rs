@@ -18,7 +18,7 @@
 //! number of ranks where that is wanted.
 //!
 //! Left out of a meta-iteration, and named: a client whose training diverges, one that sends numbers that are
-//! not finite, one that is [`Absent`], and one whose reply is not there when the deadline has passed. Without
+//! not finite, one that is [absent](settings::Absent), and one whose reply is not there when the deadline has passed. Without
 //! a deadline the server waits. A deadline is the only thing here that a clock decides; the run ends with the
 //! absences that give its bits again without one.
 //!
@@ -26,9 +26,7 @@
 //! anything is trained; signs alone where numbers are to be added up; a reply that says what its client
 //! cannot do.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,165 +35,32 @@ use drmad::kernels::reduce::norm;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
-use crate::data::Dataset;
-use crate::experiment::{Experiment, Rounding, What};
+use crate::data::{Dataset, npy};
+use crate::experiment::{Experiment, What};
 use crate::files::{self, progress};
 use crate::provenance::{differences, named, versions};
 use crate::quality::Quality;
 use crate::reduction::Reduction;
-use crate::report::server as page;
-use crate::report::words::several;
 use crate::tune::{from_bits, step, to_bits};
+use crate::words::several;
 
 use clients::{Clients, Held, own_data};
-use link::{Link, Slow, Threads};
-use shards::Shards;
+use link::{Link, Threads};
+use round::{Round, Why};
+use settings::{Absent, Conditions, Settings};
 use wire::{Measured, Order, Reply, Said, Shape, Task, Wire};
 
 pub mod clients;
 pub mod link;
+pub mod page;
 #[cfg(feature = "mpi")]
 pub mod ranks;
+pub mod round;
+pub mod settings;
 pub mod shards;
 pub mod simulation;
+pub mod start;
 pub mod wire;
-
-/// What determines a run, and so must be the same where it is resumed, and for all its clients.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
-    /// The version of the program.
-    pub version: String,
-    /// The experiment, with its clients.
-    pub experiment: Experiment,
-    /// Who holds what.
-    pub shards: Shards,
-    /// How hypergradients travel.
-    pub wire: Wire,
-    /// The seed.
-    pub seed: u64,
-    /// The rounding of multiply-adds.
-    pub arithmetic: Rounding,
-    /// The folder of the data, where they are not the ones compiled in; with `{client}` in its name each
-    /// client has its own.
-    pub data: Option<PathBuf>,
-}
-
-/// What clients live through.
-#[derive(Clone, Debug, Default)]
-pub struct Conditions {
-    /// How long the server waits for replies, where it does not wait until they are there.
-    pub deadline: Option<Duration>,
-    /// Who does not take part.
-    pub absent: Vec<Absent>,
-    /// Who is slow.
-    pub slow: Vec<Slow>,
-}
-
-/// A client that takes no part in some meta-iterations: `2@3`, `2@3-5`, or `2@3-` for one that is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Absent {
-    /// Which.
-    pub client: usize,
-    /// The first of these meta-iterations.
-    pub first: usize,
-    /// The last, where there is one.
-    pub last: Option<usize>,
-}
-
-impl Absent {
-    fn at(&self, client: usize, meta_step: usize) -> bool {
-        let ends = self.last.is_none_or(|last| meta_step <= last);
-        self.client == client && self.first <= meta_step && ends
-    }
-}
-
-impl FromStr for Absent {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parse = || {
-            let (client, when) = text.split_once('@')?;
-            let (first, last) = match when.split_once('-') {
-                None => (when, Some(when)),
-                Some((first, "")) => (first, None),
-                Some((first, last)) => (first, Some(last)),
-            };
-            let last = match last {
-                Some(last) => Some(last.parse().ok()?),
-                None => None,
-            };
-            Some(Absent {
-                client: client.parse().ok()?,
-                first: first.parse().ok()?,
-                last,
-            })
-        };
-        let absent = parse().ok_or_else(|| {
-            format!("{text} is not CLIENT@FIRST-LAST, CLIENT@FIRST- or CLIENT@ONE")
-        })?;
-        match absent.last {
-            Some(last) if last < absent.first => Err(format!(
-                "{text} is of no meta-iteration: {last} comes before {}",
-                absent.first
-            )),
-            _ => Ok(absent),
-        }
-    }
-}
-
-/// Why a client was left out of a meta-iteration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Why {
-    /// It took no part.
-    Absent,
-    /// Its reply was not there in time.
-    Late,
-    /// Its training left the finite numbers.
-    Diverged,
-    /// What it sent is not finite.
-    NotFinite,
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Why::Absent => "is absent",
-            Why::Late => "is too late",
-            Why::Diverged => "diverges",
-            Why::NotFinite => "sent numbers that are not finite",
-        })
-    }
-}
-
-/// What a meta-iteration gave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Round {
-    /// What each client measured, or why it was left out.
-    pub clients: Vec<Result<Measured, Why>>,
-    /// The norm of what was followed.
-    pub norm: f64,
-    /// The mean cosine between the hypergradients of two clients, where there are two.
-    pub agreement: Option<f64>,
-    /// The bytes that the clients sent.
-    pub sent: u64,
-    /// The bytes that were sent to them.
-    pub received: u64,
-}
-
-impl Round {
-    /// The mean of a quantity over the clients that took part.
-    pub fn mean(&self, of: impl Fn(&Measured) -> f64) -> f64 {
-        let taken = || self.clients.iter().flatten();
-        taken().map(of).sum::<f64>() / taken().count() as f64
-    }
-
-    /// Who was left out.
-    pub fn left_out(&self) -> impl Iterator<Item = (usize, Why)> {
-        let all = self.clients.iter().enumerate();
-        all.filter_map(|(client, of)| Some((client, of.as_ref().err().copied()?)))
-    }
-}
 
 /// Everything that a run knows after some meta-iterations. Numbers that decide bits are stored as bits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -249,30 +114,6 @@ impl Server {
         self.check()?;
         let own: Vec<usize> = (0..self.clients()).collect();
         self.with_clients(&own, |link| self.serve(link, resume))
-    }
-
-    /// Runs as the command line does: where several processes of MPI were started, as one of them.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run); several processes and a program that knows nothing of MPI.
-    pub fn start(&self, resume: bool) -> Result<()> {
-        let Some(ranks) = started_ranks() else {
-            return self.run(resume).map(drop);
-        };
-        #[cfg(feature = "mpi")]
-        {
-            let _ = ranks;
-            ranks::run(self, resume)
-        }
-        #[cfg(not(feature = "mpi"))]
-        {
-            ensure!(
-                ranks == 1,
-                "one of {ranks} processes, of a program that was built without MPI: build it with \
-                 --features mpi"
-            );
-            self.run(resume).map(drop)
-        }
     }
 
     /// Refuses what no run can be made with.
@@ -682,7 +523,7 @@ impl Server {
         let path = self.out.join("report.html");
         files::write(&path, page::render(&page)?.as_bytes())?;
         files::write(&self.out.join("result.json"), &serde_json::to_vec(&page)?)?;
-        files::write_npy(
+        npy::write(
             &self.out.join("hyper.npy"),
             &[served.hyper.len() as u64],
             served.hyper.iter().copied(),
@@ -722,19 +563,11 @@ impl Server {
             versions: versions(s.arithmetic),
             hypers: e.hypers(),
             rounds: served.rounds.clone(),
-            before: served.before.iter().map(|q| q.map(Into::into)).collect(),
-            after: served.after.iter().map(|q| q.map(Into::into)).collect(),
+            before: served.before.clone(),
+            after: served.after.clone(),
             seconds,
         })
     }
-}
-
-/// The number of processes that were started beside this one, itself among them, as Open MPI, MPICH and
-/// Slurm tell it; nothing where this one was started alone.
-pub(crate) fn started_ranks() -> Option<usize> {
-    let of = |name: &str| std::env::var(name).ok()?.parse().ok();
-    let names = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
-    names.into_iter().find_map(of)
 }
 
 /// Why no client has a hypergradient, in words: those of each that diverges, and how many the others are.

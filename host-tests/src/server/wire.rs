@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::quality::Quality;
-use crate::report::words::several;
+use crate::words::several;
 
 /// How hypergradients travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

@@ -23,7 +23,7 @@ use drmad::Fused;
 use drmad::kernels::reduce::{cosine, norm};
 use serde::{Deserialize, Serialize};
 
-use super::{Job, Study};
+use super::job::Job;
 use crate::device;
 use crate::experiment::{Block, By, Experiment, Rounding};
 use crate::files;
@@ -31,7 +31,8 @@ use crate::method::Method;
 use crate::problem::Population;
 use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
-use crate::report::experiments::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};
+use crate::recipe::study::Study;
+use crate::report::findings::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};
 
 /// How many draws.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +57,7 @@ const CHUNK: usize = 20;
 /// # Errors
 /// Fewer draws than 2, or more than there are; an experiment that cannot be run.
 pub fn plan(recipe: &Recipe, study: &Study, quick: bool) -> Result<(Experiment, Settings)> {
-    study.with_settings(recipe, quick)
+    recipe.with_settings(study, quick)
 }
 
 /// A hypergradient at the start values, and the processor seconds it took.

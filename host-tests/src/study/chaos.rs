@@ -26,7 +26,7 @@ use anyhow::{Context, Result, ensure};
 use drmad::Fused;
 use serde::{Deserialize, Serialize};
 
-use super::{Job, Study};
+use super::job::Job;
 use crate::device::{self, Device};
 use crate::divergence::{Divergence, or_divergence};
 use crate::experiment::{Experiment, Rounding, What};
@@ -35,9 +35,10 @@ use crate::method::{Method, Name};
 use crate::problem::{Population, Problem};
 use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
-use crate::report::experiments::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};
-use crate::report::words::several;
+use crate::recipe::study::Study;
+use crate::report::findings::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};
 use crate::trained::Trained;
+use crate::words::several;
 
 /// Which places there are, and what is asked of them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,7 +113,7 @@ pub type Found = Result<Point, String>;
 /// # Errors
 /// More or fewer hyperparameters than one; an axis without two places, a window without a pair.
 pub fn plan(recipe: &Recipe, study: &Study, quick: bool) -> Result<(Experiment, Settings)> {
-    let (experiment, settings): (_, Settings) = study.with_settings(recipe, quick)?;
+    let (experiment, settings): (_, Settings) = recipe.with_settings(study, quick)?;
     ensure!(
         experiment.hypers() == 1,
         "{} tunes {}: one is moved along an axis",

@@ -28,7 +28,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::tuned::failed;
 use crate::data::Split;
 use crate::method::{Method, Name};
-use crate::report::experiments::{Curve, Curves, Matrix, Metric, Unit, Variant};
+use crate::report::findings::{Curve, Curves, Matrix, Metric, Unit, Variant};
 
 /// How to train, and how to tune.
 #[derive(Clone, Debug, Serialize, Deserialize)]

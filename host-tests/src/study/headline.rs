@@ -25,7 +25,7 @@ use drmad::kernels::reduce::{cosine, norm};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use super::Job;
+use super::job::Job;
 use super::kept::Kept;
 use super::spent::Spent;
 use crate::experiment::{Experiment, Rounding, What};
@@ -33,7 +33,7 @@ use crate::method::{Method, Name};
 use crate::problem::{Population, Problem};
 use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
-use crate::report::experiments::{Curve, Curves, Findings, Metric, Ranking, Shown, Unit, Variant};
+use crate::report::findings::{Curve, Curves, Findings, Metric, Ranking, Shown, Unit, Variant};
 
 /// What is compared.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -32,7 +32,7 @@ use serde::Deserialize;
 use super::half::Half;
 use crate::experiment::Rounding;
 use crate::provenance::{named, versions};
-use crate::report::experiments::{Compared, Curve, Curves, Findings, Metric, Shown, Unit, Variant};
+use crate::report::findings::{Compared, Curve, Curves, Findings, Metric, Shown, Unit, Variant};
 
 /// What is trained.
 #[derive(Clone, Debug, Deserialize)]

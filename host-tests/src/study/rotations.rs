@@ -32,7 +32,7 @@ use crate::data::{Dataset, Split};
 use crate::divergence::or_divergence;
 use crate::experiment::Rounding;
 use crate::provenance::{named, versions};
-use crate::report::experiments::{Findings, Ranking, Shown};
+use crate::report::findings::{Findings, Ranking, Shown};
 
 /// The settings of the experiment.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -47,7 +47,7 @@ use crate::divergence::or_divergence;
 use crate::experiment::Rounding;
 use crate::inputs::{Images, Inputs};
 use crate::provenance::{named, versions};
-use crate::report::experiments::{Compared, Curve, Curves, Findings, Metric, Shown, Unit, Variant};
+use crate::report::findings::{Compared, Curve, Curves, Findings, Metric, Shown, Unit, Variant};
 
 /// What is trained, and how it is tuned.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -4,7 +4,7 @@
 use crate::common::{Noise, assert_close, assert_differences, keeps_the_identities};
 use drmad::kernels::reduce::cosine;
 use drmad::{Plain, Scalar};
-use drmad_host::report::experiments::Findings;
+use drmad_host::report::findings::Findings;
 use drmad_host::study::half::Half;
 use drmad_host::study::precision::{
     BITS_16, BITS_32, Measured, Settings, Training, Valley, held, measure, run, truth,

@@ -704,7 +704,7 @@ fn nothing_is_said_in_the_form_that_is_for_programmers() {
     // A type, a shape and the name of a field as NumPy writes them; a number's shortest digits; keys that no
     // person reads.
     const KNOWN: &[(&str, &str)] = &[
-        ("data.rs", "found shape {found:?}"),
+        ("error.rs", "found shape {found:?}"),
         ("npy.rs", "type {name:?}"),
         ("npy.rs", "found type {other:?}"),
         ("npy.rs", "found shape {shape:?}"),

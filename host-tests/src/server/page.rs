@@ -7,12 +7,12 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::plots::{Lines, Series};
-use super::words::{bytes, count, fixed, number, percent};
-use super::{Cell, Figure, Line, Quality, Section, Table, Term, Tile, View, backdrop, fill};
-use crate::quality;
-use crate::server::Round;
-use crate::server::wire::Measured;
+use super::round::Round;
+use super::wire::Measured;
+use crate::quality::Quality;
+use crate::report::page::{Cell, Figure, Line, Section, Table, Term, Tile, View, backdrop, fill};
+use crate::report::plots::lines::{Lines, Series};
+use crate::words::{bytes, count, fixed, number, percent};
 
 /// Everything that the page shows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,23 +35,6 @@ pub struct Page {
     pub after: Vec<Option<Quality>>,
     /// The seconds of each meta-iteration of the last start of the run.
     pub seconds: Vec<f64>,
-}
-
-impl From<quality::Quality> for Quality {
-    fn from(q: quality::Quality) -> Self {
-        let quality::Quality {
-            valid_loss,
-            valid_error,
-            test_loss,
-            test_error,
-        } = q;
-        Quality {
-            valid_loss,
-            valid_error,
-            test_loss,
-            test_error,
-        }
-    }
 }
 
 /// What a training is judged by: the name, the value, and what it is multiplied by for people.
