@@ -13,6 +13,7 @@
 //! | [`counted`] | an objective that counts its evaluations |
 //! | [`memory`] | what this process takes |
 //! | [`provenance`] | what a report says of how it came to be |
+//! | [`statistics`] | means and medians |
 //! | [`tolerances`] | how close is close enough, and why |
 //! | [`reduction`] | how clients' hypergradients become one |
 //! | [`tune`] | the outer loop, which survives a kill |
@@ -66,6 +67,7 @@ pub mod report;
 pub mod scaling;
 pub mod server;
 pub mod setting;
+pub mod statistics;
 pub mod study;
 pub mod tolerances;
 pub mod trained;

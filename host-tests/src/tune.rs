@@ -40,6 +40,7 @@ use crate::provenance::{differences, named, versions};
 use crate::quality::{Errors, Quality};
 use crate::reduction::Reduced;
 use crate::report::{run, tuning};
+use crate::statistics;
 use crate::trained::Trained;
 use crate::words::several;
 
@@ -515,11 +516,7 @@ impl Tuning<'_> {
         let ours: Vec<&(Trained, Errors)> = ours.iter().flatten().collect();
         let hypergradient = &reduced.hypergradient[..];
         let mean = |of: &dyn Fn(&Trained, &Errors) -> f64| {
-            let sum: f64 = ours
-                .iter()
-                .map(|(trained, errors)| of(trained, errors))
-                .sum();
-            sum / ours.len() as f64
+            statistics::mean(ours.iter().map(|(trained, errors)| of(trained, errors)))
         };
         state.meta_steps.push(run::MetaStep {
             step: meta_step,
@@ -729,7 +726,7 @@ fn unreadable(error: &anyhow::Error) -> bool {
 /// The mean of the last tenth.
 pub(crate) fn mean_of_last(losses: &[f32]) -> f64 {
     let last = &losses[losses.len() - losses.len().div_ceil(10)..];
-    last.iter().map(|x| f64::from(*x)).sum::<f64>() / last.len() as f64
+    statistics::mean(last.iter().map(|x| f64::from(*x)))
 }
 
 fn costs(
@@ -794,7 +791,7 @@ fn strips(
         let per_unit = hypers.len() / inputs;
         let values = hypers
             .chunks_exact(per_unit)
-            .map(|h| h.iter().map(|h| f64::from(*h)).sum::<f64>() / per_unit as f64)
+            .map(|h| statistics::mean(h.iter().map(|h| f64::from(*h))))
             .map(|mean| reported(mean as f32).0)
             .collect();
         let (name, rows, columns) = match layer {

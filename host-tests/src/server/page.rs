@@ -12,6 +12,7 @@ use super::wire::Measured;
 use crate::quality::Quality;
 use crate::report::page::{Cell, Figure, Line, Section, Table, Term, Tile, View, backdrop, fill};
 use crate::report::plots::lines::{Lines, Series};
+use crate::statistics;
 use crate::words::{bytes, count, fixed, number, percent};
 
 /// Everything that the page shows.
@@ -51,8 +52,7 @@ pub const fn compared() -> [Compared; 3] {
 
 /// The mean of a quantity over the clients of whom there is one.
 pub fn mean(judged: &[Option<Quality>], of: fn(&Quality) -> f64) -> f64 {
-    let known = || judged.iter().flatten();
-    known().map(of).sum::<f64>() / known().count() as f64
+    statistics::mean(judged.iter().flatten().map(of))
 }
 
 /// The most clients whose curves are drawn: with the shared one as many as there are colours.

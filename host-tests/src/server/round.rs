@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::wire::Measured;
+use crate::statistics::mean;
 
 /// Why a client was left out of a meta-iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,8 +50,7 @@ pub struct Round {
 impl Round {
     /// The mean of a quantity over the clients that took part.
     pub fn mean(&self, of: impl Fn(&Measured) -> f64) -> f64 {
-        let taken = || self.clients.iter().flatten();
-        taken().map(of).sum::<f64>() / taken().count() as f64
+        mean(self.clients.iter().flatten().map(of))
     }
 
     /// Who was left out.

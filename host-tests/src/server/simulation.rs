@@ -39,6 +39,7 @@ use crate::experiment::Experiment;
 use crate::problem::{Population, Use, those};
 use crate::recipe::Recipe;
 use crate::reduction::Reduction;
+use crate::statistics;
 use crate::tune::step;
 
 /// How a message travels.
@@ -430,13 +431,13 @@ impl ManyClients {
             .collect();
         let judged = judged?;
         let mean = |of: fn(&(f64, f64)) -> f64, kept: &dyn Fn(usize) -> bool| {
-            let kept: Vec<f64> = judged
+            let mut kept = judged
                 .iter()
                 .enumerate()
                 .filter(|(i, _)| kept(*i))
-                .map(|(_, q)| of(q))
-                .collect();
-            (!kept.is_empty()).then(|| kept.iter().sum::<f64>() / kept.len() as f64)
+                .peekable();
+            let any = kept.peek().is_some();
+            any.then(|| statistics::mean(kept.map(|(_, q)| of(q))))
         };
         Ok(Tuned {
             valid_loss: mean(|q| q.0, &|_| true).context("no clients")?,

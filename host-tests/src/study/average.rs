@@ -33,6 +33,7 @@ use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
 use crate::recipe::study::Study;
 use crate::report::findings::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};
+use crate::statistics;
 
 /// How many draws.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -198,20 +199,16 @@ pub fn one_draw(of: &[Vec<f32>]) -> f64 {
         let others: Vec<f64> = pairs.map(|(mean, d)| (n * mean - d) / (n - 1.0)).collect();
         cosine(&d, &others)
     });
-    cosines.sum::<f64>() / n
+    statistics::mean(cosines)
 }
 
 /// How well the mean of `n` draws agrees with that of `n` others: the cosine, averaged over disjoint
 /// pairs of sets, of which there must be at least one.
 pub fn halves(of: &[Vec<f32>], n: usize) -> f64 {
-    let pairs: Vec<f64> = of
-        .chunks_exact(2 * n)
-        .map(|both| {
-            let (a, b) = both.split_at(n);
-            cosine(&mean_of(a), &mean_of(b))
-        })
-        .collect();
-    pairs.iter().sum::<f64>() / pairs.len() as f64
+    statistics::mean(of.chunks_exact(2 * n).map(|both| {
+        let (a, b) = both.split_at(n);
+        cosine(&mean_of(a), &mean_of(b))
+    }))
 }
 
 /// The mean cosine of all pairs of draws: `c`.

@@ -37,6 +37,7 @@ use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
 use crate::recipe::study::Study;
 use crate::report::findings::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};
+use crate::statistics::median;
 use crate::trained::Trained;
 use crate::words::several;
 
@@ -298,11 +299,6 @@ fn turn(middles: &[f64], shares: &[f64]) -> f64 {
     first.map_or(f64::NAN, |(x, _)| *x)
 }
 
-fn median(mut of: Vec<f64>) -> f64 {
-    of.sort_by(f64::total_cmp);
-    of.get(of.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 /// The seeds with what all of their numbers are taken from.
 struct Scans<'a> {
     experiment: &'a Experiment,
@@ -342,7 +338,7 @@ impl Scans<'_> {
             let turn = self.turn(points, OPPOSITE);
             let side = ok(points).into_iter();
             let side = side.filter(|(x, _)| (*x >= turn) != before);
-            median(side.map(|(_, point)| point.slope.abs()).collect())
+            median(side.map(|(_, point)| point.slope.abs()))
         };
         let missing = |points: &[Found]| points.iter().filter(|point| point.is_err()).count();
         let metrics = [

@@ -780,7 +780,7 @@ fn described(settings: &Settings) -> Vec<(String, String)> {
 /// A training that diverges in float64.
 ///
 /// ```
-/// use drmad_host::study::precision::{problem, Settings};
+/// use drmad_host::study::precision::{Settings, run};
 /// let findings = run(&Settings::default())?;
 /// assert_eq!(findings.variants[1].name, "f32, information buffer");
 /// # Ok::<(), anyhow::Error>(())

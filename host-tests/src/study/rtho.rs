@@ -31,7 +31,7 @@ use drmad::Fused;
 use drmad::forward::{Forward, Wrt, scratch_len};
 use drmad::group::{Granularity, Groups, Layout};
 use drmad::hypergradient::Validation;
-use drmad::models::{Examples, Mlp};
+use drmad::models::Mlp;
 use drmad::objective::{At, Objective};
 use drmad::outer::Parametrisation::{Log, Logit};
 use drmad::outer::{Adam, Outer};
@@ -47,7 +47,9 @@ use crate::divergence::or_divergence;
 use crate::experiment::Rounding;
 use crate::inputs::{Images, Inputs};
 use crate::provenance::{named, versions};
+use crate::quality::error_of;
 use crate::report::findings::{Compared, Curve, Curves, Findings, Metric, Shown, Unit, Variant};
+use crate::statistics::mean;
 
 /// What is trained, and how it is tuned.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -241,24 +243,6 @@ pub struct Trained {
 
 type Network<'a> = Mlp<'a, Images<'a>, Fused>;
 
-/// The share of a network's examples that are misclassified.
-fn error(network: &Network<'_>, w: &[f32], classes: usize, microbatch: usize) -> Result<f64> {
-    let all: Vec<u32> = (0..network.examples().len() as u32).collect();
-    let mut scratch = vec![0.0; network.scratch_len()];
-    let (mut p, mut wrong) = (vec![0.0f32; microbatch * classes], 0);
-    for batch in all.chunks(microbatch) {
-        let p = &mut p[..batch.len() * classes];
-        network.predict(w, batch, p, &mut scratch)?;
-        for (i, p) in batch.iter().zip(p.chunks_exact(classes)) {
-            let label = network.examples().label(*i)?;
-            // A tie with a wrong class is an error, and so is what is not a number.
-            let right = (0..classes).all(|k| k == label || p[k] < p[label]);
-            wrong += usize::from(!right);
-        }
-    }
-    Ok(wrong as f64 / all.len() as f64)
-}
-
 const OPTIMIZER: Optimizer = Optimizer::HeavyBall;
 const WRT: [Wrt; 3] = [Wrt::Hyper(0), Wrt::Rate(0), Wrt::Momentum(0)];
 
@@ -399,8 +383,8 @@ pub fn train(
     let test_loss = tests.loss(at, &mut vec![0.0; tests.loss_scratch_len()])?;
     Ok(Trained {
         blocks: measured,
-        valid_error: error(&judge, forward.w, classes, *size)?,
-        test_error: error(&tests, forward.w, classes, *size)?,
+        valid_error: error_of(&judge, forward.w, classes, *size)?,
+        test_error: error_of(&tests, forward.w, classes, *size)?,
         test_loss: f64::from(test_loss),
     })
 }
@@ -481,7 +465,7 @@ fn curves(
             Along::Steps => ((b + 1) * steps) as f64,
             Along::Seconds => {
                 let seconds = all.iter().map(|trained| trained.blocks[b].seconds);
-                seconds.sum::<f64>() / all.len() as f64
+                mean(seconds)
             }
         });
         series.push(Curve {

@@ -7,6 +7,7 @@ use crate::report::plots::canvas::drawable;
 use crate::report::plots::lines::{Lines, Series};
 use crate::report::plots::{scatter, strips};
 use crate::report::run::{Angle, MetaStep, Report, Scatter, Strip, draws, two_draws};
+use crate::statistics;
 use crate::words::{self, count, fixed, moves, number, percent};
 
 /// The sentence that owns up to what a picture leaves out.
@@ -190,10 +191,8 @@ fn training(report: &Report) -> Result<Option<Figure>> {
 
 /// The mean of the values that are numbers.
 fn mean(values: impl Iterator<Item = f32>) -> f64 {
-    let (sum, n) = values
-        .filter(|v| v.is_finite())
-        .fold((0.0, 0usize), |(sum, n), v| (sum + f64::from(v), n + 1));
-    sum / n as f64
+    let finite = values.filter(|v| v.is_finite());
+    statistics::mean(finite.map(f64::from))
 }
 
 /// The least and the greatest value, in words.
