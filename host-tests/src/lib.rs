@@ -72,5 +72,6 @@ pub mod study;
 pub mod tolerances;
 pub mod trained;
 pub mod tune;
+mod tuner;
 pub mod verify;
 pub mod words;

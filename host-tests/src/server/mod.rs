@@ -32,6 +32,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use drmad::kernels::reduce::norm;
+use drmad::state::restore;
+use drmad::tuner::Tuner;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
@@ -41,12 +43,12 @@ use crate::files::{self, progress};
 use crate::provenance::{differences, named, versions};
 use crate::quality::Quality;
 use crate::reduction::Reduction;
-use crate::tune::{from_bits, step, to_bits};
+use crate::tuner;
 use crate::words::several;
 
 use clients::{Clients, Held, own_data};
 use link::{Link, Threads};
-use round::{Round, Why};
+use round::{Round, Why, why_nobody};
 use settings::{Absent, Conditions, Settings};
 use wire::{Measured, Order, Reply, Said, Shape, Task, Wire};
 
@@ -66,9 +68,8 @@ pub mod wire;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct State {
     settings: Settings,
-    hyper: Vec<u32>,
-    first_moment: Vec<u32>,
-    second_moment: Vec<u32>,
+    /// The tuner, [saved](tuner::save); nothing before the first meta-iteration.
+    tuner: Vec<u8>,
     rounds: Vec<Round>,
 }
 
@@ -235,11 +236,14 @@ impl Server {
             path.display(),
             differences(&state.settings, &self.settings)?
         );
-        let hypers = self.experiment().hypers();
-        let moments = [&state.hyper, &state.first_moment, &state.second_moment];
+        let experiment = self.experiment();
+        let whole = tuner::tune(experiment, &experiment.start(), |tuner| {
+            restore(&state.tuner, tuner)?;
+            Ok(tuner.rounds() == state.rounds.len())
+        });
         ensure!(
-            moments.iter().all(|x| x.len() == hypers)
-                && state.rounds.len() <= self.experiment().outer.meta_steps
+            whole.unwrap_or(false)
+                && state.rounds.len() <= experiment.outer.meta_steps
                 && state
                     .rounds
                     .iter()
@@ -251,27 +255,39 @@ impl Server {
     }
 
     fn begin(&self) -> State {
-        let hyper = self.experiment().start();
         State {
             settings: self.settings.clone(),
-            first_moment: vec![0; hyper.len()],
-            second_moment: vec![0; hyper.len()],
-            hyper: to_bits(&hyper),
+            tuner: vec![],
             rounds: vec![],
         }
     }
 
     fn serve_all(&self, link: &mut impl Link, resume: bool) -> Result<Served> {
         let _claim = files::claim(&self.out)?;
+        let state = if resume { self.load()? } else { self.begin() };
+        let experiment = self.experiment();
+        tuner::tune(experiment, &experiment.start(), |tuner| {
+            self.tune(link, tuner, state, resume)
+        })
+    }
+
+    fn tune(
+        &self,
+        link: &mut impl Link,
+        tuner: &mut Tuner<'_, f32>,
+        mut state: State,
+        resume: bool,
+    ) -> Result<Served> {
         let (experiment, clients) = (self.experiment(), self.clients());
         let meta_steps = experiment.outer.meta_steps;
-        let mut state = if resume { self.load()? } else { self.begin() };
-        let mut hyper = from_bits(&state.hyper);
+        if resume {
+            restore(&state.tuner, tuner)?;
+        }
         self.greet(link)?;
         self.tell(&format!(
             "{}: {} by {}, {} of {} with {}",
             experiment.name,
-            several(hyper.len(), "hyperparameter"),
+            several(tuner.h().len(), "hyperparameter"),
             experiment.method()?.describe(),
             several(meta_steps, "meta-iteration"),
             several(clients, "client"),
@@ -305,12 +321,11 @@ impl Server {
         for meta_step in state.rounds.len()..meta_steps {
             let clock = Instant::now();
             let (round, d) = self
-                .meta_iteration(link, meta_step, &hyper, &bar)
+                .meta_iteration(link, meta_step, tuner.h(), &bar)
                 .with_context(|| format!("meta-iteration {meta_step} of {}", experiment.name))?;
-            let moments = [&mut state.first_moment, &mut state.second_moment];
-            step(experiment, moments, &mut hyper, &d, meta_step)?;
-            state.hyper = to_bits(&hyper);
-            bar.suspend(|| self.tell(&line(meta_step, &round, clock.elapsed())));
+            tuner.follow(round.mean(|m| m.valid_loss) as f32, &d)?;
+            state.tuner = tuner::save(tuner)?;
+            bar.suspend(|| self.tell(&round.line(meta_step, clock.elapsed())));
             state.rounds.push(round);
             files::write(&self.state_path(), &serde_json::to_vec(&state)?)?;
             seconds.push(clock.elapsed().as_secs_f64());
@@ -318,9 +333,9 @@ impl Server {
         bar.finish_and_clear();
         let last = meta_steps as u32;
         let before = self.judge(link, last + 1, &experiment.start())?;
-        let after = self.judge(link, last + 2, &hyper)?;
+        let after = self.judge(link, last + 2, tuner.h())?;
         let served = Served {
-            hyper,
+            hyper: tuner.h().to_vec(),
             rounds: state.rounds,
             before,
             after,
@@ -568,44 +583,4 @@ impl Server {
             seconds,
         })
     }
-}
-
-/// Why no client has a hypergradient, in words: those of each that diverges, and how many the others are.
-fn why_nobody(clients: &[Result<Measured, Why>], diverged: Vec<String>) -> String {
-    let others = [
-        (Why::Absent, "absent: shorten --absent"),
-        (Why::Late, "late: raise --deadline"),
-        (
-            Why::NotFinite,
-            "without finite numbers: lower the rate or the scales",
-        ),
-    ];
-    let others = others.into_iter().filter_map(|(why, words)| {
-        let n = clients.iter().filter(|of| **of == Err(why)).count();
-        let are = if n == 1 { "is" } else { "are" };
-        (n > 0).then(|| format!("{n} of {} {are} {words}", several(clients.len(), "client")))
-    });
-    let words: Vec<String> = diverged.into_iter().chain(others).collect();
-    words.join("; ")
-}
-
-/// A meta-iteration, as a line, and a line for each client that was left out.
-fn line(meta_step: usize, round: &Round, elapsed: Duration) -> String {
-    let mut line = format!(
-        "{meta_step:>4} {:>11.5} {:>11.2}% {:>10.2}% {:>11.4e} {:>9} {:>10} {:>8.2}",
-        round.mean(|m| m.valid_loss),
-        100.0 * round.mean(|m| m.valid_error),
-        100.0 * round.mean(|m| m.test_error),
-        round.norm,
-        // One client agrees with nobody.
-        round
-            .agreement
-            .map_or("-".to_string(), |cosine| format!("{cosine:.4}")),
-        round.sent,
-        elapsed.as_secs_f64()
-    );
-    for (client, why) in round.left_out() {
-        line += &format!("\n     client {client} {why} and is left out");
-    }
-    line
 }

@@ -40,7 +40,8 @@ use crate::problem::{Population, Use, those};
 use crate::recipe::Recipe;
 use crate::reduction::Reduction;
 use crate::statistics;
-use crate::tune::step;
+use crate::trained::Back;
+use crate::tuner;
 
 /// How a message travels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -377,49 +378,52 @@ impl ManyClients {
     pub fn tune(&self, reduction: Reduction, part: Part, meta_steps: usize) -> Result<Tuned> {
         let population = Population::new(&self.experiment, &self.data)?;
         let method = self.experiment.method()?;
-        let mut hyper = self.experiment.start();
-        let mut moments = [vec![0; hyper.len()], vec![0; hyper.len()]];
         let clients = self.shards.len();
         let problem = |client: usize, meta_step| {
             // Seeds are by client, of whom there are more than draws.
             population.client_of(&self.shards[client], client as u64, meta_step, 0)
         };
-        for meta_step in 0..meta_steps {
-            let taking: Vec<usize> = match part {
-                Part::All => (0..clients).collect(),
-                Part::NoLastDigits => (0..clients)
-                    .filter(|client| !self.holds_last_digits(*client))
-                    .collect(),
-                Part::Some(share) => {
-                    let wanted = ((share * clients as f64).round() as usize).clamp(1, clients);
-                    let mut chosen = vec![0; wanted];
-                    choose(meta_step as u64, &mut vec![0; clients], &mut chosen)?;
-                    chosen.sort_unstable();
-                    chosen.into_iter().map(|client| client as usize).collect()
-                }
-            };
-            let gradients: Result<Vec<Option<Vec<f32>>>> = taking
-                .into_par_iter()
-                .map(|client| {
-                    let problem = problem(client, meta_step)?;
-                    match problem.train::<Fused>(&hyper, Some(&method), &mut |_| ()) {
-                        Err(error) if diverges(&error) => Ok(None),
-                        trained => Ok(trained?.back.map(|back| back.hypergradient)),
+        let tuned = tuner::tune(&self.experiment, &self.experiment.start(), |tuner| {
+            for meta_step in 0..meta_steps {
+                let taking: Vec<usize> = match part {
+                    Part::All => (0..clients).collect(),
+                    Part::NoLastDigits => (0..clients)
+                        .filter(|client| !self.holds_last_digits(*client))
+                        .collect(),
+                    Part::Some(share) => {
+                        let wanted = ((share * clients as f64).round() as usize).clamp(1, clients);
+                        let mut chosen = vec![0; wanted];
+                        choose(meta_step as u64, &mut vec![0; clients], &mut chosen)?;
+                        chosen.sort_unstable();
+                        chosen.into_iter().map(|client| client as usize).collect()
                     }
-                })
-                .collect();
-            let gradients = gradients?;
-            let all: Vec<Option<&[f32]>> = gradients.iter().map(Option::as_deref).collect();
-            let reduced = reduction.reduce(&all)?;
-            let [first, second] = &mut moments;
-            step(
-                &self.experiment,
-                [first, second],
-                &mut hyper,
-                &reduced.hypergradient,
-                meta_step,
-            )?;
-        }
+                };
+                let hyper = tuner.h();
+                let backs: Result<Vec<Option<Back>>> = taking
+                    .into_par_iter()
+                    .map(|client| {
+                        let problem = problem(client, meta_step)?;
+                        match problem.train::<Fused>(hyper, Some(&method), &mut |_| ()) {
+                            Err(error) if diverges(&error) => Ok(None),
+                            trained => Ok(trained?.back),
+                        }
+                    })
+                    .collect();
+                let backs = backs?;
+                let all: Vec<Option<&[f32]>> = backs
+                    .iter()
+                    .map(|back| Some(&back.as_ref()?.hypergradient[..]))
+                    .collect();
+                let reduced = reduction.reduce(&all)?;
+                let losses = backs
+                    .iter()
+                    .flatten()
+                    .map(|back| f64::from(back.valid_loss));
+                tuner.follow(statistics::mean(losses) as f32, &reduced.hypergradient)?;
+            }
+            Ok(tuner.h().to_vec())
+        });
+        let hyper = tuned?;
         let judged: Result<Vec<_>> = (0..clients)
             .into_par_iter()
             .map(|client| {
