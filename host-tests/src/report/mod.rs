@@ -16,7 +16,7 @@
 //!
 //! * [`run`] is what a tuning run found, and [`tuning`] its page,
 //! * [`findings`] is what a study found, and [`experiments`] its page,
-//! * [`frontier`] is the page that compares methods, [`scaling`] the one that shows how they grow,
+//! * [`methods`] is what methods came to beside each other, and [`frontier`] its page, [`scaling`] the one that shows how they grow,
 //! * `page` is what they all fill `page.html` with, and `plots` draws their pictures.
 
 #![deny(missing_docs)]
@@ -24,6 +24,7 @@
 pub mod experiments;
 pub mod findings;
 pub mod frontier;
+pub mod methods;
 pub(crate) mod page;
 pub(crate) mod plots;
 pub mod run;

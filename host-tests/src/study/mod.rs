@@ -64,7 +64,7 @@ impl Study {
                     .settings_of::<precision::Settings>(quick, None)
                     .map(drop)?,
                 Kind::Rtho => self
-                    .settings_of::<rtho::Settings>(quick, Some(1))
+                    .settings_of::<rtho::schemes::Settings>(quick, Some(1))
                     .map(drop)?,
                 Kind::Multitask => self
                     .settings_of::<multitask::Settings>(quick, Some(1))
@@ -200,7 +200,7 @@ impl Job<'_> {
         let mut findings = match self.study.kind {
             Kind::Tuned => tuned::run(self, &spent)?,
             Kind::Precision => precision::run(&self.study.settings_of(self.quick, None)?)?,
-            Kind::Rtho => self.seen(&spent, rtho::Settings::ticks, rtho::run)?,
+            Kind::Rtho => self.seen(&spent, rtho::schemes::Settings::ticks, rtho::run)?,
             Kind::Multitask => self.seen(&spent, multitask::Settings::ticks, multitask::run)?,
             Kind::Rotations => self.seen(&spent, rotations::Settings::ticks, rotations::run)?,
             Kind::Chaos => chaos::run(self)?,

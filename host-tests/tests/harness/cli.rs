@@ -15,7 +15,7 @@ use drmad_host::experiment::Experiment;
 use drmad_host::method::{Method, Name};
 use drmad_host::problem::Population;
 use drmad_host::recipe;
-use drmad_host::report::frontier::Page;
+use drmad_host::report::methods::Page;
 use drmad_host::tolerances::REVERSIBLE_COSINE;
 
 fn drmad(arguments: &[&str]) -> Command {

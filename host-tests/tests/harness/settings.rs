@@ -356,7 +356,7 @@ fn every_number_of_every_file_and_of_every_study_has_bounds() {
     )]);
     held(method, setting::EXPERIMENT, "method");
     for (what, table) in [
-        ("rtho", Table::try_from(rtho::Settings::default())),
+        ("rtho", Table::try_from(rtho::schemes::Settings::default())),
         ("multitask", Table::try_from(multitask::Settings::default())),
         ("rotations", Table::try_from(rotations::Settings::default())),
         ("chaos", Table::try_from(chaos::Settings::default())),
