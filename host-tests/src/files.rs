@@ -24,7 +24,7 @@ pub fn say(line: fmt::Arguments<'_>) {
     }
 }
 
-/// Whether all that was [said](say) was taken. A pipe whose reader has seen enough took all that was wanted.
+/// Whether all that was [said](fn@say) was taken. A pipe whose reader has seen enough took all that was wanted.
 ///
 /// # Errors
 /// A full disk, or whatever else it was.

@@ -5,7 +5,7 @@
 //! - one vector `h` of all hyperparameters, rates, momenta and initial scales among them, in the order of its
 //!   [`Tuned`] blocks, and one hypergradient in the same order ([`Training::hypergradient`]);
 //! - a name and a natural value for each entry ([`Hypers`]);
-//! - the memory that it takes with a [`Method`], a value known before anything runs ([`Training::need`]), from
+//! - the memory that it takes with a [`Method`](crate::method::Method), a value known before anything runs ([`Training::need`]), from
 //!   which one buffer is cut;
 //! - the losses of a network on examples that a [`Source`] lends ([`Training::loss`]): the training's with penalties
 //!   and weights of examples, the validation's without, since the description knows which blocks are the
@@ -30,7 +30,7 @@
 //! # Ok::<(), drmad::Error>(())
 //! ```
 //!
-//! Costs nothing but the copy of `h`: what runs is a [`InnerProblem`](crate::train::Run).
+//! Costs nothing but the copy of `h`: what runs is a [`InnerProblem`](crate::train::InnerProblem).
 //!
 //! Refused: scales and penalties of an objective of one's own, which is to be [wrapped](crate::wrap); rates and
 //! momenta of different groups; initial scales in another parametrisation than their logarithm; weights and
@@ -40,27 +40,20 @@ mod evaluate;
 mod examples;
 mod front;
 mod network;
+mod room;
 mod session;
 mod tuned;
 mod values;
+mod without_sweep;
 
-use bytemuck::Pod;
-
-use crate::error::{Error, check_len};
-use crate::forward::{Forward, Wrt};
+use crate::error::Error;
 use crate::group::{Groups, Layout};
-use crate::hypergradient::{Outcome, Trainer, Validation, Workspace};
-use crate::implicit::{Implicit, Solved, Solver};
-use crate::memory::{Buffer, Need, greater};
-use crate::method::{Extent, Method};
-use crate::models::{Inputs, Pass};
+use crate::implicit::Solved;
 use crate::network::Network;
 use crate::objective::{Differentiable, dual_required_len, gradient_len};
 use crate::outer::Parametrisation;
-use crate::path::Line;
-use crate::pieces::{copy, part, part_mut};
 use crate::random::Batches;
-use crate::scalar::{Arithmetic, Real, Scalar};
+use crate::scalar::{Arithmetic, Scalar};
 use crate::schedule::Optimizer;
 
 pub use examples::{Input, Source, Target};
@@ -69,7 +62,6 @@ pub use network::{Losses, NetworkLoss};
 pub use session::Session;
 pub use tuned::{Hypers, Name, Of, Tuned, What};
 pub use values::{Derivatives, Values};
-use values::{Tables, place};
 
 /// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -193,27 +185,6 @@ pub trait Observer<S> {
 
 impl<S> Observer<S> for () {}
 
-/// What a session is cut from, in numbers but for the words.
-#[derive(Clone, Copy)]
-struct Lens {
-    workspace: usize,
-    path: usize,
-    batch: usize,
-    valid: usize,
-}
-
-/// What a training works in, cut from one buffer.
-struct Room<'m, S> {
-    values: Values<'m, S>,
-    /// The derivatives by the values.
-    d: &'m mut [S],
-    workspace: &'m mut [S],
-    path: &'m mut [S],
-    batch: &'m mut [u32],
-    /// 0, 1, 2, and so on: those validated on, and with implicit differentiation those trained on.
-    examples: &'m [u32],
-}
-
 impl<'a> Training<'a> {
     /// A network trained and validated on as many examples, for so many steps, with the settings that serve small
     /// networks: heavy ball of rate .1 and momentum .9, initial weights of deviation .2, batches of 32. Nothing is
@@ -320,160 +291,6 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// Scratch of the training loss with `count` directions of forward mode, and of the validation loss.
-    const fn scratch(&self, tangents: Option<usize>) -> usize {
-        let hypers = Tables::of(self).rates;
-        let (layout, sparse) = match self.model {
-            Model::Own(own) => {
-                let own_scratch = greater(own.scratch, own.second_order_scratch);
-                return match tangents {
-                    None => own_scratch,
-                    Some(_) => greater(own_scratch, hypers.saturating_add(own.scratch)),
-                };
-            }
-            Model::Network { sparse, .. } | Model::Widths { sparse, .. } => (self.layout(), sparse),
-        };
-        let rows = if sparse {
-            Inputs::Sparse
-        } else {
-            Inputs::Gathered
-        };
-        let valid = Pass {
-            layout,
-            microbatch: self.microbatch(),
-            inputs: rows,
-        };
-        let trained = Pass {
-            inputs: match self.block(What::Input) {
-                Some(_) => Inputs::Given,
-                None => rows,
-            },
-            ..valid
-        };
-        let (p, own) = (layout.weights(), self.of_examples());
-        let vectors = if self.block(What::Scale).is_some() {
-            p
-        } else {
-            0
-        };
-        let validation = (valid.scratch_len())
-            .saturating_add(valid.sums_len(self.valid_examples, 1, own))
-            .saturating_add(vectors);
-        let gradient = (trained.scratch_len()).saturating_add(trained.sums_len(self.batch, 1, own));
-        let training = match tangents {
-            None => {
-                let second = (trained.second_order_scratch_len())
-                    .saturating_add(trained.sums_len(self.batch, 2, own));
-                let second = second.saturating_add(vectors.saturating_mul(4));
-                greater(gradient.saturating_add(vectors), second)
-            }
-            Some(count) => {
-                let inner = if own > 0 {
-                    dual_required_len(p, own, gradient)
-                } else {
-                    let sums = trained.sums_len(self.batch, count.saturating_add(1), own);
-                    trained.second_order_scratch_len().saturating_add(sums)
-                };
-                inner.saturating_add(vectors.saturating_mul(count.saturating_add(1)))
-            }
-        };
-        let penalty = match self.block(What::Penalty) {
-            Some(_) => self.len_of(What::Penalty),
-            None => 2,
-        };
-        let training = greater(training, penalty);
-        match tangents {
-            None => greater(training, validation),
-            // The validation's direct term has a place of its own there.
-            Some(_) => greater(training, hypers.saturating_add(validation)),
-        }
-    }
-
-    /// What decides how much a path remembers, where no momentum is known but the least.
-    const fn extent(&self) -> Extent {
-        Extent {
-            weights: self.layout().weights(),
-            steps: self.steps,
-            optimizer: self.optimizer,
-            recalls: self.optimizer.recalls(self.tunes_schedule()),
-            momentum: self.momentum,
-            reach: 0,
-        }
-    }
-
-    const fn lens<S: Real>(&self, method: Method) -> Lens {
-        let (p, schedule) = (self.layout().weights(), self.tunes_schedule());
-        let hypers = Tables::of(self).rates;
-        let dropped = if method.sweep().drops_negative_curvature {
-            p
-        } else {
-            0
-        };
-        let scratch = self.scratch(None).saturating_add(dropped);
-        let solver = match method {
-            Method::Implicit { .. } => hypers,
-            _ => 0,
-        };
-        let workspace = match method {
-            Method::Forward => {
-                let count = self.hypers().len();
-                let scratch = self.scratch(Some(count));
-                Forward::<S>::required_len(p, hypers, self.optimizer, count, scratch)
-            }
-            _ => {
-                let scratch = scratch.saturating_add(solver);
-                Workspace::<S>::required_len(p, scratch, self.optimizer, schedule)
-            }
-        };
-        Lens {
-            workspace,
-            path: method.sweep().need::<S>(self.extent()).len(),
-            batch: self.batch,
-            valid: match method {
-                // It is taken over all that is trained on, after the validation loss.
-                Method::Implicit { .. } => greater(self.valid_examples, self.examples),
-                _ => self.valid_examples,
-            },
-        }
-    }
-
-    /// The memory that it takes with a method, beside `h` and the hypergradient.
-    pub const fn need<S: Real>(&self, method: Method) -> Need<S> {
-        let Lens {
-            workspace,
-            path,
-            batch,
-            valid,
-        } = self.lens::<S>(method);
-        Need::numbers(Tables::of(self).end)
-            .times(2)
-            .and(Need::numbers(workspace))
-            .and(Need::numbers(path))
-            .and(Need::words(batch))
-            .and(Need::words(valid))
-    }
-
-    /// Bytes that a [`Session`] may take when it is [saved](Session::save).
-    pub const fn state_len<S: Real>(&self, method: Method) -> usize {
-        let tables = Tables::of(self);
-        let schedule = if self.tunes_schedule() {
-            Some((
-                tables.momenta.saturating_sub(tables.rates),
-                tables.log_scales.saturating_sub(tables.momenta),
-            ))
-        } else {
-            None
-        };
-        let path = method.sweep().state_len::<S>(self.extent());
-        Trainer::<crate::Plain, S>::state_len(
-            self.layout().weights(),
-            tables.rates,
-            self.optimizer,
-            schedule,
-            path,
-        )
-    }
-
     /// Whether it can be trained.
     ///
     /// # Errors
@@ -540,241 +357,5 @@ impl<'a> Training<'a> {
             examples: self.examples,
             size: self.batch,
         }
-    }
-
-    /// Cuts the memory of a method, and fills in what `h` stands for.
-    #[cfg_attr(not(feature = "std"), inline(always))]
-    fn cut<'m, A: Arithmetic, S: Real + Pod>(
-        self,
-        method: Method,
-        h: &[S],
-        memory: &'m mut [S],
-    ) -> Result<Room<'m, S>, Error>
-    where
-        'a: 'm,
-    {
-        let (end, lens) = (Tables::of(&self).end, self.lens::<S>(method));
-        let mut memory = Buffer::new("memory of the training", memory);
-        let (room, d) = (memory.numbers(end)?, memory.numbers(end)?);
-        let values = Values::new::<A>(self, h, room)?;
-        let workspace = memory.numbers(lens.workspace)?;
-        let path = memory.numbers(lens.path)?;
-        let (batch, examples) = (memory.words(lens.batch)?, memory.words(lens.valid)?);
-        for (i, example) in examples.iter_mut().enumerate() {
-            *example = i as u32;
-        }
-        Ok(Room {
-            values,
-            d,
-            workspace,
-            path,
-            batch,
-            examples,
-        })
-    }
-
-    /// Trains with hyperparameters `h` and takes the derivative of the validation loss by each of them to `d_h`,
-    /// in `memory` that has its [`need`](Self::need).
-    ///
-    /// # Errors
-    /// Those of [`check`](Self::check); [`Error::Length`]; [`Error::NonFinite`] for an entry of `h` that stands for
-    /// no finite number; [`Error::Diverged`] with the step; what the method and the losses refuse.
-    /// [`Error::Unsupported`] where the method knows no derivative by something that is tuned. `d_h` is as it was.
-    #[cfg_attr(not(feature = "std"), inline(always))]
-    pub fn hypergradient<A: Compiled<S>, S: Real + Pod>(
-        &self,
-        method: Method,
-        on: On<'_, A, S>,
-        h: &[S],
-        d_h: &mut [S],
-        memory: &mut [S],
-    ) -> Result<Outcome<S>, Error> {
-        self.observed(method, on, h, d_h, memory, &mut ())
-    }
-
-    /// The same, with someone who looks on.
-    ///
-    /// # Errors
-    /// As [`hypergradient`](Self::hypergradient).
-    #[cfg_attr(not(feature = "std"), inline(always))]
-    pub fn observed<A: Compiled<S>, S: Real + Pod>(
-        &self,
-        method: Method,
-        on: On<'_, A, S>,
-        h: &[S],
-        d_h: &mut [S],
-        memory: &mut [S],
-        observer: &mut dyn Observer<S>,
-    ) -> Result<Outcome<S>, Error> {
-        A::observed(self, method, on, h, d_h, memory, observer)
-    }
-
-    #[cfg_attr(not(feature = "std"), inline(always))]
-    fn observe<A: Compiled<S>, S: Real + Pod>(
-        &self,
-        method: Method,
-        on: On<'_, A, S>,
-        h: &[S],
-        d_h: &mut [S],
-        memory: &mut [S],
-        observer: &mut dyn Observer<S>,
-    ) -> Result<Outcome<S>, Error> {
-        check_len("d_h", d_h, self.hypers().len())?;
-        match method {
-            Method::Sweep(sweep) => {
-                let mut session = Session::new(*self, sweep, on, h, memory)?;
-                let w = session.train(&mut |t, loss| observer.step(t, loss))?;
-                observer.trained(w);
-                let outcome = session.advance(usize::MAX, &mut |_, _| ())?;
-                let outcome = outcome.ok_or(Error::NoSteps)?;
-                session.hypergradient(d_h)?;
-                observer.by_initial_weights(session.by_initial_weights());
-                Ok(outcome)
-            }
-            Method::Forward => self.forward(on, h, d_h, memory, observer),
-            Method::Implicit { .. } | Method::Direct => {
-                self.at_the_end(method, on, h, d_h, memory, observer)
-            }
-        }
-    }
-
-    /// The most tangents that forward mode carries here: each costs about what a sweep costs.
-    pub const MOST_TANGENTS: usize = 64;
-
-    fn forward<A: Arithmetic, S: Real + Pod>(
-        &self,
-        on: On<'_, A, S>,
-        h: &[S],
-        d_h: &mut [S],
-        memory: &mut [S],
-        observer: &mut dyn Observer<S>,
-    ) -> Result<Outcome<S>, Error> {
-        self.check()?;
-        let count = self.hypers().len();
-        let mut wrt = [Wrt::Initial; Self::MOST_TANGENTS];
-        let Some(wrt) = wrt.get_mut(..count) else {
-            return Err(Error::Range {
-                what: "tangents of forward mode",
-                value: count as f64,
-                least: 0.0,
-                greatest: Self::MOST_TANGENTS as f64,
-            });
-        };
-        let tables = Tables::of(self);
-        for (block, range) in self.hypers().blocks() {
-            let here = part_mut(wrt, range);
-            for (wrt, place) in here.iter_mut().zip(place(self, block)) {
-                *wrt = match block.what {
-                    What::Rate => Wrt::Rate(place.saturating_sub(tables.rates)),
-                    What::Momentum => Wrt::Momentum(place.saturating_sub(tables.momenta)),
-                    What::InitialScale => Wrt::Initial,
-                    _ => Wrt::Hyper(place),
-                };
-            }
-        }
-        let Room {
-            values,
-            d,
-            workspace,
-            batch,
-            examples: valid,
-            ..
-        } = self.cut::<A, S>(Method::Forward, h, memory)?;
-        let problem = values.run(on.training)?;
-        let mut forward = Forward::new(workspace, &problem, wrt)?;
-        forward.start(&values.initial(on.initial))?;
-        if let (Some((_, range)), None) = (self.hypers().block(What::InitialScale), on.initial) {
-            let rows = forward.w_dot.chunks_exact_mut(forward.w.len().max(1));
-            for (group, w_dot) in rows.skip(range.start).take(range.len()).enumerate() {
-                values.normal().tangent(group, forward.w, w_dot)?;
-            }
-        }
-        let each = &mut |t, loss| observer.step(t, loss);
-        problem.forward(0..self.steps, &mut forward, batch, each)?;
-        observer.trained(forward.w);
-        let validation = Validation {
-            objective: on.validation,
-            examples: valid,
-        };
-        let mut by_entries = [S::ZERO; Self::MOST_TANGENTS];
-        let by_entries = part_mut(&mut by_entries, 0..count);
-        let valid_loss = problem.hypergradient(&validation, &mut forward, by_entries)?;
-        for (block, range) in self.hypers().blocks() {
-            let table = part_mut(d, place(self, block));
-            copy(part(by_entries, range), table);
-        }
-        values.pull_back(d, d_h)?;
-        Ok(Outcome {
-            valid_loss,
-            steps_back: 0,
-        })
-    }
-
-    /// The methods that look at the last weights alone.
-    fn at_the_end<A: Arithmetic, S: Real + Pod>(
-        &self,
-        method: Method,
-        on: On<'_, A, S>,
-        h: &[S],
-        d_h: &mut [S],
-        memory: &mut [S],
-        observer: &mut dyn Observer<S>,
-    ) -> Result<Outcome<S>, Error> {
-        if self.tunes_schedule() || self.block(What::InitialScale).is_some() {
-            return Err(Error::Unsupported {
-                what: "derivatives by rates, momenta and initial scales at the last weights, which do not know them: take a sweep",
-            });
-        }
-        self.check()?;
-        let Room {
-            values,
-            d,
-            workspace,
-            batch,
-            examples,
-            ..
-        } = self.cut::<A, S>(method, h, memory)?;
-        let initial = values.initial(on.initial);
-        let (problem, mut path) = (values.run(on.training)?, Line::new(initial, self.steps));
-        let mut workspace =
-            Workspace::new(workspace, self.layout().weights(), self.optimizer, false)?;
-        let each = &mut |t, loss| observer.step(t, loss);
-        problem.train(&initial, &mut path, &mut workspace, batch, each)?;
-        observer.trained(workspace.w);
-        let validation = Validation {
-            objective: on.validation,
-            examples: part(examples, 0..self.valid_examples),
-        };
-        let d_loss = values.derivatives(d)?.h;
-        let valid_loss = match method {
-            Method::Implicit {
-                series_rate,
-                iterations,
-                tolerance,
-                damping,
-            } => {
-                let settings = Implicit {
-                    examples: part(examples, 0..self.examples),
-                    solver: match series_rate {
-                        Some(rate) => Solver::Neumann {
-                            rate: S::from_f32(rate),
-                        },
-                        None => Solver::ConjugateGradients,
-                    },
-                    iterations,
-                    tolerance: S::from_f32(tolerance),
-                    damping: S::from_f32(damping),
-                };
-                let solved = problem.implicit(&validation, &settings, &mut workspace, d_loss)?;
-                observer.solved(solved);
-                solved.valid_loss
-            }
-            _ => problem.direct(&validation, &mut workspace, d_loss)?,
-        };
-        values.pull_back(d, d_h)?;
-        Ok(Outcome {
-            valid_loss,
-            steps_back: 0,
-        })
     }
 }

@@ -1,7 +1,7 @@
 //! The page of the papers' experiments: what was published, what we found, and a figure for each.
 //!
 //! [`render`] turns one or several [`Findings`] into one HTML file in the look of the tuning report;
-//! [`markdown`] makes a page of documentation of them. [`figures`] are their pictures.
+//! [`markdown`] makes a page of documentation of them. [`figures`](mod@figures) are their pictures.
 //!
 //! Figures without anything to show are left out, and so is a metric that a variant doesn't have.
 //!

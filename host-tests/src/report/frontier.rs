@@ -1,7 +1,7 @@
 //! What a comparison of methods found, and the page that shows it.
 //!
 //! [`Page`] holds one row a method as plain data; [`render`] turns it into one HTML file in the
-//! look of the tuning report, [`table`] into columns for a terminal and for programs, and
+//! look of the tuning report, [`table`](super::methods::table) into columns for a terminal and for programs, and
 //! [`Page::to_json`] into JSON. All four say the same, having no other source.
 //!
 //! The question is which method to take for how much memory. A method is on the *front* where no

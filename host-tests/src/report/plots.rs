@@ -7,7 +7,7 @@
 //! treated alike: the outer `<svg>` tag with its fixed width is cut off, and the page writes its
 //! own with nothing but a view box, so that a picture is as wide as its column.
 //!
-//! The backend knows whole pixels only. Everything is therefore drawn on a canvas [`FINE`] times
+//! The backend knows whole pixels only. Everything is therefore drawn on a canvas [`FINE`](canvas::FINE) times
 //! larger than the nominal one, which gives curves a quarter of a pixel to move by.
 //!
 //! The axes are drawn here and not by the library's own mesh, because without a font library it

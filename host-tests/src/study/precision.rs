@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Each training is run in f32 and in half precision ([`Half`]), and reversed in floating point
-//! ([`Reversed`]) and in fixed point ([`Reversible`]), of 32 bits or of 16. The backward pass is held against
+//! ([`Reversed`](drmad::path::Reversed)) and in fixed point ([`Reversible`](drmad::path::Reversible)), of 32 bits or of 16. The backward pass is held against
 //! the way there, bit for bit, and its hypergradient, by a rate and a momentum for each step, against
 //! that of the same trajectory remembered, swept in the same arithmetic.
 //!

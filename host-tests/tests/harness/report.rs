@@ -207,7 +207,7 @@ fn bare() -> Report {
         settings: vec![],
         versions: vec![],
         meta_steps: vec![],
-        before: nothing.clone(),
+        before: nothing,
         after: nothing,
         costs: vec![],
         angles: vec![],

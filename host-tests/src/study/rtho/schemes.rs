@@ -128,7 +128,7 @@ impl Settings {
         }
     }
 
-    /// How often [`run`] calls `each`.
+    /// How often [`run`](super::run) calls `each`.
     pub fn ticks(&self) -> usize {
         let blocks = Scheme::ALL.map(|scheme| self.blocks(scheme)[0]);
         self.seeds * blocks.iter().sum::<usize>()
