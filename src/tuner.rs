@@ -8,7 +8,8 @@
 //!
 //! Who takes loss and hypergradient from one described training calls [`Tuner::round`]: one call a round, with any
 //! [`Method`]. Who computes them in another way, as the mean over several trainings, by a [`Session`] that lets others
-//! run between its steps, or on another machine, hands [`Tuner::round_by`] a function that does so.
+//! run between its steps, or on another machine, hands [`Tuner::round_by`] a function that does so, or takes
+//! [`h`](Tuner::h) and tells [`Tuner::follow`] what came of it.
 //!
 //! A round is taken whole or not at all. A training that diverges, a loss that is not finite and a hypergradient that
 //! the optimizer refuses come back as errors, and hyperparameters, optimizer, best and history are as before the
@@ -27,7 +28,7 @@ use crate::training::Session;
 
 use bytemuck::Pod;
 
-use crate::error::{Error, cut};
+use crate::error::{Error, check_len, cut};
 use crate::hypergradient::Outcome;
 use crate::memory::Need;
 use crate::method::Method;
@@ -195,7 +196,7 @@ impl<'a, S: Scalar, O: Outer<S> + ?Sized> Tuner<'a, S, O> {
         S: Real + Pod,
     {
         let outcome = training.hypergradient(method, on, self.h, self.d_h, memory)?;
-        self.follow(outcome.valid_loss)?;
+        self.move_on(outcome.valid_loss)?;
         Ok(outcome)
     }
 
@@ -230,12 +231,33 @@ impl<'a, S: Scalar, O: Outer<S> + ?Sized> Tuner<'a, S, O> {
         compute: &mut dyn FnMut(&[S], &mut [S]) -> Result<S, Error>,
     ) -> Result<S, Error> {
         let loss = compute(self.h, self.d_h)?;
-        self.follow(loss)?;
+        self.move_on(loss)?;
         Ok(loss)
     }
 
+    /// Takes a round with a validation loss and a hypergradient of [`h`](Self::h) that are there already.
+    ///
+    /// ```
+    /// use drmad::{Error, outer::Sgd, tuner::Tuner};
+    /// let (mut h, mut sgd, mut memory) = ([3.0f32], Sgd { rate: 0.5 }, [0.0; Tuner::<f32>::need(1).len()]);
+    /// let mut tuner = Tuner::new(&mut h, &mut sgd, &mut memory)?;
+    /// // Of h^2.
+    /// let (loss, d_h) = (tuner.h()[0] * tuner.h()[0], [2.0 * tuner.h()[0]]);
+    /// tuner.follow(loss, &d_h)?;
+    /// assert_eq!((tuner.h(), tuner.rounds()), (&[0.0][..], 1));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Length`]; as [`round_by`](Self::round_by).
+    pub fn follow(&mut self, loss: S, d_h: &[S]) -> Result<(), Error> {
+        check_len("hypergradient", d_h, self.h.len())?;
+        copy(d_h, self.d_h);
+        self.move_on(loss)
+    }
+
     /// Moves `h` after a training of this loss, and notes it.
-    fn follow(&mut self, loss: S) -> Result<(), Error> {
+    fn move_on(&mut self, loss: S) -> Result<(), Error> {
         if !loss.is_finite() {
             return Err(Error::NonFinite {
                 what: "validation loss",

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use drmad_host::data::Dataset;
-use drmad_host::files::read_npy;
+use drmad_host::data::npy;
 use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
 
@@ -155,7 +155,7 @@ pub fn numbers(data: &[u8]) {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
     let path = FOLDER.get_or_init(folder).path().join("hyper.npy");
     put(&path, data);
-    if let Ok(numbers) = read_npy(&path) {
+    if let Ok(numbers) = npy::read(&path) {
         assert!(4 * numbers.len() <= data.len());
     }
 }

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use crate::report::words::several;
+use crate::words::several;
 
 /// Finite numbers that were left outside the crate, which names those inside it in [`drmad::Error`].
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]

@@ -11,14 +11,15 @@ use drmad::{Fused, Plain};
 use serde::Serialize;
 
 use crate::data::Dataset;
+use crate::data::npy;
 use crate::device;
 use crate::experiment::{Experiment, Rounding, What};
-use crate::files::{claim, write, write_npy};
+use crate::files::{claim, write};
 use crate::method::Method;
 use crate::problem::Problem;
 use crate::quality::Errors;
-use crate::report::words::several;
 use crate::trained::Trained;
+use crate::words::several;
 
 /// One hypergradient to take.
 #[derive(Debug)]
@@ -140,11 +141,11 @@ impl Request<'_> {
         }
         let index = |name: &str, shape: &[u64], values: &[u32]| {
             let values = values.iter().map(|i| i64::from(*i));
-            write_npy(&folder.join(name), shape, values)
+            npy::write(&folder.join(name), shape, values)
         };
         let numbers = |name: &str, values: &[f32]| {
             let shape = [values.len() as u64];
-            write_npy(&folder.join(name), &shape, values.iter().copied())
+            npy::write(&folder.join(name), &shape, values.iter().copied())
         };
         let (train, validation) = (&problem.drawn.train, &problem.drawn.validation);
         index("train_index.npy", &[train.len() as u64], train)?;
@@ -161,7 +162,7 @@ impl Request<'_> {
                 *group += range.start as i64;
             }
         }
-        write_npy(&folder.join("group.npy"), &[group.len() as u64], group)?;
+        npy::write(&folder.join("group.npy"), &[group.len() as u64], group)?;
         numbers("w0.npy", &problem.initial::<A>(&self.hyper)?)?;
         numbers("wT.npy", &trained.w)?;
         numbers("hyper.npy", &self.hyper)?;

@@ -11,8 +11,6 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::data::npy;
-
 /// What standard output said when it took no more.
 static REFUSED: OnceLock<io::Error> = OnceLock::new();
 
@@ -26,7 +24,7 @@ pub fn say(line: fmt::Arguments<'_>) {
     }
 }
 
-/// Whether all that was [said](say) was taken. A pipe whose reader has seen enough took all that was wanted.
+/// Whether all that was [said](fn@say) was taken. A pipe whose reader has seen enough took all that was wanted.
 ///
 /// # Errors
 /// A full disk, or whatever else it was.
@@ -168,26 +166,6 @@ fn sync(folder: &Path) -> io::Result<()> {
         }
         done => done,
     }
-}
-
-/// Writes an array as `.npy`, little-endian, of this shape.
-///
-/// # Errors
-/// What the file system refuses, with the file's name.
-pub fn write_npy<T: npy::Item>(
-    path: &Path,
-    shape: &[u64],
-    values: impl IntoIterator<Item = T>,
-) -> Result<()> {
-    write(path, &npy::bytes(shape, values))
-}
-
-/// Reads a vector of f32 from `.npy`.
-///
-/// # Errors
-/// A file that cannot be read, or that holds something else.
-pub fn read_npy(path: &Path) -> Result<Vec<f32>> {
-    npy::numbers(path).with_context(|| format!("cannot read numbers from {}", path.display()))
 }
 
 /// A bar of `len` parts, with the time gone and the time left; seen on a terminal alone.

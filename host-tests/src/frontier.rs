@@ -21,9 +21,10 @@ use crate::files::{self, progress};
 use crate::method::{MOST_TANGENTS, Method, Name};
 use crate::problem::Population;
 use crate::provenance::{named, versions};
-use crate::report::frontier::{Page, Row, head, line, render};
-use crate::report::words::several;
+use crate::report::frontier::render;
+use crate::report::methods::{Page, Row, head, line};
 use crate::trained::{Back, Trained};
+use crate::words::several;
 
 /// What to compare on.
 #[derive(Debug)]

@@ -13,6 +13,7 @@
 //! | [`counted`] | an objective that counts its evaluations |
 //! | [`memory`] | what this process takes |
 //! | [`provenance`] | what a report says of how it came to be |
+//! | [`statistics`] | means and medians |
 //! | [`tolerances`] | how close is close enough, and why |
 //! | [`reduction`] | how clients' hypergradients become one |
 //! | [`tune`] | the outer loop, which survives a kill |
@@ -24,6 +25,7 @@
 //! | [`study`] | the papers' experiments: variants, seeds, findings |
 //! | [`verify`] | `drmad check` |
 //! | [`report`] | the page with the pictures |
+//! | [`words`] | numbers as people read them |
 //! | [`interrupt`] | Control-C |
 //! | [`cli`] | the command line |
 
@@ -53,6 +55,7 @@ pub mod files;
 pub mod frontier;
 pub mod inputs;
 pub mod interrupt;
+mod json;
 pub mod memory;
 pub mod method;
 pub mod problem;
@@ -64,8 +67,11 @@ pub mod report;
 pub mod scaling;
 pub mod server;
 pub mod setting;
+pub mod statistics;
 pub mod study;
 pub mod tolerances;
 pub mod trained;
 pub mod tune;
+mod tuner;
 pub mod verify;
+pub mod words;

@@ -11,10 +11,10 @@ use drmad::random::Initial;
 use serde::{Deserialize, Serialize};
 
 use crate::memory;
-use crate::report::words::several;
 use crate::setting::{
     COUNT, KNOTS, LEVELS, MAYBE_NONE, POSITIVE_OR_0, RATE, SPACING, number, whole,
 };
+use crate::words::several;
 
 /// A method of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

@@ -13,7 +13,7 @@ use crate::data::Dataset;
 use crate::experiment::{Clients, Counts, Experiment, OuterLoss, What};
 use crate::inputs::{Images, Inputs};
 use crate::method::zeros;
-use crate::report::words::several;
+use crate::words::several;
 
 /// The images of an experiment, as positions in the data's files.
 #[derive(Clone, Debug)]

@@ -24,11 +24,15 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::experiment::{Experiment, What};
-use crate::setting::{self, Unknown};
-use crate::study::Study;
+use crate::setting::{self, Unknown, put_over};
+
+use study::{Study, settings_in};
+
+pub mod study;
 
 macro_rules! files {
     ($($name:literal)*) => {
@@ -63,18 +67,6 @@ pub struct Recipe {
     own: Table,
     /// What `drmad experiment` makes of it.
     pub study: Option<Study>,
-}
-
-/// Puts the keys of `over` over those of `table`; tables within are put over each other.
-pub fn put_over(table: &mut Table, over: Table) {
-    for (key, value) in over {
-        match (table.get_mut(&key), value) {
-            (Some(Value::Table(below)), Value::Table(above)) => put_over(below, above),
-            (_, value) => {
-                table.insert(key, value);
-            }
-        }
-    }
 }
 
 impl Recipe {
@@ -191,6 +183,24 @@ impl Recipe {
         experiment.name.clone_from(&self.name);
         experiment.check()?;
         Ok(experiment)
+    }
+
+    /// The experiment of a kind that trains and has settings, and those: the reduced form's own
+    /// `settings` go over the settings, and its other keys over the experiment.
+    ///
+    /// # Errors
+    /// As [`experiment`](Self::experiment), and settings that mean nothing.
+    pub fn with_settings<T>(&self, study: &Study, quick: bool) -> Result<(Experiment, T)>
+    where
+        T: for<'de> Deserialize<'de>,
+    {
+        let mut over = study.reduced(quick);
+        over.remove("seeds");
+        let mut settings = study.settings.clone();
+        if let Some(Value::Table(own)) = over.remove("settings") {
+            put_over(&mut settings, own);
+        }
+        Ok((self.with(&[&over])?, settings_in(settings)?))
     }
 }
 

@@ -24,7 +24,7 @@ use drmad::kernels::reduce::norm;
 use serde::{Deserialize, Serialize};
 
 use crate::divergence::Divergence;
-use crate::report::words::several;
+use crate::words::several;
 
 /// The reductions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

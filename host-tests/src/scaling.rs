@@ -35,6 +35,7 @@ use crate::method::{MOST_TANGENTS, Method, MethodOptions, Name};
 use crate::problem::Problem;
 use crate::provenance::{named, versions};
 use crate::report::scaling::{Absent, Curve, Exponents, Growth, Page, Point, head, line, render};
+use crate::statistics::median;
 
 /// What grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -333,13 +334,6 @@ pub fn measure(task: &str) -> Result<()> {
     };
     say!("{}", serde_json::to_string(&point)?);
     Ok(())
-}
-
-/// The middle one, or the lower of the two in the middle.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len().saturating_sub(1) / 2;
-    values.get(middle).copied().unwrap_or(f64::NAN)
 }
 
 impl Scaling<'_> {

@@ -328,3 +328,15 @@ fn said(value: &Value) -> String {
         value => value.to_string(),
     }
 }
+
+/// Puts the keys of `over` over those of `table`; tables within are put over each other.
+pub fn put_over(table: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => put_over(below, above),
+            (_, value) => {
+                table.insert(key, value);
+            }
+        }
+    }
+}

@@ -17,7 +17,8 @@ use crate::experiment::What;
 use crate::method::{MOST_TANGENTS, Method, Name, zeros};
 use crate::problem::{Problem, Use};
 use crate::quality::Errors;
-use crate::report::words::several;
+use crate::statistics;
+use crate::words::several;
 
 /// A trained network, and its hypergradient where one was asked for.
 #[derive(Clone, Debug)]
@@ -30,6 +31,14 @@ pub struct Trained {
     pub forward_seconds: f64,
     /// What the sweep gave.
     pub back: Option<Back>,
+}
+
+impl Trained {
+    /// The mean of the last tenth of the training losses.
+    pub(crate) fn last_loss(&self) -> f64 {
+        let last = &self.losses[self.losses.len() - self.losses.len().div_ceil(10)..];
+        statistics::mean(last.iter().map(|x| f64::from(*x)))
+    }
 }
 
 /// A hypergradient and its costs.

@@ -15,91 +15,44 @@
 //! divided by `N` and then rounded once to float32; so are the losses and errors of a meta-iteration,
 //! without the rounding. The number of threads changes no bit.
 
-use std::borrow::Cow;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use drmad::kernels::reduce::{cosine, norm};
-use drmad::outer::{Adam, Outer as _, Projection, Sgd, Sign};
+use drmad::state::restore;
 use drmad::training::Compiled;
+use drmad::tuner::Tuner;
 use drmad::{Fused, Plain};
 use indicatif::ProgressBar;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
-use crate::data::{Dataset, Folder};
+use crate::data::{Dataset, npy};
 use crate::device::{self, Device, Job};
 use crate::divergence::diverges;
-use crate::experiment::{Experiment, Outer, OuterOptimizer, Rounding, What};
-use crate::files::{self, progress};
+use crate::experiment::{Experiment, Outer, Rounding};
+use crate::files;
 use crate::method::{Method, Name};
 use crate::problem::{Population, Problem};
-use crate::provenance::{differences, named, versions};
-use crate::quality::{Errors, Quality};
+use crate::quality::Errors;
 use crate::reduction::Reduced;
-use crate::report;
-use crate::report::words::several;
+use crate::report::{run, tuning};
+use crate::statistics;
 use crate::trained::Trained;
+use crate::tuner;
+use crate::words::several;
 
-/// At which meta-iterations the exact hypergradient is computed beside ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Compare {
-    /// The first and the last.
-    Ends,
-    /// All of them.
-    Every,
-    /// None of them.
-    Never,
-}
+use bar::Bar;
+use page::End;
+use state::{State, from_bits, to_bits};
 
-/// What determines a run, and so must be the same when it is resumed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
-    /// The version of the program.
-    pub version: String,
-    /// The experiment, with what the command line changed in it.
-    pub experiment: Experiment,
-    /// When the exact hypergradient is computed beside.
-    pub compare: Compare,
-    /// The seed.
-    pub seed: u64,
-    /// The rounding of multiply-adds.
-    pub arithmetic: Rounding,
-    /// The data, where they are not the ones compiled in.
-    pub data: Option<Folder>,
-}
+mod bar;
+mod page;
+mod settings;
+mod state;
 
-/// Whether a run goes on from the state of an earlier one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resume {
-    /// It starts anew, and its state replaces the earlier one's.
-    No,
-    /// It does, and there must be one.
-    Yes,
-    /// It does where there is one of this very run, and starts anew otherwise.
-    IfBegun,
-}
-
-/// Everything a run knows after some meta-iterations. Numbers that decide bits are stored as bits.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct State {
-    settings: Settings,
-    /// The hyperparameters at the start.
-    start: Vec<u32>,
-    hyper: Vec<u32>,
-    first_moment: Vec<u32>,
-    second_moment: Vec<u32>,
-    /// Where trainings start warm: the last weights.
-    #[serde(default)]
-    weights: Option<Vec<u32>>,
-    meta_steps: Vec<report::MetaStep>,
-    angles: Vec<report::Angle>,
-    comparison: Vec<report::Scatter>,
-    costs: Vec<report::Cost>,
-}
+pub use bar::ticks;
+pub use settings::{Compare, Resume, Settings};
 
 /// The names of a run's files.
 const STATE: &str = "state.json";
@@ -109,20 +62,6 @@ const HYPER: &str = "hyper.npy";
 
 /// How far away the other draws are that exact hypergradients are compared with: beyond any run.
 const ANOTHER_DRAW: usize = 1 << 20;
-
-/// A training before or after tuning.
-struct End {
-    trained: Trained,
-    quality: Quality,
-}
-
-pub(crate) fn to_bits(x: &[f32]) -> Vec<u32> {
-    x.iter().map(|x| x.to_bits()).collect()
-}
-
-pub(crate) fn from_bits(x: &[u32]) -> Vec<f32> {
-    x.iter().map(|x| f32::from_bits(*x)).collect()
-}
 
 /// Does a job on every problem, each on a core.
 fn on_all_cores<T: Send>(
@@ -170,7 +109,7 @@ pub struct Tuning<'a> {
 #[derive(Clone, Debug)]
 pub struct Tuned {
     /// Everything that its page shows.
-    pub report: report::Report,
+    pub report: run::Report,
     /// The hyperparameters.
     pub hyper: Vec<f32>,
 }
@@ -183,14 +122,15 @@ impl Tuning<'_> {
     /// that diverges; too little memory; what the file system refuses.
     pub fn run(&self, resume: Resume) -> Result<Tuned> {
         let _claim = files::claim(&self.out)?;
-        let state = match resume {
+        let start = self.initial();
+        let begun = match resume {
             Resume::No => None,
-            Resume::Yes => Some(self.load()?),
-            Resume::IfBegun => self.begun()?,
+            Resume::Yes => Some(State::load(&self.state_path(), &self.settings, &start)?),
+            Resume::IfBegun => State::begun(&self.state_path(), &self.settings, &start)?,
         };
         match self.settings.arithmetic {
-            Rounding::Fused => self.run_in::<Fused>(state),
-            Rounding::Plain => self.run_in::<Plain>(state),
+            Rounding::Fused => self.run_in::<Fused>(begun, &start),
+            Rounding::Plain => self.run_in::<Plain>(begun, &start),
         }
     }
 
@@ -198,16 +138,9 @@ impl Tuning<'_> {
     ///
     /// # Errors
     /// A state that the system would not read.
-    pub fn taken(&self) -> Result<Vec<report::MetaStep>> {
-        Ok(self.begun()?.map_or(vec![], |state| state.meta_steps))
-    }
-
-    /// The state of this very run, where there is one.
-    fn begun(&self) -> Result<Option<State>> {
-        match self.load() {
-            Err(error) if unreadable(&error) => Err(error),
-            state => Ok(state.ok()),
-        }
+    pub fn taken(&self) -> Result<Vec<run::MetaStep>> {
+        let begun = State::begun(&self.state_path(), &self.settings, &self.initial())?;
+        Ok(begun.map_or(vec![], |state| state.meta_steps))
     }
 
     fn experiment(&self) -> &Experiment {
@@ -233,67 +166,8 @@ impl Tuning<'_> {
         self.out.join(STATE)
     }
 
-    fn load(&self) -> Result<State> {
-        let path = self.state_path();
-        let text = std::fs::read(&path).with_context(|| {
-            format!(
-                "nothing to resume: cannot read {} (leave out --resume to start anew)",
-                path.display()
-            )
-        })?;
-        let state: State = serde_json::from_slice(&text).with_context(|| {
-            format!(
-                "{} is not the state of a run of this version: delete it to start anew",
-                path.display()
-            )
-        })?;
-        if state.settings != self.settings {
-            bail!(
-                "{} is of a run with other settings: {}: \
-                 give the same, another --out, or leave out --resume to start anew",
-                path.display(),
-                differences(&state.settings, &self.settings)?
-            );
-        }
-        if state.start != to_bits(&self.initial()) {
-            bail!(
-                "{} is of a run that started from other hyperparameters: delete it to start anew",
-                path.display()
-            );
-        }
-        let hypers = self.experiment().hypers();
-        if [&state.hyper, &state.first_moment, &state.second_moment]
-            .iter()
-            .any(|x| x.len() != hypers)
-            || state.meta_steps.len() > self.experiment().outer.meta_steps
-        {
-            bail!("{} is damaged: delete it to start anew", path.display());
-        }
-        Ok(state)
-    }
-
-    fn start(&self) -> State {
-        let hyper = self.initial();
-        State {
-            settings: self.settings.clone(),
-            start: to_bits(&hyper),
-            first_moment: vec![0; hyper.len()],
-            second_moment: vec![0; hyper.len()],
-            hyper: to_bits(&hyper),
-            weights: None,
-            meta_steps: vec![],
-            angles: vec![],
-            comparison: vec![],
-            costs: vec![],
-        }
-    }
-
-    fn run_in<A: Compiled<f32>>(&self, begun: Option<State>) -> Result<Tuned> {
-        let (experiment, seed) = (self.experiment(), self.settings.seed);
-        let outer = &experiment.outer;
-        let Outer { meta_steps, .. } = *outer;
-        let (method, steps) = (experiment.method()?, experiment.steps);
-        let start = self.initial();
+    fn run_in<A: Compiled<f32>>(&self, begun: Option<State>, start: &[f32]) -> Result<Tuned> {
+        let experiment = self.experiment();
         if start.len() != experiment.hypers() {
             bail!(
                 "{} has {} and starts from {}",
@@ -302,14 +176,31 @@ impl Tuning<'_> {
                 start.len()
             );
         }
+        tuner::tune(experiment, start, |tuner| {
+            self.tune::<A>(tuner, begun, start)
+        })
+    }
+
+    fn tune<A: Compiled<f32>>(
+        &self,
+        tuner: &mut Tuner<'_, f32>,
+        begun: Option<State>,
+        start: &[f32],
+    ) -> Result<Tuned> {
+        let (experiment, seed) = (self.experiment(), self.settings.seed);
+        let outer = &experiment.outer;
+        let Outer { meta_steps, .. } = *outer;
+        let (method, steps) = (experiment.method()?, experiment.steps);
         let resumed = begun.is_some();
-        let mut state = begun.unwrap_or_else(|| self.start());
-        let mut hyper = from_bits(&state.hyper);
+        let mut state = begun.unwrap_or_else(|| State::new(&self.settings, start));
+        if resumed {
+            restore(&state.tuner, tuner)?;
+        }
         let population = Population::new(experiment, self.data)?;
         self.tell(&format!(
             "{}: {} by {}, {} of {}{}",
             experiment.name,
-            several(hyper.len(), "hyperparameter"),
+            several(start.len(), "hyperparameter"),
             method.describe(),
             several(meta_steps, "meta-iteration"),
             match (outer.trainings(), outer.clients) {
@@ -332,6 +223,7 @@ impl Tuning<'_> {
         let bar = Bar::new(self.part_of, experiment, state.meta_steps.len());
         for meta_step in state.meta_steps.len()..meta_steps {
             let clock = Instant::now();
+            let hyper = tuner.h();
             let compare = self.compares(meta_step)?;
             // The costs are those of the first: there each time is of one thing, and nothing runs beside.
             let timed = meta_step == 0;
@@ -343,17 +235,16 @@ impl Tuning<'_> {
                     if !timed && matches!(device, Device::Cpu) {
                         return Ok(on_all_cores(problems, |problem| {
                             let each = &mut |_| bar.step();
-                            problem.train_and_measure::<A>(&hyper, &method, each)
+                            problem.train_and_measure::<A>(hyper, &method, each)
                         }));
                     }
-                    let trained =
-                        train_all::<A>(device, problems, &hyper, &method, &|| bar.step())?;
+                    let trained = train_all::<A>(device, problems, hyper, &method, &|| bar.step())?;
                     Ok(problems
                         .par_iter()
                         .zip(trained)
                         .map(|(problem, trained)| {
                             let trained = trained?;
-                            let errors = problem.errors::<A>(&hyper, &trained.w)?;
+                            let errors = problem.errors::<A>(hyper, &trained.w)?;
                             Ok((trained, errors))
                         })
                         .collect())
@@ -365,7 +256,7 @@ impl Tuning<'_> {
                     return Ok(None);
                 }
                 let exact = self.each_draw(&population, meta_step, from, |problems| {
-                    train_all::<A>(device::here(), problems, &hyper, &tape, &|| ())
+                    train_all::<A>(device::here(), problems, hyper, &tape, &|| ())
                 });
                 match exact {
                     // A run goes on where there is nothing to compare it with.
@@ -391,7 +282,7 @@ impl Tuning<'_> {
                 bar.println(&format!("client {client} diverges and is left out"));
             }
             let (exact, another) = (exact?, another?);
-            self.note(
+            let valid_loss = self.note(
                 &mut state,
                 meta_step,
                 &ours,
@@ -399,10 +290,8 @@ impl Tuning<'_> {
                 [exact.as_deref(), another.as_deref()],
                 &clock,
             )?;
-            let moments = [&mut state.first_moment, &mut state.second_moment];
-            let d = &reduced.hypergradient;
-            step(experiment, moments, &mut hyper, d, meta_step)?;
-            state.hyper = to_bits(&hyper);
+            tuner.follow(valid_loss as f32, &reduced.hypergradient)?;
+            state.tuner = tuner::save(tuner)?;
             if let (true, [Some((trained, _))]) = (experiment.outer.warm, &ours[..]) {
                 state.weights = Some(to_bits(&trained.w));
             }
@@ -420,6 +309,7 @@ impl Tuning<'_> {
             }
         }
 
+        let hyper = tuner.h();
         // The start and the result on the same draw, which neither has seen.
         let problem = population.draw(seed, meta_steps, 0)?;
         let ended = |hyper: &[f32], each: &(dyn Fn() + Sync)| -> Result<_> {
@@ -427,12 +317,12 @@ impl Tuning<'_> {
             let quality = problem.quality::<A>(hyper, &trained.w)?;
             Ok(End { trained, quality })
         };
-        let (before, after) =
-            rayon::join(|| ended(&start, &|| ()), || ended(&hyper, &|| bar.step()));
+        let (before, after) = rayon::join(|| ended(start, &|| ()), || ended(hyper, &|| bar.step()));
         let (before, after) = (before?, after?);
         bar.finish();
-        let report = self.report(&state, &hyper, &before, &after)?;
-        self.finish(&report, &hyper)?;
+        let report = page::report(&self.settings, self.data, &state, hyper, &before, &after)?;
+        self.finish(&report, hyper)?;
+        let hyper = hyper.to_vec();
         Ok(Tuned { report, hyper })
     }
 
@@ -502,7 +392,7 @@ impl Tuning<'_> {
         self.experiment().outer.reduction().reduce(&hypergradients)
     }
 
-    /// Notes what a meta-iteration gave.
+    /// Notes what a meta-iteration gave, and returns its validation loss.
     fn note(
         &self,
         state: &mut State,
@@ -511,40 +401,37 @@ impl Tuning<'_> {
         reduced: &Reduced,
         [exact, another]: [Option<&[Option<Trained>]>; 2],
         clock: &Instant,
-    ) -> Result<()> {
+    ) -> Result<f64> {
         let ours: Vec<&(Trained, Errors)> = ours.iter().flatten().collect();
         let hypergradient = &reduced.hypergradient[..];
         let mean = |of: &dyn Fn(&Trained, &Errors) -> f64| {
-            let sum: f64 = ours
-                .iter()
-                .map(|(trained, errors)| of(trained, errors))
-                .sum();
-            sum / ours.len() as f64
+            statistics::mean(ours.iter().map(|(trained, errors)| of(trained, errors)))
         };
-        state.meta_steps.push(report::MetaStep {
+        let valid_loss = mean(&|trained, _| {
+            let back = trained.back.as_ref();
+            back.map_or(f64::NAN, |back| f64::from(back.valid_loss))
+        });
+        state.meta_steps.push(run::MetaStep {
             step: meta_step,
-            valid_loss: mean(&|trained, _| {
-                let back = trained.back.as_ref();
-                back.map_or(f64::NAN, |back| f64::from(back.valid_loss))
-            }),
+            valid_loss,
             valid_error: mean(&|_, errors| errors.valid),
             test_error: mean(&|_, errors| errors.test),
             norm: norm(hypergradient),
             seconds: clock.elapsed().as_secs_f64(),
-            train_loss: mean(&|trained, _| mean_of_last(&trained.losses)),
+            train_loss: mean(&|trained, _| trained.last_loss()),
             agreement: reduced.agreement,
             left_out: reduced.left_out.clone(),
         });
         if let (0, [(ours, _), ..]) = (meta_step, &ours[..]) {
             let exact = exact.and_then(|exact| exact.iter().flatten().next());
             let experiment = self.experiment();
-            state.costs = costs(&experiment.method()?, experiment, ours, exact);
+            state.costs = page::costs(&experiment.method()?, experiment, ours, exact);
         }
         let reduced = |of: &[Option<Trained>]| {
             let reduced = self.reduced(of.iter().map(Option::as_ref))?;
             anyhow::Ok(reduced.hypergradient)
         };
-        let mut angle = report::Angle {
+        let mut angle = run::Angle {
             meta_step,
             cosine: f64::NAN,
             norm_ratio: f64::NAN,
@@ -556,7 +443,7 @@ impl Tuning<'_> {
             angle.cosine = cosine(hypergradient, &exact);
             angle.norm_ratio = norm(hypergradient) / norm(&exact);
             angle.another_draw = another.map(|another| cosine(&exact, &another));
-            state.comparison.push(report::Scatter {
+            state.comparison.push(run::Scatter {
                 meta_step,
                 exact,
                 approximate: hypergradient.to_vec(),
@@ -566,304 +453,22 @@ impl Tuning<'_> {
         if self.compares(meta_step)? {
             state.angles.push(angle);
         }
-        Ok(())
+        Ok(valid_loss)
     }
 
     /// Prints the table and writes the files.
-    fn finish(&self, report: &report::Report, hyper: &[f32]) -> Result<()> {
-        let (b, a) = (&report.before, &report.after);
-        self.tell(&format!("\n{:<28} {:>10} {:>10}", "", "before", "after"));
-        self.tell(&format!(
-            "{:<28} {:>10.5} {:>10.5}",
-            "validation loss", b.valid_loss, a.valid_loss
-        ));
-        for (what, b, a) in [
-            ("validation error", b.valid_error, a.valid_error),
-            ("test error", b.test_error, a.test_error),
-        ] {
-            self.tell(&format!(
-                "{what:<28} {:>9.2}% {:>9.2}%",
-                100.0 * b,
-                100.0 * a
-            ));
-        }
-        self.tell("");
-        for cost in &report.costs {
-            self.tell(&format!(
-                "{:<44} {:>8.2} s {:>10.3} floats per weight",
-                cost.name, cost.seconds, cost.floats_per_weight
-            ));
-        }
-        for angle in &report.angles {
-            let among = angle.another_draw.map_or(String::new(), |cosine| {
-                let draws = report::two_draws(report);
-                format!(" ({draws} among themselves: {cosine:.4})")
-            });
-            self.tell(&format!(
-                "angle to the exact hypergradient at meta-iteration {}: cosine {:.4}, norm ratio {:.3}{among}",
-                angle.meta_step, angle.cosine, angle.norm_ratio
-            ));
-        }
+    fn finish(&self, report: &run::Report, hyper: &[f32]) -> Result<()> {
+        page::table(report).iter().for_each(|line| self.tell(line));
         let page = self.out.join(PAGE);
-        files::write(&page, report::render(report)?.as_bytes())?;
+        files::write(&page, tuning::render(report)?.as_bytes())?;
         files::write(&self.out.join(RESULT), &serde_json::to_vec(report)?)?;
-        files::write_npy(
+        npy::write(
             &self.out.join(HYPER),
             &[hyper.len() as u64],
             hyper.iter().copied(),
         )?;
         self.tell(&format!("report: {}", page.display()));
         Ok(())
-    }
-
-    fn report(
-        &self,
-        state: &State,
-        hyper: &[f32],
-        before: &End,
-        after: &End,
-    ) -> Result<report::Report> {
-        let e = self.experiment();
-        let s = &self.settings;
-        let method = e.method()?;
-        let settings = [
-            ("network", e.network()),
-            ("weights", e.weights().to_string()),
-            ("hyperparameters", hyper.len().to_string()),
-            ("training examples", e.examples.train.to_string()),
-            ("validation examples", e.examples.valid.to_string()),
-            ("test examples", e.examples.test.to_string()),
-            ("training steps", e.steps.to_string()),
-            ("batch", e.batch.to_string()),
-            ("rate", e.said(What::Rate)),
-            ("momentum", e.said(What::Momentum)),
-            ("log of the initial scale", e.said(What::InitialScale)),
-            ("log of the fixed penalty", e.said(What::Penalty)),
-            ("method", method.describe()),
-            ("outer optimizer", e.outer.optimizer.as_str().to_string()),
-            ("outer rate", e.outer.rate().to_string()),
-            ("meta-iterations", e.outer.meta_steps.to_string()),
-            ("draws of a meta-iteration", e.outer.draws.to_string()),
-            (
-                "clients",
-                e.outer.clients.map_or("none".into(), |c| c.describe()),
-            ),
-            ("seed", s.seed.to_string()),
-            (
-                "data",
-                s.data
-                    .as_ref()
-                    .map_or("MNIST".into(), |d| d.path.display().to_string()),
-            ),
-        ];
-        let quality = |q: &Quality| report::Quality {
-            valid_loss: q.valid_loss,
-            valid_error: q.valid_error,
-            test_loss: q.test_loss,
-            test_error: q.test_error,
-        };
-        Ok(report::Report {
-            experiment: e.name.clone(),
-            title: e.title.clone(),
-            method: method.describe(),
-            outer: e.outer.optimizer.as_str().to_string(),
-            draws: e.outer.trainings(),
-            clients: e.outer.clients.map(|clients| clients.reduction),
-            settings: named(&settings),
-            versions: versions(s.arithmetic),
-            meta_steps: state.meta_steps.clone(),
-            before: quality(&before.quality),
-            after: quality(&after.quality),
-            costs: state.costs.clone(),
-            angles: state.angles.clone(),
-            training: [("before tuning", before), ("after tuning", after)]
-                .map(|(label, end)| report::LossCurve {
-                    label: label.to_string(),
-                    losses: end.trained.losses.clone(),
-                })
-                .to_vec(),
-            penalties: strips(e, (self.data.train.rows, self.data.train.columns), hyper),
-            comparison: state.comparison.clone(),
-        })
-    }
-}
-
-/// Takes the outer step, with the optimizer's moments in bits.
-pub(crate) fn step(
-    experiment: &Experiment,
-    [first, second]: [&mut Vec<u32>; 2],
-    hyper: &mut [f32],
-    d: &[f32],
-    taken: usize,
-) -> Result<()> {
-    let outer = &experiment.outer;
-    let rate = outer.rate();
-    match outer.optimizer {
-        OuterOptimizer::Sign => Sign { rate }.step(hyper, d)?,
-        OuterOptimizer::Sgd => Sgd { rate }.step(hyper, d)?,
-        OuterOptimizer::Adam => {
-            let mut m = from_bits(first);
-            let mut v = from_bits(second);
-            let mut adam = Adam::new(rate, &mut m, &mut v)?;
-            adam.taken = u32::try_from(taken)?;
-            adam.step(hyper, d)?;
-            *first = to_bits(&m);
-            *second = to_bits(&v);
-        }
-    }
-    for (block, range) in experiment.blocks() {
-        if block.natural {
-            Projection::NonNegative.project(&mut hyper[range])?;
-        } else if block.what == What::ExampleWeight {
-            let (low, high) = (0.0, 1.0);
-            let within = match block.total {
-                Some(total) => Projection::CappedBox { low, high, total },
-                None => Projection::Box { low, high },
-            };
-            within.project(&mut hyper[range])?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether the system would not read what is there.
-fn unreadable(error: &anyhow::Error) -> bool {
-    let cause: Option<&std::io::Error> = error.root_cause().downcast_ref();
-    cause.is_some_and(|cause| cause.kind() != ErrorKind::NotFound)
-}
-
-/// The mean of the last tenth.
-pub(crate) fn mean_of_last(losses: &[f32]) -> f64 {
-    let last = &losses[losses.len() - losses.len().div_ceil(10)..];
-    last.iter().map(|x| f64::from(*x)).sum::<f64>() / last.len() as f64
-}
-
-fn costs(
-    method: &Method,
-    experiment: &Experiment,
-    ours: &Trained,
-    exact: Option<&Trained>,
-) -> Vec<report::Cost> {
-    let weights = experiment.weights() as f64;
-    let mut costs = vec![report::Cost {
-        name: "forward".to_string(),
-        seconds: ours.forward_seconds,
-        floats_per_weight: 0.0,
-        gradients: ours.losses.len() as u64,
-        second_order_products: 0,
-    }];
-    let rows = [
-        (method.describe(), ours.back.as_ref()),
-        (
-            "tape, exact".to_string(),
-            exact.and_then(|exact| exact.back.as_ref()),
-        ),
-    ];
-    for (name, back) in rows {
-        if let Some(back) = back {
-            costs.push(report::Cost {
-                name: format!("backward ({name})"),
-                seconds: back.seconds,
-                floats_per_weight: back.floats as f64 / weights,
-                gradients: back.gradients as u64,
-                second_order_products: back.products as u64,
-            });
-        }
-    }
-    costs
-}
-
-/// The hyperparameters as pictures: a unit's, or the mean over a unit's weights.
-/// Inputs that lie in rows and columns are shown so.
-fn strips(
-    experiment: &Experiment,
-    (rows, columns): (usize, usize),
-    hyper: &[f32],
-) -> Vec<report::Strip> {
-    let blocks = experiment.blocks();
-    let mut blocks = blocks.filter(|(block, _)| matches!(block.what, What::Scale | What::Penalty));
-    let Some((tuned, range)) = blocks.next() else {
-        return vec![];
-    };
-    let hyper = &hyper[range];
-    let reported = |h| experiment.reported(tuned.what, h);
-    let (_, unit) = reported(0.0);
-    let mut strips = vec![];
-    let layers = experiment.layers.len() - 1;
-    let blocks = experiment.groups_of(tuned).blocks().step_by(2);
-    for (layer, block) in blocks.enumerate() {
-        let inputs = experiment.layers[layer];
-        let hypers = block.hypers(hyper);
-        if hypers.len() < inputs || layer >= layers {
-            continue;
-        }
-        let per_unit = hypers.len() / inputs;
-        let values = hypers
-            .chunks_exact(per_unit)
-            .map(|h| h.iter().map(|h| f64::from(*h)).sum::<f64>() / per_unit as f64)
-            .map(|mean| reported(mean as f32).0)
-            .collect();
-        let (name, rows, columns) = match layer {
-            0 if rows > 1 && columns > 1 => ("input pixels".to_string(), rows, columns),
-            0 => ("inputs".to_string(), 1, inputs),
-            layer => (format!("hidden layer {layer}"), 1, inputs),
-        };
-        strips.push(report::Strip {
-            name,
-            unit: unit.to_string(),
-            rows,
-            columns,
-            values,
-        });
-    }
-    strips
-}
-
-/// The progress of the whole run, on a terminal alone, or of a part of a larger whole.
-struct Bar<'a> {
-    bar: Cow<'a, ProgressBar>,
-}
-
-/// The training steps of a run that a bar counts.
-pub fn ticks(experiment: &Experiment) -> usize {
-    let outer = &experiment.outer;
-    let trainings = outer.meta_steps.saturating_mul(outer.trainings());
-    experiment.steps.saturating_mul(trainings.saturating_add(1))
-}
-
-impl<'a> Bar<'a> {
-    fn new(whole: Option<&'a ProgressBar>, experiment: &Experiment, done: usize) -> Self {
-        let bar = match whole {
-            Some(bar) => Cow::Borrowed(bar),
-            None => {
-                let bar = progress(ticks(experiment));
-                bar.enable_steady_tick(Duration::from_millis(250));
-                Cow::Owned(bar)
-            }
-        };
-        let done = done.saturating_mul(experiment.outer.trainings());
-        bar.inc(experiment.steps.saturating_mul(done) as u64);
-        if whole.is_none() {
-            bar.reset_eta();
-        }
-        Bar { bar }
-    }
-
-    fn step(&self) {
-        self.bar.inc(1);
-    }
-
-    /// A line on standard output, with the bar out of its way.
-    fn println(&self, line: &str) {
-        if let Cow::Owned(bar) = &self.bar {
-            bar.suspend(|| say!("{line}"));
-        }
-    }
-
-    fn finish(&self) {
-        if let Cow::Owned(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
     }
 }
 
@@ -881,29 +486,4 @@ pub fn clear(folder: &Path) -> Result<()> {
 /// Where a run of `experiment` writes unless told otherwise.
 pub fn default_out(experiment: &str) -> PathBuf {
     Path::new("out").join(experiment)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::recipe::Recipe;
-
-    #[test]
-    fn inputs_are_a_picture_where_they_lie_in_rows_and_columns_alone() {
-        let text = "like = \"mnist-units\"\nlayers = [16, 4, 3]";
-        let experiment = Recipe::parse("wine", text).and_then(|recipe| recipe.experiment());
-        let experiment = experiment.expect("in order");
-        let hyper = experiment.start();
-        for (shape, name) in [
-            ((1, 16), "inputs"),
-            ((4, 4), "input pixels"),
-            ((2, 8), "input pixels"),
-        ] {
-            let strips = strips(&experiment, shape, &hyper);
-            assert_eq!(strips[0].name, name);
-            let want = if name == "inputs" { (1, 16) } else { shape };
-            assert_eq!((strips[0].rows, strips[0].columns), want);
-            assert_eq!(strips[1].name, "hidden layer 1");
-        }
-    }
 }

@@ -11,30 +11,18 @@
 
 use bytemuck::Pod;
 
-use super::{Compiled, NetworkLoss, Observer, On, Room, Session, Training};
+use super::front::Compiled;
+use super::network::NetworkLoss;
+use super::room::Room;
+use super::session::{Session, finite_loss};
+use super::{Observer, On, Training};
 use crate::error::{Error, check_len, cut};
 use crate::hypergradient::Workspace;
 use crate::kernels::reduce::all_finite;
 use crate::method::Method;
-use crate::objective::{At, Differentiable};
+use crate::objective::At;
 use crate::pieces::{copy, part_mut};
-use crate::scalar::{Arithmetic, Real, Scalar};
-
-/// A validation loss that is finite.
-pub(super) fn finite_loss<A: Arithmetic, S: Scalar>(
-    validation: &dyn Differentiable<A, S>,
-    at: At<'_, S>,
-    scratch: &mut [S],
-) -> Result<S, Error> {
-    let loss = validation.loss(at, scratch)?;
-    if loss.is_finite() {
-        return Ok(loss);
-    }
-    Err(Error::Diverged {
-        what: "validation loss",
-        step: 0,
-    })
-}
+use crate::scalar::{Arithmetic, Real};
 
 impl Training<'_> {
     /// Trains with hyperparameters `h` as a method does (one of them in fixed point), and writes the trained weights

@@ -5,7 +5,7 @@
 //! - one vector `h` of all hyperparameters, rates, momenta and initial scales among them, in the order of its
 //!   [`Tuned`] blocks, and one hypergradient in the same order ([`Training::hypergradient`]);
 //! - a name and a natural value for each entry ([`Hypers`]);
-//! - the memory that it takes with a [`Method`], a value known before anything runs ([`Training::need`]), from
+//! - the memory that it takes with a [`Method`](crate::method::Method), a value known before anything runs ([`Training::need`]), from
 //!   which one buffer is cut;
 //! - the losses of a network on examples that a [`Source`] lends ([`Training::loss`]): the training's with penalties
 //!   and weights of examples, the validation's without, since the description knows which blocks are the
@@ -39,17 +39,16 @@
 mod evaluate;
 mod examples;
 mod front;
-mod memory;
-mod methods;
 mod network;
+mod room;
 mod session;
 mod tuned;
 mod values;
+mod without_sweep;
 
 use crate::error::Error;
 use crate::group::{Groups, Layout};
-#[cfg(doc)]
-use crate::method::Method;
+use crate::implicit::Solved;
 use crate::network::Network;
 use crate::objective::{Differentiable, dual_required_len, gradient_len};
 use crate::outer::Parametrisation;
@@ -59,8 +58,6 @@ use crate::schedule::Optimizer;
 
 pub use examples::{Input, Source, Target};
 pub use front::Compiled;
-use memory::Room;
-pub use methods::Observer;
 pub use network::{Losses, NetworkLoss};
 pub use session::Session;
 pub use tuned::{Hypers, Name, Of, Tuned, What};
@@ -161,6 +158,32 @@ pub struct On<'a, A: Arithmetic, S: Scalar> {
     /// Weights to begin with, where they are not drawn from the seed.
     pub initial: Option<&'a [S]>,
 }
+
+/// Someone who looks on while a training runs. What is not of interest is left out; `()` looks at nothing.
+pub trait Observer<S> {
+    /// A step of the training, and its loss before it was taken.
+    fn step(&mut self, t: usize, loss: S) {
+        let _ = (t, loss);
+    }
+
+    /// The trained weights, before the backward pass.
+    fn trained(&mut self, w: &[S]) {
+        let _ = w;
+    }
+
+    /// What became of the linear system of implicit differentiation.
+    fn solved(&mut self, solved: Solved<S>) {
+        let _ = solved;
+    }
+
+    /// The derivative by the initial weights, last of all: of a sweep alone, and by the weights before the last
+    /// steps where only these are taken back.
+    fn by_initial_weights(&mut self, d_w0: &[S]) {
+        let _ = d_w0;
+    }
+}
+
+impl<S> Observer<S> for () {}
 
 impl<'a> Training<'a> {
     /// A network trained and validated on as many examples, for so many steps, with the settings that serve small

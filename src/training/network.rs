@@ -6,15 +6,13 @@
 //!
 //! Refused: examples of another width, or with other targets, than the network's.
 
-use bytemuck::Pod;
-
 use super::examples::{Lent, Own};
-use super::{Compiled, Model, On, Source, Training, What};
+use super::{Model, Source, Training, What};
 use crate::error::{Error, check_equal};
 use crate::group::Groups;
 use crate::models::{Examples, Mlp};
-use crate::objective::{self, At, Directions, Objective, Products};
-use crate::scalar::{Arithmetic, Real, Scalar};
+use crate::objective::{At, Directions, Objective, Products};
+use crate::scalar::{Arithmetic, Scalar};
 use crate::wrap::{L2, Scaled, Strength};
 
 /// A described network's loss on examples.
@@ -30,30 +28,6 @@ pub struct Losses<'a, A> {
     pub training: NetworkLoss<'a, A>,
     /// That of the validation.
     pub validation: NetworkLoss<'a, A>,
-}
-
-impl<A: Arithmetic> Losses<'_, A> {
-    /// What a training is run on, from initial weights of its seed.
-    pub fn on<S: Real + Pod>(&self) -> On<'_, A, S>
-    where
-        A: Compiled<S>,
-    {
-        On {
-            training: self.training.pointer(),
-            validation: self.validation.pointer(),
-            initial: None,
-        }
-    }
-}
-
-impl<A: Arithmetic> NetworkLoss<'_, A> {
-    /// A pointer to it as it is compiled with the crate: no program that uses it compiles it once more.
-    pub fn pointer<S: Real + Pod>(&self) -> &dyn objective::Differentiable<A, S>
-    where
-        A: Compiled<S>,
-    {
-        A::pointer(self)
-    }
 }
 
 impl<'a> Training<'a> {
@@ -221,24 +195,6 @@ impl<'a> Training<'a> {
 }
 
 impl<A: Arithmetic> NetworkLoss<'_, A> {
-    /// Probabilities, or with squared error outputs, of the examples of a batch of at most a microbatch
-    /// (batch x outputs), at the network's own weights: scaled ones, where scales are tuned.
-    ///
-    /// # Errors
-    /// As [`Mlp::predict`].
-    pub fn predict<S: Real + Pod>(
-        &self,
-        w: &[S],
-        batch: &[u32],
-        outputs: &mut [S],
-        scratch: &mut [S],
-    ) -> Result<(), Error>
-    where
-        A: Compiled<S>,
-    {
-        A::predict(self, w, batch, outputs, scratch)
-    }
-
     pub(super) fn tell<S: Scalar>(
         &self,
         w: &[S],

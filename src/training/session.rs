@@ -14,9 +14,9 @@
 
 use bytemuck::Pod;
 
-use super::evaluate::finite_loss;
-use super::values::Derivatives;
-use super::{Compiled, On, Room, Training, Values, What};
+use super::room::Room;
+use super::values::{Derivatives, Values};
+use super::{On, Training, What};
 use crate::error::Error;
 use crate::hypergradient::{Outcome, Progress, Trainer, Validation, Wanted, Workspace};
 use crate::method::{Extent, Method, Sweep};
@@ -77,23 +77,7 @@ pub struct Session<'m, A: Arithmetic, S: Scalar> {
     fresh: Option<Batches>,
 }
 
-impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
-    /// A hypergradient at `h` that has not begun, in `memory` that has the training's
-    /// [`need`](Training::need).
-    ///
-    /// # Errors
-    /// As [`Training::hypergradient`].
-    #[cfg_attr(not(feature = "std"), inline(always))]
-    pub fn new(
-        training: Training<'m>,
-        sweep: Sweep,
-        on: On<'m, A, S>,
-        h: &[S],
-        memory: &'m mut [S],
-    ) -> Result<Self, Error> {
-        A::begin(training, sweep, on, h, memory)
-    }
-
+impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
     #[cfg_attr(not(feature = "std"), inline(always))]
     pub(super) fn begin(
         training: Training<'m>,
@@ -169,25 +153,12 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
         (self.workspace.w, self.workspace.scratch)
     }
 
-    /// Takes it at most so many steps further, of the training and then of the sweep. `each` is told the number
-    /// and the loss of every step of the training. Returns what came of it where it is done.
-    ///
-    /// # Errors
-    /// As [`Training::hypergradient`]. After an error it has to begin again, and does.
-    pub fn advance(
-        &mut self,
-        steps: usize,
-        each: &mut dyn FnMut(usize, S),
-    ) -> Result<Option<Outcome<S>>, Error> {
-        A::advance(self, steps, each)
-    }
-
     pub(super) fn go_on(
         &mut self,
         steps: usize,
         each: &mut dyn FnMut(usize, S),
     ) -> Result<Option<Outcome<S>>, Error> {
-        let left = self.training.steps.saturating_sub(self.progress.walked);
+        let left = self.left();
         if self.fresh.is_some() && (1..steps).contains(&left) {
             // The backward pass begins with a run of other batches.
             self.go_on(left, each)?;
@@ -209,16 +180,9 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
         Ok(outcome)
     }
 
-    /// Trains to the end, if it has not yet; returns the trained weights.
-    ///
-    /// # Errors
-    /// As [`advance`](Self::advance).
-    pub fn train(&mut self, each: &mut dyn FnMut(usize, S)) -> Result<&[S], Error> {
-        let left = self.training.steps.saturating_sub(self.progress.walked);
-        if left > 0 {
-            self.advance(left, each)?;
-        }
-        Ok(self.workspace.w)
+    /// The steps of the training that are left.
+    pub(super) fn left(&self) -> usize {
+        self.training.steps.saturating_sub(self.progress.walked)
     }
 
     /// The validation loss at its weights.
@@ -250,15 +214,6 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
         self.workspace.d_w
     }
 
-    /// Writes its state to the front of `bytes`, which has the training's [`state_len`](Training::state_len), with
-    /// a sequence number and a tag; returns how many bytes it took. See [`state`].
-    ///
-    /// # Errors
-    /// [`Error::Length`] where they are too few.
-    pub fn save(&mut self, sequence: u64, tag: u64, bytes: &mut [u8]) -> Result<usize, Error> {
-        A::save(self, sequence, tag, bytes)
-    }
-
     pub(super) fn write(
         &mut self,
         sequence: u64,
@@ -266,14 +221,6 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
         bytes: &mut [u8],
     ) -> Result<usize, Error> {
         self.with(|problem, trainer| state::save(sequence, &mut problem.state(trainer, tag), bytes))
-    }
-
-    /// Restores what was [saved](Self::save) with this tag; returns its sequence number.
-    ///
-    /// # Errors
-    /// [`Error::Saved`] where it is damaged, or of something else.
-    pub fn restore(&mut self, tag: u64, bytes: &[u8]) -> Result<u64, Error> {
-        A::restore(self, tag, bytes)
     }
 
     pub(super) fn read(&mut self, tag: u64, bytes: &[u8]) -> Result<u64, Error> {
@@ -315,6 +262,22 @@ impl<'m, A: Compiled<S>, S: Real + Pod> Session<'m, A, S> {
         normal.fill(0, self.workspace.w);
         normal.adjoint(self.workspace.w, self.workspace.d_w, d.log_scales)
     }
+}
+
+/// A validation loss that is finite.
+pub(super) fn finite_loss<A: Arithmetic, S: Scalar>(
+    validation: &dyn Differentiable<A, S>,
+    at: At<'_, S>,
+    scratch: &mut [S],
+) -> Result<S, Error> {
+    let loss = validation.loss(at, scratch)?;
+    if loss.is_finite() {
+        return Ok(loss);
+    }
+    Err(Error::Diverged {
+        what: "validation loss",
+        step: 0,
+    })
 }
 
 /// A loss with all of its curvature or without the negative one: chosen once, so that a program which drops none links

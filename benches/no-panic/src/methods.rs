@@ -547,6 +547,7 @@ operations! {
             Ok(loss)
         });
         put(&mut x.failed, round);
+        put(&mut x.failed, tuner.follow(loss, d));
     }
     tuner_state(x) {
         let [h, m, v, room, history, ..] = &mut x.f;

@@ -7,7 +7,7 @@
 //!
 //! Versions 1, 2 and 3 differ in the length alone. Sizes may end in the `L` of Python 2, and items may be in
 //! Fortran order, in which the first index runs fastest: they are put in C order. A vector of
-//! hyperparameters (`numbers`) is of f32, and of any shape.
+//! hyperparameters ([`read`]) is of f32, and of any shape.
 //!
 //! Written are arrays of f32 and i64, little-endian and in C order, with headers of version 1.
 //!
@@ -21,8 +21,10 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
+use super::error::{DataError, Kind};
 use super::numbers::{self, Number};
-use super::{DataError, Items, Kind, Source};
+use super::source::{Items, Source};
+use crate::files;
 
 /// What every file begins with.
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -71,6 +73,26 @@ pub fn bytes<T: Item>(shape: &[u64], values: impl IntoIterator<Item = T>) -> Vec
         value.write(&mut bytes);
     }
     bytes
+}
+
+/// Writes an array as `.npy`, little-endian, of this shape.
+///
+/// # Errors
+/// What the file system refuses, with the file's name.
+pub fn write<T: Item>(
+    path: &Path,
+    shape: &[u64],
+    values: impl IntoIterator<Item = T>,
+) -> anyhow::Result<()> {
+    files::write(path, &bytes(shape, values))
+}
+
+/// Reads a vector of f32 from `.npy`.
+///
+/// # Errors
+/// A file that cannot be read, or that holds something else.
+pub fn read(path: &Path) -> anyhow::Result<Vec<f32>> {
+    numbers(path).with_context(|| format!("cannot read numbers from {}", path.display()))
 }
 
 /// What a header says.
@@ -164,10 +186,7 @@ impl<R: Read> Source<R> {
 }
 
 /// The numbers in a file of f32, of whatever shape.
-///
-/// # Errors
-/// A file that cannot be read, or that holds something else.
-pub(crate) fn numbers(path: &Path) -> anyhow::Result<Vec<f32>> {
+fn numbers(path: &Path) -> anyhow::Result<Vec<f32>> {
     let bytes = std::fs::read(path)?;
     let mut source = Source {
         file: path.display().to_string(),

@@ -17,14 +17,10 @@
 //!
 //! Cost: one pass over the file, in pieces of [`PIECE`] bytes.
 
-use super::Kind;
+use super::error::{Kind, NUMBERED};
 
 /// The bytes that are looked at together: whole items of any size.
 pub(super) const PIECE: u64 = 1 << 16;
-
-/// Labels of any kind as numbers from 0. Training and test labels go by the same numbers.
-pub(super) const NUMBERED: &str =
-    "numpy.searchsorted(numpy.unique([*train_labels, *test_labels]), labels)";
 
 /// What sort of number it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

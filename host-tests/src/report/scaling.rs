@@ -11,9 +11,12 @@
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::plots::{self, Curves, Family, drawable};
-use super::words::{bytes, columns, count, fixed, number, plain};
-use super::{Cell, Figure, Line, Section, Table, Term, Tile, View, backdrop, brief, fill, floats};
+use super::page::{
+    Cell, Figure, Line, Section, Table, Term, Tile, View, backdrop, brief, fill, floats,
+};
+use super::plots::canvas::drawable;
+use super::plots::{self, Curves, Family};
+use crate::words::{bytes, columns, count, fixed, number, plain};
 
 /// Every method along every axis.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use drmad::training::Compiled;
 use drmad::{Fused, Plain};
 use sha2::{Digest, Sha256};
 
-use super::Settings;
+use super::settings::Settings;
 use super::shards::experiment_of;
 use super::wire::{Measured, Order, Reply, Said, Shape, Task};
 use crate::data::Dataset;
@@ -24,7 +24,6 @@ use crate::device;
 use crate::divergence::diverges;
 use crate::experiment::{Experiment, Rounding};
 use crate::problem::{Population, Problem};
-use crate::tune::mean_of_last;
 
 /// Whoever answers the orders to some clients.
 pub trait Work: Sync {
@@ -164,12 +163,13 @@ impl<'a> Clients<'a> {
                 let method = experiment.method()?;
                 let trained = device::train::<A>(&problem, hyper, Some(&method), &|| ())?;
                 let errors = problem.errors::<A>(hyper, &trained.w)?;
+                let train_loss = trained.last_loss();
                 let back = trained.back.context("no hypergradient")?;
                 let measured = Measured {
                     valid_loss: f64::from(back.valid_loss),
                     valid_error: errors.valid,
                     test_error: errors.test,
-                    train_loss: mean_of_last(&trained.losses),
+                    train_loss,
                     norm: norm(&back.hypergradient),
                 };
                 Said::Gradient(measured, self.settings.wire.encode(&back.hypergradient)?)

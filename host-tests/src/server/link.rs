@@ -9,7 +9,6 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::thread;
@@ -18,6 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::clients::{Work, reply};
+use super::settings::Slow;
 use super::wire::{Order, Reply, Said, Task};
 
 /// What carries orders to clients and replies back.
@@ -33,29 +33,6 @@ pub trait Link {
     /// # Errors
     /// Clients that are no longer there.
     fn hear(&mut self, patience: Duration) -> Result<Option<Vec<u8>>>;
-}
-
-/// A client that takes its time before each reply, for trying out what a server does then.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Slow {
-    /// Which.
-    pub client: usize,
-    /// How long it waits before it begins.
-    pub wait: Duration,
-}
-
-impl FromStr for Slow {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parse = || {
-            let (client, seconds) = text.split_once('=')?;
-            let wait = Duration::try_from_secs_f64(seconds.parse().ok()?).ok()?;
-            let client = client.parse().ok()?;
-            Some(Slow { client, wait })
-        };
-        parse().ok_or_else(|| format!("{text} is not CLIENT=SECONDS"))
-    }
 }
 
 /// Clients in this process.

@@ -18,7 +18,7 @@
 //! number of ranks where that is wanted.
 //!
 //! Left out of a meta-iteration, and named: a client whose training diverges, one that sends numbers that are
-//! not finite, one that is [`Absent`], and one whose reply is not there when the deadline has passed. Without
+//! not finite, one that is [absent](settings::Absent), and one whose reply is not there when the deadline has passed. Without
 //! a deadline the server waits. A deadline is the only thing here that a clock decides; the run ends with the
 //! absences that give its bits again without one.
 //!
@@ -26,184 +26,50 @@
 //! anything is trained; signs alone where numbers are to be added up; a reply that says what its client
 //! cannot do.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use drmad::kernels::reduce::norm;
+use drmad::state::restore;
+use drmad::tuner::Tuner;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
-use crate::data::Dataset;
-use crate::experiment::{Experiment, Rounding, What};
+use crate::data::{Dataset, npy};
+use crate::experiment::{Experiment, What};
 use crate::files::{self, progress};
 use crate::provenance::{differences, named, versions};
 use crate::quality::Quality;
 use crate::reduction::Reduction;
-use crate::report::server as page;
-use crate::report::words::several;
-use crate::tune::{from_bits, step, to_bits};
+use crate::tuner;
+use crate::words::several;
 
 use clients::{Clients, Held, own_data};
-use link::{Link, Slow, Threads};
-use shards::Shards;
+use link::{Link, Threads};
+use round::{Round, Why, why_nobody};
+use settings::{Absent, Conditions, Settings};
 use wire::{Measured, Order, Reply, Said, Shape, Task, Wire};
 
 pub mod clients;
 pub mod link;
+pub mod page;
 #[cfg(feature = "mpi")]
 pub mod ranks;
+pub mod round;
+pub mod settings;
 pub mod shards;
 pub mod simulation;
+pub mod start;
 pub mod wire;
-
-/// What determines a run, and so must be the same where it is resumed, and for all its clients.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
-    /// The version of the program.
-    pub version: String,
-    /// The experiment, with its clients.
-    pub experiment: Experiment,
-    /// Who holds what.
-    pub shards: Shards,
-    /// How hypergradients travel.
-    pub wire: Wire,
-    /// The seed.
-    pub seed: u64,
-    /// The rounding of multiply-adds.
-    pub arithmetic: Rounding,
-    /// The folder of the data, where they are not the ones compiled in; with `{client}` in its name each
-    /// client has its own.
-    pub data: Option<PathBuf>,
-}
-
-/// What clients live through.
-#[derive(Clone, Debug, Default)]
-pub struct Conditions {
-    /// How long the server waits for replies, where it does not wait until they are there.
-    pub deadline: Option<Duration>,
-    /// Who does not take part.
-    pub absent: Vec<Absent>,
-    /// Who is slow.
-    pub slow: Vec<Slow>,
-}
-
-/// A client that takes no part in some meta-iterations: `2@3`, `2@3-5`, or `2@3-` for one that is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Absent {
-    /// Which.
-    pub client: usize,
-    /// The first of these meta-iterations.
-    pub first: usize,
-    /// The last, where there is one.
-    pub last: Option<usize>,
-}
-
-impl Absent {
-    fn at(&self, client: usize, meta_step: usize) -> bool {
-        let ends = self.last.is_none_or(|last| meta_step <= last);
-        self.client == client && self.first <= meta_step && ends
-    }
-}
-
-impl FromStr for Absent {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parse = || {
-            let (client, when) = text.split_once('@')?;
-            let (first, last) = match when.split_once('-') {
-                None => (when, Some(when)),
-                Some((first, "")) => (first, None),
-                Some((first, last)) => (first, Some(last)),
-            };
-            let last = match last {
-                Some(last) => Some(last.parse().ok()?),
-                None => None,
-            };
-            Some(Absent {
-                client: client.parse().ok()?,
-                first: first.parse().ok()?,
-                last,
-            })
-        };
-        let absent = parse().ok_or_else(|| {
-            format!("{text} is not CLIENT@FIRST-LAST, CLIENT@FIRST- or CLIENT@ONE")
-        })?;
-        match absent.last {
-            Some(last) if last < absent.first => Err(format!(
-                "{text} is of no meta-iteration: {last} comes before {}",
-                absent.first
-            )),
-            _ => Ok(absent),
-        }
-    }
-}
-
-/// Why a client was left out of a meta-iteration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Why {
-    /// It took no part.
-    Absent,
-    /// Its reply was not there in time.
-    Late,
-    /// Its training left the finite numbers.
-    Diverged,
-    /// What it sent is not finite.
-    NotFinite,
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Why::Absent => "is absent",
-            Why::Late => "is too late",
-            Why::Diverged => "diverges",
-            Why::NotFinite => "sent numbers that are not finite",
-        })
-    }
-}
-
-/// What a meta-iteration gave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Round {
-    /// What each client measured, or why it was left out.
-    pub clients: Vec<Result<Measured, Why>>,
-    /// The norm of what was followed.
-    pub norm: f64,
-    /// The mean cosine between the hypergradients of two clients, where there are two.
-    pub agreement: Option<f64>,
-    /// The bytes that the clients sent.
-    pub sent: u64,
-    /// The bytes that were sent to them.
-    pub received: u64,
-}
-
-impl Round {
-    /// The mean of a quantity over the clients that took part.
-    pub fn mean(&self, of: impl Fn(&Measured) -> f64) -> f64 {
-        let taken = || self.clients.iter().flatten();
-        taken().map(of).sum::<f64>() / taken().count() as f64
-    }
-
-    /// Who was left out.
-    pub fn left_out(&self) -> impl Iterator<Item = (usize, Why)> {
-        let all = self.clients.iter().enumerate();
-        all.filter_map(|(client, of)| Some((client, of.as_ref().err().copied()?)))
-    }
-}
 
 /// Everything that a run knows after some meta-iterations. Numbers that decide bits are stored as bits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct State {
     settings: Settings,
-    hyper: Vec<u32>,
-    first_moment: Vec<u32>,
-    second_moment: Vec<u32>,
+    /// The tuner, [saved](tuner::save); nothing before the first meta-iteration.
+    tuner: Vec<u8>,
     rounds: Vec<Round>,
 }
 
@@ -249,30 +115,6 @@ impl Server {
         self.check()?;
         let own: Vec<usize> = (0..self.clients()).collect();
         self.with_clients(&own, |link| self.serve(link, resume))
-    }
-
-    /// Runs as the command line does: where several processes of MPI were started, as one of them.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run); several processes and a program that knows nothing of MPI.
-    pub fn start(&self, resume: bool) -> Result<()> {
-        let Some(ranks) = started_ranks() else {
-            return self.run(resume).map(drop);
-        };
-        #[cfg(feature = "mpi")]
-        {
-            let _ = ranks;
-            ranks::run(self, resume)
-        }
-        #[cfg(not(feature = "mpi"))]
-        {
-            ensure!(
-                ranks == 1,
-                "one of {ranks} processes, of a program that was built without MPI: build it with \
-                 --features mpi"
-            );
-            self.run(resume).map(drop)
-        }
     }
 
     /// Refuses what no run can be made with.
@@ -394,11 +236,14 @@ impl Server {
             path.display(),
             differences(&state.settings, &self.settings)?
         );
-        let hypers = self.experiment().hypers();
-        let moments = [&state.hyper, &state.first_moment, &state.second_moment];
+        let experiment = self.experiment();
+        let whole = tuner::tune(experiment, &experiment.start(), |tuner| {
+            restore(&state.tuner, tuner)?;
+            Ok(tuner.rounds() == state.rounds.len())
+        });
         ensure!(
-            moments.iter().all(|x| x.len() == hypers)
-                && state.rounds.len() <= self.experiment().outer.meta_steps
+            whole.unwrap_or(false)
+                && state.rounds.len() <= experiment.outer.meta_steps
                 && state
                     .rounds
                     .iter()
@@ -410,27 +255,39 @@ impl Server {
     }
 
     fn begin(&self) -> State {
-        let hyper = self.experiment().start();
         State {
             settings: self.settings.clone(),
-            first_moment: vec![0; hyper.len()],
-            second_moment: vec![0; hyper.len()],
-            hyper: to_bits(&hyper),
+            tuner: vec![],
             rounds: vec![],
         }
     }
 
     fn serve_all(&self, link: &mut impl Link, resume: bool) -> Result<Served> {
         let _claim = files::claim(&self.out)?;
+        let state = if resume { self.load()? } else { self.begin() };
+        let experiment = self.experiment();
+        tuner::tune(experiment, &experiment.start(), |tuner| {
+            self.tune(link, tuner, state, resume)
+        })
+    }
+
+    fn tune(
+        &self,
+        link: &mut impl Link,
+        tuner: &mut Tuner<'_, f32>,
+        mut state: State,
+        resume: bool,
+    ) -> Result<Served> {
         let (experiment, clients) = (self.experiment(), self.clients());
         let meta_steps = experiment.outer.meta_steps;
-        let mut state = if resume { self.load()? } else { self.begin() };
-        let mut hyper = from_bits(&state.hyper);
+        if resume {
+            restore(&state.tuner, tuner)?;
+        }
         self.greet(link)?;
         self.tell(&format!(
             "{}: {} by {}, {} of {} with {}",
             experiment.name,
-            several(hyper.len(), "hyperparameter"),
+            several(tuner.h().len(), "hyperparameter"),
             experiment.method()?.describe(),
             several(meta_steps, "meta-iteration"),
             several(clients, "client"),
@@ -464,12 +321,11 @@ impl Server {
         for meta_step in state.rounds.len()..meta_steps {
             let clock = Instant::now();
             let (round, d) = self
-                .meta_iteration(link, meta_step, &hyper, &bar)
+                .meta_iteration(link, meta_step, tuner.h(), &bar)
                 .with_context(|| format!("meta-iteration {meta_step} of {}", experiment.name))?;
-            let moments = [&mut state.first_moment, &mut state.second_moment];
-            step(experiment, moments, &mut hyper, &d, meta_step)?;
-            state.hyper = to_bits(&hyper);
-            bar.suspend(|| self.tell(&line(meta_step, &round, clock.elapsed())));
+            tuner.follow(round.mean(|m| m.valid_loss) as f32, &d)?;
+            state.tuner = tuner::save(tuner)?;
+            bar.suspend(|| self.tell(&round.line(meta_step, clock.elapsed())));
             state.rounds.push(round);
             files::write(&self.state_path(), &serde_json::to_vec(&state)?)?;
             seconds.push(clock.elapsed().as_secs_f64());
@@ -477,9 +333,9 @@ impl Server {
         bar.finish_and_clear();
         let last = meta_steps as u32;
         let before = self.judge(link, last + 1, &experiment.start())?;
-        let after = self.judge(link, last + 2, &hyper)?;
+        let after = self.judge(link, last + 2, tuner.h())?;
         let served = Served {
-            hyper,
+            hyper: tuner.h().to_vec(),
             rounds: state.rounds,
             before,
             after,
@@ -682,7 +538,7 @@ impl Server {
         let path = self.out.join("report.html");
         files::write(&path, page::render(&page)?.as_bytes())?;
         files::write(&self.out.join("result.json"), &serde_json::to_vec(&page)?)?;
-        files::write_npy(
+        npy::write(
             &self.out.join("hyper.npy"),
             &[served.hyper.len() as u64],
             served.hyper.iter().copied(),
@@ -722,57 +578,9 @@ impl Server {
             versions: versions(s.arithmetic),
             hypers: e.hypers(),
             rounds: served.rounds.clone(),
-            before: served.before.iter().map(|q| q.map(Into::into)).collect(),
-            after: served.after.iter().map(|q| q.map(Into::into)).collect(),
+            before: served.before.clone(),
+            after: served.after.clone(),
             seconds,
         })
     }
-}
-
-/// The number of processes that were started beside this one, itself among them, as Open MPI, MPICH and
-/// Slurm tell it; nothing where this one was started alone.
-pub(crate) fn started_ranks() -> Option<usize> {
-    let of = |name: &str| std::env::var(name).ok()?.parse().ok();
-    let names = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
-    names.into_iter().find_map(of)
-}
-
-/// Why no client has a hypergradient, in words: those of each that diverges, and how many the others are.
-fn why_nobody(clients: &[Result<Measured, Why>], diverged: Vec<String>) -> String {
-    let others = [
-        (Why::Absent, "absent: shorten --absent"),
-        (Why::Late, "late: raise --deadline"),
-        (
-            Why::NotFinite,
-            "without finite numbers: lower the rate or the scales",
-        ),
-    ];
-    let others = others.into_iter().filter_map(|(why, words)| {
-        let n = clients.iter().filter(|of| **of == Err(why)).count();
-        let are = if n == 1 { "is" } else { "are" };
-        (n > 0).then(|| format!("{n} of {} {are} {words}", several(clients.len(), "client")))
-    });
-    let words: Vec<String> = diverged.into_iter().chain(others).collect();
-    words.join("; ")
-}
-
-/// A meta-iteration, as a line, and a line for each client that was left out.
-fn line(meta_step: usize, round: &Round, elapsed: Duration) -> String {
-    let mut line = format!(
-        "{meta_step:>4} {:>11.5} {:>11.2}% {:>10.2}% {:>11.4e} {:>9} {:>10} {:>8.2}",
-        round.mean(|m| m.valid_loss),
-        100.0 * round.mean(|m| m.valid_error),
-        100.0 * round.mean(|m| m.test_error),
-        round.norm,
-        // One client agrees with nobody.
-        round
-            .agreement
-            .map_or("-".to_string(), |cosine| format!("{cosine:.4}")),
-        round.sent,
-        elapsed.as_secs_f64()
-    );
-    for (client, why) in round.left_out() {
-        line += &format!("\n     client {client} {why} and is left out");
-    }
-    line
 }

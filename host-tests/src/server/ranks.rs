@@ -26,7 +26,7 @@ use super::Server;
 use super::link::{Link, Threads};
 use super::wire::{Order, Task};
 use crate::interrupt;
-use crate::report::words::several;
+use crate::words::several;
 
 /// How long a rank with nothing to do waits before it looks again.
 const NAP: Duration = Duration::from_micros(200);

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Dataset;
 use crate::experiment::{Counts, Experiment};
 use crate::problem::{Population, Use, those};
-use crate::report::words::several;
+use crate::words::several;
 
 /// The kinds of shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

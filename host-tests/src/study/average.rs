@@ -23,7 +23,7 @@ use drmad::Fused;
 use drmad::kernels::reduce::{cosine, norm};
 use serde::{Deserialize, Serialize};
 
-use super::{Job, Study};
+use super::job::Job;
 use crate::device;
 use crate::experiment::{Block, By, Experiment, Rounding};
 use crate::files;
@@ -31,7 +31,9 @@ use crate::method::Method;
 use crate::problem::Population;
 use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
-use crate::report::experiments::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};
+use crate::recipe::study::Study;
+use crate::report::findings::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};
+use crate::statistics;
 
 /// How many draws.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +58,7 @@ const CHUNK: usize = 20;
 /// # Errors
 /// Fewer draws than 2, or more than there are; an experiment that cannot be run.
 pub fn plan(recipe: &Recipe, study: &Study, quick: bool) -> Result<(Experiment, Settings)> {
-    study.with_settings(recipe, quick)
+    recipe.with_settings(study, quick)
 }
 
 /// A hypergradient at the start values, and the processor seconds it took.
@@ -197,20 +199,16 @@ pub fn one_draw(of: &[Vec<f32>]) -> f64 {
         let others: Vec<f64> = pairs.map(|(mean, d)| (n * mean - d) / (n - 1.0)).collect();
         cosine(&d, &others)
     });
-    cosines.sum::<f64>() / n
+    statistics::mean(cosines)
 }
 
 /// How well the mean of `n` draws agrees with that of `n` others: the cosine, averaged over disjoint
 /// pairs of sets, of which there must be at least one.
 pub fn halves(of: &[Vec<f32>], n: usize) -> f64 {
-    let pairs: Vec<f64> = of
-        .chunks_exact(2 * n)
-        .map(|both| {
-            let (a, b) = both.split_at(n);
-            cosine(&mean_of(a), &mean_of(b))
-        })
-        .collect();
-    pairs.iter().sum::<f64>() / pairs.len() as f64
+    statistics::mean(of.chunks_exact(2 * n).map(|both| {
+        let (a, b) = both.split_at(n);
+        cosine(&mean_of(a), &mean_of(b))
+    }))
 }
 
 /// The mean cosine of all pairs of draws: `c`.

@@ -26,7 +26,7 @@ use anyhow::{Context, Result, ensure};
 use drmad::Fused;
 use serde::{Deserialize, Serialize};
 
-use super::{Job, Study};
+use super::job::Job;
 use crate::device::{self, Device};
 use crate::divergence::{Divergence, or_divergence};
 use crate::experiment::{Experiment, Rounding, What};
@@ -35,9 +35,11 @@ use crate::method::{Method, Name};
 use crate::problem::{Population, Problem};
 use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
-use crate::report::experiments::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};
-use crate::report::words::several;
+use crate::recipe::study::Study;
+use crate::report::findings::{Curve, Curves, Findings, Metric, Shown, Unit, Variant};
+use crate::statistics::median;
 use crate::trained::Trained;
+use crate::words::several;
 
 /// Which places there are, and what is asked of them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,7 +114,7 @@ pub type Found = Result<Point, String>;
 /// # Errors
 /// More or fewer hyperparameters than one; an axis without two places, a window without a pair.
 pub fn plan(recipe: &Recipe, study: &Study, quick: bool) -> Result<(Experiment, Settings)> {
-    let (experiment, settings): (_, Settings) = study.with_settings(recipe, quick)?;
+    let (experiment, settings): (_, Settings) = recipe.with_settings(study, quick)?;
     ensure!(
         experiment.hypers() == 1,
         "{} tunes {}: one is moved along an axis",
@@ -297,11 +299,6 @@ fn turn(middles: &[f64], shares: &[f64]) -> f64 {
     first.map_or(f64::NAN, |(x, _)| *x)
 }
 
-fn median(mut of: Vec<f64>) -> f64 {
-    of.sort_by(f64::total_cmp);
-    of.get(of.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 /// The seeds with what all of their numbers are taken from.
 struct Scans<'a> {
     experiment: &'a Experiment,
@@ -341,7 +338,7 @@ impl Scans<'_> {
             let turn = self.turn(points, OPPOSITE);
             let side = ok(points).into_iter();
             let side = side.filter(|(x, _)| (*x >= turn) != before);
-            median(side.map(|(_, point)| point.slope.abs()).collect())
+            median(side.map(|(_, point)| point.slope.abs()))
         };
         let missing = |points: &[Found]| points.iter().filter(|point| point.is_err()).count();
         let metrics = [

@@ -37,9 +37,9 @@ use indicatif::ProgressBar;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::job::Job;
 use super::spent::Spent;
 use super::tuned::{self, Ran, Variant, folder};
-use super::{Job, Study};
 use crate::data::Folder;
 use crate::device;
 use crate::experiment::{Counts, Experiment, Outer, OuterLoss, What};
@@ -47,7 +47,8 @@ use crate::files;
 use crate::method::MethodOptions;
 use crate::problem::{Population, Problem};
 use crate::recipe::Recipe;
-use crate::report::experiments::{
+use crate::recipe::study::Study;
+use crate::report::findings::{
     Curve, Curves, Findings, Image, Images, Metric, Ranking, Shown, Unit, Variant as Shows,
 };
 

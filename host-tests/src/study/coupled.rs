@@ -14,7 +14,6 @@ use anyhow::{Context, Result};
 use drmad::group::Groups;
 use drmad::hypergradient::{Validation, Wanted, Workspace, scratch_len};
 use drmad::method::Extent;
-use drmad::models::Examples;
 use drmad::objective::Objective;
 use drmad::outer::{Adam, Outer, Parametrisation, Projected, Projection};
 use drmad::path::Path;
@@ -29,7 +28,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::tuned::failed;
 use crate::data::Split;
 use crate::method::{Method, Name};
-use crate::report::experiments::{Curve, Curves, Matrix, Metric, Unit, Variant};
+use crate::report::findings::{Curve, Curves, Matrix, Metric, Unit, Variant};
+use crate::statistics;
 
 /// How to train, and how to tune.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -377,32 +377,6 @@ pub fn drawn(split: &Split, classes: usize, counts: &[usize], seed: u64) -> Resu
     Ok(sets)
 }
 
-/// The share of examples that a network takes for another class.
-///
-/// # Errors
-/// What the network refuses.
-pub fn error_of<D: Examples>(
-    network: &drmad::models::Mlp<'_, D, Fused>,
-    w: &[f32],
-    classes: usize,
-    microbatch: usize,
-) -> Result<f64, drmad::Error> {
-    let n = network.examples().len();
-    let mut scratch = vec![0.0; network.scratch_len()];
-    let all: Vec<u32> = (0..n as u32).collect();
-    let mut wrong = 0;
-    for batch in all.chunks(microbatch.max(1)) {
-        let mut probabilities = vec![0.0; batch.len() * classes];
-        network.predict(w, batch, &mut probabilities, &mut scratch)?;
-        for (i, p) in batch.iter().zip(probabilities.chunks_exact(classes)) {
-            let largest = p.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let guess = p.iter().position(|p| *p == largest);
-            wrong += usize::from(guess != Some(network.examples().label(*i)?));
-        }
-    }
-    Ok(wrong as f64 / n as f64)
-}
-
 /// A variant's line on the page.
 pub fn variant(name: &str, outcomes: &[&Outcome]) -> Variant {
     let seeds = measured(outcomes);
@@ -462,10 +436,8 @@ pub fn matrix(
     };
     let each = (0..tasks.len()).flat_map(|j| (0..tasks.len()).map(move |k| (j, k)));
     let mean = |(j, k)| {
-        let sum: f64 = (seeds.iter())
-            .map(|one| coupling(one, j, k).unwrap_or(f64::NAN))
-            .sum();
-        sum / seeds.len() as f64
+        let couplings = seeds.iter().map(|one| coupling(one, j, k));
+        statistics::mean(couplings.map(|a| a.unwrap_or(f64::NAN)))
     };
     Matrix {
         caption,

@@ -6,6 +6,9 @@
 //! multiply-add may be rounded twice where its summands are 2^53 apart. Elementary functions are the
 //! library's in f64, rounded.
 //!
+//! Rounded here and by no library: those come from an f64 by way of an f32 where the processor has an
+//! instruction for that, which rounds twice, and otherwise not.
+//!
 //! Refused: speed, and NaNs other than the one.
 
 use core::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};

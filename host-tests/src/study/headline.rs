@@ -25,7 +25,7 @@ use drmad::kernels::reduce::{cosine, norm};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use super::Job;
+use super::job::Job;
 use super::kept::Kept;
 use super::spent::Spent;
 use crate::experiment::{Experiment, Rounding, What};
@@ -33,7 +33,8 @@ use crate::method::{Method, Name};
 use crate::problem::{Population, Problem};
 use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
-use crate::report::experiments::{Curve, Curves, Findings, Metric, Ranking, Shown, Unit, Variant};
+use crate::report::findings::{Curve, Curves, Findings, Metric, Ranking, Shown, Unit, Variant};
+use crate::statistics::{mean, median};
 
 /// What is compared.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -173,10 +174,10 @@ pub fn measure(
     let tape = methods.iter().position(|name| *name == Name::Tape);
     let exact = tape.and_then(|tape| backs.get(tape));
     let exact = &exact.context("no tape to compare with")?.hypergradient;
-    let measured = backs.iter().zip(&mut times);
+    let measured = backs.iter().zip(&times);
     let measured = measured.map(|(back, (forward, backward))| Measured {
-        forward: median(forward),
-        backward: median(backward),
+        forward: median(forward.iter().copied()),
+        backward: median(backward.iter().copied()),
         floats: back.floats + lent,
         gradients: back.gradients,
         products: back.products,
@@ -184,15 +185,6 @@ pub fn measure(
         norm_ratio: norm(&back.hypergradient) / norm(exact),
     });
     Ok(measured.collect())
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let n = values.len();
-    match (values.get(n.saturating_sub(1) / 2), values.get(n / 2)) {
-        (Some(low), Some(high)) => 0.5 * (low + high),
-        _ => f64::NAN,
-    }
 }
 
 /// What was measured with one momentum.
@@ -377,10 +369,6 @@ fn joined(values: &[f32]) -> String {
     values.join(", ")
 }
 
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
 /// Memory against angle, a point for each method.
 fn by_angle(settings: &Settings, all: &[AtMomentum]) -> Shown {
     let swept = settings.methods.iter().copied().filter(|m| m.has_path());
@@ -392,7 +380,7 @@ fn by_angle(settings: &Settings, all: &[AtMomentum]) -> Shown {
             let cosines = at.each(&settings.methods, [name, Name::Line], |m, _| m.cosine);
             Curve {
                 name: variant(name, at.momentum),
-                x: vec![mean(&floats)],
+                x: vec![mean(floats)],
                 y: cosines.into_iter().map(|c| vec![c]).collect(),
             }
         })
@@ -464,7 +452,7 @@ fn by_steps(settings: &Settings, own: &Experiment, all: &[AtMomentum]) -> Vec<Sh
 
 /// What of the claim holds with one momentum, in words.
 fn like_for_like(settings: &Settings, at: &AtMomentum) -> String {
-    let of = |pair: [Name; 2], read: Read| mean(&at.each(&settings.methods, pair, read));
+    let of = |pair: [Name; 2], read: Read| mean(at.each(&settings.methods, pair, read));
     let backward: Read = |m, beside| m.backward / beside.backward;
     let memory: Read = |m, beside| m.floats as f64 / beside.floats as f64;
     let angle = |name| of([name, Name::Line], |m, _| m.cosine);

@@ -20,21 +20,18 @@
 //! there keeps no states of its variants: they are large, and it is made again within a minute.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
 
 use crate::data::{Dataset, Folder};
-use crate::experiment::Experiment;
-use crate::files::{self, progress};
+use crate::files;
+use crate::recipe::study::{Kind, Published, Study};
 use crate::recipe::{self, Recipe};
-use crate::report::experiments::{self, Compared, Findings, Unit, Variant};
-use crate::report::words::several;
-use crate::setting::{self, Unknown};
+use crate::report::experiments::{self, markdown};
+use crate::report::findings::{Compared, Findings, Unit, Variant};
 
+use job::Job;
 use kept::Kept;
 use spent::Spent;
 
@@ -44,6 +41,7 @@ pub mod cleaning;
 pub mod coupled;
 pub mod half;
 pub mod headline;
+pub mod job;
 pub mod kept;
 pub mod multitask;
 pub mod precision;
@@ -53,121 +51,7 @@ pub mod side_by_side;
 pub mod spent;
 pub mod tuned;
 
-/// What `drmad experiment` makes of a file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Study {
-    /// Whose experiment it is.
-    pub source: String,
-    /// What is done and what it shows.
-    pub about: String,
-    /// What kind it is.
-    #[serde(default)]
-    pub kind: Kind,
-    /// The title, where it is no training and has none.
-    #[serde(default)]
-    pub title: Option<String>,
-    /// The seeds of each variant.
-    #[serde(default = "three")]
-    pub seeds: usize,
-    /// What else there is to say.
-    #[serde(default)]
-    pub notes: Vec<String>,
-    /// The variants whose curves are drawn; all where none is named.
-    #[serde(default)]
-    pub curves: Vec<String>,
-    /// The variant that others are compared with.
-    #[serde(default)]
-    pub baseline: Option<String>,
-    /// What is compared: each a name, and keys that are put over the file's own. `from` is the name of a
-    /// variant before it, whose tuned hyperparameters it starts from.
-    #[serde(default)]
-    pub variants: Vec<Table>,
-    /// Published values.
-    #[serde(default)]
-    pub published: Vec<Published>,
-    /// The settings of kinds that have some.
-    #[serde(default)]
-    pub settings: Table,
-    /// Keys that the reduced form puts over all others: `seeds`, those of the experiment, and of kinds
-    /// that are no training those of the settings; of those that have both, the settings' are `settings`. A
-    /// study without has no reduced form; an empty one says that the full form is reduced enough.
-    #[serde(default)]
-    pub quick: Option<Table>,
-}
-
-const fn three() -> usize {
-    3
-}
-
-/// The kinds of studies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// [`tuned`].
-    #[default]
-    Tuned,
-    /// [`cleaning`].
-    Cleaning,
-    /// [`precision`].
-    Precision,
-    /// [`rtho`].
-    Rtho,
-    /// [`multitask`].
-    Multitask,
-    /// [`rotations`].
-    Rotations,
-    /// [`chaos`].
-    Chaos,
-    /// [`average`].
-    AverageGradient,
-    /// [`headline`].
-    Headline,
-}
-
-/// A published value, and which of ours stands beside it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Published {
-    /// What it is of.
-    pub what: String,
-    /// The value, where there is one.
-    #[serde(default)]
-    pub value: Option<f64>,
-    /// Ours: of this variant.
-    pub variant: String,
-    /// Ours: this metric.
-    pub metric: String,
-    /// Why they differ.
-    #[serde(default)]
-    pub remark: String,
-}
-
 impl Study {
-    /// A study from its table.
-    ///
-    /// # Errors
-    /// Keys that are missing or mean nothing, seeds that there cannot be.
-    pub fn read(table: Value) -> Result<Self> {
-        if let Value::Table(table) = &table {
-            let reduced = table.get("quick").and_then(Value::as_table);
-            for table in std::iter::once(table).chain(reduced) {
-                let seeds = table.get_key_value("seeds");
-                let seeds = seeds.map(|(key, seeds)| (key.clone(), seeds.clone()));
-                setting::check(&seeds.into_iter().collect(), setting::STUDY, Unknown::Left)?;
-            }
-        }
-        Ok(table.try_into()?)
-    }
-
-    /// Whether its experiment is a training.
-    pub fn trains(&self) -> bool {
-        matches!(
-            self.kind,
-            Kind::Tuned | Kind::Cleaning | Kind::Chaos | Kind::AverageGradient
-        )
-    }
-
     /// Whether all its variants can be run, in both forms.
     ///
     /// # Errors
@@ -180,7 +64,7 @@ impl Study {
                     .settings_of::<precision::Settings>(quick, None)
                     .map(drop)?,
                 Kind::Rtho => self
-                    .settings_of::<rtho::Settings>(quick, Some(1))
+                    .settings_of::<rtho::schemes::Settings>(quick, Some(1))
                     .map(drop)?,
                 Kind::Multitask => self
                     .settings_of::<multitask::Settings>(quick, Some(1))
@@ -199,62 +83,6 @@ impl Study {
         }
         Ok(())
     }
-
-    /// Whether the curves of this variant are wanted.
-    fn draws_curve_of(&self, variant: &str) -> bool {
-        self.curves.is_empty() || self.curves.iter().any(|name| name == variant)
-    }
-
-    /// The seeds of each variant.
-    fn seeds(&self, quick: bool) -> usize {
-        let own = self.reduced(quick).remove("seeds");
-        let own = own.as_ref().and_then(Value::as_integer);
-        own.map_or(self.seeds, |n| usize::try_from(n).unwrap_or(1))
-    }
-
-    /// The keys that are put over all others: those of the reduced form where that is wanted.
-    fn reduced(&self, quick: bool) -> Table {
-        let own = self.quick.clone().filter(|_| quick);
-        own.unwrap_or_default()
-    }
-
-    /// The settings of a kind that is no training, with so many seeds where it has some.
-    fn settings_of<T: for<'de> Deserialize<'de>>(
-        &self,
-        quick: bool,
-        seeds: Option<usize>,
-    ) -> Result<T> {
-        let mut table = self.settings.clone();
-        recipe::put_over(&mut table, self.reduced(quick));
-        if let Some(seeds) = seeds {
-            table.insert("seeds".to_string(), i64::try_from(seeds)?.into());
-        }
-        settings_in(table)
-    }
-
-    /// The experiment of a kind that trains and has settings, and those: the reduced form's own
-    /// `settings` go over the settings, and its other keys over the experiment.
-    fn with_settings<T>(&self, recipe: &Recipe, quick: bool) -> Result<(Experiment, T)>
-    where
-        T: for<'de> Deserialize<'de>,
-    {
-        let mut over = self.reduced(quick);
-        over.remove("seeds");
-        let mut settings = self.settings.clone();
-        if let Some(Value::Table(own)) = over.remove("settings") {
-            recipe::put_over(&mut settings, own);
-        }
-        Ok((recipe.with(&[&over])?, settings_in(settings)?))
-    }
-}
-
-/// Settings from their table, whose numbers are within their bounds.
-fn settings_in<T: for<'de> Deserialize<'de>>(table: Table) -> Result<T> {
-    let read = || {
-        setting::check(&table, setting::STUDY, Unknown::Left)?;
-        anyhow::Ok(table.clone().try_into()?)
-    };
-    read().context("its [study.settings]")
 }
 
 /// The names of all files that have a study.
@@ -278,27 +106,6 @@ pub struct Studies<'a> {
     /// Whether to go on with what an earlier run left.
     pub resume: bool,
     /// Where everything goes.
-    pub out: PathBuf,
-}
-
-/// One study, and all that its kind needs to run it.
-#[derive(Debug)]
-pub struct Job<'a> {
-    /// The file.
-    pub recipe: &'a Recipe,
-    /// Its study.
-    pub study: &'a Study,
-    /// The images.
-    pub data: &'a Dataset,
-    /// The folder they are from, where they are not the ones compiled in.
-    pub source: Option<Folder>,
-    /// Whether the reduced form is wanted.
-    pub quick: bool,
-    /// Seeds of each variant.
-    pub seeds: usize,
-    /// Whether to go on with what an earlier run left.
-    pub resume: bool,
-    /// Where its files go.
     pub out: PathBuf,
 }
 
@@ -362,10 +169,10 @@ impl Studies<'_> {
         };
         if all.len() > 1 {
             files::write(&page, experiments::render(&all)?.as_bytes())?;
-            let text = experiments::markdown(&all, "experiments")?;
+            let text = markdown::markdown(&all, "experiments")?;
             files::write(&self.out.join("experiments.md"), text.as_bytes())?;
             for findings in &all {
-                for (name, picture) in experiments::picture_files(findings)? {
+                for (name, picture) in markdown::picture_files(findings)? {
                     let path = self.out.join("experiments").join(name);
                     files::write(&path, picture.as_bytes())?;
                 }
@@ -393,7 +200,7 @@ impl Job<'_> {
         let mut findings = match self.study.kind {
             Kind::Tuned => tuned::run(self, &spent)?,
             Kind::Precision => precision::run(&self.study.settings_of(self.quick, None)?)?,
-            Kind::Rtho => self.seen(&spent, rtho::Settings::ticks, rtho::run)?,
+            Kind::Rtho => self.seen(&spent, rtho::schemes::Settings::ticks, rtho::run)?,
             Kind::Multitask => self.seen(&spent, multitask::Settings::ticks, multitask::run)?,
             Kind::Rotations => self.seen(&spent, rotations::Settings::ticks, rotations::run)?,
             Kind::Chaos => chaos::run(self)?,
@@ -454,22 +261,10 @@ impl Job<'_> {
         findings.quick = self.quick;
         findings.notes.splice(0..0, study.notes.iter().cloned());
         let published = study.published.iter();
-        let compared = published.map(|published| published.beside(&findings.variants));
+        let compared = published.map(|published| beside(published, &findings.variants));
         let compared: Vec<Compared> = compared.collect();
         findings.compared.extend(compared);
         findings
-    }
-
-    /// A bar of so many parts, on a terminal alone.
-    fn bar(&self, ticks: usize) -> ProgressBar {
-        let bar = progress(ticks);
-        bar.enable_steady_tick(Duration::from_millis(250));
-        bar.println(format!(
-            "{}: {}",
-            self.recipe.name,
-            several(self.seeds, "seed")
-        ));
-        bar
     }
 }
 
@@ -483,17 +278,15 @@ impl Made {
     }
 }
 
-impl Published {
-    /// It with ours beside it.
-    fn beside(&self, variants: &[Variant]) -> Compared {
-        let variant = variants.iter().find(|v| v.name == self.variant);
-        let metric = variant.and_then(|v| v.metrics.iter().find(|m| m.name == self.metric));
-        Compared {
-            what: self.what.clone(),
-            published: self.value,
-            ours: metric.map_or(vec![], |metric| metric.values.clone()),
-            unit: metric.map_or(Unit::Number, |metric| metric.unit),
-            remark: self.remark.clone(),
-        }
+/// A published value with ours beside it.
+fn beside(published: &Published, variants: &[Variant]) -> Compared {
+    let variant = variants.iter().find(|v| v.name == published.variant);
+    let metric = variant.and_then(|v| v.metrics.iter().find(|m| m.name == published.metric));
+    Compared {
+        what: published.what.clone(),
+        published: published.value,
+        ours: metric.map_or(vec![], |metric| metric.values.clone()),
+        unit: metric.map_or(Unit::Number, |metric| metric.unit),
+        remark: published.remark.clone(),
     }
 }

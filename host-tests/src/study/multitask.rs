@@ -24,15 +24,16 @@ use rayon::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::coupled::{
-    Measured, Outcome, Training, Tuning, all, curves, drawn, error_of, matrix, measured, none, one,
-    own, variant,
+    Measured, Outcome, Training, Tuning, all, curves, drawn, matrix, measured, none, one, own,
+    variant,
 };
 use super::kept::Kept;
 use crate::data::{Dataset, Split};
 use crate::divergence::or_divergence;
 use crate::experiment::Rounding;
 use crate::provenance::{named, versions};
-use crate::report::experiments::{Findings, Ranking, Shown};
+use crate::quality::error_of;
+use crate::report::findings::{Findings, Ranking, Shown};
 
 /// The settings of the experiment.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -23,8 +23,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::coupled::{
-    Measured, Outcome, Training, Tuned, Tuning, all, curves, drawn, error_of, matrix, measured,
-    one, own, variant,
+    Measured, Outcome, Training, Tuned, Tuning, all, curves, drawn, matrix, measured, one, own,
+    variant,
 };
 use super::kept::Kept;
 use super::side_by_side::SideBySide;
@@ -32,7 +32,8 @@ use crate::data::{Dataset, Split};
 use crate::divergence::or_divergence;
 use crate::experiment::Rounding;
 use crate::provenance::{named, versions};
-use crate::report::experiments::{Findings, Ranking, Shown};
+use crate::quality::error_of;
+use crate::report::findings::{Findings, Ranking, Shown};
 
 /// The settings of the experiment.
 #[derive(Clone, Debug, Serialize, Deserialize)]

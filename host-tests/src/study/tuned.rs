@@ -11,16 +11,17 @@ use indicatif::ProgressBar;
 use rayon::prelude::*;
 use toml::Table;
 
+use super::job::Job;
 use super::spent::Spent;
-use super::{Job, Study};
 use crate::divergence::or_divergence;
 use crate::experiment::{Block, Experiment, Rounding, What};
 use crate::provenance::{named, versions};
 use crate::recipe::Recipe;
-use crate::report::MetaStep;
-use crate::report::experiments::{
+use crate::recipe::study::Study;
+use crate::report::findings::{
     Curve, Curves, Findings, Image, Images, Metric, Ranking, Shown, Unit, Variant as Shows,
 };
+use crate::report::run::MetaStep;
 use crate::tune::{self, Compare, Resume, Settings, Tuned, Tuning};
 
 /// A variant, ready to run.

@@ -15,7 +15,7 @@ use drmad_host::experiment::Experiment;
 use drmad_host::method::{Method, Name};
 use drmad_host::problem::Population;
 use drmad_host::recipe;
-use drmad_host::report::frontier::Page;
+use drmad_host::report::methods::Page;
 use drmad_host::tolerances::REVERSIBLE_COSINE;
 
 fn drmad(arguments: &[&str]) -> Command {
@@ -181,7 +181,7 @@ fn a_hyperparameter_without_a_finite_value_is_named() {
     for value in [89.0, f32::NAN] {
         let mut hyper = [0.0; 934];
         hyper[7] = value;
-        drmad_host::files::write_npy(&file, &[934], hyper).expect("written");
+        drmad_host::data::npy::write(&file, &[934], hyper).expect("written");
         let error = refusal(&[
             "hypergradient",
             "--experiment",
@@ -200,7 +200,7 @@ fn a_hyperparameter_without_a_finite_value_is_named() {
 fn tables_without_a_file_name_their_lengths() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("h.npy");
-    drmad_host::files::write_npy(&file, &[3], [0.0f32; 3]).expect("written");
+    drmad_host::data::npy::write(&file, &[3], [0.0f32; 3]).expect("written");
     let error = refusal(&[
         "hypergradient",
         "--experiment",
@@ -391,7 +391,8 @@ fn a_small_tune_lowers_the_loss_and_writes_its_report() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("test error"));
     let result = fs::read(folder.path().join("result.json")).expect("the result");
-    let report: drmad_host::report::Report = serde_json::from_slice(&result).expect("a report");
+    let report: drmad_host::report::run::Report =
+        serde_json::from_slice(&result).expect("a report");
     assert_eq!(report.meta_steps.len(), 4);
     assert!(report.after.valid_loss < report.before.valid_loss);
     assert_eq!(report.angles.len(), 2);

@@ -248,7 +248,7 @@ fn a_client_that_diverges_is_left_out_and_named() {
     assert_eq!(seen.left_out, [2]);
     assert_eq!(seen.valid_loss, losses.iter().sum::<f64>() / 4.0);
     assert!(seen.norm.is_finite());
-    let page = drmad_host::report::render(&tuned.report).expect("a page");
+    let page = drmad_host::report::tuning::render(&tuned.report).expect("a page");
     assert!(page.contains("Diverged and left out: client 2 at meta-iteration 0."));
 
     let error =

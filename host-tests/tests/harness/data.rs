@@ -528,7 +528,7 @@ fn mnist_in_npy_is_mnist() {
         writer.finish().unwrap();
         fs::write(path("images"), bytes).unwrap();
         let labels = split.labels.iter().map(|label| i64::from(*label));
-        drmad_host::files::write_npy(&path("labels"), &[n], labels).unwrap();
+        drmad_host::data::npy::write(&path("labels"), &[n], labels).unwrap();
     }
     assert!(Dataset::from_dir(directory.path()).unwrap() == *MNIST);
 }
@@ -1183,7 +1183,7 @@ fn a_file_of_hyperparameters_claims_no_memory_that_it_does_not_hold() {
     let file = folder.path().join("hyper.npy");
     let refused = |bytes: &[u8], words: &str| {
         fs::write(&file, bytes).unwrap();
-        let error = drmad_host::files::read_npy(&file).unwrap_err();
+        let error = drmad_host::data::npy::read(&file).unwrap_err();
         let text = format!("{error:#}");
         assert!(
             text.starts_with("cannot read numbers from ") && text.contains(words),
@@ -1221,10 +1221,10 @@ fn a_file_of_hyperparameters_claims_no_memory_that_it_does_not_hold() {
             .concat(),
     );
     fs::write(&file, fortran).unwrap();
-    let numbers = drmad_host::files::read_npy(&file).unwrap();
+    let numbers = drmad_host::data::npy::read(&file).unwrap();
     assert_eq!(numbers, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     let mut good = of(">f4", "(1, 2)");
     good.extend([0x3f, 0x80, 0, 0, 0xc0, 0, 0, 0]);
     fs::write(&file, good).unwrap();
-    assert_eq!(drmad_host::files::read_npy(&file).unwrap(), [1.0, -2.0]);
+    assert_eq!(drmad_host::data::npy::read(&file).unwrap(), [1.0, -2.0]);
 }

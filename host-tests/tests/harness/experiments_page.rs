@@ -3,9 +3,10 @@
 //! The findings are made up: shaped like those of the experiments, measured nowhere.
 //! `EXPERIMENTS_SAMPLE=FOLDER cargo test -p drmad-host --test harness experiments_page` writes them to a folder.
 
-use drmad_host::report::experiments::{
-    Compared, Curve, Curves, Findings, Image, Images, Matrix, Metric, Ranking, Shown, Unit,
-    Variant, markdown, picture_files, render,
+use drmad_host::report::experiments::markdown::{markdown, picture_files};
+use drmad_host::report::experiments::render;
+use drmad_host::report::findings::{
+    Compared, Curve, Curves, Findings, Image, Images, Matrix, Metric, Ranking, Shown, Unit, Variant,
 };
 
 /// Numbers from 0 to 1 without a pattern.

@@ -3,7 +3,8 @@
 //! The sample is test data: shaped like a comparison, measured nowhere.
 //! `FRONTIER_SAMPLE=FILE cargo test -p drmad-host --test harness frontier_page` writes the page to a file.
 
-use drmad_host::report::frontier::{Page, Row, head, line, render, table};
+use drmad_host::report::frontier::render;
+use drmad_host::report::methods::{Page, Row, head, line, table};
 
 /// The seconds of a training without any method.
 const PLAIN: f64 = 0.26;

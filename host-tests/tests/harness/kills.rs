@@ -782,7 +782,7 @@ fn a_state_of_something_else_is_refused_by_what_differs_and_left_as_it_is() {
     refuses(&["other settings: experiment.steps is 41 there and 40 here: give"]);
     edited("\"start\":[", "\"start\":[7,");
     refuses(&["other hyperparameters", "delete it"]);
-    edited("\"hyper\":[", "\"hyper\":[7,");
+    edited("\"tuner\":[", "\"tuner\":[7,");
     refuses(&["is damaged", "delete it"]);
     fs::write(&path, &state[..state.len() / 2]).expect("written");
     refuses(&["is not the state of a run of this version"]);

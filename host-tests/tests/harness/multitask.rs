@@ -11,7 +11,7 @@ use drmad::objective::{At, Objective};
 use drmad::path::Tape;
 use drmad::wrap::{Coupled, Coupling, L2, Strength, Tasks};
 use drmad_host::data::{Dataset, Split};
-use drmad_host::report::experiments::{Findings, Shown};
+use drmad_host::report::findings::{Findings, Shown};
 use drmad_host::study::coupled::{Training, Tuning, all, none, one, own};
 use drmad_host::study::kept::Kept;
 use drmad_host::study::multitask;

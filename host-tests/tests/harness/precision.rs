@@ -4,11 +4,12 @@
 use crate::common::{Noise, assert_close, assert_differences, keeps_the_identities};
 use drmad::kernels::reduce::cosine;
 use drmad::{Plain, Scalar};
-use drmad_host::report::experiments::Findings;
+use drmad_host::report::findings::Findings;
 use drmad_host::study::half::Half;
-use drmad_host::study::precision::{
-    BITS_16, BITS_32, Measured, Settings, Training, Valley, held, measure, run, truth,
+use drmad_host::study::precision::reversal::{
+    BITS_16, BITS_32, Measured, Training, Valley, held, measure, truth,
 };
+use drmad_host::study::precision::{Settings, run};
 use drmad_host::tolerances::*;
 
 const START: [f64; 2] = [1.4, 3.9];

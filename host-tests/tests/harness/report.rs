@@ -4,9 +4,9 @@
 //! are shaped like those of a run, so that the page can be looked at; they were measured nowhere.
 //! `REPORT_SAMPLE=FILE cargo test -p drmad-host --test harness report` writes the page to a file.
 
-use drmad_host::report::{
-    Angle, Cost, LossCurve, MetaStep, Quality, Report, Scatter, Strip, render,
-};
+use drmad_host::quality::Quality;
+use drmad_host::report::run::{Angle, Cost, LossCurve, MetaStep, Report, Scatter, Strip};
+use drmad_host::report::tuning::render;
 
 /// A fixed sequence of numbers between nought and one.
 struct Dice(u64);
@@ -207,7 +207,7 @@ fn bare() -> Report {
         settings: vec![],
         versions: vec![],
         meta_steps: vec![],
-        before: nothing.clone(),
+        before: nothing,
         after: nothing,
         costs: vec![],
         angles: vec![],

@@ -14,9 +14,10 @@ use drmad::train::InnerProblem;
 use drmad::wrap::{L2, Strength};
 use drmad_host::data::Dataset;
 use drmad_host::inputs::{Images, Inputs};
-use drmad_host::report::experiments::{Findings, Shown};
+use drmad_host::report::findings::{Findings, Shown};
 use drmad_host::study::kept::Kept;
-use drmad_host::study::rtho::{Scheme, Settings, run, train};
+use drmad_host::study::rtho::run;
+use drmad_host::study::rtho::schemes::{Scheme, Settings, train};
 use drmad_host::tolerances::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

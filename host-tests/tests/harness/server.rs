@@ -13,14 +13,15 @@ use drmad_host::data::{Dataset, Split};
 use drmad_host::experiment::{Clients, Counts, Experiment, OuterOptimizer, Rounding};
 use drmad_host::recipe;
 use drmad_host::reduction::Reduction;
+use drmad_host::server::Server;
 use drmad_host::server::clients::Work;
-use drmad_host::server::link::{Link, Slow, Threads};
+use drmad_host::server::link::{Link, Threads};
+use drmad_host::server::round::Why;
+use drmad_host::server::settings::{Absent, Conditions, Settings, Slow};
 use drmad_host::server::shards::Shards;
-use drmad_host::server::simulation::{
-    ClientModel, ManyClients, Network, Part, Topology, meta_iteration,
-};
+use drmad_host::server::simulation::clients::{ManyClients, Part};
+use drmad_host::server::simulation::times::{ClientModel, Network, Topology, meta_iteration};
 use drmad_host::server::wire::{Measured, Order, Said, Shape, Task, Wire};
-use drmad_host::server::{Absent, Conditions, Server, Settings, Why};
 use drmad_host::tune::{self, Compare, Tuning};
 use indicatif::ProgressBar;
 use rayon::ThreadPoolBuilder;

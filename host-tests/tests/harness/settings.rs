@@ -356,7 +356,7 @@ fn every_number_of_every_file_and_of_every_study_has_bounds() {
     )]);
     held(method, setting::EXPERIMENT, "method");
     for (what, table) in [
-        ("rtho", Table::try_from(rtho::Settings::default())),
+        ("rtho", Table::try_from(rtho::schemes::Settings::default())),
         ("multitask", Table::try_from(multitask::Settings::default())),
         ("rotations", Table::try_from(rotations::Settings::default())),
         ("chaos", Table::try_from(chaos::Settings::default())),
@@ -704,7 +704,7 @@ fn nothing_is_said_in_the_form_that_is_for_programmers() {
     // A type, a shape and the name of a field as NumPy writes them; a number's shortest digits; keys that no
     // person reads.
     const KNOWN: &[(&str, &str)] = &[
-        ("data.rs", "found shape {found:?}"),
+        ("error.rs", "found shape {found:?}"),
         ("npy.rs", "type {name:?}"),
         ("npy.rs", "found type {other:?}"),
         ("npy.rs", "found shape {shape:?}"),

@@ -5,27 +5,34 @@
 //!
 //! What it refuses: nothing. A point that has no place on an axis is a gap; the caller counts those.
 
+use anyhow::Result;
 use plotters::element::Polygon;
+use plotters::prelude::{Circle, PathElement};
+use plotters::style::Color;
 
+use super::canvas::{
+    Axis, BROAD, FINE, Frame, HEADING, LETTERS, Picture, SERIES, TICK, UNDER, drawable, picture,
+    pieces, plane, stroke, width, write,
+};
 use super::curves::{APART, name_ends};
-use super::front::{BROAD, LETTERS, width};
-use super::*;
+use super::lines::{CURVE_POINTS, extremes};
+use crate::words;
 
 /// One curve.
-pub(in super::super) struct Band {
-    pub(in super::super) name: String,
-    pub(in super::super) line: Vec<(f64, f64)>,
+pub(crate) struct Band {
+    pub(crate) name: String,
+    pub(crate) line: Vec<(f64, f64)>,
     /// Where a point is, its least and its greatest value; empty where there is one seed.
-    pub(in super::super) range: Vec<(f64, f64, f64)>,
+    pub(crate) range: Vec<(f64, f64, f64)>,
 }
 
 /// A picture of them.
-pub(in super::super) struct Bands {
-    pub(in super::super) x_label: String,
-    pub(in super::super) y_label: String,
+pub(crate) struct Bands {
+    pub(crate) x_label: String,
+    pub(crate) y_label: String,
     /// Whether the axes are logarithmic: x, y.
-    pub(in super::super) log: [bool; 2],
-    pub(in super::super) curves: Vec<Band>,
+    pub(crate) log: [bool; 2],
+    pub(crate) curves: Vec<Band>,
 }
 
 /// The name of an axis that may be logarithmic.
@@ -40,7 +47,7 @@ fn named(label: &str, axis: &Axis) -> String {
 
 impl Bands {
     /// Draws the curves.
-    pub(in super::super) fn draw(&self) -> Result<Picture> {
+    pub(crate) fn draw(&self) -> Result<Picture> {
         // Only where there is something to draw: a curve that ended early needs no empty room.
         let finite = |c: &'_ Band| {
             c.line

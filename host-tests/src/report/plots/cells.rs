@@ -7,44 +7,43 @@
 //! What it refuses: nothing. The caller has checked that rows and columns are full. A value that isn't
 //! finite has the grid's colour in a small picture and none in a matrix.
 
-use minijinja::HtmlEscape;
+use std::collections::BTreeMap;
 
-use super::front::{BROAD, LETTERS, SMALL, width};
-use super::*;
+use anyhow::Result;
+use minijinja::HtmlEscape;
+use plotters::prelude::{RGBAColor, RGBColor, Rectangle};
+use plotters::style::Color;
+use plotters::style::text_anchor::{HPos, VPos};
+
+use super::canvas::{
+    Area, BEFORE, BEHIND, BROAD, FINE, GRID, HEADING, Hand, INK, LABEL, LETTERS, PAPER, Picture,
+    SMALL, TICK, UNDER, WIDTH, css, drawable, picture, stroke, width, write,
+};
+use super::shade::Shade;
+use crate::words;
 
 /// How many colours there are.
 const LEVELS: usize = 48;
 
 /// Small pictures of one size.
-pub(in super::super) struct Tiles<'a> {
-    pub(in super::super) unit: String,
-    pub(in super::super) rows: usize,
-    pub(in super::super) columns: usize,
-    pub(in super::super) across: usize,
-    pub(in super::super) diverging: bool,
+pub(crate) struct Tiles<'a> {
+    pub(crate) unit: String,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) across: usize,
+    pub(crate) diverging: bool,
     /// Names and values, row by row.
-    pub(in super::super) images: Vec<(&'a str, &'a [f64])>,
+    pub(crate) images: Vec<(&'a str, &'a [f64])>,
 }
 
 /// A matrix.
-pub(in super::super) struct Grid<'a> {
-    pub(in super::super) unit: String,
-    pub(in super::super) rows: &'a [String],
-    pub(in super::super) columns: &'a [String],
-    pub(in super::super) values: &'a [f64],
+pub(crate) struct Grid<'a> {
+    pub(crate) unit: String,
+    pub(crate) rows: &'a [String],
+    pub(crate) columns: &'a [String],
+    pub(crate) values: &'a [f64],
     /// A value as it is written into its cell.
-    pub(in super::super) say: &'a dyn Fn(f64) -> String,
-}
-
-/// A colour as the page names it.
-pub(super) fn css(colour: RGBAColor) -> String {
-    let RGBAColor(r, g, b, alpha) = colour;
-    let known = SENTINELS.iter().find(|(s, _)| *s == RGBColor(r, g, b));
-    let stroke = known.map_or(format!("#{r:02X}{g:02X}{b:02X}"), |(_, v)| (*v).into());
-    match alpha {
-        1.0 => format!("stroke=\"{stroke}\""),
-        _ => format!("stroke=\"{stroke}\" stroke-opacity=\"{alpha:.3}\""),
-    }
+    pub(crate) say: &'a dyn Fn(f64) -> String,
 }
 
 /// Cells from a corner on, in canvas units, with a colour for what isn't finite or none.
@@ -116,7 +115,7 @@ fn scale(
 
 impl Tiles<'_> {
     /// Draws the pictures.
-    pub(in super::super) fn draw(&self) -> Result<Picture> {
+    pub(crate) fn draw(&self) -> Result<Picture> {
         let values = || self.images.iter().flat_map(|(_, v)| v.iter().copied());
         let shade = match self.diverging {
             true => Shade::about_zero(values()),
@@ -176,7 +175,7 @@ impl Tiles<'_> {
 
 impl Grid<'_> {
     /// Draws the matrix.
-    pub(in super::super) fn draw(&self) -> Result<Picture> {
+    pub(crate) fn draw(&self) -> Result<Picture> {
         let finite = || self.values.iter().copied().filter(|v| drawable(*v));
         let both = finite().any(|v| v < 0.0) && finite().any(|v| v > 0.0);
         let shade = match both {

@@ -7,34 +7,41 @@
 //! What it refuses: sizes and values that aren't positive and finite; the caller leaves those out
 //! and says so.
 
+use anyhow::Result;
 use minijinja::HtmlEscape;
+use plotters::prelude::PathElement;
+use plotters::style::{Color, ShapeStyle};
 
-use super::front::{BROAD, LETTERS, width};
-use super::*;
+use super::canvas::{
+    Area, Axis, BEHIND, BROAD, FINE, Frame, HEADING, Hand, INK, LETTERS, MUTED, Picture, TICK,
+    picture, plane, rule, stroke, width, write,
+};
+use super::front::Family;
+use crate::words;
 
 /// How far apart the names at the right edge are, in nominal pixels.
 pub(super) const APART: f64 = 17.0;
 
 /// What one method takes.
-pub(in super::super) struct Curve {
-    pub(in super::super) name: String,
-    pub(in super::super) family: Family,
+pub(crate) struct Curve {
+    pub(crate) name: String,
+    pub(crate) family: Family,
     /// Sizes and values, with what the pointer is told of each.
-    pub(in super::super) points: Vec<((f64, f64), String)>,
+    pub(crate) points: Vec<((f64, f64), String)>,
 }
 
 /// A picture of growth.
-pub(in super::super) struct Curves {
-    pub(in super::super) x_label: String,
-    pub(in super::super) y_label: String,
-    pub(in super::super) curves: Vec<Curve>,
+pub(crate) struct Curves {
+    pub(crate) x_label: String,
+    pub(crate) y_label: String,
+    pub(crate) curves: Vec<Curve>,
     /// Whether all curves begin at one: then lines show what constant and linear growth are.
-    pub(in super::super) guides: bool,
+    pub(crate) guides: bool,
 }
 
 impl Curves {
     /// Draws the curves.
-    pub(in super::super) fn draw(&self) -> Result<Picture> {
+    pub(crate) fn draw(&self) -> Result<Picture> {
         let all = || self.curves.iter().flat_map(|c| &c.points).map(|(p, _)| *p);
         let (x, y) = (Axis::log(all().map(|p| p.0)), Axis::log(all().map(|p| p.1)));
         let names: Vec<String> = self

@@ -11,19 +11,19 @@
 //!
 //! What it refuses: costs and angles that aren't finite; the caller leaves those out and says so.
 
+use anyhow::Result;
 use minijinja::HtmlEscape;
 use plotters::element::Polygon;
+use plotters::prelude::{Circle, PathElement, RGBColor, Rectangle};
+use plotters::style::Color;
+use plotters::style::text_anchor::{HPos, VPos};
 
-use super::*;
+use super::canvas::{
+    Area, Axis, BEHIND, BROAD, FINE, Frame, GRID, HEADING, Hand, INK, LETTERS, MUTED, PAPER,
+    Picture, SERIES, SMALL, TICK, padded, picture, plane, powers, rule, stroke, width, write,
+};
+use crate::words;
 
-/// The nominal width: that of the page.
-pub(super) const BROAD: i32 = 860;
-/// The nominal size of small print: names off the front, numbers.
-pub(super) const SMALL: i32 = 12;
-/// A letter's width as a share of its height, on the generous side.
-const LETTER: f64 = 0.56;
-/// The most letters of a name in a picture.
-pub(super) const LETTERS: usize = 30;
 /// How far from its mark a label may go, in nominal pixels.
 const FAR: [f64; 4] = [11.0, 24.0, 40.0, 58.0];
 /// The nominal radius of a mark.
@@ -31,7 +31,7 @@ const RADIUS: f64 = 6.0;
 
 /// The kinds of methods, each with a colour and a shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in super::super) enum Family {
+pub(crate) enum Family {
     /// The whole path, stored or computed again.
     Exact,
     /// A path that stands in for the true one.
@@ -46,7 +46,7 @@ pub(in super::super) enum Family {
 
 impl Family {
     /// Every family, in the order of the legend.
-    pub(in super::super) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Exact,
         Self::Shortcut,
         Self::Forward,
@@ -55,13 +55,13 @@ impl Family {
     ];
 
     /// The family of a name.
-    pub(in super::super) fn of(name: &str) -> Self {
+    pub(crate) fn of(name: &str) -> Self {
         let known = Self::ALL.into_iter().find(|family| family.name() == name);
         known.unwrap_or(Self::Baseline)
     }
 
     /// Its name.
-    pub(in super::super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Exact => "exact",
             Self::Shortcut => "shortcut",
@@ -72,7 +72,7 @@ impl Family {
     }
 
     /// Its mark as a letter.
-    pub(in super::super) const fn sign(self) -> char {
+    pub(crate) const fn sign(self) -> char {
         match self {
             Self::Exact => '■',
             Self::Shortcut => '●',
@@ -83,7 +83,7 @@ impl Family {
     }
 
     /// Its colour as a class of the style sheet.
-    pub(in super::super) const fn class(self) -> &'static str {
+    pub(crate) const fn class(self) -> &'static str {
         match self {
             Self::Exact => "words series-1",
             Self::Shortcut => "words series-2",
@@ -162,28 +162,28 @@ impl Family {
 }
 
 /// A method in the field.
-pub(in super::super) struct Dot {
-    pub(in super::super) name: String,
+pub(crate) struct Dot {
+    pub(crate) name: String,
     /// Its number in the table.
-    pub(in super::super) number: usize,
-    pub(in super::super) family: Family,
-    pub(in super::super) cost: f64,
+    pub(crate) number: usize,
+    pub(crate) family: Family,
+    pub(crate) cost: f64,
     /// One less the cosine.
-    pub(in super::super) angle: f64,
+    pub(crate) angle: f64,
     /// Whether nothing else is as near for as little.
-    pub(in super::super) front: bool,
+    pub(crate) front: bool,
     /// What the pointer is told.
-    pub(in super::super) hint: String,
+    pub(crate) hint: String,
 }
 
 /// A picture of methods.
-pub(in super::super) struct Field {
-    pub(in super::super) cost: String,
+pub(crate) struct Field {
+    pub(crate) cost: String,
     /// What the tick of no cost says.
-    pub(in super::super) nothing: &'static str,
+    pub(crate) nothing: &'static str,
     /// The angle up to which a method is exact.
-    pub(in super::super) exact: f64,
-    pub(in super::super) dots: Vec<Dot>,
+    pub(crate) exact: f64,
+    pub(crate) dots: Vec<Dot>,
 }
 
 /// A logarithmic axis with a place of its own for what is on or under a floor.
@@ -332,7 +332,7 @@ impl Room {
 }
 
 /// Which of the points no other beats, being as good in both coordinates and better in one.
-pub(in super::super) fn on_front(points: &[(f64, f64)]) -> Vec<bool> {
+pub(crate) fn on_front(points: &[(f64, f64)]) -> Vec<bool> {
     let beaten = |p: &(f64, f64)| {
         let beats = |q: &(f64, f64)| q.0 <= p.0 && q.1 <= p.1 && q != p;
         points.iter().any(beats)
@@ -340,14 +340,9 @@ pub(in super::super) fn on_front(points: &[(f64, f64)]) -> Vec<bool> {
     points.iter().map(|p| !beaten(p)).collect()
 }
 
-/// About how wide a text is, in nominal pixels.
-pub(super) fn width(text: &str, size: i32) -> f64 {
-    text.chars().count() as f64 * f64::from(size) * LETTER
-}
-
 impl Field {
     /// Draws the field.
-    pub(in super::super) fn draw(&self) -> Result<Picture> {
+    pub(crate) fn draw(&self) -> Result<Picture> {
         let costs: Vec<f64> = self.dots.iter().map(|d| d.cost).collect();
         let angles: Vec<f64> = self.dots.iter().map(|d| d.angle).collect();
         let x = Floored::new(

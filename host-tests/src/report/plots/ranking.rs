@@ -6,39 +6,47 @@
 //!
 //! What it refuses: nothing; a value that has no place on the axis has no mark.
 
+use anyhow::Result;
 use minijinja::HtmlEscape;
+use plotters::prelude::Circle;
+use plotters::style::Color;
+use plotters::style::text_anchor::{HPos, VPos};
 
-use super::front::{BROAD, LETTERS, width};
-use super::*;
+use super::canvas::{
+    Axis, BEFORE, BEHIND, BROAD, FINE, Frame, GRID, HEADING, Hand, INK, LETTERS, MUTED, Picture,
+    SERIES, TICK, UNDER, padded, picture, plane, rule, stroke, ticks, width, write,
+};
+use super::front::Family;
+use crate::words;
 
 /// One line.
-pub(in super::super) struct Ranked {
-    pub(in super::super) name: String,
-    pub(in super::super) family: Option<Family>,
+pub(crate) struct Ranked {
+    pub(crate) name: String,
+    pub(crate) family: Option<Family>,
     /// One value a seed, or none where the mean is all there is.
-    pub(in super::super) seeds: Vec<f64>,
-    pub(in super::super) mean: f64,
+    pub(crate) seeds: Vec<f64>,
+    pub(crate) mean: f64,
     /// The mean in words.
-    pub(in super::super) text: String,
+    pub(crate) text: String,
     /// Whether it is set off from the others.
-    pub(in super::super) front: bool,
+    pub(crate) front: bool,
     /// What the pointer is told.
-    pub(in super::super) hint: String,
+    pub(crate) hint: String,
 }
 
 /// A picture of them.
-pub(in super::super) struct Ranking {
-    pub(in super::super) heading: String,
-    pub(in super::super) x_label: String,
-    pub(in super::super) log: bool,
+pub(crate) struct Ranking {
+    pub(crate) heading: String,
+    pub(crate) x_label: String,
+    pub(crate) log: bool,
     /// The value to compare with, and its name.
-    pub(in super::super) line: Option<(f64, String)>,
-    pub(in super::super) rows: Vec<Ranked>,
+    pub(crate) line: Option<(f64, String)>,
+    pub(crate) rows: Vec<Ranked>,
 }
 
 impl Ranking {
     /// Draws the lines.
-    pub(in super::super) fn draw(&self) -> Result<Picture> {
+    pub(crate) fn draw(&self) -> Result<Picture> {
         let values = || {
             let all = self
                 .rows

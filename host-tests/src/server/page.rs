@@ -7,12 +7,13 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::plots::{Lines, Series};
-use super::words::{bytes, count, fixed, number, percent};
-use super::{Cell, Figure, Line, Quality, Section, Table, Term, Tile, View, backdrop, fill};
-use crate::quality;
-use crate::server::Round;
-use crate::server::wire::Measured;
+use super::round::Round;
+use super::wire::Measured;
+use crate::quality::Quality;
+use crate::report::page::{Cell, Figure, Line, Section, Table, Term, Tile, View, backdrop, fill};
+use crate::report::plots::lines::{Lines, Series};
+use crate::statistics;
+use crate::words::{bytes, count, fixed, number, percent};
 
 /// Everything that the page shows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,23 +38,6 @@ pub struct Page {
     pub seconds: Vec<f64>,
 }
 
-impl From<quality::Quality> for Quality {
-    fn from(q: quality::Quality) -> Self {
-        let quality::Quality {
-            valid_loss,
-            valid_error,
-            test_loss,
-            test_error,
-        } = q;
-        Quality {
-            valid_loss,
-            valid_error,
-            test_loss,
-            test_error,
-        }
-    }
-}
-
 /// What a training is judged by: the name, the value, and what it is multiplied by for people.
 pub type Compared = (&'static str, fn(&Quality) -> f64, f64);
 
@@ -68,8 +52,7 @@ pub const fn compared() -> [Compared; 3] {
 
 /// The mean of a quantity over the clients of whom there is one.
 pub fn mean(judged: &[Option<Quality>], of: fn(&Quality) -> f64) -> f64 {
-    let known = || judged.iter().flatten();
-    known().map(of).sum::<f64>() / known().count() as f64
+    statistics::mean(judged.iter().flatten().map(of))
 }
 
 /// The most clients whose curves are drawn: with the shared one as many as there are colours.

@@ -1,122 +1,28 @@
-//! The hypergradient of a training by any [`Method`], for someone who may look on.
+//! The methods that are no sweep: forward mode, and those that look at the last weights alone.
 //!
-//! A sweep is a [`Session`] that is taken to its end. Forward mode carries a tangent for each hyperparameter, of which
-//! there may be 64 ([`Training::MOST_TANGENTS`]); implicit differentiation and the direct term look at the last weights.
-//!
-//! Costs what the method costs.
-//!
-//! Refused: more tangents than that; rates, momenta and initial scales at the last weights, which do not know them.
+//! Refused: more than [`MOST_TANGENTS`](Training::MOST_TANGENTS) hyperparameters of forward mode; rates, momenta and
+//! initial scales at the last weights, which do not know them.
 
 use bytemuck::Pod;
 
+use super::room::Room;
 use super::values::{Tables, place};
-use super::{Compiled, On, Room, Session, Training, What};
-use crate::error::{Error, check_len};
+use super::{Observer, On, Training, What};
+use crate::error::Error;
 use crate::forward::{Forward, Wrt};
 use crate::hypergradient::{Outcome, Validation, Workspace};
-use crate::implicit::{Implicit, Solved, Solver};
+use crate::implicit::{Implicit, Solver};
 use crate::method::Method;
 use crate::optimizer::stepping;
 use crate::path::Line;
 use crate::pieces::{copy, part, part_mut};
 use crate::scalar::{Arithmetic, Real};
 
-/// Someone who looks on while a training runs. What is not of interest is left out; `()` looks at nothing.
-pub trait Observer<S> {
-    /// A step of the training, and its loss before it was taken.
-    fn step(&mut self, t: usize, loss: S) {
-        let _ = (t, loss);
-    }
-
-    /// The trained weights, before the backward pass.
-    fn trained(&mut self, w: &[S]) {
-        let _ = w;
-    }
-
-    /// What became of the linear system of implicit differentiation.
-    fn solved(&mut self, solved: Solved<S>) {
-        let _ = solved;
-    }
-
-    /// The derivative by the initial weights, last of all: of a sweep alone, and by the weights before the last
-    /// steps where only these are taken back.
-    fn by_initial_weights(&mut self, d_w0: &[S]) {
-        let _ = d_w0;
-    }
-}
-
-impl<S> Observer<S> for () {}
-
 impl Training<'_> {
-    /// Trains with hyperparameters `h` and takes the derivative of the validation loss by each of them to `d_h`,
-    /// in `memory` that has its [`need`](Self::need).
-    ///
-    /// # Errors
-    /// Those of [`check`](Self::check); [`Error::Length`]; [`Error::NonFinite`] for an entry of `h` that stands for
-    /// no finite number; [`Error::Diverged`] with the step; what the method and the losses refuse.
-    /// [`Error::Unsupported`] where the method knows no derivative by something that is tuned. `d_h` is as it was.
-    #[cfg_attr(not(feature = "std"), inline(always))]
-    pub fn hypergradient<A: Compiled<S>, S: Real + Pod>(
-        &self,
-        method: Method,
-        on: On<'_, A, S>,
-        h: &[S],
-        d_h: &mut [S],
-        memory: &mut [S],
-    ) -> Result<Outcome<S>, Error> {
-        self.observed(method, on, h, d_h, memory, &mut ())
-    }
-
-    /// The same, with someone who looks on.
-    ///
-    /// # Errors
-    /// As [`hypergradient`](Self::hypergradient).
-    #[cfg_attr(not(feature = "std"), inline(always))]
-    pub fn observed<A: Compiled<S>, S: Real + Pod>(
-        &self,
-        method: Method,
-        on: On<'_, A, S>,
-        h: &[S],
-        d_h: &mut [S],
-        memory: &mut [S],
-        observer: &mut dyn Observer<S>,
-    ) -> Result<Outcome<S>, Error> {
-        A::observed(self, method, on, h, d_h, memory, observer)
-    }
-
-    #[cfg_attr(not(feature = "std"), inline(always))]
-    pub(super) fn observe<A: Compiled<S>, S: Real + Pod>(
-        &self,
-        method: Method,
-        on: On<'_, A, S>,
-        h: &[S],
-        d_h: &mut [S],
-        memory: &mut [S],
-        observer: &mut dyn Observer<S>,
-    ) -> Result<Outcome<S>, Error> {
-        check_len("d_h", d_h, self.hypers().len())?;
-        match method {
-            Method::Sweep(sweep) => {
-                let mut session = Session::new(*self, sweep, on, h, memory)?;
-                let w = session.train(&mut |t, loss| observer.step(t, loss))?;
-                observer.trained(w);
-                let outcome = session.advance(usize::MAX, &mut |_, _| ())?;
-                let outcome = outcome.ok_or(Error::NoSteps)?;
-                session.hypergradient(d_h)?;
-                observer.by_initial_weights(session.by_initial_weights());
-                Ok(outcome)
-            }
-            Method::Forward => self.forward(on, h, d_h, memory, observer),
-            Method::Implicit { .. } | Method::Direct => {
-                self.at_the_end(method, on, h, d_h, memory, observer)
-            }
-        }
-    }
-
     /// The most tangents that forward mode carries here: each costs about what a sweep costs.
     pub const MOST_TANGENTS: usize = 64;
 
-    fn forward<A: Arithmetic, S: Real + Pod>(
+    pub(super) fn forward<A: Arithmetic, S: Real + Pod>(
         &self,
         on: On<'_, A, S>,
         h: &[S],
@@ -187,7 +93,7 @@ impl Training<'_> {
 
     /// The methods that look at the last weights alone.
     #[cfg_attr(not(feature = "std"), inline(always))]
-    fn at_the_end<A: Arithmetic, S: Real + Pod>(
+    pub(super) fn at_the_end<A: Arithmetic, S: Real + Pod>(
         &self,
         method: Method,
         on: On<'_, A, S>,

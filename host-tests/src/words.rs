@@ -9,13 +9,13 @@
 //! small for its digits to a bare zero (it goes to powers of ten instead).
 
 /// What is written in the place of a number that is none.
-pub(super) const NOT_FINITE: &str = "not finite";
+pub(crate) const NOT_FINITE: &str = "not finite";
 
 /// The no-break space that keeps a number and its unit on one line.
 const NBSP: char = '\u{a0}';
 
 /// A number to three significant digits.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {
         return NOT_FINITE.into();
     }
@@ -31,7 +31,7 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// A number with a given count of decimals and thousands set apart.
-pub(super) fn fixed(value: f64, decimals: usize) -> String {
+pub(crate) fn fixed(value: f64, decimals: usize) -> String {
     if !value.is_finite() {
         return NOT_FINITE.into();
     }
@@ -59,7 +59,7 @@ pub(super) fn fixed(value: f64, decimals: usize) -> String {
 }
 
 /// A mantissa times a power of ten, in raised digits.
-pub(super) fn scientific(value: f64, decimals: usize) -> String {
+pub(crate) fn scientific(value: f64, decimals: usize) -> String {
     if !value.is_finite() {
         return NOT_FINITE.into();
     }
@@ -74,7 +74,7 @@ pub(super) fn scientific(value: f64, decimals: usize) -> String {
 }
 
 /// Ten to a power, in raised digits.
-pub(super) fn power_of_ten(exponent: impl ToString) -> String {
+pub(crate) fn power_of_ten(exponent: impl ToString) -> String {
     let raised = exponent
         .to_string()
         .chars()
@@ -96,7 +96,7 @@ pub(super) fn power_of_ten(exponent: impl ToString) -> String {
 }
 
 /// A fraction as a percentage: one decimal, or two where one would say too little.
-pub(super) fn percent(fraction: f64) -> String {
+pub(crate) fn percent(fraction: f64) -> String {
     let value = 100.0 * fraction;
     if !value.is_finite() {
         return NOT_FINITE.into();
@@ -106,7 +106,7 @@ pub(super) fn percent(fraction: f64) -> String {
 }
 
 /// A length of time: seconds, or minutes and hours where seconds would be many.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() {
         return NOT_FINITE.into();
     }
@@ -125,14 +125,14 @@ fn plural(n: usize, noun: &str) -> String {
 }
 
 /// A count and its noun on a page.
-pub(super) fn count(n: usize, noun: &str) -> String {
+pub(crate) fn count(n: usize, noun: &str) -> String {
     format!("{} {}", fixed(n as f64, 0), plural(n, noun))
 }
 
 /// A count and its noun in a terminal, where programs read the number.
 ///
 /// ```
-/// # use drmad_host::report::words::several;
+/// # use drmad_host::words::several;
 /// assert_eq!([several(1, "step"), several(1000, "step")], ["1 step", "1000 steps"]);
 /// ```
 pub fn several(n: usize, noun: &str) -> String {
@@ -140,7 +140,7 @@ pub fn several(n: usize, noun: &str) -> String {
 }
 
 /// How a quantity goes from its first value to its last: "falls from 10.2 % to 7.9 %".
-pub(super) fn moves(from: f64, to: f64, say: fn(f64) -> String) -> String {
+pub(crate) fn moves(from: f64, to: f64, say: fn(f64) -> String) -> String {
     if !from.is_finite() && !to.is_finite() {
         return format!("is {NOT_FINITE}");
     }
@@ -157,7 +157,7 @@ pub(super) fn moves(from: f64, to: f64, say: fn(f64) -> String) -> String {
 }
 
 /// The label of a tick, given the distance between ticks.
-pub(super) fn tick(value: f64, step: f64) -> String {
+pub(crate) fn tick(value: f64, step: f64) -> String {
     if value.abs() < step * 1e-6 {
         return "0".into();
     }
@@ -172,12 +172,12 @@ pub(super) fn tick(value: f64, step: f64) -> String {
 
 /// How numbers that stand together are written: one unit and so many decimals for all of them.
 #[derive(Clone, Debug)]
-pub(super) struct Alike {
+pub(crate) struct Alike {
     /// What one of the unit is.
-    pub(super) per: f64,
+    pub(crate) per: f64,
     decimals: usize,
     /// The unit with the space before it.
-    pub(super) unit: String,
+    pub(crate) unit: String,
 }
 
 impl Alike {
@@ -190,7 +190,7 @@ impl Alike {
     }
 
     /// Four significant digits of a number like this.
-    pub(super) fn number(like: f64) -> Self {
+    pub(crate) fn number(like: f64) -> Self {
         if !like.is_finite() || like == 0.0 {
             return Self::new(1.0, 3, "");
         }
@@ -203,12 +203,12 @@ impl Alike {
     }
 
     /// Fractions in percent.
-    pub(super) fn percent() -> Self {
+    pub(crate) fn percent() -> Self {
         Self::new(0.01, 2, "\u{a0}%")
     }
 
     /// Cosines, with as many nines as this one has.
-    pub(super) fn cosine(like: f64) -> Self {
+    pub(crate) fn cosine(like: f64) -> Self {
         let decimals = match 1.0 - like {
             short if short > 0.0 => (1.0 - short.log10().floor()).clamp(3.0, 7.0),
             _ => 3.0,
@@ -217,14 +217,14 @@ impl Alike {
     }
 
     /// So many times.
-    pub(super) fn times(like: f64) -> Self {
+    pub(crate) fn times(like: f64) -> Self {
         let mut alike = Self::rounded(1.0, like, "");
         alike.unit += "\u{a0}×";
         alike
     }
 
     /// Lengths of time like this one.
-    pub(super) fn duration(like: f64) -> Self {
+    pub(crate) fn duration(like: f64) -> Self {
         match like {
             s if s >= 3600.0 => Self::rounded(3600.0, like, "\u{a0}h"),
             s if s >= 600.0 => Self::rounded(60.0, like, "\u{a0}min"),
@@ -233,13 +233,13 @@ impl Alike {
     }
 
     /// Sizes of memory like this one.
-    pub(super) fn bytes(like: f64) -> Self {
+    pub(crate) fn bytes(like: f64) -> Self {
         let (per, name) = memory(like);
         Self::rounded(per, like, &format!("{NBSP}{name}"))
     }
 
     /// Whole numbers, and means of them.
-    pub(super) fn count(like: f64) -> Self {
+    pub(crate) fn count(like: f64) -> Self {
         Self::new(1.0, usize::from(like.fract() != 0.0), "")
     }
 
@@ -254,7 +254,7 @@ impl Alike {
     }
 
     /// The number alone.
-    pub(super) fn bare(&self, value: f64) -> String {
+    pub(crate) fn bare(&self, value: f64) -> String {
         let value = value / self.per;
         // What is of another size altogether would be a row of digits.
         match value.abs() >= 1e9 && value.is_finite() {
@@ -264,7 +264,7 @@ impl Alike {
     }
 
     /// The number with its unit.
-    pub(super) fn say(&self, value: f64) -> String {
+    pub(crate) fn say(&self, value: f64) -> String {
         match value.is_finite() {
             true => format!("{}{}", self.bare(value), self.unit),
             false => NOT_FINITE.into(),
@@ -272,7 +272,7 @@ impl Alike {
     }
 
     /// Two numbers with a word between them and one unit behind.
-    pub(super) fn both(&self, a: f64, word: &str, b: f64) -> String {
+    pub(crate) fn both(&self, a: f64, word: &str, b: f64) -> String {
         // A power of ten belongs to each of them.
         match self.unit.starts_with('·') {
             true => format!("{}{word}{}", self.say(a), self.say(b)),
@@ -281,7 +281,7 @@ impl Alike {
     }
 
     /// A difference of two of them, with its sign.
-    pub(super) fn difference(&self, value: f64) -> String {
+    pub(crate) fn difference(&self, value: f64) -> String {
         let text = self.say(value);
         let plus = value > 0.0 && text.bytes().any(|b| (b'1'..=b'9').contains(&b));
         // Differences of percentages are no percentages.
@@ -297,7 +297,7 @@ impl Alike {
 }
 
 /// A size of memory.
-pub(super) fn bytes(n: f64) -> String {
+pub(crate) fn bytes(n: f64) -> String {
     let (unit, name) = memory(n);
     format!("{}{NBSP}{name}", number(n / unit))
 }
@@ -313,7 +313,7 @@ fn memory(n: f64) -> (f64, &'static str) {
 }
 
 /// A number for programs.
-pub(super) fn plain(value: f64, decimals: usize) -> String {
+pub(crate) fn plain(value: f64, decimals: usize) -> String {
     if value.is_finite() {
         format!("{value:.decimals$}")
     } else {
@@ -323,7 +323,7 @@ pub(super) fn plain(value: f64, decimals: usize) -> String {
 
 /// A line of a terminal's table, its columns as wide as they are said to be; the first, and one of
 /// no width, are words.
-pub(super) fn columns<const N: usize>(table: &[(&str, usize); N], texts: [String; N]) -> String {
+pub(crate) fn columns<const N: usize>(table: &[(&str, usize); N], texts: [String; N]) -> String {
     let mut line = String::new();
     for (i, (text, (_, width))) in texts.iter().zip(table).enumerate() {
         // One space at most inside a column, and no line of its own.
@@ -340,7 +340,7 @@ pub(super) fn columns<const N: usize>(table: &[(&str, usize); N], texts: [String
 }
 
 /// The first letter made large, for a caption that opens with a name.
-pub(super) fn capital(text: &str) -> String {
+pub(crate) fn capital(text: &str) -> String {
     let mut chars = text.chars();
     match chars.next() {
         Some(first) => first.to_uppercase().chain(chars).collect(),
@@ -349,7 +349,7 @@ pub(super) fn capital(text: &str) -> String {
 }
 
 /// A name cut to at most `most` letters, so that it can't run over a picture's edge.
-pub(super) fn shortened(text: &str, most: usize) -> String {
+pub(crate) fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.into();
     }

@@ -1,19 +1,15 @@
-//! What a training works in: how many numbers and words that is, and the one buffer cut into them.
+//! The memory of a training, and how it is cut.
 //!
 //! ```text
 //! memory    values of h | derivatives by them | vectors and scratch | path | batch | numbers of the examples
 //! ```
 //!
-//! All lengths are constants where the training is one. They cost nothing when it runs.
-//!
-//! Refused: a buffer that is too short.
+//! Refused: less memory than its [`need`](Training::need).
 
 use bytemuck::Pod;
 
-#[cfg(doc)]
-use super::Session;
-use super::values::Tables;
-use super::{Model, Training, Values, What};
+use super::values::{Tables, Values};
+use super::{Model, Training, What};
 use crate::error::Error;
 use crate::forward::Forward;
 use crate::hypergradient::{Trainer, Workspace};
@@ -178,7 +174,7 @@ impl<'a> Training<'a> {
             .and(Need::words(valid))
     }
 
-    /// Bytes that a [`Session`] may take when it is [saved](Session::save).
+    /// Bytes that a [`Session`](super::Session) may take when it is [saved](super::Session::save).
     pub const fn state_len<S: Real>(&self, method: Method) -> usize {
         let tables = Tables::of(self);
         let schedule = if self.tunes_schedule() {
