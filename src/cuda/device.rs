@@ -11,7 +11,9 @@ use super::driver::Driver;
 use super::layout;
 use super::layout::counted;
 use super::machine::{Launch, Machine, Memory};
-use super::replica::{Costs, Placed, Replica};
+use super::placed::Placed;
+use super::replica::Replica;
+use super::way::Costs;
 use super::{Error, Mismatch};
 use crate::Arithmetic;
 
@@ -385,7 +387,7 @@ mod tests {
 
     use super::super::machine::tests::Nothing;
     use super::super::replica::tests::of_widths;
-    use super::super::replica::{Recall, Way};
+    use super::super::way::{Recall, Way};
     use super::*;
     use crate::Plain;
 
