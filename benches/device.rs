@@ -4,12 +4,17 @@
 //! work; `benches/peers/gpu.py` does the same work in JAX. Times are those of the kernels with their barrier,
 //! data being on the device; the median of three runs. The images are noise, of which a fifth is not black.
 
+#[path = "../tests/emulated/mod.rs"]
+mod emulated;
+
 use drmad::Fused;
-use drmad::cuda::{Device, Error, Images, Inputs, Loss, Order, Recall, Replica, Tuned, Way};
+use drmad::cuda::{Device, Error, Images, Inputs, Loss, Recall, Replica, Tuned, Way};
 use drmad::group::Groups;
 use drmad::models::SparseImages;
 use drmad::random::{Batches, Normal};
 use drmad::schedule::{Optimizer, Schedule};
+
+use emulated::Order;
 
 /// One kind of work.
 struct Work {
@@ -90,7 +95,7 @@ fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().collect();
     let quick = arguments.iter().any(|a| a == "--quick" || a == "--test");
     let device = if arguments.iter().any(|a| a == "emulated" || a == "--test") {
-        Device::emulated(Order::Ascending)
+        emulated::device(Order::Ascending)
     } else {
         Device::open(0)
     };

@@ -11,7 +11,7 @@ use std::vec::Vec;
 use bytemuck::NoUninit;
 
 use super::Error;
-use super::machine::{Machine, Memory};
+use super::machine::Memory;
 
 /// What each part begins at a multiple of: a line of the device's cache.
 const ALIGNMENT: u64 = 128;
@@ -19,7 +19,7 @@ const ALIGNMENT: u64 = 128;
 /// The cuts.
 pub(super) struct Arena<'m> {
     /// Where the parts are written; nowhere, while it measures.
-    memory: Option<(&'m dyn Machine, &'m Memory)>,
+    memory: Option<&'m Memory<'m>>,
     used: u64,
     /// Where slices lie that were written, by their addresses and lengths here.
     shared: BTreeMap<(usize, usize), u64>,
@@ -36,9 +36,9 @@ impl<'m> Arena<'m> {
     }
 
     /// Cuts up `memory`.
-    pub(super) fn new(machine: &'m dyn Machine, memory: &'m Memory) -> Self {
+    pub(super) fn new(memory: &'m Memory<'m>) -> Self {
         Arena {
-            memory: Some((machine, memory)),
+            memory: Some(memory),
             ..Arena::measure()
         }
     }
@@ -53,7 +53,7 @@ impl<'m> Arena<'m> {
         if count == 0 {
             return 0;
         }
-        let base = self.memory.map_or(0, |(_, memory)| memory.address());
+        let base = self.memory.map_or(0, Memory::address);
         let address = base.saturating_add(self.used);
         let bytes = (count as u64).saturating_mul(size_of::<T>() as u64);
         let end = self.used.saturating_add(bytes);
@@ -72,15 +72,9 @@ impl<'m> Arena<'m> {
         count: usize,
         elements: impl FnOnce() -> E,
     ) -> Result<u64, Error> {
-        let offset = self.used;
         let address = self.reserve::<T>(count);
-        if let (Some((machine, memory)), true) = (self.memory, count > 0) {
-            let elements = elements();
-            machine.write(
-                memory,
-                offset as usize,
-                bytemuck::cast_slice(elements.as_ref()),
-            )?;
+        if let (Some(memory), true) = (self.memory, count > 0) {
+            memory.write(address, bytemuck::cast_slice(elements().as_ref()))?;
         }
         Ok(address)
     }
@@ -103,9 +97,8 @@ impl<'m> Arena<'m> {
         count: usize,
     ) -> Result<Vec<T>, Error> {
         let mut elements = std::vec![T::zeroed(); count];
-        if let (Some((machine, memory)), true) = (self.memory, count > 0) {
-            let offset = (address - memory.address()) as usize;
-            machine.read(memory, offset, bytemuck::cast_slice_mut(&mut elements))?;
+        if let (Some(memory), true) = (self.memory, count > 0) {
+            memory.read(address, bytemuck::cast_slice_mut(&mut elements))?;
         }
         Ok(elements)
     }

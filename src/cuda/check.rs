@@ -240,10 +240,9 @@ impl Device {
         let mut arena = Arena::measure();
         place(&mut arena)?;
         let memory = self.room(&arena)?;
-        let machine = self.machine();
-        let mut arena = Arena::new(machine, &memory);
+        let mut arena = Arena::new(&memory);
         let (output, args) = place(&mut arena)?;
-        machine.launch(&entry, launch, args)?;
+        memory.launch(&entry, launch, args)?;
         for (words, buffer) in outputs.iter_mut().zip(output) {
             *words = arena.read(buffer.address, words.len())?;
         }

@@ -8,11 +8,12 @@ use std::vec::Vec;
 
 use super::arena::Arena;
 use super::driver::Driver;
-use super::emulated::{Emulated, Order};
 use super::layout;
 use super::layout::counted;
 use super::machine::{Launch, Machine, Memory};
-use super::replica::{Costs, Placed, Replica};
+use super::placed::Placed;
+use super::replica::Replica;
+use super::way::Costs;
 use super::{Error, Mismatch};
 use crate::Arithmetic;
 
@@ -92,23 +93,16 @@ impl Device {
     /// # Errors
     /// No driver, no NVRTC, no such GPU; what the driver says.
     pub fn open(number: usize) -> Result<Self, Error> {
-        Device::new(Driver::boxed(number)?)
+        Device::on(Driver::open(number)?)
     }
 
-    /// An emulation on the processor, whose threads take turns in this order.
+    /// Any other machine that runs the [sources](super::sources()).
     ///
     /// # Errors
-    /// No C++ compiler; what it says.
-    pub fn emulated(order: Order) -> Result<Self, Error> {
-        let mut device = Device::new(Emulated::boxed(order)?)?;
-        // Of the fewest threads that a block can have, each turn costs least.
-        device.spread.threads = 32;
-        Ok(device)
-    }
-
-    fn new(machine: Box<dyn Machine>) -> Result<Self, Error> {
+    /// [`Error::Mismatch`] where it has compiled other sources; what the machine says.
+    pub fn on(machine: impl Machine + 'static) -> Result<Self, Error> {
         let mut device = Device {
-            machine,
+            machine: Box::new(machine),
             shared: 0,
             most_threads: 0,
             turn: Mutex::new(()),
@@ -116,7 +110,7 @@ impl Device {
             most_bytes: None,
         };
         let mut sizes = [0u32; 5];
-        let memory = device.machine.allocate(size_of_val(&sizes))?;
+        let memory = Memory::new(&*device.machine, size_of_val(&sizes))?;
         let one = Launch {
             fused: false,
             blocks: 1,
@@ -124,10 +118,8 @@ impl Device {
             shared: 0,
             cooperative: false,
         };
-        device.machine.launch("sizes", one, memory.address())?;
-        device
-            .machine
-            .read(&memory, 0, bytemuck::cast_slice_mut(&mut sizes))?;
+        memory.launch("sizes", one, memory.address())?;
+        memory.read(memory.address(), bytemuck::cast_slice_mut(&mut sizes))?;
         drop(memory);
         let [replica, status, teams, shared, threads] = sizes;
         for (what, here, there) in [
@@ -150,16 +142,12 @@ impl Device {
     /// What the machine says.
     pub fn seconds_of_a_launch(&self, count: u32) -> Result<f64, Error> {
         let launch = self.launch_of::<crate::Plain>(1, 1)?;
-        let memory = self.machine.allocate(size_of::<[u32; 5]>())?;
+        let memory = Memory::new(&*self.machine, size_of::<[u32; 5]>())?;
         let clock = Instant::now();
         for _ in 0..count {
-            self.machine.launch("sizes", launch, memory.address())?;
+            memory.launch("sizes", launch, memory.address())?;
         }
         Ok(clock.elapsed().as_secs_f64() / f64::from(count.max(1)))
-    }
-
-    pub(super) fn machine(&self) -> &dyn Machine {
-        &*self.machine
     }
 
     /// A launch of so many teams of so many blocks each, as all are made but the first.
@@ -228,14 +216,14 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Memory`] where that is more than is free; what the machine says.
-    pub(super) fn room(&self, measured: &Arena<'_>) -> Result<Memory, Error> {
+    pub(super) fn room(&self, measured: &Arena<'_>) -> Result<Memory<'_>, Error> {
         let needed = measured.used();
         let free = self
             .machine
             .free()?
             .min(self.most_bytes.unwrap_or(u64::MAX));
         match usize::try_from(needed) {
-            Ok(bytes) if needed <= free => self.machine.allocate(bytes),
+            Ok(bytes) if needed <= free => Memory::new(&*self.machine, bytes),
             _ => Err(Error::Memory { needed, free }),
         }
     }
@@ -284,17 +272,16 @@ impl Device {
     fn run_wave<A: Arithmetic>(
         &self,
         wave: &[Replica<'_>],
-        memory: &Memory,
+        memory: &Memory<'_>,
         results: &mut Results,
     ) -> Result<(), Error> {
-        let machine = &*self.machine;
-        let mut arena = Arena::new(machine, memory);
+        let mut arena = Arena::new(memory);
         let blocks = self.blocks_of_a_replica::<A>(wave)?;
         let launch = self.launch_of::<A>(blocks, wave.len())?;
         let (placed, args) = place(wave, blocks, &mut arena)?;
         let timed = |kernel| -> Result<f64, Error> {
             let clock = Instant::now();
-            machine.launch(kernel, launch, args)?;
+            memory.launch(kernel, launch, args)?;
             Ok(clock.elapsed().as_secs_f64())
         };
         results.forward_seconds += timed("walk_replicas")?;
@@ -398,49 +385,11 @@ fn backward(arena: &Arena<'_>, replica: &Replica<'_>, placed: &Placed) -> Result
 mod tests {
     use std::string::ToString;
 
+    use super::super::machine::tests::Nothing;
     use super::super::replica::tests::of_widths;
-    use super::super::replica::{Recall, Way};
+    use super::super::way::{Recall, Way};
     use super::*;
     use crate::Plain;
-
-    /// A machine that says what it has, and of which nothing may be asked beyond that.
-    struct Nothing {
-        free: u64,
-    }
-
-    impl Machine for Nothing {
-        fn name(&self) -> String {
-            "nothing".into()
-        }
-
-        fn free(&self) -> Result<u64, Error> {
-            Ok(self.free)
-        }
-
-        fn processors(&self) -> u32 {
-            4
-        }
-
-        fn resident(&self, _: &str, _: Launch) -> Result<u32, Error> {
-            Ok(8)
-        }
-
-        fn allocate(&self, bytes: usize) -> Result<Memory, Error> {
-            panic!("{bytes} bytes")
-        }
-
-        fn write(&self, _: &Memory, _: usize, _: &[u8]) -> Result<(), Error> {
-            panic!("nothing is allocated")
-        }
-
-        fn read(&self, _: &Memory, _: usize, _: &mut [u8]) -> Result<(), Error> {
-            panic!("nothing is allocated")
-        }
-
-        fn launch(&self, _: &str, _: Launch, _: u64) -> Result<(), Error> {
-            panic!("nothing is allocated")
-        }
-    }
 
     fn nothing(free: u64) -> Device {
         Device {

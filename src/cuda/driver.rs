@@ -4,7 +4,6 @@
 //! that is called: so both are looked for first, and in each of them every function that is called from here.
 #![allow(unsafe_code)]
 
-use std::boxed::Box;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::format;
 use std::string::{String, ToString};
@@ -19,7 +18,7 @@ use cudarc::nvrtc::result::{
 use cudarc::nvrtc::{Ptx, sys as nvrtc};
 use libloading::Library;
 
-use super::machine::{Launch, Machine, Memory};
+use super::machine::{Launch, Machine};
 use super::{Error, sources};
 
 /// A GPU.
@@ -161,7 +160,8 @@ pub(super) fn compile(target: Target, fused: bool) -> Result<Vec<u8>, Error> {
             .saturating_mul(1000)
             .saturating_add(minor.saturating_mul(10)),
     )?;
-    let text = CString::new(sources::whole()).map_err(|error| Error::Sources(error.to_string()))?;
+    let text =
+        CString::new(sources::sources()).map_err(|error| Error::Sources(error.to_string()))?;
     let program = create_program(&text, Some(c"kernels.cu")).map_err(refused)?;
     let architecture = match target {
         Target::Assembly(capability) => format!("compute_{capability}"),
@@ -323,10 +323,10 @@ impl Machine for Driver {
         Ok(each.saturating_mul(self.processors))
     }
 
-    fn allocate(&self, bytes: usize) -> Result<Memory, Error> {
+    fn allocate(&self, bytes: usize) -> Result<u64, Error> {
         self.enter()?;
         // SAFETY: the memory is written before it is read, by the host or by a kernel.
-        let address = unsafe { result::malloc_sync(bytes.max(1)) }.map_err(|error| {
+        unsafe { result::malloc_sync(bytes.max(1)) }.map_err(|error| {
             match (error.0, self.free()) {
                 // Others use the device, too.
                 (driver::CUresult::CUDA_ERROR_OUT_OF_MEMORY, Ok(free)) => Error::Memory {
@@ -335,38 +335,35 @@ impl Machine for Driver {
                 },
                 _ => failed("allocating")(error),
             }
-        })?;
-        let context = Arc::clone(&self.context);
-        Ok(Memory::new(address, bytes, move || {
-            if context.bind_to_thread().is_ok() {
-                // SAFETY: it was allocated here, is freed once, and no kernel is running: launches are waited for.
-                let _ = unsafe { result::free_sync(address) };
-            }
-        }))
+        })
     }
 
-    fn write(&self, to: &Memory, offset: usize, bytes: &[u8]) -> Result<(), Error> {
-        let address = to.part(offset, bytes.len())?;
+    unsafe fn release(&self, address: u64, _bytes: usize) {
+        if self.enter().is_ok() {
+            // SAFETY: it was allocated here, is freed once, and no kernel is running: launches are waited for.
+            let _ = unsafe { result::free_sync(address) };
+        }
+    }
+
+    unsafe fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Error> {
         self.enter()?;
-        // SAFETY: the part lies in memory that is allocated.
+        // SAFETY: the caller's: the bytes lie in memory that is allocated.
         unsafe { result::memcpy_htod_sync(address, bytes) }.map_err(failed("writing to the GPU"))
     }
 
-    fn read(&self, from: &Memory, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
-        let address = from.part(offset, bytes.len())?;
+    unsafe fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Error> {
         self.enter()?;
-        // SAFETY: the part lies in memory that is allocated.
+        // SAFETY: as above.
         unsafe { result::memcpy_dtoh_sync(bytes, address) }.map_err(failed("reading from the GPU"))
     }
 
-    fn launch(&self, kernel: &str, launch: Launch, args: u64) -> Result<(), Error> {
+    unsafe fn launch(&self, kernel: &str, launch: Launch, args: u64) -> Result<(), Error> {
         let function = self.function(kernel, launch.fused)?;
         let mut args = args;
         let mut parameters = [(&raw mut args).cast::<c_void>()];
         let (blocks, threads) = ((launch.blocks, 1, 1), (launch.threads, 1, 1));
         let stream = result::stream::null();
-        // SAFETY: every entry point takes one pointer; what it points to was placed by this module, which is the
-        // only one to launch.
+        // SAFETY: every entry point takes one pointer; the caller has placed what it points to.
         let launched = unsafe {
             let run = if launch.cooperative {
                 result::launch_cooperative_kernel
@@ -384,13 +381,6 @@ impl Machine for Driver {
         };
         launched.map_err(failed("launching a kernel"))?;
         result::ctx::synchronize().map_err(failed("running a kernel"))
-    }
-}
-
-impl Driver {
-    /// The same behind a pointer.
-    pub(super) fn boxed(number: usize) -> Result<Box<dyn Machine>, Error> {
-        Ok(Box::new(Driver::open(number)?))
     }
 }
 

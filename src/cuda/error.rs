@@ -54,7 +54,7 @@ pub enum Error {
     Sources(String),
     /// Two sides that mean different things by one struct.
     Mismatch(Mismatch),
-    /// What a driver or an emulation says.
+    /// What a driver, or another [machine](super::Machine), says.
     Machine {
         /// The operation.
         what: &'static str,

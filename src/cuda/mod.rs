@@ -19,9 +19,9 @@
 //! no bit, and neither does the machine: results are compared with the processor's as bits.
 //!
 //! # Without a GPU
-//! [`Device::emulated`] compiles the same sources as C++ and runs all threads on the processor, each to its
-//! next barrier, in an order that can be chosen: that shows a missing barrier, and every test of this module
-//! runs so. It does not show a GPU's speed.
+//! [`Device::on`] takes any [`Machine`] that runs the same [`sources()`]. The tests have one that compiles them as C++ and
+//! runs all threads on the processor, each to its next barrier, in an order that can be chosen: that shows a missing
+//! barrier. It does not show a GPU's speed, and it is no part of the library.
 //!
 //! # What it refuses
 //! More than 2^31 - 1 of anything that a kernel counts: weights, steps, hyperparameters, numbers of a layer of a
@@ -39,18 +39,21 @@ mod arena;
 mod check;
 mod device;
 mod driver;
-mod emulated;
 mod error;
 mod layout;
 mod machine;
+mod placed;
 mod replica;
 mod sources;
+mod way;
 
 pub use check::{Buffer, Kernels};
 pub use device::{Back, Device, Done, Results, Spread};
-pub use emulated::Order;
 pub use error::{Error, Mismatch, Unsupported};
-pub use replica::{Costs, Images, Inputs, Loss, Recall, Replica, Tuned, Way};
+pub use machine::{Launch, Machine};
+pub use replica::{Images, Inputs, Loss, Replica, Tuned};
+pub use sources::sources;
+pub use way::{Costs, Recall, Way};
 
 /// The kernels in the assembly of GPUs of this compute capability (75, 80, 90), of which none needs to be
 /// here: to be looked at. `fused` says in which of the two arithmetics.

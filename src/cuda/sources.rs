@@ -23,11 +23,12 @@ sources!(
     "kernels.cu"
 );
 
-/// What makes of them a program for the processor.
-pub(super) const EMULATION: &str = include_str!("emulation.h");
-
-/// All of them in their order, with what a compiler says of them named by file and line.
-pub(super) fn whole() -> String {
+/// The kernels' sources, in CUDA C++ as NVRTC takes it: one text in which a compiler's words name file and line.
+///
+/// `FUSED` is to be defined as 1 or 0: whether `mul_add` rounds once. Each kernel is an `extern "C"` entry point that
+/// takes one pointer. `source/base.cuh`, the first of the files, has what another compiler must bring where it defines
+/// `DRMAD_EMULATED`.
+pub fn sources() -> String {
     let mut whole = String::new();
     for (name, text) in SOURCES {
         whole += &std::format!("#line 1 \"{name}\"\n");

@@ -6,6 +6,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(feature = "cuda")]
+#[path = "../emulated/mod.rs"]
+mod emulated;
 #[path = "../../host-tests/src/tolerances.rs"]
 #[allow(dead_code, unreachable_pub)] // the table of all tests
 mod tolerances;
@@ -14,6 +17,8 @@ mod answers;
 mod checkpoints;
 mod data_hypers;
 mod described;
+#[cfg(feature = "cuda")]
+mod emulation;
 mod extremes;
 mod forward;
 mod hypergradients;

@@ -32,8 +32,7 @@ pub(super) struct Cli {
     /// each core].
     #[arg(long, global = true, value_name = "N", value_parser = whole::<u16>(REPEATS))]
     pub(super) threads: Option<u16>,
-    /// Where trainings run: cpu, cuda or cuda:N (an NVIDIA GPU), or emulated (the GPU's kernels on the
-    /// processor, to check them); the results have the same bits on each.
+    /// Where trainings run: cpu, or cuda or cuda:N (an NVIDIA GPU); the results have the same bits on each.
     #[arg(long, global = true, value_name = "DEVICE", default_value_t = Which::Cpu)]
     pub(super) device: Which,
 }

@@ -309,7 +309,7 @@ pub const EXPERIMENTS: [&str; 6] = [
 /// Bits that differ; what the device says.
 pub fn run(device: &Device, data: &Dataset) -> Result<()> {
     let Device::Cuda(gpu) = device else {
-        bail!("the processor is what a device is checked against: give --device cuda or emulated");
+        bail!("the processor is what a device is checked against: give --device cuda");
     };
     say!("{}", device.name());
     let mut differing = 0;

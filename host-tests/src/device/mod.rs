@@ -35,8 +35,6 @@ pub enum Which {
     Cpu,
     /// `cuda` or `cuda:N`: a GPU by its number.
     Cuda(usize),
-    /// `emulated`: the GPU's kernels, compiled for the processor. Slow: for checking them.
-    Emulated,
 }
 
 impl FromStr for Which {
@@ -46,12 +44,11 @@ impl FromStr for Which {
         match text {
             "cpu" => Ok(Which::Cpu),
             "cuda" => Ok(Which::Cuda(0)),
-            "emulated" => Ok(Which::Emulated),
             _ => {
                 let number = text.strip_prefix("cuda:").and_then(|n| n.parse().ok());
                 number
                     .map(Which::Cuda)
-                    .ok_or_else(|| "cpu, cuda, cuda:N with the number of a GPU, or emulated".into())
+                    .ok_or_else(|| "cpu, cuda, or cuda:N with the number of a GPU".into())
             }
         }
     }
@@ -62,7 +59,6 @@ impl fmt::Display for Which {
         match self {
             Which::Cpu => f.write_str("cpu"),
             Which::Cuda(n) => write!(f, "cuda:{n}"),
-            Which::Emulated => f.write_str("emulated"),
         }
     }
 }
@@ -133,15 +129,12 @@ impl Device {
     /// Opens a device.
     ///
     /// # Errors
-    /// No such GPU, no driver, no compiler.
+    /// No such GPU, no driver, no compiler of its kernels.
     pub fn open(which: Which) -> Result<Self> {
         Ok(match which {
             Which::Cpu => Device::Cpu,
             Which::Cuda(number) => Device::Cuda(
                 cuda::Device::open(number).with_context(|| format!("--device {which}"))?,
-            ),
-            Which::Emulated => Device::Cuda(
-                cuda::Device::emulated(cuda::Order::default()).context("--device emulated")?,
             ),
         })
     }

@@ -5,7 +5,7 @@
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use drmad::cuda::{self, Buffer, Kernels, Order, Spread};
+use drmad::cuda::{self, Buffer, Kernels, Spread};
 use drmad::models::BLOCK;
 use drmad::{Fused, Plain};
 use drmad_host::data::Dataset;
@@ -15,10 +15,11 @@ use drmad_host::inputs::Inputs;
 use drmad_host::method::{Method, Name};
 
 use crate::common::skipped;
+use crate::emulated::{self, NO_COMPILER, Order};
 
 /// An emulation whose threads take turns in this order; none without a compiler.
 fn emulated(order: Order, threads: u32, blocks: u32) -> Option<cuda::Device> {
-    match cuda::Device::emulated(order) {
+    match emulated::device(order) {
         Ok(mut device) => {
             device.spread = Spread {
                 threads,
@@ -26,7 +27,7 @@ fn emulated(order: Order, threads: u32, blocks: u32) -> Option<cuda::Device> {
             };
             Some(device)
         }
-        Err(cuda::Error::Machine { what, why }) if what.contains("compiler") => {
+        Err(cuda::Error::Machine { what, why }) if what == NO_COMPILER => {
             skipped(&format!("install a C++ compiler ({why})"));
             None
         }

@@ -3,6 +3,8 @@
 
 #[path = "../../../tests/common/mod.rs"]
 mod common;
+#[path = "../../../tests/emulated/mod.rs"]
+mod emulated;
 
 use drmad_host::tolerances;
 

@@ -1,5 +1,5 @@
 // What the two compilers of these sources see alike: NVRTC, and a C++ compiler that emulates a GPU
-// (emulation.h). One multiply-add, in the arithmetic that FUSED names; nothing is contracted into one unasked.
+// (tests/emulated/emulation.h). One multiply-add, in the arithmetic that FUSED names; nothing is contracted into one unasked.
 #pragma once
 
 #ifndef DRMAD_EMULATED
