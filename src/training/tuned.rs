@@ -79,12 +79,12 @@ impl What {
     }
 
     /// Whether each step may have its own.
-    pub const fn may_change(self) -> bool {
+    pub(crate) const fn may_change(self) -> bool {
         matches!(self, What::Rate | What::Momentum)
     }
 
     /// Whether the loss takes it: it is a part of the objective's `h`, where it lies in the order of this enum.
-    pub const fn is_of_the_loss(self) -> bool {
+    pub(crate) const fn is_of_the_loss(self) -> bool {
         !matches!(self, What::InitialScale | What::Rate | What::Momentum)
     }
 }
