@@ -1,7 +1,7 @@
 //! How a training lies in a device's memory: the tables and buffers of a replica, each cut from one [`Arena`].
 //!
-//! The same cuts measure and write, so memory costs nothing that is not told before it is allocated. Refused: every
-//! size that a kernel could not count ([`counted`]), before any memory is asked for.
+//! The same cuts measure and write, so what a replica costs in memory is known before any is allocated. Refused: every
+//! size that a kernel could not count ([`counted`]), before that, too.
 
 use std::vec::Vec;
 
