@@ -59,8 +59,8 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | [`Error`], [`state`] | what can be wrong; what outlives a loss of power: bytes with a checksum |
-//! | [`scalar`], [`Dual`], [`kernels`] | the number and the rounding that everything is generic over; dual numbers; momentum, interpolation, sums, matrix products, tanh, exp, ln, quantisation: slices in, slices out |
+//! | `error`, [`state`] | what can be wrong; what outlives a loss of power: bytes with a checksum |
+//! | [`scalar`], `dual`, [`kernels`] | the number and the rounding that everything is generic over; dual numbers; momentum, interpolation, sums, matrix products, tanh, exp, ln, quantisation: slices in, slices out |
 //! | [`memory`] | how much memory something takes, as values that add |
 //! | [`layers`] | dense, tanh and ReLU, as data |
 //! | [`group`], [`random`] | how hyperparameters map to weights; numbers that are a function of a seed |
