@@ -4,13 +4,14 @@
 //! program whose optimizer is a constant links the kernels of that one alone; a match in every step would link all.
 //! It costs a call for each block of rows.
 //!
-//! Refused: nothing of its own; the constants were checked by [`Schedule`](crate::schedule::Schedule).
+//! Refused: nothing of its own; the constants were checked by [`Schedule`].
 
 use crate::error::Error;
 use crate::kernels::momentum::RowSteps;
 use crate::kernels::{adam, momentum, nesterov};
+use crate::pieces::split_mut;
 use crate::scalar::{Arithmetic, Scalar};
-use crate::schedule::Optimizer;
+use crate::schedule::{Optimizer, Schedule};
 
 /// Some rows before a step: the weights, what the optimizer remembers, and the gradient. Empty where the adjoint of
 /// the optimizer's step does not need them.
@@ -65,6 +66,26 @@ pub(crate) fn stepping<A: Arithmetic, S: Scalar>(
         Optimizer::HeavyBall => &HeavyBall,
         Optimizer::Nesterov => &Nesterov,
         Optimizer::Adam { .. } => &Adam,
+    }
+}
+
+impl<S: Scalar> Schedule<'_, S> {
+    /// Moves `w` and `v` by the gradient `g` with the rates and momenta of step `t`, `taken` steps after
+    /// `v` was 0.
+    pub(crate) fn apply<A: Arithmetic>(
+        &self,
+        stepping: &dyn Stepping<A, S>,
+        (t, taken): (usize, usize),
+        g: &[S],
+        v: &mut [S],
+        w: &mut [S],
+    ) {
+        let (first, second) = split_mut(v, w.len());
+        self.each(t, |block, by| {
+            // The second is empty where the optimizer remembers one vector.
+            let v = [block.of_mut(first), block.of_mut(second)];
+            stepping.step((self.optimizer, taken), by, block.of(g), v, block.of_mut(w));
+        });
     }
 }
 

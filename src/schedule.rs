@@ -29,9 +29,8 @@ use crate::error::{Error, check_equal};
 use crate::group::{Block, Groups};
 use crate::kernels::adam;
 use crate::kernels::momentum::RowSteps;
-use crate::optimizer::Stepping;
-use crate::pieces::{split, split_mut};
-use crate::scalar::{Arithmetic, Scalar};
+use crate::pieces::split;
+use crate::scalar::Scalar;
 
 pub use crate::kernels::momentum::Step;
 
@@ -225,24 +224,6 @@ impl<S: Scalar> Schedule<'_, S> {
                 };
                 body(block.rows(i.saturating_mul(ROWS), rows), by);
             }
-        });
-    }
-
-    /// Moves `w` and `v` by the gradient `g` with the rates and momenta of step `t`, `taken` steps after
-    /// `v` was 0.
-    pub(crate) fn apply<A: Arithmetic>(
-        &self,
-        stepping: &dyn Stepping<A, S>,
-        (t, taken): (usize, usize),
-        g: &[S],
-        v: &mut [S],
-        w: &mut [S],
-    ) {
-        let (first, second) = split_mut(v, w.len());
-        self.each(t, |block, by| {
-            // The second is empty where the optimizer remembers one vector.
-            let v = [block.of_mut(first), block.of_mut(second)];
-            stepping.step((self.optimizer, taken), by, block.of(g), v, block.of_mut(w));
         });
     }
 
