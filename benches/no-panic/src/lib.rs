@@ -32,8 +32,8 @@ use drmad::path::{
     Replayed, Reversed, Reversible, Tail, Tape, Truncated,
 };
 use drmad::random::{self, Batches, Initial, InitialWeights, Normal};
-use drmad::state;
 use drmad::schedule::{Optimizer, Schedule};
+use drmad::state;
 use drmad::train::InnerProblem;
 use drmad::training::{Hypers, Model, Name, On, Own, Session, Training, Tuned, Values, What};
 use drmad::tuner::Tuner;
