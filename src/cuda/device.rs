@@ -387,7 +387,7 @@ mod tests {
 
     use super::super::machine::tests::Nothing;
     use super::super::replica::tests::of_widths;
-    use super::super::way::{Recall, Way};
+    use super::super::replica::{Recall, Way};
     use super::*;
     use crate::Plain;
 

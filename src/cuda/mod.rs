@@ -51,9 +51,9 @@ pub use check::{Buffer, Kernels};
 pub use device::{Back, Device, Done, Results, Spread};
 pub use error::{Error, Mismatch, Unsupported};
 pub use machine::{Launch, Machine};
-pub use replica::{Images, Inputs, Loss, Replica, Tuned};
+pub use replica::{Images, Inputs, Loss, Recall, Replica, Tuned, Way};
 pub use sources::sources;
-pub use way::{Costs, Recall, Way};
+pub use way::Costs;
 
 /// The kernels in the assembly of GPUs of this compute capability (75, 80, 90), of which none needs to be
 /// here: to be looked at. `fused` says in which of the two arithmetics.

@@ -5,7 +5,6 @@
 //! not finite or does not fit is refused as on the host.
 
 use super::layout::{counted, product};
-use super::way::Way;
 use super::{Error, Unsupported};
 use crate::error::{check_equal, check_index, check_len};
 use crate::group::{Groups, Layout};
@@ -67,6 +66,49 @@ pub struct Loss<'a> {
     pub penalty: Option<Strength<'a>>,
     /// Whether products of negative curvature are dropped ([`DropNegativeCurvature`](crate::wrap::DropNegativeCurvature), outermost).
     pub drop_negative_curvature: bool,
+}
+
+/// How the weights along the way are recalled; see [`path`](crate::path).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Recall {
+    /// [`Tape`](crate::path::Tape), with velocities where they are wanted.
+    Tape,
+    /// [`Checkpoints`](crate::path::Checkpoints) of a known number of steps.
+    Checkpoints {
+        /// How many snapshots.
+        snapshots: usize,
+    },
+    /// [`Line`](crate::path::Line).
+    Line,
+    /// The line [as published](crate::path::Plan::published).
+    LinePublished {
+        /// What the rate of its sweep is multiplied by.
+        rate_scale: f32,
+    },
+    /// [`Hats`](crate::path::Hats).
+    Hats {
+        /// The intervals `K`.
+        intervals: usize,
+        /// The power by which knots are denser early.
+        spacing: f32,
+        /// 3, 7, 11, 15 or 255; 0 stores numbers in full.
+        levels: u32,
+    },
+    /// [`Reversed`](crate::path::Reversed).
+    Reversed,
+    /// No backward pass at all: the direct term alone.
+    Nowhere,
+}
+
+/// A path with what may stand around it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Way {
+    /// The path.
+    pub recall: Recall,
+    /// Last steps that run backwards in floating point ([`Tail`](crate::path::Tail)).
+    pub tail: usize,
+    /// Only so many last steps are taken back ([`Truncated`](crate::path::Truncated)).
+    pub last: Option<usize>,
 }
 
 /// A training, and its hypergradient where a way is given.
@@ -245,7 +287,6 @@ impl Replica<'_> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::way::Recall;
     use super::*;
 
     /// Weights of 0.

@@ -1,4 +1,4 @@
-//! The way back as a device takes it: which path recalls the weights, what that keeps, and where it lies.
+//! The backward pass as it lies on a device: what the path that recalls the weights keeps there, and what it costs.
 //!
 //! A path costs what it costs on the host, in numbers and in products ([`Costs`]). Refused: paths that the kernels do not
 //! have, and what the host refuses of those that they have.
@@ -7,53 +7,10 @@ use std::vec::Vec;
 
 use super::arena::Arena;
 use super::layout::{self, counted, product};
-use super::replica::Replica;
+use super::replica::{Recall, Replica, Way};
 use super::{Error, Unsupported};
 use crate::kernels::quantise;
 use crate::path::{Checkpoints, Elimination, Grid};
-
-/// How the weights along the way are recalled; see [`path`](crate::path).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Recall {
-    /// [`Tape`](crate::path::Tape), with velocities where they are wanted.
-    Tape,
-    /// [`Checkpoints`](crate::path::Checkpoints) of a known number of steps.
-    Checkpoints {
-        /// How many snapshots.
-        snapshots: usize,
-    },
-    /// [`Line`](crate::path::Line).
-    Line,
-    /// The line [as published](crate::path::Plan::published).
-    LinePublished {
-        /// What the rate of its sweep is multiplied by.
-        rate_scale: f32,
-    },
-    /// [`Hats`](crate::path::Hats).
-    Hats {
-        /// The intervals `K`.
-        intervals: usize,
-        /// The power by which knots are denser early.
-        spacing: f32,
-        /// 3, 7, 11, 15 or 255; 0 stores numbers in full.
-        levels: u32,
-    },
-    /// [`Reversed`](crate::path::Reversed).
-    Reversed,
-    /// No backward pass at all: the direct term alone.
-    Nowhere,
-}
-
-/// A path with what may stand around it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Way {
-    /// The path.
-    pub recall: Recall,
-    /// Last steps that run backwards in floating point ([`Tail`](crate::path::Tail)).
-    pub tail: usize,
-    /// Only so many last steps are taken back ([`Truncated`](crate::path::Truncated)).
-    pub last: Option<usize>,
-}
 
 /// What a backward pass takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
