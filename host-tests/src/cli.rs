@@ -18,7 +18,7 @@ use crate::data::npy;
 use crate::data::{Dataset, Folder};
 use crate::device::{self, Device, Which};
 use crate::dump::Request;
-use crate::experiment::{Clients, Experiment, OuterOptimizer, What};
+use crate::experiment::{Clients, Experiment, Outer, OuterOptimizer, What};
 use crate::files;
 use crate::frontier::Frontier;
 use crate::interrupt;
@@ -197,16 +197,23 @@ impl Command {
     }
 }
 
-impl Tune {
-    /// The experiment as the other arguments change it.
-    fn experiment(&self) -> Result<Experiment> {
-        let mut experiment = self.training.experiment(&self.experiment)?;
-        let outer = &mut experiment.outer;
+impl OuterLoop {
+    /// Changes in an experiment what the command line says otherwise.
+    fn change(self, outer: &mut Outer) {
         outer.optimizer = self.outer.unwrap_or(outer.optimizer);
         if let Some(rate) = self.outer_rate {
             outer.set_rate(rate);
         }
         outer.meta_steps = self.meta_steps.map_or(outer.meta_steps, |n| n as usize);
+    }
+}
+
+impl Tune {
+    /// The experiment as the other arguments change it.
+    fn experiment(&self) -> Result<Experiment> {
+        let mut experiment = self.training.experiment(&self.experiment)?;
+        let outer = &mut experiment.outer;
+        self.outer.change(outer);
         outer.draws = self.draws.map_or(outer.draws, usize::from);
         experiment.method = self.options.or(experiment.method);
         Ok(experiment)
@@ -264,11 +271,7 @@ impl Served {
         if clients.reduction == Reduction::SignVote {
             outer.optimizer = OuterOptimizer::Sgd;
         }
-        outer.optimizer = self.outer.unwrap_or(outer.optimizer);
-        if let Some(rate) = self.outer_rate {
-            outer.set_rate(rate);
-        }
-        outer.meta_steps = self.meta_steps.map_or(outer.meta_steps, |n| n as usize);
+        self.outer.change(outer);
         experiment.method = self.options.or(experiment.method);
         let server = Server {
             settings: settings::Settings {

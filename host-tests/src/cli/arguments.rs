@@ -113,6 +113,20 @@ pub(super) struct Training {
     pub(super) momentum: Option<f32>,
 }
 
+/// The outer loop, where it is not the experiment's own.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct OuterLoop {
+    /// The outer optimizer; the experiment's where left out.
+    #[arg(long, value_enum)]
+    pub(super) outer: Option<OuterOptimizer>,
+    /// Its rate; the experiment's where left out.
+    #[arg(long, value_name = "RATE", value_parser = number::<f32>(OUTER_RATE))]
+    pub(super) outer_rate: Option<f32>,
+    /// Meta-iterations; the experiment's where left out.
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(COUNT))]
+    pub(super) meta_steps: Option<u32>,
+}
+
 /// `drmad frontier`.
 #[derive(Debug, Args)]
 pub(super) struct Compared {
@@ -190,15 +204,8 @@ pub(super) struct Tune {
     pub(super) options: MethodOptions,
     #[command(flatten)]
     pub(super) training: Training,
-    /// The outer optimizer; the experiment's where left out.
-    #[arg(long, value_enum)]
-    pub(super) outer: Option<OuterOptimizer>,
-    /// Its rate; the experiment's where left out.
-    #[arg(long, value_name = "RATE", value_parser = number::<f32>(OUTER_RATE))]
-    pub(super) outer_rate: Option<f32>,
-    /// Meta-iterations; the experiment's where left out.
-    #[arg(long, value_name = "N", value_parser = whole::<u32>(COUNT))]
-    pub(super) meta_steps: Option<u32>,
+    #[command(flatten)]
+    pub(super) outer: OuterLoop,
     /// Draws of examples, initial weights and batches in each meta-iteration, which follows the mean of
     /// their hypergradients; they run on all cores, each with its own memory [default: 1].
     #[arg(long, value_name = "N", value_parser = whole::<u16>(DRAWS))]
@@ -252,15 +259,8 @@ pub(super) struct Served {
     pub(super) options: MethodOptions,
     #[command(flatten)]
     pub(super) training: Training,
-    /// The outer optimizer; the experiment's where left out.
-    #[arg(long, value_enum)]
-    pub(super) outer: Option<OuterOptimizer>,
-    /// Its rate; the experiment's where left out.
-    #[arg(long, value_name = "RATE", value_parser = number::<f32>(OUTER_RATE))]
-    pub(super) outer_rate: Option<f32>,
-    /// Meta-iterations; the experiment's where left out.
-    #[arg(long, value_name = "N", value_parser = whole::<u32>(COUNT))]
-    pub(super) meta_steps: Option<u32>,
+    #[command(flatten)]
+    pub(super) outer: OuterLoop,
     /// Seed of shards, examples, initial weights and batches.
     #[arg(long, default_value_t = 0, value_parser = whole::<u64>(SEED))]
     pub(super) seed: u64,
