@@ -1,8 +1,8 @@
 //! The step of each [`Optimizer`] over some rows, and its adjoint, behind a pointer.
 //!
-//! The pointer is chosen where the optimizer is named ([`stepping`]). Without `std` that choice is inlined, so a
-//! program whose optimizer is a constant links the kernels of that one alone; a match in every step would link all.
-//! It costs a call for each block of rows.
+//! The pointers are chosen where the optimizer is named ([`stepping`], [`stepping_back`]). Without `std` that choice is
+//! inlined, so a program whose optimizer is a constant links the kernels of that one alone, and adjoints where it takes
+//! steps back; a match in every step would link all. It costs a call for each block of rows.
 //!
 //! Refused: nothing of its own; the constants were checked by [`Schedule`].
 
@@ -30,7 +30,7 @@ pub(crate) struct Adjoints<'r, S> {
     pub(crate) g: &'r mut [S],
 }
 
-/// The kernels of an optimizer with these constants, `taken` steps after what it remembers was 0.
+/// The step of an optimizer with these constants, `taken` steps after what it remembers was 0.
 pub(crate) trait Stepping<A, S> {
     /// Moves `w` and what is remembered, `v` and `n`, by the gradient.
     fn step(
@@ -42,6 +42,15 @@ pub(crate) trait Stepping<A, S> {
         w: &mut [S],
     );
 
+    /// Refuses what step `t` has left of what is remembered where it has outgrown the numbers: a velocity cannot.
+    fn check(&self, at: (Optimizer, usize), t: usize, g: &[S], v: &[S]) -> Result<(), Error> {
+        let _ = (at, t, g, v);
+        Ok(())
+    }
+}
+
+/// The adjoint of the step of an optimizer with these constants.
+pub(crate) trait SteppingBack<A, S> {
     /// Takes the adjoints back over the step. The derivatives by rate and momentum are added to `to` where they are
     /// wanted, but for those of the heavy ball, which need no gradient beforehand: the sweep adds them.
     fn back(
@@ -52,19 +61,28 @@ pub(crate) trait Stepping<A, S> {
         d: Adjoints<'_, S>,
         to: Option<[&mut [S]; 2]>,
     );
-
-    /// Refuses what step `t` has left of what is remembered where it has outgrown the numbers: a velocity cannot.
-    fn check(&self, at: (Optimizer, usize), t: usize, g: &[S], v: &[S]) -> Result<(), Error> {
-        let _ = (at, t, g, v);
-        Ok(())
-    }
 }
 
-/// The kernels of an optimizer.
+/// What a sweep takes: paths take steps again.
+pub(crate) type Both<'r, A, S> = (&'r dyn Stepping<A, S>, &'r dyn SteppingBack<A, S>);
+
+/// The step of an optimizer.
 #[cfg_attr(not(feature = "std"), inline(always))]
 pub(crate) fn stepping<A: Arithmetic, S: Scalar>(
     optimizer: Optimizer,
 ) -> &'static dyn Stepping<A, S> {
+    match optimizer {
+        Optimizer::HeavyBall => &HeavyBall,
+        Optimizer::Nesterov => &Nesterov,
+        Optimizer::Adam { .. } => &Adam,
+    }
+}
+
+/// The adjoint of its step.
+#[cfg_attr(not(feature = "std"), inline(always))]
+pub(crate) fn stepping_back<A: Arithmetic, S: Scalar>(
+    optimizer: Optimizer,
+) -> &'static dyn SteppingBack<A, S> {
     match optimizer {
         Optimizer::HeavyBall => &HeavyBall,
         Optimizer::Nesterov => &Nesterov,
@@ -105,7 +123,9 @@ impl<A: Arithmetic, S: Scalar> Stepping<A, S> for HeavyBall {
     ) {
         momentum::step_rows::<A, S>(by, g, v, w);
     }
+}
 
+impl<A: Arithmetic, S: Scalar> SteppingBack<A, S> for HeavyBall {
     fn back(
         &self,
         _: (Optimizer, usize),
@@ -131,7 +151,9 @@ impl<A: Arithmetic, S: Scalar> Stepping<A, S> for Nesterov {
     ) {
         nesterov::step_rows::<A, S>(by, g, v, w);
     }
+}
 
+impl<A: Arithmetic, S: Scalar> SteppingBack<A, S> for Nesterov {
     fn back(
         &self,
         _: (Optimizer, usize),
@@ -161,29 +183,6 @@ impl<A: Arithmetic, S: Scalar> Stepping<A, S> for Adam {
         adam::step_rows::<A, S>(optimizer.adam(taken), by, g, m, n, w);
     }
 
-    fn back(
-        &self,
-        (optimizer, taken): (Optimizer, usize),
-        by: RowSteps<'_, S>,
-        before: Before<'_, S>,
-        d: Adjoints<'_, S>,
-        to: Option<[&mut [S]; 2]>,
-    ) {
-        let adam = optimizer.adam(taken);
-        let (w, before) = (
-            before.w,
-            adam::Before {
-                g: before.g,
-                m: before.v,
-                n: before.n,
-            },
-        );
-        if let Some(to) = to {
-            adam::add_by_step::<A, S>(adam, by, before, [w, &*d.w, &*d.v], to);
-        }
-        adam::adjoint_rows::<A, S>(adam, by, before, [d.w, d.v, d.n, d.g]);
-    }
-
     fn check(
         &self,
         (optimizer, taken): (Optimizer, usize),
@@ -209,5 +208,30 @@ impl<A: Arithmetic, S: Scalar> Stepping<A, S> for Adam {
                 step: t,
             }
         })
+    }
+}
+
+impl<A: Arithmetic, S: Scalar> SteppingBack<A, S> for Adam {
+    fn back(
+        &self,
+        (optimizer, taken): (Optimizer, usize),
+        by: RowSteps<'_, S>,
+        before: Before<'_, S>,
+        d: Adjoints<'_, S>,
+        to: Option<[&mut [S]; 2]>,
+    ) {
+        let adam = optimizer.adam(taken);
+        let (w, before) = (
+            before.w,
+            adam::Before {
+                g: before.g,
+                m: before.v,
+                n: before.n,
+            },
+        );
+        if let Some(to) = to {
+            adam::add_by_step::<A, S>(adam, by, before, [w, &*d.w, &*d.v], to);
+        }
+        adam::adjoint_rows::<A, S>(adam, by, before, [d.w, d.v, d.n, d.g]);
     }
 }

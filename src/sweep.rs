@@ -28,7 +28,7 @@ use crate::kernels::momentum;
 use crate::kernels::momentum::RowSteps;
 use crate::kernels::reduce::all_finite;
 use crate::objective::{At, Products};
-use crate::optimizer::{self, Stepping};
+use crate::optimizer::{self, Both, SteppingBack};
 use crate::path::{Path, Spare};
 use crate::pieces::{split, split_mut};
 use crate::scalar::{Arithmetic, Scalar};
@@ -79,7 +79,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
         path: &mut dyn Path<A, S>,
         adjoints: &mut Adjoints<'_, S>,
         scratch: &mut Scratch<'_, S>,
-        stepping: &dyn Stepping<A, S>,
+        (stepping, stepping_back): Both<'_, A, S>,
     ) -> Result<(), Error> {
         self.check()?;
         self.check_adjoints(adjoints)?;
@@ -113,7 +113,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
             let t = plan.step(s);
             let back = Back {
                 problem: self,
-                stepping,
+                stepping_back,
                 t,
                 rate_scale,
             };
@@ -188,7 +188,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
 /// One step back.
 struct Back<'r, 'a, A: Arithmetic, S: Scalar> {
     problem: &'r InnerProblem<'a, A, S>,
-    stepping: &'r dyn Stepping<A, S>,
+    stepping_back: &'r dyn SteppingBack<A, S>,
     t: usize,
     rate_scale: S,
 }
@@ -302,7 +302,7 @@ impl<A: Arithmetic, S: Scalar> Back<'_, '_, A, S> {
             };
             let tables = adjoints.schedule.as_mut();
             let to = tables.map(|tables| tables.of(groups, self.t, block));
-            self.stepping
+            self.stepping_back
                 .back((schedule.optimizer, self.t), by, before, d, to);
         });
     }

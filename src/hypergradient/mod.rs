@@ -19,7 +19,7 @@ use core::ops::Range;
 use crate::error::{Error, check_equal, check_len};
 use crate::kernels::reduce::all_finite;
 use crate::objective::{At, Differentiable, Objective};
-use crate::optimizer::{Stepping, stepping};
+use crate::optimizer::{Both, Stepping, stepping, stepping_back};
 use crate::path::{Path, Spare};
 use crate::random::InitialWeights;
 use crate::scalar::{Arithmetic, Scalar};
@@ -224,8 +224,9 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
     ) -> Result<Outcome<S>, Error> {
         let valid_loss = self.turn(validation, workspace, &mut wanted)?;
         let steps_back = path.plan(self.steps).steps;
-        let (all, stepping) = (0..steps_back, stepping(self.schedule.optimizer));
-        self.sweep_steps(all, path, workspace, batch, &mut wanted, stepping)?;
+        let (all, optimizer) = (0..steps_back, self.schedule.optimizer);
+        let both = (stepping(optimizer), stepping_back(optimizer));
+        self.sweep_steps(all, path, workspace, batch, &mut wanted, both)?;
         Ok(Outcome {
             valid_loss,
             steps_back,
@@ -255,7 +256,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
         workspace: &mut Workspace<'_, S>,
         batch: &mut [u32],
         wanted: &mut Wanted<'_, S>,
-        stepping: &dyn Stepping<A, S>,
+        both: Both<'_, A, S>,
     ) -> Result<(), Error> {
         let schedule = wanted
             .schedule
@@ -289,6 +290,6 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
             numbers: workspace.scratch,
             batch,
         };
-        self.sweep_over(steps, path, &mut adjoints, &mut scratch, stepping)
+        self.sweep_over(steps, path, &mut adjoints, &mut scratch, both)
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{Outcome, Validation, Wanted, Workspace};
 use crate::error::Error;
-use crate::optimizer::{Stepping, stepping};
+use crate::optimizer::{Both, stepping, stepping_back};
 use crate::path::Path;
 use crate::random::InitialWeights;
 use crate::scalar::{Arithmetic, Scalar};
@@ -228,14 +228,15 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
         steps: usize,
         each: &mut dyn FnMut(usize, S),
     ) -> Result<Option<Outcome<S>>, Error> {
-        let stepping = stepping(self.schedule.optimizer);
-        self.advance_by(stepping, trainer, (initial, validation), steps, each)
+        let optimizer = self.schedule.optimizer;
+        let both = (stepping(optimizer), stepping_back(optimizer));
+        self.advance_by(both, trainer, (initial, validation), steps, each)
     }
 
     /// The same by the kernels of the optimizer that are given.
     pub(crate) fn advance_by(
         &self,
-        stepping: &dyn Stepping<A, S>,
+        both: Both<'_, A, S>,
         trainer: &mut Trainer<'_, A, S>,
         (initial, validation): (&dyn InitialWeights<S>, &Validation<'_, A, S>),
         steps: usize,
@@ -257,7 +258,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
         let end = self.steps.min(progress.walked.saturating_add(left));
         if progress.walked < end || self.steps == 0 {
             let steps = progress.walked..end;
-            self.train_steps(steps, *path, workspace, batch, stepping, each)?;
+            self.train_steps(steps, *path, workspace, batch, both.0, each)?;
             left -= end - progress.walked;
             progress.walked = end;
         }
@@ -269,7 +270,7 @@ impl<A: Arithmetic, S: Scalar> InnerProblem<'_, A, S> {
                 progress.valid_loss = self.turn(validation, workspace, wanted)?;
             }
             let steps = unswept - some..unswept;
-            self.sweep_steps(steps, *path, workspace, batch, wanted, stepping)?;
+            self.sweep_steps(steps, *path, workspace, batch, wanted, both)?;
             progress.swept += some;
         }
         trainer.progress = progress;

@@ -20,6 +20,7 @@ use crate::error::{Error, check_len};
 use crate::hypergradient::Outcome;
 use crate::method::{Method, Sweep};
 use crate::objective::Differentiable;
+use crate::optimizer::stepping;
 use crate::scalar::{Arithmetic, Fused, Plain, Real};
 
 /// An arithmetic in which trainings of `S` are compiled with the crate: [`Plain`] and [`Fused`], of f32 and f64.
@@ -328,7 +329,8 @@ impl Training<'_> {
             }
             Method::Forward => self.forward(on, h, d_h, memory, observer),
             Method::Implicit { .. } | Method::Direct => {
-                self.at_the_end(method, on, h, d_h, memory, observer)
+                let chosen = (method, stepping(self.optimizer));
+                self.at_the_end(chosen, on, h, d_h, memory, observer)
             }
         }
     }

@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::hypergradient::{Outcome, Progress, Trainer, Validation, Wanted, Workspace};
 use crate::method::{Extent, Method, Sweep};
 use crate::objective::{At, Differentiable, Directions, Products};
-use crate::optimizer::{Stepping, stepping};
+use crate::optimizer::{Both, stepping, stepping_back};
 use crate::path::{Chosen, Path};
 use crate::random::{Batches, Initial, InitialWeights};
 use crate::scalar::{Arithmetic, Real, Scalar};
@@ -71,7 +71,7 @@ pub struct Session<'m, A: Arithmetic, S: Scalar> {
     valid: &'m [u32],
     progress: Progress<S>,
     done: bool,
-    stepping: &'static dyn Stepping<A, S>,
+    both: Both<'static, A, S>,
     curvature: Curvature<'m, A, S>,
     /// The batches of the backward pass, where they are not those of the training.
     fresh: Option<Batches>,
@@ -118,7 +118,10 @@ impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
             valid,
             progress: Progress::default(),
             done: false,
-            stepping: stepping(training.optimizer),
+            both: (
+                stepping(training.optimizer),
+                stepping_back(training.optimizer),
+            ),
             curvature: Curvature::of(sweep, on.training),
             fresh: None,
         })
@@ -169,9 +172,9 @@ impl<'m, A: Arithmetic, S: Real + Pod> Session<'m, A, S> {
             examples: self.valid,
         };
         let initial = self.values.initial(self.on.initial);
-        let (was_done, stepping) = (self.done, self.stepping);
+        let (was_done, both) = (self.done, self.both);
         let outcome = self.with(|problem, trainer| {
-            problem.advance_by(stepping, trainer, (&initial, &validation), steps, each)
+            problem.advance_by(both, trainer, (&initial, &validation), steps, each)
         })?;
         self.done = outcome.is_some();
         if self.done && !was_done {

@@ -13,7 +13,7 @@ use crate::forward::{Forward, Wrt};
 use crate::hypergradient::{Outcome, Validation, Workspace};
 use crate::implicit::{Implicit, Solver};
 use crate::method::Method;
-use crate::optimizer::stepping;
+use crate::optimizer::Stepping;
 use crate::path::Line;
 use crate::pieces::{copy, part, part_mut};
 use crate::scalar::{Arithmetic, Real};
@@ -92,10 +92,9 @@ impl Training<'_> {
     }
 
     /// The methods that look at the last weights alone.
-    #[cfg_attr(not(feature = "std"), inline(always))]
     pub(super) fn at_the_end<A: Arithmetic, S: Real + Pod>(
         &self,
-        method: Method,
+        (method, stepping): (Method, &dyn Stepping<A, S>),
         on: On<'_, A, S>,
         h: &[S],
         d_h: &mut [S],
@@ -121,7 +120,6 @@ impl Training<'_> {
         let mut workspace =
             Workspace::new(workspace, self.layout().weights(), self.optimizer, false)?;
         let each = &mut |t, loss| observer.step(t, loss);
-        let stepping = stepping(self.optimizer);
         problem.train_by(stepping, (&initial, &mut path), &mut workspace, batch, each)?;
         observer.trained(workspace.w);
         let validation = Validation {
